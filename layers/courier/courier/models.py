@@ -1,0 +1,200 @@
+"""The words of the courier as types: builds, statuses, outcomes, and what travels through the state machine."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+
+# A provider's identifiers become S3 key segments, execution names and log keys, all of them bounded.
+# Real ones are UUIDs of 36 characters and slugs; 200 leaves room without letting one fill an S3 key (1,024 bytes).
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")]
+Scope = Annotated[
+    str, StringConstraints(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f\x7f/]+(/[^\x00-\x1f\x7f/]+)*$")
+]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
+
+# A Standard execution lives at most a year.
+LONGEST_WAIT_SECONDS = 31_536_000
+
+
+class FrozenModel(BaseModel):
+    """A value: compared by content, never changed in place, nothing unknown in it."""
+
+    # defer_build: the schema is made at first use, which keeps it out of the cold starts that do not need the model.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class BuildStatus(StrEnum):
+    """What a provider says about a build, in our words."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the build will not change any more; an unknown word never counts as an end."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({BuildStatus.SUCCEEDED, BuildStatus.FAILED, BuildStatus.CANCELED})
+
+
+class Outcome(StrEnum):
+    """How the courier's work on one build ended."""
+
+    DELIVERED = "delivered"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    EMPTY = "empty"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+    UNDELIVERABLE = "undeliverable"
+
+
+class BuildRef(FrozenModel):
+    """Names one build: the source it belongs to, its scope there, and the provider's id."""
+
+    source: Slug
+    scope: Scope
+    build_id: Identifier
+
+    def __str__(self) -> str:
+        return f"{self.source}/{self.scope}/{self.build_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``source/scope/build_id``; the scope may itself contain slashes.
+
+        Raises
+        ------
+        ValueError
+            The text has fewer than three segments, or one that cannot be part of a reference.
+        """
+        source, _, rest = text.partition("/")
+        scope, _, build_id = rest.rpartition("/")
+        return cls(source=source, scope=scope, build_id=build_id)
+
+    def log_keys(self) -> dict[str, str]:
+        """Keys to bind to the logger while this build is worked on."""
+        return {"source": self.source, "scope": self.scope, "build_id": self.build_id}
+
+
+class Build(FrozenModel):
+    """One look at a build, as its provider described it.
+
+    ``artifact_bytes`` is the size that the provider promises, None when it does not say.
+    """
+
+    ref: BuildRef
+    status: BuildStatus
+    has_artifact: bool = False
+    artifact_bytes: Annotated[int, Field(ge=0)] | None = None
+    created_at: AwareDatetime | None = None
+    started_at: AwareDatetime | None = None
+    completed_at: AwareDatetime | None = None
+    error_message: str | None = None
+
+
+class Verdict(StrEnum):
+    """What the state machine does next with a build: the value that its Choice states read."""
+
+    WAIT = "wait"
+    FETCH = "fetch"
+    RECORD = "record"
+
+
+class Problem(FrozenModel):
+    """An error in the words of its source.
+
+    ``name`` is one of our error classes or a state machine error such as ``States.Timeout``.
+    """
+
+    name: str
+    message: str
+    advice: str | None = None
+
+
+class AccountLimits(FrozenModel):
+    """What an account may use, in GB, as its provider reports it; None where it does not say."""
+
+    build_size_gb: float | None = None
+    query_size_gb: float | None = None
+
+
+class StoredArtifact(FrozenModel):
+    """A report that lies complete in the bucket.
+
+    ``verified`` is false when nobody had told the length and the format has no end mark to check.
+    """
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    size_bytes: int
+    sha256: str
+    content_type: str
+    verified: bool
+    copied_at: AwareDatetime
+
+
+class BuildRequest(FrozenModel):
+    """A wish for one build; exactly one of the three ways to name it.
+
+    ``data_model``
+        Start a build of this Treasure Insights data model.
+    ``report``
+        Start a Dreadnode report with this body: ``preset`` or ``template_id``.
+    ``build_id``
+        Start nothing; look after a build that somebody else started. Its ``scope`` is needed
+        where the source has more than one.
+    """
+
+    source: Slug
+    data_model: Identifier | None = None
+    report: dict[str, JsonValue] | None = None
+    build_id: Identifier | None = None
+    scope: Scope | None = None
+
+    @model_validator(mode="after")
+    def _names_one_build(self) -> Self:
+        ways = [name for name in ("data_model", "report", "build_id") if getattr(self, name) is not None]
+        if len(ways) != 1:
+            raise ValueError(f"give exactly one of data_model, report and build_id, not {' and '.join(ways) or 'none'}")
+        return self
+
+
+class Passage(FrozenModel):
+    """The payload of one execution: what is known of a build on its way through the state machine.
+
+    The state machine starts with it, the waiting state merges the poller's `News` into it, and
+    ``record_outcome`` receives it. ``outcome`` is set where it is already decided; a build that
+    is to be fetched has none yet. It holds no link and no key: histories are readable for 90 days.
+    """
+
+    build: Build
+    verdict: Verdict
+    outcome: Outcome | None = None
+    first_seen_at: AwareDatetime
+    detected_at: AwareDatetime | None = None
+    wait_seconds: Annotated[int, Field(ge=1, le=LONGEST_WAIT_SECONDS)]
+    polls: Annotated[int, Field(ge=0)] = 0
+    limits: AccountLimits | None = None
+    problem: Problem | None = None
+    artifact: StoredArtifact | None = None
+
+
+class News(FrozenModel):
+    """What the poller tells a waiting execution about the end of its build; merged into the `Passage`."""
+
+    build: Build
+    verdict: Verdict
+    outcome: Outcome | None
+    detected_at: AwareDatetime
+    polls: Annotated[int, Field(ge=0)]
+    limits: AccountLimits | None = None
+    problem: Problem | None = None

@@ -1,0 +1,170 @@
+"""What an operator decides: the settings of a source, and the environment of a function.
+
+The settings that belong to one provider alone stand in that provider's file, as a subclass of
+`SourceSettings`; `courier.providers.parse_source` picks the right one.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from courier.errors import SettingsError
+from courier.models import FrozenModel, Slug
+
+GIB = 1024**3
+
+
+class PollingSettings(FrozenModel):
+    """When a waiting build is looked at.
+
+    ``first_seconds``
+        Age at which a build is looked at for the first time, and the shortest gap between looks.
+    ``longest_seconds``
+        Longest gap between two looks.
+    ``give_up_after_hours``
+        A build that has not ended by then gets the outcome ``timed_out``; the remote job is left alone.
+    ``stall_after_hours``
+        A build whose status has not changed for so long gets the outcome ``timed_out`` too; off by default.
+    """
+
+    first_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60
+    longest_seconds: Annotated[float, Field(gt=0, le=86_400)] = 900
+    give_up_after_hours: Annotated[float, Field(gt=0, le=8_760)] = 24
+    stall_after_hours: Annotated[float, Field(gt=0, le=8_760)] | None = None
+
+    @model_validator(mode="after")
+    def _longest_is_not_shorter_than_first(self) -> Self:
+        if self.longest_seconds < self.first_seconds:
+            raise ValueError("longest_seconds must not be less than first_seconds")
+        return self
+
+
+class ArtifactSettings(FrozenModel):
+    """Which links of a source are followed, and what may come out of them.
+
+    ``hosts``
+        Names that a download link may point to: ``*.example.com`` matches one or more labels in
+        front, ``name:port`` and ``http://name`` widen port and scheme for that name alone.
+    ``private_addresses``
+        Allow the named hosts to resolve to private addresses, for self-hosted storage.
+    ``content_types``
+        Media types that the object store may answer with; empty allows any but error pages.
+    ``largest_bytes``
+        A longer report is refused, declared or received.
+    """
+
+    hosts: tuple[Annotated[str, StringConstraints(min_length=1, max_length=253)], ...] = ("*.amazonaws.com",)
+    private_addresses: bool = False
+    content_types: tuple[str, ...] = ("application/pdf",)
+    largest_bytes: Annotated[int, Field(gt=0)] = 5 * GIB
+
+
+class SourceSettings(FrozenModel):
+    """One configured account at a provider; providers add their own fields.
+
+    ``endpoint``
+        ``https://host[:port]``; ``http`` only for loopback and with ``insecure: true``.
+    ``secret``
+        Name of the Secrets Manager secret that holds the API key.
+    ``ca_bundle``
+        PEM text of the authority behind a self-hosted API or storage.
+    ``requests_per_minute``
+        Budget of API requests, over all functions together.
+    ``cancel_on_timeout``
+        Ask the provider to stop a build that we no longer wait for, where it can.
+    """
+
+    name: Slug
+    provider: str
+    endpoint: str
+    secret: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    insecure: bool = False
+    ca_bundle: str | None = None
+    requests_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 60
+    cancel_on_timeout: bool = False
+    polling: PollingSettings = PollingSettings()
+    artifact: ArtifactSettings = ArtifactSettings()
+
+    @model_validator(mode="after")
+    def _endpoint_is_safe(self) -> Self:
+        parts = urlsplit(self.endpoint)
+        if not parts.hostname or parts.username or parts.query or parts.fragment:
+            raise ValueError("endpoint must look like https://host, without user, query or fragment")
+        if parts.scheme == "https":
+            return self
+        if parts.scheme == "http" and self.insecure and is_loopback_name(parts.hostname):
+            return self
+        raise ValueError("endpoint must be https (http only to loopback, with insecure: true)")
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _ca_bundle_is_pem(cls, value: str | None) -> str | None:
+        if value is not None and "-----BEGIN CERTIFICATE-----" not in value:
+            raise ValueError("ca_bundle must hold PEM text (-----BEGIN CERTIFICATE-----)")
+        return value
+
+
+def is_loopback_name(host: str) -> bool:
+    """Whether ``host`` names this machine: ``localhost`` or a loopback address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def describe_validation(error: ValidationError, *, where: str = "") -> str:
+    """One line per wrong place, ``project: field required`` style, without the values, which may be secret."""
+    lines = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
+        place = f"{where}{place}".lstrip(".")
+        message = item["msg"].removeprefix("Value error, ")
+        lines.append(f"{place}: {message[0].lower()}{message[1:]}" if place else message)
+    return "; ".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """What the template tells a function. A plain dataclass: it is read at every cold start.
+
+    Fields that a function does not get are empty; reading one of those is a `SettingsError` at `required`.
+    """
+
+    stack: str
+    table: str
+    bucket: str
+    prefix: str
+    parameter_path: str
+    state_machine: str
+
+    @classmethod
+    def from_variables(cls, variables: Mapping[str, str] = os.environ) -> Self:
+        """Read the variables that ``template.yaml`` sets."""
+        return cls(
+            stack=variables.get("STACK_NAME", ""),
+            table=variables.get("LEDGER_TABLE", ""),
+            bucket=variables.get("BUCKET_NAME", ""),
+            prefix=variables.get("KEY_PREFIX", ""),
+            parameter_path=variables.get("PARAMETER_PATH", ""),
+            state_machine=variables.get("STATE_MACHINE_ARN", ""),
+        )
+
+    def required(self, field: str) -> str:
+        """Give one value.
+
+        Raises
+        ------
+        SettingsError
+            The function was deployed without it.
+        """
+        value: str = getattr(self, field)
+        if not value:
+            raise SettingsError(f"the function has no environment variable for {field}; deploy it with template.yaml")
+        return value
