@@ -138,4 +138,4 @@ class ArtifactUnavailableError(ArtifactError):
 
 
 class CopyUnfinishedError(ArtifactError):
-    """This invocation's time is up; calling again goes on from the checkpoint."""
+    """The time of one invocation is up; calling again goes on from the checkpoint."""

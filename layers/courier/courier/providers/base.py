@@ -1,0 +1,105 @@
+"""The contract that every provider keeps.
+
+The public methods live in the base and answer in our types; a provider's file writes the methods
+that speak its API and folds its vendor's words into ours. Nothing outside that file knows them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from courier.errors import SettingsError
+from courier.links import ArtifactLink
+from courier.models import AccountLimits, Build, BuildRef, BuildRequest
+from courier.providers.api import ApiClient
+from courier.settings import SourceSettings
+
+
+class Provider(ABC):
+    """One configured account at a kind of API.
+
+    Every method may raise `SourceUnavailableError`, `SourceThrottledError`, `SourceUnauthorizedError`,
+    `SourceExhaustedError`, `SourceRejectedError` and `SourceProtocolError`; what else is said beside it.
+    """
+
+    name: ClassVar[str]
+    settings_model: ClassVar[type[SourceSettings]]
+    can_list: ClassVar[bool] = False
+    """Whether builds that we did not start can be found, and all builds of a scope be asked for in one call."""
+    can_cancel: ClassVar[bool] = False
+
+    def __init__(self, settings: SourceSettings, api: ApiClient) -> None:
+        self.settings = settings
+        self.api = api
+
+    @abstractmethod
+    def scopes(self) -> Sequence[str]:
+        """Give the scopes to look for builds in; may cost one request."""
+
+    @abstractmethod
+    def get_build(self, ref: BuildRef) -> Build:
+        """Look at one build.
+
+        Raises
+        ------
+        BuildNotFoundError
+            The provider does not know it.
+        """
+
+    def list_builds(self, scope: str) -> Sequence[Build]:
+        """Look at all builds of a scope, in no particular order."""
+        raise SettingsError(f"{self.name} cannot list the builds of {scope}")
+
+    @abstractmethod
+    def request_scope(self, request: BuildRequest) -> str:
+        """Check a request without asking anybody, and give the scope that its build will belong to.
+
+        Raises
+        ------
+        SettingsError
+            The request is not one that this provider understands; the text names the field.
+        """
+
+    @abstractmethod
+    def start_build(self, request: BuildRequest) -> Build:
+        """Ask the provider to start a build.
+
+        Raises
+        ------
+        EmptyReportError
+            There is nothing to put into the report, so no build exists.
+        RequestUncertainError
+            The answer was lost; the build may or may not exist.
+        """
+
+    def locate_artifact(self, ref: BuildRef) -> ArtifactLink:
+        """Ask for a fresh link to the finished report.
+
+        Raises
+        ------
+        BuildNotFoundError
+            The provider does not know the build any more.
+        SourceProtocolError
+            The build has no artifact, or not yet.
+        """
+        raise SettingsError(f"{self.name} builds have no artifact, so {ref} has none")
+
+    def account_limits(self) -> AccountLimits | None:
+        """Ask for what the account may use; None where the provider or the settings do not tell."""
+        return None
+
+    def failure_advice(self, limits: AccountLimits | None) -> str | None:  # noqa: ARG002 - a provider without advice needs no limits
+        """Say what the provider's documentation suggests after a failed build."""
+        return None
+
+    def query_advice(self) -> str | None:
+        """Say what the provider's documentation suggests when queries on a finished build fail."""
+        return None
+
+    def cancel_build(self, ref: BuildRef) -> None:
+        """Ask the provider to stop a build."""
+        raise SettingsError(f"{self.name} cannot cancel {ref}; remove cancel_on_timeout from the source")
+
+    @abstractmethod
+    def check(self) -> str:
+        """Make one harmless request and say in a sentence what was seen, for the operator who just configured this."""
