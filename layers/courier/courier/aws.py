@@ -1,0 +1,66 @@
+"""The AWS clients of a function: one per service, made at first use."""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import TYPE_CHECKING, Literal, overload
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+# AWS endpoints in the same region answer in milliseconds; a dead connection must not eat a tick of 60 s.
+CONNECT_TIMEOUT_SECONDS = 3
+READ_TIMEOUT_SECONDS = 10
+# botocore's standard mode: throttling and 5xx only, exponential backoff with jitter, 20 s at most in between.
+ATTEMPTS = 4
+
+# Making a client reads the session's shared loader, which is not safe for threads; using one is.
+_making = threading.Lock()
+
+
+@overload
+def client(service: Literal["dynamodb"]) -> DynamoDBClient: ...
+@overload
+def client(service: Literal["lambda"]) -> LambdaClient: ...
+@overload
+def client(service: Literal["s3"]) -> S3Client: ...
+@overload
+def client(service: Literal["secretsmanager"]) -> SecretsManagerClient: ...
+@overload
+def client(service: Literal["sns"]) -> SNSClient: ...
+@overload
+def client(service: Literal["ssm"]) -> SSMClient: ...
+@overload
+def client(service: Literal["stepfunctions"]) -> SFNClient: ...
+def client(service: str) -> object:
+    """Give the client of one service, the same one at each call."""
+    with _making:
+        return _make(service)
+
+
+def forget_clients() -> None:
+    """Drop all clients: the embedded AWS calls this when its endpoint changes."""
+    with _making:
+        _make.cache_clear()
+
+
+@cache
+def _make(service: str) -> object:
+    # Imported here: boto3 is most of a cold start, and a function that ends early may not need it.
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        read_timeout=READ_TIMEOUT_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        user_agent_extra="build-courier",
+    )
+    return boto3.session.Session().client(service, config=config)  # type: ignore[call-overload]  # the overloads above
