@@ -1,0 +1,209 @@
+"""When to look again: the beat at which a waiting build is asked for.
+
+A look costs the provider a request, and every second between the end of a build and the next look
+is lag. With a hazard rate h(t), the chance per second that a build of age t ends just now, the best
+density of looks is
+
+    n(t) = sqrt(h(t) / (2 * price))        (Keller 1974, "Optimum checking schedules", Management Science 21)
+
+where ``price`` is the lag, in seconds, that one look saved is worth. What is known of h(t):
+
+* **Nothing yet**: looks at each ``first_seconds`` while the build is young, then a gap that grows
+  with its age: about a tenth of it around the twentieth minute.
+* **At least five ended builds of the same scope**: a log-normal is fitted to their durations,
+  robustly, and as wide as so few builds leave it. A build may also be unlike the others; the longer
+  it outlives them the surer that is, and its looks go over to the beat without a history.
+
+Everything is in proportion to ``first_seconds``, so a demonstration that runs a thousand times
+faster behaves alike. The poller ticks: a look happens at the first tick after the moment given here.
+A tick is taken to be as long as ``first_seconds``, and the wish is half a tick early, so that ticks
+round it to the nearest and not always up.
+
+Pure functions of the standard library: they are imported by the handler of every tick. The fit is
+kept per history; one call after that takes a few microseconds.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from math import erfc, exp, log, pi, sqrt
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+if TYPE_CHECKING:
+    from courier.models import BuildStatus
+    from courier.settings import PollingSettings
+
+FEWEST_ENDED_BUILDS = 5
+"""A shorter history says too little about where builds end."""
+
+MOST_ENDED_BUILDS = 100
+"""Only the newest so many count: more would not sharpen the fit, and a scope's builds change."""
+
+# The lag that one look is worth, in units of first_seconds (60 s: 6 s). With it builds of 20 minutes
+# (log-normal, sigma 0.35) are noticed after 45 s at most in the mean; bench/polling.md has the whole curve.
+_PRICE = 0.1
+# Without a history: how long a build is young, and how fast the gap grows after that.
+_YOUNG = 2.0
+_GROWTH = 1 / 22
+# Looks of builds that were started together drift apart by up to this share of their gap, either way.
+_JITTER = 0.1
+# What a spread of durations is before any is known, and for how many builds that opinion counts.
+_PRIOR_SIGMA = 0.4
+_PRIOR_WEIGHT = 3.0
+# Durations further out than so many sigmas are pulled in to there before the fit.
+_OUTLIER_SIGMAS = 2.5
+# The chance that a build is unlike those before it.
+_UNLIKE = 0.01
+# Where the table of expected looks has its points, in sigmas around the median.
+_TABLE_SIGMAS = tuple(-4 + 9 * step / 60 for step in range(61))
+
+
+def next_look(
+    now: datetime,
+    created_at: datetime,
+    polling: "PollingSettings",
+    *,
+    seed: str,
+    history: Sequence[float] = (),
+    status: "BuildStatus | None" = None,
+) -> datetime | None:
+    """Tell when a build that has not ended is looked at next.
+
+    Parameters
+    ----------
+    now
+        The moment of the look just made, or of the first sight. Best the time for which the tick was
+        scheduled: a clock read some milliseconds into the tick makes a gap of one tick miss the next one.
+    created_at
+        From when the build's age counts; a moment in the future (skewed clocks) counts as now.
+    polling
+        The source's settings.
+    seed
+        The build's reference; the jitter is derived from it, so the same question has the same answer.
+    history
+        Durations of ended builds of the same scope, in seconds, oldest first, counted like the age.
+    status
+        The last answer: a queued build is not about to end, so it gets no more looks than one without a history.
+
+    Returns
+    -------
+    datetime | None
+        ``first_seconds`` to ``longest_seconds`` after ``now`` and not after the deadline, which is the only
+        reason for a shorter gap. None when the deadline has passed: there is nothing left to look at.
+    """
+    gap = next_gap((now - created_at).total_seconds(), polling, seed=seed, history=history, status=status)
+    return None if gap is None else now + max(timedelta(seconds=gap), timedelta.resolution)
+
+
+def next_gap(
+    age_seconds: float,
+    polling: "PollingSettings",
+    *,
+    seed: str,
+    history: Sequence[float] = (),
+    status: "BuildStatus | None" = None,
+) -> float | None:
+    """Give the seconds from a look at this age to the next one; see `next_look`."""
+    first, longest = polling.first_seconds, polling.longest_seconds
+    deadline = polling.give_up_after_hours * 3600
+    if age_seconds >= deadline:
+        return None
+    age = max(0.0, age_seconds)
+
+    gap = gap_without_history(age, first)
+    if len(history) >= FEWEST_ENDED_BUILDS:
+        usual = _course(tuple(history[-MOST_ENDED_BUILDS:]), first, deadline).gap(age, first)
+        gap = max(gap, usual) if status == "queued" else usual
+    gap *= 1 + _JITTER * _sway(seed, age)
+    gap = min(longest, max(first, gap - first / 2))
+
+    # The last look is asked for a tick before the deadline, so that its tick does not come too late.
+    last_look = deadline - first
+    if age + gap <= last_look:
+        return gap
+    if last_look - age >= first:
+        return min(longest, last_look - age)
+    return min(longest, deadline - age)
+
+
+def looks(
+    polling: "PollingSettings", *, seed: str, history: Sequence[float] = (), age_seconds: float = 0.0
+) -> Iterator[float]:
+    """Give the ages, in seconds, at which a build that never ends would be looked at, up to its deadline."""
+    age = age_seconds
+    while (gap := next_gap(age, polling, seed=seed, history=history)) is not None:
+        age += gap
+        yield age
+
+
+def gap_without_history(age_seconds: float, first_seconds: float) -> float:
+    """Give the gap, in seconds, after a look at this age when nothing is known of the scope."""
+    return first_seconds + max(0.0, age_seconds - _YOUNG * first_seconds) * _GROWTH
+
+
+def _sway(seed: str, age_seconds: float) -> float:
+    """Give a number from -1 to 1, the same for the same build at the same age."""
+    return crc32(f"{seed} {age_seconds:.3f}".encode()) / 0x7FFFFFFF - 1
+
+
+class _Course(NamedTuple):
+    """How many looks a build of some age has had, by the hazard of its scope: a table to interpolate in."""
+
+    ages: tuple[float, ...]
+    looks: tuple[float, ...]
+
+    def gap(self, age: float, first: float) -> float:
+        """Give the seconds until one more look is due."""
+        wanted = _interpolate(age, self.ages, self.looks) + 1 if age < self.ages[-1] else 0.0
+        if not wanted:
+            return gap_without_history(age, first)
+        if wanted <= self.looks[-1]:
+            return _interpolate(wanted, self.looks, self.ages) - age
+        end = self.ages[-1]
+        return end - age + (wanted - self.looks[-1]) * gap_without_history(end, first)
+
+
+def _interpolate(x: float, xs: tuple[float, ...], ys: tuple[float, ...]) -> float:
+    at = min(max(bisect_right(xs, x), 1), len(xs) - 1)
+    return ys[at - 1] + (ys[at] - ys[at - 1]) * (x - xs[at - 1]) / (xs[at] - xs[at - 1])
+
+
+@lru_cache(maxsize=256)
+def _course(history: tuple[float, ...], first: float, deadline: float) -> _Course:
+    """Integrate Keller's density over the age; one table per history."""
+    median, sigma = _fit(history, first, deadline)
+    price = 2 * _PRICE * first
+    ages, total = [0.0], [0.0]
+    densities: list[float] = []
+    for z in _TABLE_SIGMAS:
+        age = exp(median + z * sigma)
+        survival = 0.5 * erfc(z / sqrt(2))
+        ending = exp(-z * z / 2) / (sqrt(2 * pi) * sigma * age)  # log-normal probability density, 1/s
+        alike = (1 - _UNLIKE) * survival / ((1 - _UNLIKE) * survival + _UNLIKE)
+        # The beat without a history is the best one for some hazard: that of a build unlike the others.
+        hazard = alike * ending / survival + (1 - alike) * price / gap_without_history(age, first) ** 2
+        density = min(1 / first, sqrt(hazard / price))
+        before = densities[-1] if densities else density
+        total.append(total[-1] + (before + density) / 2 * (age - ages[-1]))
+        ages.append(age)
+        densities.append(density)
+    return _Course(tuple(ages), tuple(total))
+
+
+def _fit(history: tuple[float, ...], first: float, deadline: float) -> tuple[float, float]:
+    """Fit a log-normal: the logarithm of the median in seconds, and the sigma of a build yet to come."""
+    logs = sorted(log(min(max(first, seconds), max(first, deadline))) for seconds in history)
+    count = len(logs)
+    middle = (logs[(count - 1) // 2] + logs[count // 2]) / 2
+    deviations = sorted(abs(value - middle) for value in logs)
+    # 1.4826 times the median deviation is the sigma of a normal distribution.
+    rough = 1.4826 * (deviations[(count - 1) // 2] + deviations[count // 2]) / 2
+    rough = sqrt((_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + count * rough**2) / (_PRIOR_WEIGHT + count))
+    reach = _OUTLIER_SIGMAS * rough
+    kept = [min(max(value, middle - reach), middle + reach) for value in logs]
+    mean = sum(kept) / count
+    squares = sum((value - mean) ** 2 for value in kept)
+    variance = (_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + squares) / (_PRIOR_WEIGHT + count - 1)
+    return mean, sqrt(variance * (1 + 1 / count))
