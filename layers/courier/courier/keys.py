@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from courier.models import BuildRef
 
-# Five segments of this length and the fixed parts stay below 1,024 bytes.
 SEGMENT_LIMIT = 120
+# With source, build id and filename of one segment each, every key stays below 1,024 bytes.
+SCOPE_LIMIT = 400
 # An execution name has at most 80 characters of [0-9A-Za-z-_].
 EXECUTION_NAME_LIMIT = 80
 _DIGEST_CHARACTERS = 16
@@ -32,24 +33,24 @@ def segment(name: str) -> str:
 
 
 def scope_path(scope: str) -> str:
-    """Make a scope such as ``org/workspace/project`` a safe path of as many segments."""
-    return "/".join(segment(part) for part in scope.split("/"))
+    """Make a scope such as ``org/workspace/project`` a safe path of as many segments; one segment if it is too long."""
+    path = "/".join(segment(part) for part in scope.split("/"))
+    return path if len(path) <= SCOPE_LIMIT else segment(scope)
 
 
 def artifact_key(prefix: str, ref: BuildRef, day: datetime, filename: str) -> str:
     """Key of a build's report; ``day`` is the build's completion, else its detection."""
-    utc = day.astimezone(UTC)
+    date = _utc_date(day).replace("-", "/")
     return (
-        f"{prefix}artifacts/{segment(ref.source)}/{scope_path(ref.scope)}/{utc:%Y/%m/%d}"
+        f"{prefix}artifacts/{segment(ref.source)}/{scope_path(ref.scope)}/{date}"
         f"/{segment(ref.build_id)}/{segment(filename)}"
     )
 
 
 def record_key(prefix: str, ref: BuildRef, day: datetime) -> str:
     """Key of a build's record, in Hive partitions that Athena and DuckDB read as they are."""
-    utc = day.astimezone(UTC)
     return (
-        f"{prefix}records/source={segment(ref.source)}/date={utc:%Y-%m-%d}"
+        f"{prefix}records/source={segment(ref.source)}/date={_utc_date(day)}"
         f"/{scope_path(ref.scope)}/{segment(ref.build_id)}.json"
     )
 
@@ -67,6 +68,10 @@ def execution_name(ref: BuildRef) -> str:
     """
     readable = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in f"{ref.source}-{ref.build_id}")
     return f"{readable[: EXECUTION_NAME_LIMIT - _DIGEST_CHARACTERS - 1]}-{_digest(str(ref))}"
+
+
+def _utc_date(moment: datetime) -> str:
+    return moment.astimezone(UTC).date().isoformat()
 
 
 def _digest(text: str) -> str:

@@ -168,6 +168,15 @@ class BuildRequest(FrozenModel):
         return self
 
 
+class CaughtError(FrozenModel):
+    """An error as the state machine's ``Catch`` hands it over (Amazon States Language, "Error output")."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    Error: str
+    Cause: str = ""
+
+
 class Passage(FrozenModel):
     """The payload of one execution: what is known of a build on its way through the state machine.
 
@@ -176,6 +185,7 @@ class Passage(FrozenModel):
     is to be fetched has none yet. It holds no link and no key: histories are readable for 90 days.
     """
 
+    provider: str
     build: Build
     verdict: Verdict
     outcome: Outcome | None = None
@@ -186,6 +196,7 @@ class Passage(FrozenModel):
     limits: AccountLimits | None = None
     problem: Problem | None = None
     artifact: StoredArtifact | None = None
+    caught: CaughtError | None = None
 
 
 class News(FrozenModel):

@@ -8,8 +8,8 @@ density of looks is
 
 where ``price`` is the lag, in seconds, that one look saved is worth. What is known of h(t):
 
-* **Nothing yet**: looks at each ``first_seconds`` while the build is young, then a gap that grows
-  with its age: about a tenth of it around the twentieth minute.
+* **Nothing yet**: the gap grows slowly with the age. Rounded to ticks that is a look at each tick while
+  the build is young (12 minutes by default), and about a tenth of the age around the twentieth minute.
 * **At least five ended builds of the same scope**: a log-normal is fitted to their durations,
   robustly, and as wide as so few builds leave it. A build may also be unlike the others; the longer
   it outlives them the surer that is, and its looks go over to the beat without a history.
@@ -42,11 +42,10 @@ MOST_ENDED_BUILDS = 100
 """Only the newest so many count: more would not sharpen the fit, and a scope's builds change."""
 
 # The lag that one look is worth, in units of first_seconds (60 s: 6 s). With it builds of 20 minutes
-# (log-normal, sigma 0.35) are noticed after 45 s at most in the mean; bench/polling.md has the whole curve.
+# (log-normal, sigma 0.35) are noticed after at most 45 s in the mean; bench/polling.md has the whole curve.
 _PRICE = 0.1
-# Without a history: how long a build is young, and how fast the gap grows after that.
-_YOUNG = 2.0
-_GROWTH = 1 / 22
+# Without a history: how much the gap grows per second of age.
+_GROWTH = 1 / 24
 # Looks of builds that were started together drift apart by up to this share of their gap, either way.
 _JITTER = 0.1
 # What a spread of durations is before any is known, and for how many builds that opinion counts.
@@ -54,8 +53,10 @@ _PRIOR_SIGMA = 0.4
 _PRIOR_WEIGHT = 3.0
 # Durations further out than so many sigmas are pulled in to there before the fit.
 _OUTLIER_SIGMAS = 2.5
-# The chance that a build is unlike those before it.
-_UNLIKE = 0.01
+# Ended builds further out than so many sigmas after the fit were unlike the others,
+_UNLIKE_SIGMAS = 4.0
+# and so is the next one by their share, with this many seen, in this many builds, before any is known.
+_UNLIKE_SEEN, _UNLIKE_IN = 0.1, 20
 # Where the table of expected looks has its points, in sigmas around the median.
 _TABLE_SIGMAS = tuple(-4 + 9 * step / 60 for step in range(61))
 
@@ -140,7 +141,7 @@ def looks(
 
 def gap_without_history(age_seconds: float, first_seconds: float) -> float:
     """Give the gap, in seconds, after a look at this age when nothing is known of the scope."""
-    return first_seconds + max(0.0, age_seconds - _YOUNG * first_seconds) * _GROWTH
+    return first_seconds + age_seconds * _GROWTH
 
 
 def _sway(seed: str, age_seconds: float) -> float:
@@ -173,15 +174,16 @@ def _interpolate(x: float, xs: tuple[float, ...], ys: tuple[float, ...]) -> floa
 @lru_cache(maxsize=256)
 def _course(history: tuple[float, ...], first: float, deadline: float) -> _Course:
     """Integrate Keller's density over the age; one table per history."""
-    median, sigma = _fit(history, first, deadline)
-    price = 2 * _PRICE * first
+    middle, sigma, unlike = _fit(history, first, deadline)
+    # A short history misplaces some looks; a lower price buys the lag back that this costs.
+    price = 2 * _PRICE * first * len(history) / (len(history) + 1)
     ages, total = [0.0], [0.0]
     densities: list[float] = []
     for z in _TABLE_SIGMAS:
-        age = exp(median + z * sigma)
+        age = exp(middle + z * sigma)
         survival = 0.5 * erfc(z / sqrt(2))
         ending = exp(-z * z / 2) / (sqrt(2 * pi) * sigma * age)  # log-normal probability density, 1/s
-        alike = (1 - _UNLIKE) * survival / ((1 - _UNLIKE) * survival + _UNLIKE)
+        alike = (1 - unlike) * survival / ((1 - unlike) * survival + unlike)
         # The beat without a history is the best one for some hazard: that of a build unlike the others.
         hazard = alike * ending / survival + (1 - alike) * price / gap_without_history(age, first) ** 2
         density = min(1 / first, sqrt(hazard / price))
@@ -192,18 +194,27 @@ def _course(history: tuple[float, ...], first: float, deadline: float) -> _Cours
     return _Course(tuple(ages), tuple(total))
 
 
-def _fit(history: tuple[float, ...], first: float, deadline: float) -> tuple[float, float]:
-    """Fit a log-normal: the logarithm of the median in seconds, and the sigma of a build yet to come."""
+def _fit(history: tuple[float, ...], first: float, deadline: float) -> tuple[float, float, float]:
+    """Fit a log-normal to durations in seconds.
+
+    Returns
+    -------
+    tuple[float, float, float]
+        The logarithm of the median, the sigma of a build yet to come, and the chance that it is unlike the others.
+    """
     logs = sorted(log(min(max(first, seconds), max(first, deadline))) for seconds in history)
     count = len(logs)
-    middle = (logs[(count - 1) // 2] + logs[count // 2]) / 2
-    deviations = sorted(abs(value - middle) for value in logs)
+    median = _middle(logs)
     # 1.4826 times the median deviation is the sigma of a normal distribution.
-    rough = 1.4826 * (deviations[(count - 1) // 2] + deviations[count // 2]) / 2
-    rough = sqrt((_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + count * rough**2) / (_PRIOR_WEIGHT + count))
-    reach = _OUTLIER_SIGMAS * rough
-    kept = [min(max(value, middle - reach), middle + reach) for value in logs]
+    rough = 1.4826 * _middle(sorted(abs(value - median) for value in logs))
+    reach = _OUTLIER_SIGMAS * sqrt((_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + count * rough**2) / (_PRIOR_WEIGHT + count))
+    kept = [min(max(value, median - reach), median + reach) for value in logs]
     mean = sum(kept) / count
     squares = sum((value - mean) ** 2 for value in kept)
-    variance = (_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + squares) / (_PRIOR_WEIGHT + count - 1)
-    return mean, sqrt(variance * (1 + 1 / count))
+    sigma = sqrt((_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + squares) / (_PRIOR_WEIGHT + count - 1) * (1 + 1 / count))
+    unlike = sum(abs(value - mean) > _UNLIKE_SIGMAS * sigma for value in logs)
+    return mean, sigma, (unlike + _UNLIKE_SEEN) / (count + _UNLIKE_IN)
+
+
+def _middle(ordered: Sequence[float]) -> float:
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

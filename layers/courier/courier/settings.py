@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from courier.errors import SettingsError
-from courier.models import FrozenModel, Slug
+from courier.models import BuildRequest, FrozenModel, Slug
 
 GIB = 1024**3
 
@@ -77,6 +77,9 @@ class SourceSettings(FrozenModel):
         Budget of API requests, over all functions together.
     ``cancel_on_timeout``
         Ask the provider to stop a build that we no longer wait for, where it can.
+    ``backfill_hours``
+        Builds that ended before the source was first seen are history and left alone, except those
+        that ended within so many hours before.
     """
 
     name: Slug
@@ -87,8 +90,13 @@ class SourceSettings(FrozenModel):
     ca_bundle: str | None = None
     requests_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 60
     cancel_on_timeout: bool = False
+    backfill_hours: Annotated[float, Field(ge=0, le=2_400)] = 0
     polling: PollingSettings = PollingSettings()
     artifact: ArtifactSettings = ArtifactSettings()
+
+    def build_requests(self) -> tuple[BuildRequest, ...]:
+        """Give the builds to ask for each time the request schedule fires; providers that can start builds override it."""
+        return ()
 
     @model_validator(mode="after")
     def _endpoint_is_safe(self) -> Self:

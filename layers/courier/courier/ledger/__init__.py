@@ -1,0 +1,8 @@
+"""The ledger: one DynamoDB table that knows what has been seen and done, per build and per source."""
+
+from courier.ledger.builds import BuildLedger, BuildRow, DueBuild
+from courier.ledger.requests import RequestLedger
+from courier.ledger.sources import SourceLedger, SourceState
+from courier.ledger.table import Table
+
+__all__ = ["BuildLedger", "BuildRow", "DueBuild", "RequestLedger", "SourceLedger", "SourceState", "Table"]

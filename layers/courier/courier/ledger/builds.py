@@ -1,0 +1,218 @@
+"""One row per build: what we have seen of it and done for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from pydantic import AwareDatetime, ConfigDict, ValidationError
+
+from courier.clock import Clock, stamp
+from courier.errors import LedgerError
+from courier.ledger.table import Change, Scalar, Table
+from courier.models import BuildRef, BuildStatus, FrozenModel, Outcome, Passage
+
+ROW_VERSION = 1
+# Long enough that a build which its provider still lists is never taken for a new one: see discovery.HORIZON.
+KEEP_ENDED = timedelta(days=400)
+# What takes a row out of the index of builds in flight.
+_IN_FLIGHT_ATTRIBUTES = ("due_source", "next_poll_at", "task_token")
+
+
+class BuildRow(FrozenModel):
+    """A build as the ledger knows it; attributes of a newer version are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    schema_version: int
+    build: str
+    status: BuildStatus = BuildStatus.UNKNOWN
+    first_seen_at: AwareDatetime
+    created_at: AwareDatetime | None = None
+    status_since: AwareDatetime | None = None
+    deadline_at: AwareDatetime
+    next_poll_at: str | None = None
+    task_token: str | None = None
+    execution: str | None = None
+    polls: int = 0
+    failures: int = 0
+    not_found: int = 0
+    passage: str | None = None
+    checkpoint: str | None = None
+    outcome: Outcome | None = None
+    record_key: str | None = None
+
+    @property
+    def ref(self) -> BuildRef:
+        """The build that this row is about."""
+        return BuildRef.parse(self.build)
+
+
+class DueBuild(FrozenModel):
+    """What the index tells about a build that wants to be looked at; ``next_poll_at`` is the claim's condition."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    build: str
+    next_poll_at: str
+    first_seen_at: AwareDatetime
+    created_at: AwareDatetime | None = None
+    deadline_at: AwareDatetime
+
+    @property
+    def ref(self) -> BuildRef:
+        """The build that this row is about."""
+        return BuildRef.parse(self.build)
+
+
+class BuildLedger:
+    """The builds in the table. Every write is conditional or harmless when repeated."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+
+    def register(self, passage: Passage, *, next_poll_at: datetime) -> bool:
+        """Note a build before anything is done for it; False when it is known already.
+
+        The passage is kept with it, so that whoever finds the row without an execution can start
+        the very same one.
+        """
+        build = passage.build
+        row = self._table.update(
+            str(build.ref),
+            Change(
+                set={
+                    "schema_version": ROW_VERSION,
+                    "status": build.status,
+                    "first_seen_at": stamp(passage.first_seen_at),
+                    "status_since": stamp(passage.first_seen_at),
+                    "created_at": _stamp_or_none(build.created_at),
+                    "deadline_at": stamp(passage.first_seen_at + timedelta(seconds=passage.wait_seconds)),
+                    "due_source": build.ref.source,
+                    "next_poll_at": stamp(next_poll_at),
+                    "passage": passage.model_dump_json(exclude_none=True),
+                },
+                condition="attribute_not_exists(#build)",
+            ),
+        )
+        return row is not None
+
+    def note_execution(self, ref: BuildRef, execution: str) -> None:
+        """Note that the build's execution has been started."""
+        self._table.update(str(ref), Change(set={"execution": execution}))
+
+    def find(self, ref: BuildRef) -> BuildRow | None:
+        """Read one build's row."""
+        row = self._table.get(str(ref))
+        return None if row is None else _parse(row)
+
+    def find_many(self, refs: Iterable[BuildRef]) -> dict[BuildRef, BuildRow]:
+        """Read the rows of the builds that are known."""
+        rows = (_parse(row) for row in self._table.get_many(sorted({str(ref) for ref in refs})))
+        return {row.ref: row for row in rows}
+
+    def due(self, source: str, *, limit: int) -> Sequence[DueBuild]:
+        """Give the builds of a source that want to be looked at now, the one that waits longest first."""
+        return [_parse_due(row) for row in self._table.due(source, until=stamp(self._clock()), limit=limit)]
+
+    def claim(self, due: DueBuild, *, next_poll_at: datetime) -> BuildRow | None:
+        """Take a due build for one look: its next look is set *before* the provider is asked.
+
+        So no path, not even a crash, can look early. None when another poller was faster.
+        """
+        row = self._table.update(
+            due.build,
+            Change(
+                set={"next_poll_at": stamp(next_poll_at)},
+                add={"polls": 1},
+                condition="#next_poll_at = :seen",
+                values={"seen": due.next_poll_at},
+            ),
+        )
+        return None if row is None else _parse(row)
+
+    def hurry(self, ref: BuildRef) -> None:
+        """Make a build due at the next tick, if it is still in flight."""
+        self._table.update(
+            str(ref),
+            Change(set={"next_poll_at": stamp(self._clock())}, condition="attribute_exists(#due_source)"),
+        )
+
+    def note_status(self, row: BuildRow, status: BuildStatus) -> None:
+        """Note what an answered look said; writes only what changed."""
+        changes: dict[str, Scalar | None] = {}
+        if status is not row.status:
+            changes |= {"status": status, "status_since": stamp(self._clock())}
+        if row.failures or row.not_found:
+            changes |= {"failures": 0, "not_found": 0}
+        if changes:
+            self._table.update(row.build, Change(set=changes))
+
+    def note_miss(self, row: BuildRow, *, not_found: bool) -> BuildRow:
+        """Count a look that brought no status, and give the row with its new counts."""
+        changed = self._table.update(row.build, Change(add={"not_found" if not_found else "failures": 1}))
+        return row if changed is None else _parse(changed)
+
+    def note_released(self, ref: BuildRef) -> None:
+        """Take a build whose execution goes on out of the index of builds in flight."""
+        self._table.update(str(ref), Change(set={"released_at": stamp(self._clock())}, remove=_IN_FLIGHT_ATTRIBUTES))
+
+    def close(self, ref: BuildRef, outcome: Outcome, *, record_key: str, build: Mapping[str, Scalar]) -> BuildRow:
+        """Note the outcome, and give the row as it is now.
+
+        A build has one record: where a key was noted before, that one stays, so that a repeated
+        or redriven step writes the same object again.
+        """
+        now = self._clock()
+        row = self._table.update(
+            str(ref),
+            Change(
+                set={
+                    "schema_version": ROW_VERSION,
+                    "outcome": outcome,
+                    "ended_at": stamp(now),
+                    "expires_at": int((now + KEEP_ENDED).timestamp()),
+                    **build,
+                },
+                keep={"record_key": record_key, "first_seen_at": stamp(now), "deadline_at": stamp(now)},
+                remove=_IN_FLIGHT_ATTRIBUTES,
+            ),
+        )
+        if row is None:
+            raise LedgerError(f"{ref}: an unconditional write was refused")
+        return _parse(row)
+
+    def swap_checkpoint(self, ref: BuildRef, checkpoint: str | None, *, expected: str | None) -> bool:
+        """Replace the copy's checkpoint if it is still the expected one (None: if there is none)."""
+        change = {"checkpoint": checkpoint} if checkpoint is not None else {}
+        return (
+            self._table.update(
+                str(ref),
+                Change(
+                    set=change,
+                    remove=() if checkpoint is not None else ("checkpoint",),
+                    condition="attribute_not_exists(#checkpoint)" if expected is None else "#checkpoint = :expected",
+                    values={} if expected is None else {"expected": expected},
+                ),
+            )
+            is not None
+        )
+
+
+def _parse(row: Mapping[str, Scalar]) -> BuildRow:
+    try:
+        return BuildRow.model_validate(row)
+    except ValidationError as exc:
+        raise LedgerError(f"row {row.get('build')} cannot be read: {exc.error_count()} wrong attributes") from exc
+
+
+def _parse_due(row: Mapping[str, Scalar]) -> DueBuild:
+    try:
+        return DueBuild.model_validate(row)
+    except ValidationError as exc:
+        raise LedgerError(f"row {row.get('build')} cannot be read: {exc.error_count()} wrong attributes") from exc
+
+
+def _stamp_or_none(moment: datetime | None) -> str | None:
+    return None if moment is None else stamp(moment)

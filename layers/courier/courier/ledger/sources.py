@@ -1,0 +1,117 @@
+"""One row per source and per scope: when it was first seen, how it is, what was spent, how long builds take.
+
+Their keys start with ``#``, which no source name can, so they never meet a build's row.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zlib import crc32
+
+from pydantic import AwareDatetime, ConfigDict
+
+from courier.clock import Clock, stamp
+from courier.ledger.table import Change, Table
+from courier.models import BuildRef, FrozenModel
+
+# Enough to know a distribution by, few enough for one small row. A build's slot comes from its id, so
+# noting a duration is one write without a read, and noting it twice changes nothing.
+DURATION_SLOTS = 32
+
+
+class SourceState(FrozenModel):
+    """How a source is; ``illness`` is the name of the error that it fell ill with."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    first_sight_at: AwareDatetime | None = None
+    illness: str | None = None
+    ill_since: AwareDatetime | None = None
+    rest_until: AwareDatetime | None = None
+    failures: int = 0
+
+
+class SourceLedger:
+    """The sources in the table."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+
+    def state(self, source: str) -> SourceState:
+        """Read how a source is."""
+        return SourceState.model_validate(self._table.get(_source_key(source)) or {})
+
+    def note_sight(self, source: str) -> datetime:
+        """Note that a source is there, and give the instant when it was seen first."""
+        row = self._table.update(
+            _source_key(source), Change(keep={"first_sight_at": stamp(self._clock()), "schema_version": 1})
+        )
+        return SourceState.model_validate(row).first_sight_at or self._clock()
+
+    def note_answer(self, source: str) -> None:
+        """Forget illness, rest and failures: the source answers."""
+        self._table.update(
+            _source_key(source),
+            Change(set={"failures": 0}, remove=("illness", "ill_since", "rest_until")),
+        )
+
+    def note_failure(self, source: str, *, rest: timedelta | None, seen: int) -> None:
+        """Count a failed request, and let the source rest for a while.
+
+        ``seen`` is the count that the caller knew, so that many failures at once count as one.
+        """
+        changes = {"failures": seen + 1, "rest_until": stamp(self._clock() + rest) if rest else None}
+        self._table.update(_source_key(source), Change(set=changes))
+
+    def note_illness(self, source: str, illness: str, *, rest: timedelta) -> bool:
+        """Note that only an operator can heal the source; True when it was not ill before."""
+        now = self._clock()
+        changed = self._table.update(
+            _source_key(source),
+            Change(
+                set={"illness": illness, "ill_since": stamp(now), "rest_until": stamp(now + rest)},
+                condition="attribute_not_exists(#illness)",
+            ),
+        )
+        if changed is None:
+            self._table.update(_source_key(source), Change(set={"rest_until": stamp(now + rest)}))
+        return changed is not None
+
+    def spend(self, source: str, *, wanted: int, budget: int) -> int:
+        """Take requests out of this minute's budget, shared by all invocations; gives how many were granted."""
+        minute = int(self._clock().timestamp() // 60)
+        key = _source_key(source)
+        # The first spender of a minute opens it; everybody adds, and what is over the budget is given back.
+        self._table.update(
+            key,
+            Change(
+                set={"budget_minute": minute, "spent": 0},
+                condition="attribute_not_exists(#budget_minute) OR #budget_minute < :minute",
+                values={"minute": minute},
+            ),
+        )
+        row = self._table.update(key, Change(add={"spent": wanted}))
+        over = max(0, int((row or {}).get("spent", 0)) - budget)
+        granted = max(0, wanted - over)
+        if granted < wanted:
+            self._table.update(key, Change(add={"spent": granted - wanted}))
+        return granted
+
+    def durations(self, source: str, scope: str) -> list[float]:
+        """Give the seconds that the scope's last builds took, in no particular order."""
+        row = self._table.get(_scope_key(source, scope)) or {}
+        return [float(value) for name, value in row.items() if name.startswith("took_")]
+
+    def note_duration(self, ref: BuildRef, seconds: float) -> None:
+        """Remember how long a build took, from its creation to its end."""
+        slot = f"took_{crc32(ref.build_id.encode()) % DURATION_SLOTS}"
+        self._table.update(_scope_key(ref.source, ref.scope), Change(set={slot: round(seconds, 1)}))
+
+
+def _source_key(source: str) -> str:
+    return f"#source/{source}"
+
+
+def _scope_key(source: str, scope: str) -> str:
+    return f"#scope/{source}/{scope}"
