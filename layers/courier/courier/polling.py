@@ -41,11 +41,11 @@ FEWEST_ENDED_BUILDS = 5
 MOST_ENDED_BUILDS = 100
 """Only the newest so many count: more would not sharpen the fit, and a scope's builds change."""
 
-# The lag that one look is worth, in units of first_seconds (60 s: 6 s). With it builds of 20 minutes
+# The lag that one look is worth, in units of first_seconds (60 s: 6.3 s). With it builds of 20 minutes
 # (log-normal, sigma 0.35) are noticed after at most 45 s in the mean; bench/polling.md has the whole curve.
-_PRICE = 0.1
+_PRICE = 0.105
 # Without a history: how much the gap grows per second of age.
-_GROWTH = 1 / 24
+_GROWTH = 0.04
 # Looks of builds that were started together drift apart by up to this share of their gap, either way.
 _JITTER = 0.1
 # What a spread of durations is before any is known, and for how many builds that opinion counts.
