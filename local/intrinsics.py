@@ -1,0 +1,132 @@
+"""CloudFormation's intrinsic functions, as far as parameters and conditions alone can answer them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# One CloudFormation document: JSON as it comes, the boundary of this package.
+Template = dict[str, Any]
+
+_PLACEHOLDER = re.compile(r"\$\{(!?)([^${}]+)\}")
+
+
+class TemplateError(Exception):
+    """The template holds something that cannot be expanded, read or deployed here; the text names the place."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stack stands: what CloudFormation's pseudo parameters say."""
+
+    region: str
+    account: str
+    stack_name: str
+
+    def pseudo_parameters(self) -> dict[str, str]:
+        """Give the values of ``AWS::Region`` and its like, for the commercial partition."""
+        return {
+            "AWS::Region": self.region,
+            "AWS::AccountId": self.account,
+            "AWS::StackName": self.stack_name,
+            "AWS::Partition": "aws",
+            "AWS::URLSuffix": "amazonaws.com",
+        }
+
+
+@dataclass(frozen=True)
+class LogicalId:
+    """Another resource of the template, or one attribute of it; only a deployment knows its value."""
+
+    name: str
+    attribute: str | None = None
+
+
+_NO_VALUE = LogicalId("AWS::NoValue")
+
+
+class Resolver:
+    """Answers what the parameters of an expanded template decide, without deploying it.
+
+    Parameters
+    ----------
+    template
+        Expanded template; the defaults of its parameters are the values.
+    place
+        For the pseudo parameters.
+    """
+
+    def __init__(self, template: Template, place: Place) -> None:
+        self._template = template
+        parameters: Mapping[str, Template] = template.get("Parameters", {})
+        self._values: dict[str, Any] = {name: entry.get("Default") for name, entry in parameters.items()}
+        self._values |= place.pseudo_parameters()
+
+    def value(self, node: object) -> object:
+        """Resolve ``node``; a reference to another resource becomes a `LogicalId`.
+
+        Raises
+        ------
+        TemplateError
+            An intrinsic function that needs a deployment, or that nothing here needs so far.
+        """
+        if isinstance(node, list):
+            return [self.value(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if len(node) == 1:
+            ((name, argument),) = node.items()
+            if name == "Ref" or name.startswith("Fn::"):
+                return self._call(name, argument)
+        resolved = {key: self.value(item) for key, item in node.items()}
+        return {key: item for key, item in resolved.items() if item != _NO_VALUE}
+
+    def _call(self, name: str, argument: Any) -> object:  # noqa: ANN401  # each function has its own shape
+        if name == "Ref":
+            return self._values[argument] if argument in self._values else LogicalId(argument)
+        if name == "Fn::GetAtt":
+            return LogicalId(*(argument.split(".", 1) if isinstance(argument, str) else argument))
+        if name == "Fn::Sub":
+            return self._substitute(*((argument, {}) if isinstance(argument, str) else argument))
+        if name == "Fn::If":
+            condition, yes, no = argument
+            return self.value(yes if self.condition(condition) else no)
+        raise TemplateError(f"{name} cannot be resolved without deploying the stack")
+
+    def condition(self, name: str) -> bool:
+        """Tell whether a named condition of the template holds."""
+        conditions = self._template.get("Conditions", {})
+        if name not in conditions:
+            raise TemplateError(f"the template has no condition {name}")
+        return self._holds(conditions[name])
+
+    def exists(self, resource: Template) -> bool:
+        """Tell whether a resource is created, by its ``Condition``."""
+        return "Condition" not in resource or self.condition(resource["Condition"])
+
+    def _holds(self, node: Template) -> bool:
+        ((name, argument),) = node.items()
+        if name == "Condition":
+            return self.condition(argument)
+        if name == "Fn::Equals":
+            left, right = (self.value(item) for item in argument)
+            return str(left) == str(right)
+        if name == "Fn::Not":
+            return not self._holds(argument[0])
+        if name in ("Fn::And", "Fn::Or"):
+            return (all if name == "Fn::And" else any)(self._holds(item) for item in argument)
+        raise TemplateError(f"{name} is not a condition function")
+
+    def _substitute(self, text: str, given: Mapping[str, object]) -> str:
+        values = self._values | {name: self.value(item) for name, item in given.items()}
+
+        def fill(match: re.Match[str]) -> str:
+            literal, name = match.groups()
+            if literal:
+                return f"${{{name}}}"
+            value = values.get(name)
+            if value is None or isinstance(value, LogicalId):
+                raise TemplateError(f"Fn::Sub of ${{{name}}} cannot be resolved without deploying the stack")
+            return str(value)
+
+        return _PLACEHOLDER.sub(fill, text)

@@ -1,0 +1,124 @@
+"""The two providers of the first release, simulated by one real HTTP server on loopback.
+
+Tests, the local runner and the end-to-end checks all talk to this double; it behaves as docs/source-apis.md says, and
+it can be told to misbehave::
+
+    from local.simulator import FaultPlan, FaultRule, LinkExpired, RequestKind, SimulatedProviders, demo_scenario
+
+    faults = FaultPlan(FaultRule(LinkExpired(), RequestKind.ARTIFACT, ranged=True, nth=3))
+    with SimulatedProviders(demo_scenario(), seed=7, faults=faults) as providers:
+        ...  # point a source at providers.url, and let it fetch from providers.artifact_host
+        for build in providers.builds:
+            print(build.provider, build.scope, build.build_id, build.status)
+        print(providers.requests.counts())
+
+Builds go through their statuses on the clock that is passed in, and nowhere else: with a `ManualClock` a test decides
+how late it is and waits for nothing.
+"""
+
+from local.simulator.exchange import Ending, LoggedRequest, Provider, RequestKind, RequestLog, Target
+from local.simulator.fault_plan import FaultPlan, FaultRule, FaultSample
+from local.simulator.faults import (
+    HTML_PAGE,
+    XML_ERROR,
+    CorruptBody,
+    CutBody,
+    Delay,
+    ErrorStatus,
+    Fault,
+    GzipBody,
+    IgnoreRange,
+    LinkExpired,
+    NoLength,
+    ObjectChanged,
+    Redirect,
+    ReplaceBody,
+    Reply,
+    ResetBeforeReading,
+    SetHeaders,
+    SlowBody,
+    TokenExpired,
+    Unanswered,
+)
+from local.simulator.faults_json import (
+    DropFields,
+    DropItems,
+    FloodList,
+    ReorderItems,
+    RepeatItems,
+    SetFields,
+    ShiftTimes,
+    WrapBody,
+)
+from local.simulator.manual_clock import ManualClock
+from local.simulator.providers import SimulatedProviders
+from local.simulator.scenario import (
+    AirtAccount,
+    BuildPlan,
+    DataModel,
+    JobPlan,
+    Project,
+    Scenario,
+    ScheduledBuild,
+    ScheduledJob,
+    Template,
+    TreasureAccount,
+    UrlPolicy,
+    demo_scenario,
+)
+from local.simulator.truth import TrueBuild
+
+__all__ = [
+    "HTML_PAGE",
+    "XML_ERROR",
+    "AirtAccount",
+    "BuildPlan",
+    "CorruptBody",
+    "CutBody",
+    "DataModel",
+    "Delay",
+    "DropFields",
+    "DropItems",
+    "Ending",
+    "ErrorStatus",
+    "Fault",
+    "FaultPlan",
+    "FaultRule",
+    "FaultSample",
+    "FloodList",
+    "GzipBody",
+    "IgnoreRange",
+    "JobPlan",
+    "LinkExpired",
+    "LoggedRequest",
+    "ManualClock",
+    "NoLength",
+    "ObjectChanged",
+    "Project",
+    "Provider",
+    "Redirect",
+    "ReorderItems",
+    "RepeatItems",
+    "ReplaceBody",
+    "Reply",
+    "RequestKind",
+    "RequestLog",
+    "ResetBeforeReading",
+    "Scenario",
+    "ScheduledBuild",
+    "ScheduledJob",
+    "SetFields",
+    "SetHeaders",
+    "ShiftTimes",
+    "SimulatedProviders",
+    "SlowBody",
+    "Target",
+    "Template",
+    "TokenExpired",
+    "TreasureAccount",
+    "TrueBuild",
+    "Unanswered",
+    "UrlPolicy",
+    "WrapBody",
+    "demo_scenario",
+]

@@ -1,0 +1,177 @@
+"""The artifact store: objects behind presigned GETs, refusing what S3 refuses (docs/source-apis.md, presigned URLs)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import format_datetime
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from local.simulator.exchange import Answer, Request
+from local.simulator.presigning import SignedLink, Signer
+from local.simulator.refusals import store_refusal
+from local.simulator.timeformat import iso_z
+
+SINGLE_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)\Z")
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object: its bytes and what its headers say; `etag` is quoted."""
+
+    content: bytes = field(repr=False)
+    modified_at: datetime
+    etag: str
+    content_type: str = "application/pdf"
+
+
+def etag_of(content: bytes) -> str:
+    """Return the ETag that S3 gives to a single PUT of `content`."""
+    return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
+
+
+class ArtifactStore:
+    """Path-style ``/{bucket}/{key}`` with SigV4 queries.
+
+    Parameters
+    ----------
+    bucket
+        The only bucket.
+    signer
+        Signs the links and checks them.
+    find
+        Returns the object of a key at an instant, or None.
+
+    Attributes
+    ----------
+    origin
+        Scheme, host and port under which clients reach the store; known once the server listens.
+    """
+
+    def __init__(self, bucket: str, signer: Signer, find: Callable[[str, datetime], StoredObject | None]) -> None:
+        self.bucket = bucket
+        self.origin = ""
+        self._signer = signer
+        self._find = find
+
+    def presigned_url(
+        self, key: str, *, at: datetime, lifetime_seconds: int, token_expires_at: datetime | None, mint: int | None
+    ) -> str:
+        """Return a URL that allows a GET of `key`; see `Signer.presign` for the parameters."""
+        path = f"/{self.bucket}/{quote(key)}"
+        query = self._signer.presign(
+            path,
+            host=urlsplit(self.origin).netloc,
+            at=at,
+            lifetime_seconds=lifetime_seconds,
+            token_expires_at=token_expires_at,
+            mint=mint,
+        )
+        return f"{self.origin}{path}?{query}"
+
+    def answer(self, request: Request, replaced: Callable[[StoredObject], StoredObject]) -> Answer:
+        """Answer a request; `replaced` is given the object and may put another in its place."""
+        try:
+            link = self._signer.read(request.method, request.path, request.query, host=request.headers.get("host", ""))
+        except ValueError as exc:
+            return store_refusal(400, "AuthorizationQueryParametersError", str(exc))
+        if link is None:
+            return store_refusal(403)
+        refused = _refusal_of_headers(request) or _refusal_of_link(link, request.at)
+        if refused is not None:
+            return refused
+        key = unquote(request.path.removeprefix(f"/{self.bucket}/"))
+        found = self._find(key, request.at)
+        if found is None:
+            return store_refusal(404, elements={"Key": key})
+        return _serve(request, replaced(found))
+
+
+def expired(expires_at: datetime, lifetime_seconds: int, now: datetime) -> Answer:
+    """Answer as S3 does to a link that is past its time."""
+    return store_refusal(
+        403,
+        "AccessDenied",
+        "Request has expired",
+        elements={
+            "X-Amz-Expires": str(lifetime_seconds),
+            "Expires": iso_z(expires_at.replace(microsecond=0)),
+            "ServerTime": iso_z(now.replace(microsecond=0)),
+        },
+    )
+
+
+def token_expired() -> Answer:
+    """Answer as S3 does when the credentials that signed a link are past their time."""
+    return store_refusal(400, "ExpiredToken", "The provided token has expired.")
+
+
+def _refusal_of_headers(request: Request) -> Answer | None:
+    authorization = request.headers.get("authorization")
+    if authorization is not None:
+        message = "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string"
+        message += " parameter or the Authorization header should be specified"
+        echoed = {"ArgumentName": "Authorization", "ArgumentValue": authorization}
+        return store_refusal(400, "InvalidArgument", message, elements=echoed)
+    unsigned = sorted(name for name in request.headers if name.startswith("x-amz-"))
+    if unsigned:
+        message = "There were headers present in the request which were not signed"
+        return store_refusal(403, "AccessDenied", message, elements={"HeadersNotSigned": ", ".join(unsigned)})
+    return None
+
+
+def _refusal_of_link(link: SignedLink, now: datetime) -> Answer | None:
+    if now >= link.expires_at:
+        return expired(link.expires_at, link.lifetime_seconds, now)
+    if not link.authentic:
+        message = "The request signature we calculated does not match the signature you provided."
+        return store_refusal(403, "SignatureDoesNotMatch", message)
+    if link.token_expires_at is not None and now >= link.token_expires_at:
+        return token_expired()
+    return None
+
+
+def _serve(request: Request, found: StoredObject) -> Answer:
+    wanted, unwanted = request.headers.get("if-match"), request.headers.get("if-none-match")
+    if wanted not in {None, "*", found.etag}:
+        return store_refusal(412, elements={"Condition": "If-Match"})
+    if unwanted in {"*", found.etag}:
+        return Answer(304, {"ETag": found.etag})
+    size = len(found.content)
+    headers = {
+        "Content-Type": found.content_type,
+        "ETag": found.etag,
+        "Last-Modified": format_datetime(found.modified_at.replace(microsecond=0), usegmt=True),
+        "Accept-Ranges": "bytes",
+        "x-amz-request-id": "SIMULATED",
+        "x-amz-id-2": "simulated",
+        "Server": "AmazonS3",
+    }
+    span = _span(request.headers.get("range"), size)
+    if span is None:
+        return Answer(200, headers, memoryview(found.content))
+    if not span:
+        elements = {"RangeRequested": request.headers["range"], "ActualObjectSize": str(size)}
+        return store_refusal(416, elements=elements, headers={"Content-Range": f"bytes */{size}"})
+    headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
+    return Answer(206, headers, memoryview(found.content)[span.start : span.stop])
+
+
+def _span(header: str | None, size: int) -> range | None:
+    """Return the bytes that a Range header wants; None for the whole object, empty where there are none.
+
+    A header that is malformed or names several ranges is ignored, as S3 does.
+    """
+    match = SINGLE_RANGE.match(header) if header else None
+    if match is None or match.groups() == ("", ""):
+        return None
+    first, last = match.groups()
+    if not first:
+        return range(max(0, size - int(last)), size)
+    if last and int(last) < int(first):
+        return None
+    return range(int(first), min(size, int(last) + 1 if last else size))

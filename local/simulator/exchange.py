@@ -1,0 +1,174 @@
+"""What passes through the simulator: requests, answers, and the log that keeps no secret."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+Clock: TypeAlias = Callable[[], datetime]
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+JsonObject: TypeAlias = dict[str, JsonValue]
+
+
+class Provider(StrEnum):
+    """Who a request was meant for."""
+
+    TREASURE_INSIGHTS = "treasure_insights"
+    DREADNODE_AIRT = "dreadnode_airt"
+    ARTIFACT_STORE = "artifact_store"
+    NOBODY = "nobody"
+
+
+class RequestKind(StrEnum):
+    """What a request wants."""
+
+    LIST_MODELS = "list_models"
+    LIST_BUILDS = "list_builds"
+    START_BUILD = "start_build"
+    GET_BUILD = "get_build"
+    CANCEL_BUILD = "cancel_build"
+    GET_LIMITS = "get_limits"
+    PREFLIGHT = "preflight"
+    START_JOB = "start_job"
+    GET_JOB = "get_job"
+    ARTIFACT = "artifact"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a path names: a data model oid or ``org/workspace/project`` as scope, and a build or job id."""
+
+    provider: Provider
+    kind: RequestKind
+    scope: str = ""
+    build_id: str = ""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it arrived; header names are lower case, `query` is as it was sent."""
+
+    at: datetime
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str] = field(repr=False)
+    target: Target
+    body: bytes = field(default=b"", repr=False)
+
+    def json(self) -> JsonValue:
+        """Return the parsed body.
+
+        Raises
+        ------
+        ValueError
+            The body is no JSON.
+        """
+        parsed: JsonValue = json.loads(self.body)
+        return parsed
+
+
+class Ending(StrEnum):
+    """What happens to the connection once the answer is out."""
+
+    KEEP = "keep"
+    CLOSE = "close"
+    RESET = "reset"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer and how it goes over the wire.
+
+    `declared_bytes` overrides the true Content-Length; `with_length` false leaves the header out, so that the end of
+    the connection ends the body. A `silent` answer is never sent. `piece_bytes` writes the body in such pieces, with
+    `pause_seconds` after each.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | memoryview = field(default=b"", repr=False)
+    declared_bytes: int | None = None
+    with_length: bool = True
+    ending: Ending = Ending.KEEP
+    silent: bool = False
+    wait_seconds: float = 0.0
+    piece_bytes: int | None = None
+    pause_seconds: float = 0.0
+
+
+def json_answer(status: int, body: JsonValue, **headers: str) -> Answer:
+    """Answer with `body` as JSON."""
+    return Answer(status, {"Content-Type": "application/json", **headers}, json.dumps(body).encode())
+
+
+@dataclass(frozen=True)
+class LoggedRequest:
+    """One line of the request log; the query string, the headers and the bodies stay out of it.
+
+    `status` is None where no answer was sent, `body_bytes` counts the answer's body as it was to be sent, and `faults`
+    names what was done to this request on purpose.
+    """
+
+    at: datetime
+    target: Target
+    method: str
+    path: str
+    status: int | None
+    body_bytes: int
+    range: str | None = None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> RequestKind:
+        """What the request wanted."""
+        return self.target.kind
+
+    @property
+    def provider(self) -> Provider:
+        """Who the request was meant for."""
+        return self.target.provider
+
+
+class RequestLog:
+    """Every request seen, in the order of answering; safe to read while the server works."""
+
+    def __init__(self) -> None:
+        self._entries: list[LoggedRequest] = []
+        self._lock = threading.Lock()
+
+    def add(self, entry: LoggedRequest) -> None:
+        """Keep one request."""
+        with self._lock:
+            self._entries.append(entry)
+
+    def __iter__(self) -> Iterator[LoggedRequest]:
+        with self._lock:
+            return iter(tuple(self._entries))
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._entries)
+
+    def of(
+        self, kind: RequestKind | None = None, *, build_id: str | None = None, scope: str | None = None
+    ) -> tuple[LoggedRequest, ...]:
+        """Return the requests of a kind, about a build, in a scope; None takes all."""
+        return tuple(
+            entry
+            for entry in self
+            if kind in {None, entry.kind}
+            and build_id in {None, entry.target.build_id}
+            and scope in {None, entry.target.scope}
+        )
+
+    def counts(self) -> Counter[RequestKind]:
+        """Return how many requests of each kind were seen."""
+        return Counter(entry.kind for entry in self)

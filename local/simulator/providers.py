@@ -1,0 +1,213 @@
+"""The simulated providers as one object: a server, the truth about every build, and a log of every request."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local.simulator.artifact_store import StoredObject
+from local.simulator.certificates import make_tls_files
+from local.simulator.dreadnode_airt import DreadnodeAirt
+from local.simulator.exchange import Answer, Clock, LoggedRequest, Provider, Request, RequestKind, RequestLog, Target
+from local.simulator.fault_plan import FaultPlan
+from local.simulator.faults import Fault
+from local.simulator.refusals import refusal
+from local.simulator.scenario import Scenario
+from local.simulator.treasure_insights import TreasureInsights
+from local.simulator.truth import TrueBuild
+from local.simulator.wire import LoopbackServer, Wiring
+
+# The APIs are reached by address and the artifacts by name, so that the two are different hosts to a client.
+API_HOST = "127.0.0.1"
+ARTIFACT_HOST = "localhost"
+
+
+def utc_now() -> datetime:
+    """Return the real time."""
+    return datetime.now(UTC)
+
+
+class SimulatedProviders:
+    """Both APIs and the artifact store, served while the context is open.
+
+    Parameters
+    ----------
+    scenario
+        What exists and how everything goes; offsets count from the making of this object.
+    seed
+        Ids, reports and signatures follow from it.
+    clock
+        Tells the time; every status is a function of it.
+    faults
+        What goes wrong; nothing by default.
+    tls
+        Serve HTTPS with a certificate of an own authority, `ca_file`.
+    wait
+        How delays are waited for; by default on the real clock, and cut short when the context closes.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        seed: int = 0,
+        clock: Clock = utc_now,
+        faults: FaultPlan | None = None,
+        tls: bool = False,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        self.faults = faults or FaultPlan()
+        self.requests = RequestLog()
+        self._clock = clock
+        self._closing = threading.Event()
+        self._wait = wait or self._closing.wait
+        self._folder = tempfile.TemporaryDirectory(prefix="simulator-") if tls else None
+        self._files = make_tls_files(Path(self._folder.name)) if self._folder else None
+        started_at = clock()
+        self._treasure = TreasureInsights(scenario.treasure, seed=str(seed), started_at=started_at)
+        self._airt = DreadnodeAirt(scenario.airt, seed=str(seed), started_at=started_at)
+        self._server: LoopbackServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        context = None
+        if self._files is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self._files.certificate, self._files.key)
+        self._server = LoopbackServer(Wiring(self._respond, self._wait, context))
+        self._airt.store.origin = self._origin(ARTIFACT_HOST)
+        self._thread = threading.Thread(
+            target=partial(self._server.serve_forever, poll_interval=0.02), name="simulated-providers"
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._closing.set()
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    @property
+    def url(self) -> str:
+        """Endpoint of both APIs, without a slash at the end."""
+        return self._origin(API_HOST)
+
+    @property
+    def artifact_host(self) -> str:
+        """Host name of the presigned URLs, without the port."""
+        return ARTIFACT_HOST
+
+    @property
+    def ca_file(self) -> Path | None:
+        """PEM file of the authority to trust, with TLS."""
+        return self._files.authority if self._files else None
+
+    @property
+    def builds(self) -> tuple[TrueBuild, ...]:
+        """Every build and job that exists now, as it really is."""
+        now = self._clock()
+        return (*self._treasure.truth(now), *self._airt.truth(now))
+
+    def build(self, build_id: str) -> TrueBuild:
+        """Return one build or job as it really is now.
+
+        Raises
+        ------
+        KeyError
+            There is none.
+        """
+        for build in self.builds:
+            if build.build_id == build_id:
+                return build
+        raise KeyError(build_id)
+
+    def artifact_bytes(self, job_id: str) -> bytes:
+        """Return the report of a job, byte for byte.
+
+        Raises
+        ------
+        KeyError
+            There is no such job.
+        """
+        return self._airt.report(job_id)
+
+    def rotate_key(self, provider: Provider, key: str) -> None:
+        """Accept `key` from now on, and the old one no more."""
+        match provider:
+            case Provider.TREASURE_INSIGHTS:
+                self._treasure.key = key
+            case Provider.DREADNODE_AIRT:
+                self._airt.key = key
+            case _:
+                raise ValueError(f"{provider} has no key")
+
+    def _origin(self, host: str) -> str:
+        if self._server is None:
+            raise RuntimeError("the simulated providers are not running; enter the context first")
+        return f"{'https' if self._files else 'http'}://{host}:{self._server.server_port}"
+
+    def _respond(self, method: str, target: str, headers: Mapping[str, str], read_body: Callable[[], bytes]) -> Answer:
+        path, _, query = target.partition("?")
+        request = Request(self._clock(), method, path, query, headers, self._target(method, path))
+        faults = self.faults.strike(request)
+        if all(fault.reads_body for fault in faults):
+            body = read_body()
+            request = Request(request.at, method, path, query, headers, request.target, body)
+        answer = self._carry_out(request, faults)
+        for fault in faults:
+            answer = fault.on_answer(request, answer)
+        self.requests.add(
+            LoggedRequest(
+                at=request.at,
+                target=request.target,
+                method=method,
+                path=path,
+                status=None if answer.silent else answer.status,
+                body_bytes=0 if answer.silent or method == "HEAD" else len(answer.body),
+                range=headers.get("range"),
+                faults=tuple(type(fault).__name__ for fault in faults),
+            )
+        )
+        return answer
+
+    def _carry_out(self, request: Request, faults: tuple[Fault, ...]) -> Answer:
+        if not all(fault.carried_out for fault in faults):
+            return Answer(500)
+        for fault in faults:
+            request = fault.on_request(request)
+
+        def replaced(stored: StoredObject) -> StoredObject:
+            for fault in faults:
+                stored = fault.on_object(stored)
+            return stored
+
+        match request.target.provider:
+            case Provider.TREASURE_INSIGHTS:
+                return self._treasure.answer(request)
+            case Provider.DREADNODE_AIRT:
+                return self._airt.answer(request)
+            case Provider.ARTIFACT_STORE:
+                return self._airt.store.answer(request, replaced)
+            case _:
+                return refusal(Provider.NOBODY, 404, "")
+
+    def _target(self, method: str, path: str) -> Target:
+        return (
+            self._airt.artifact_target(path)
+            or self._treasure.target(method, path)
+            or self._airt.target(method, path)
+            or Target(Provider.NOBODY, RequestKind.OTHER)
+        )

@@ -1,0 +1,196 @@
+"""The script that the simulated providers play: accounts, builds, reports and how each of them goes.
+
+All durations are seconds. A plan in a queue is used by one POST; the last one of a queue serves every POST after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Literal
+
+from local.simulator.exchange import JsonValue
+
+# The five words for a build and the four for a job: docs/source-apis.md 1.5 and 2.4.
+BuildEnding = Literal["done", "failed", "canceled"]
+JobEnding = Literal["completed", "failed"]
+
+MEBIBYTE: Final = 1024 * 1024
+SECTIONS: Final[Mapping[str, str]] = {
+    # Only the first id is documented; the others are ours, so that a project can have full and empty ones.
+    "risk_score_metrics": "Risk score",
+    "findings": "Findings",
+    "compliance_coverage": "Compliance coverage",
+    "attack_timeline": "Attack timeline",
+}
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """How a Treasure Insights build goes: queued, then running, then its ending.
+
+    A canceled build without run time never started. The default times are those of the documented sample.
+    """
+
+    queue_seconds: float = 0.005
+    run_seconds: float = 40.0
+    ending: BuildEnding = "done"
+
+
+@dataclass(frozen=True)
+class ScheduledBuild:
+    """A build that nobody POSTs: created at an offset from the start, negative for one that was there before."""
+
+    plan: BuildPlan = BuildPlan()
+    created_offset_seconds: float = 0.0
+    build_type: str = "full"
+    build_id: str | None = None
+
+
+@dataclass(frozen=True)
+class DataModel:
+    """One data model of the account, its builds, and how the builds that are started by POST will go."""
+
+    oid: str
+    name: str
+    builds: tuple[ScheduledBuild, ...] = ()
+    when_started: tuple[BuildPlan, ...] = (BuildPlan(),)
+    type: str = "elasticube"
+
+
+@dataclass(frozen=True)
+class TreasureAccount:
+    """The Treasure Data account: `key` may do everything, `weak_keys` exist and lack the rights to Insights."""
+
+    models: tuple[DataModel, ...] = ()
+    account_id: str = "1234"
+    key: str = field(default="1234/" + "0123456789abcdef" * 2 + "01234567", repr=False)
+    weak_keys: tuple[str, ...] = field(default=(), repr=False)
+    limits: Mapping[str, JsonValue] = field(default_factory=lambda: {"build_size": 8, "query_size": 4})
+    unset_times: Literal["null", "absent"] = "null"
+    start_status: int = 200
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """How an AIRT report job goes; `artifact_bytes` is the exact size of its report."""
+
+    queue_seconds: float = 2.0
+    run_seconds: float = 40.0
+    ending: JobEnding = "completed"
+    error_message: str = "renderer failed"
+    artifact_bytes: int = 256 * 1024
+
+
+@dataclass(frozen=True)
+class ScheduledJob:
+    """A job that was started before the simulator, or will be by somebody else; its id is known beforehand."""
+
+    job_id: str
+    plan: JobPlan = JobPlan()
+    created_offset_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Template:
+    """A stored report template; a template that needs an empty section is refused with a null section key."""
+
+    template_id: str
+    sections: tuple[str, ...] = ("risk_score_metrics",)
+
+
+@dataclass(frozen=True)
+class Project:
+    """One AIRT project, reachable by its slug and by its UUID."""
+
+    slug: str
+    uuid: str
+    organization: str = "acme"
+    workspace: str = "main"
+    empty_sections: tuple[str, ...] = ()
+    templates: tuple[Template, ...] = ()
+    jobs: tuple[ScheduledJob, ...] = ()
+    when_started: tuple[JobPlan, ...] = (JobPlan(),)
+
+    @property
+    def scope(self) -> str:
+        """``org/workspace/project``."""
+        return f"{self.organization}/{self.workspace}/{self.slug}"
+
+
+class UrlPolicy(StrEnum):
+    """Which presigned URL a completed job carries; docs/source-apis.md 2.4 leaves it open."""
+
+    FRESH = "fresh"
+    STORED_UNTIL_IT_DIES = "stored_until_it_dies"
+    STORED_FOR_EVER = "stored_for_ever"
+
+
+@dataclass(frozen=True)
+class AirtAccount:
+    """The Dreadnode platform.
+
+    With `token_lifetime_seconds` the URLs are signed by temporary credentials and may die before they expire.
+    """
+
+    projects: tuple[Project, ...] = ()
+    key: str = field(default="dn_key_0123456789abcdef", repr=False)
+    weak_keys: tuple[str, ...] = field(default=(), repr=False)
+    url_lifetime_seconds: int = 3600
+    url_policy: UrlPolicy = UrlPolicy.FRESH
+    token_lifetime_seconds: int | None = None
+    empty_sections_shape: Literal["flat", "in_detail"] = "flat"
+    bucket: str = "airt-artifacts"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Everything that the simulated providers know at the start."""
+
+    treasure: TreasureAccount = field(default_factory=TreasureAccount)
+    airt: AirtAccount = field(default_factory=AirtAccount)
+
+
+def demo_scenario() -> Scenario:
+    """Make the scenario that ``make run`` shows; everything in it ends within 15 seconds.
+
+    Three reports POSTed to ``acme/main/chatbot`` become one above 16 MiB, one of a few hundred KiB, and a failure;
+    ``acme/main/sandbox`` has no data for its risk score.
+    """
+    sales = DataModel(
+        oid="5d1d4f1c-1111-4222-8333-444444444444",
+        name="sales_model",
+        builds=(
+            ScheduledBuild(BuildPlan(), created_offset_seconds=-3600),
+            ScheduledBuild(BuildPlan(queue_seconds=2, run_seconds=5)),
+        ),
+        when_started=(BuildPlan(queue_seconds=1, run_seconds=6),),
+    )
+    marketing = DataModel(
+        oid="5d1d4f1c-2222-4222-8333-444444444444",
+        name="marketing_model",
+        builds=(
+            ScheduledBuild(BuildPlan(queue_seconds=1, run_seconds=7, ending="failed")),
+            ScheduledBuild(BuildPlan(queue_seconds=3, run_seconds=6, ending="canceled")),
+        ),
+        when_started=(BuildPlan(queue_seconds=1, run_seconds=4, ending="failed"),),
+    )
+    chatbot = Project(
+        slug="chatbot",
+        uuid="2489e9ad-2ee2-4e00-8ec9-32d5f69181c0",
+        when_started=(
+            JobPlan(queue_seconds=2, run_seconds=6, artifact_bytes=18 * MEBIBYTE),
+            JobPlan(queue_seconds=1, run_seconds=3, artifact_bytes=320 * 1024),
+            JobPlan(queue_seconds=1, run_seconds=5, ending="failed"),
+        ),
+    )
+    sandbox = Project(
+        slug="sandbox",
+        uuid="2489e9ad-2ee2-4e00-8ec9-32d5f69181c1",
+        empty_sections=("risk_score_metrics",),
+    )
+    return Scenario(
+        treasure=TreasureAccount(models=(sales, marketing)),
+        airt=AirtAccount(projects=(chatbot, sandbox)),
+    )
