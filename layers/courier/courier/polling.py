@@ -69,6 +69,7 @@ def next_look(
     seed: str,
     history: Sequence[float] = (),
     status: "BuildStatus | None" = None,
+    deadline_at: datetime | None = None,
 ) -> datetime | None:
     """Tell when a build that has not ended is looked at next.
 
@@ -87,6 +88,8 @@ def next_look(
         Durations of ended builds of the same scope, in seconds, oldest first, counted like the age.
     status
         The last answer: a queued build is not about to end, so it gets no more looks than one without a history.
+    deadline_at
+        When the build is given up, if that is not ``give_up_after_hours`` after ``created_at``.
 
     Returns
     -------
@@ -94,7 +97,14 @@ def next_look(
         ``first_seconds`` to ``longest_seconds`` after ``now`` and not after the deadline, which is the only
         reason for a shorter gap. None when the deadline has passed: there is nothing left to look at.
     """
-    gap = next_gap((now - created_at).total_seconds(), polling, seed=seed, history=history, status=status)
+    gap = next_gap(
+        (now - created_at).total_seconds(),
+        polling,
+        seed=seed,
+        history=history,
+        status=status,
+        deadline_seconds=None if deadline_at is None else (deadline_at - created_at).total_seconds(),
+    )
     return None if gap is None else now + max(timedelta(seconds=gap), timedelta.resolution)
 
 
@@ -105,28 +115,30 @@ def next_gap(
     seed: str,
     history: Sequence[float] = (),
     status: "BuildStatus | None" = None,
+    deadline_seconds: float | None = None,
 ) -> float | None:
     """Give the seconds from a look at this age to the next one; see `next_look`."""
     first, longest = polling.first_seconds, polling.longest_seconds
-    deadline = polling.give_up_after_hours * 3600
-    if age_seconds >= deadline:
+    give_up = polling.give_up_after_hours * 3600
+    deadline = give_up if deadline_seconds is None else deadline_seconds
+    left = deadline - age_seconds
+    if left <= 0:
         return None
     age = max(0.0, age_seconds)
 
     gap = gap_without_history(age, first)
     if len(history) >= FEWEST_ENDED_BUILDS:
-        usual = _course(tuple(history[-MOST_ENDED_BUILDS:]), first, deadline).gap(age, first)
+        usual = _course(tuple(history[-MOST_ENDED_BUILDS:]), first, give_up).gap(age, first)
         gap = max(gap, usual) if status == "queued" else usual
     gap *= 1 + _JITTER * _sway(seed, age)
     gap = min(longest, max(first, gap - first / 2))
 
     # The last look is asked for a tick before the deadline, so that its tick does not come too late.
-    last_look = deadline - first
-    if age + gap <= last_look:
+    if gap <= left - first:
         return gap
-    if last_look - age >= first:
-        return min(longest, last_look - age)
-    return min(longest, deadline - age)
+    if left >= 2 * first:
+        return min(longest, left - first)
+    return min(longest, left)
 
 
 def looks(
@@ -172,9 +184,9 @@ def _interpolate(x: float, xs: tuple[float, ...], ys: tuple[float, ...]) -> floa
 
 
 @lru_cache(maxsize=256)
-def _course(history: tuple[float, ...], first: float, deadline: float) -> _Course:
+def _course(history: tuple[float, ...], first: float, give_up: float) -> _Course:
     """Integrate Keller's density over the age; one table per history."""
-    middle, sigma, unlike = _fit(history, first, deadline)
+    middle, sigma, unlike = _fit(history, first, give_up)
     # A short history misplaces some looks; a lower price buys the lag back that this costs.
     price = 2 * _PRICE * first * len(history) / (len(history) + 1)
     ages, total = [0.0], [0.0]
@@ -194,7 +206,7 @@ def _course(history: tuple[float, ...], first: float, deadline: float) -> _Cours
     return _Course(tuple(ages), tuple(total))
 
 
-def _fit(history: tuple[float, ...], first: float, deadline: float) -> tuple[float, float, float]:
+def _fit(history: tuple[float, ...], first: float, give_up: float) -> tuple[float, float, float]:
     """Fit a log-normal to durations in seconds.
 
     Returns
@@ -202,7 +214,7 @@ def _fit(history: tuple[float, ...], first: float, deadline: float) -> tuple[flo
     tuple[float, float, float]
         The logarithm of the median, the sigma of a build yet to come, and the chance that it is unlike the others.
     """
-    logs = sorted(log(min(max(first, seconds), max(first, deadline))) for seconds in history)
+    logs = sorted(log(min(max(first, seconds), max(first, give_up))) for seconds in history)
     count = len(logs)
     median = _middle(logs)
     # 1.4826 times the median deviation is the sigma of a normal distribution.
