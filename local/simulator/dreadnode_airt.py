@@ -226,12 +226,13 @@ class DreadnodeAirt:
         return url, iso_z(signed_at + timedelta(seconds=lifetime))
 
     def _stored_report(self, key: str, now: datetime) -> StoredObject | None:
-        for job in tuple(self._jobs.values()):
-            if job.artifact_key == key and job.at(now).artifact_bytes is not None:
-                report = self.report(job.job_id)
-                etag = self._etags.setdefault(job.job_id, etag_of(report))
-                return StoredObject(report, job.completed, etag)
-        return None
+        job = self._jobs.get(key.rpartition("/")[2].removesuffix(".pdf"))
+        if job is None or job.artifact_key != key or job.at(now).artifact_bytes is None:
+            return None
+        report = self.report(job.job_id)
+        if job.job_id not in self._etags:
+            self._etags[job.job_id] = etag_of(report)
+        return StoredObject(report, job.completed, self._etags[job.job_id])
 
     def _project(self, organization: str, workspace: str, name: str) -> Project | None:
         """Find a project by its slug or its UUID."""

@@ -140,7 +140,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.wiring.wait(answer.pause_seconds)
 
     def _reset(self) -> None:
-        """Close with a zero linger time, which makes TCP send a reset instead of an orderly end."""
+        """Close with a zero linger time, which makes TCP send a reset instead of an orderly end.
+
+        Under TLS a Python client reports that as an early end of file.
+        """
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         socket.close(self.connection.detach())
 
