@@ -4,7 +4,6 @@ The same expansion is linted, judged for its rights, and deployed into the embed
 (`local.moto_template` adapts it for that).
 """
 
-import copy
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -121,7 +120,9 @@ def _inline_definitions(template: Template, folder: Path) -> None:
 
 def _translate(template: Template, values: dict[str, Any], region: str) -> Template:
     # What samtranslator's `transform` does, with the region given instead of read from the environment.
-    template = copy.deepcopy(template)
+    # Through JSON both ways: SAM changes in place what YAML anchors share, and leaves its own string classes behind.
+    # (str for the dates that YAML makes of an unquoted template version.)
+    template = json.loads(json.dumps(template, default=str))
     to_py27_compatible_template(template, values)
     try:
         expanded = Translator(None, Parser(), boto_session=boto3.session.Session(region_name=region)).translate(
@@ -129,7 +130,6 @@ def _translate(template: Template, values: dict[str, Any], region: str) -> Templ
         )
     except InvalidDocumentException as exc:
         raise TemplateError("SAM refuses the template: " + "; ".join(cause.message for cause in exc.causes)) from exc
-    # Through JSON: samtranslator leaves its own string and dictionary classes behind.
     plain: Template = json.loads(json.dumps(undo_mark_unicode_str_in_template(expanded)))
     return plain
 

@@ -43,6 +43,7 @@ class LogicalId:
 
 
 _NO_VALUE = LogicalId("AWS::NoValue")
+_NO_VALUE_NODE = {"Ref": "AWS::NoValue"}
 
 
 class Resolver:
@@ -81,6 +82,19 @@ class Resolver:
         resolved = {key: self.value(item) for key, item in node.items()}
         return {key: item for key, item in resolved.items() if item != _NO_VALUE}
 
+    def folded(self, node: object) -> object:
+        """Decide the conditions inside ``node`` and drop what they leave out; all else stays as it is."""
+        if isinstance(node, list):
+            items = (self.folded(item) for item in node)
+            return [item for item in items if item != _NO_VALUE_NODE]
+        if not isinstance(node, dict):
+            return node
+        if node.keys() == {"Fn::If"}:
+            condition, yes, no = node["Fn::If"]
+            return self.folded(yes if self.condition(condition) else no)
+        members = {key: self.folded(item) for key, item in node.items()}
+        return {key: item for key, item in members.items() if item != _NO_VALUE_NODE}
+
     def _call(self, name: str, argument: Any) -> object:  # noqa: ANN401  # each function has its own shape
         if name == "Ref":
             return self._values[argument] if argument in self._values else LogicalId(argument)
@@ -92,6 +106,13 @@ class Resolver:
             condition, yes, no = argument
             return self.value(yes if self.condition(condition) else no)
         raise TemplateError(f"{name} cannot be resolved without deploying the stack")
+
+    def properties(self, resource: Template) -> Template:
+        """Resolve the properties of one resource."""
+        resolved = self.value(resource.get("Properties", {}))
+        if not isinstance(resolved, dict):
+            raise TemplateError(f"the properties of a {resource['Type']} are no mapping")
+        return resolved
 
     def condition(self, name: str) -> bool:
         """Tell whether a named condition of the template holds."""
