@@ -169,12 +169,12 @@ class _Course(NamedTuple):
 
     def gap(self, age: float, first: float) -> float:
         """Give the seconds until one more look is due."""
-        wanted = _interpolate(age, self.ages, self.looks) + 1 if age < self.ages[-1] else 0.0
-        if not wanted:
+        end = self.ages[-1]
+        if age >= end:
             return gap_without_history(age, first)
+        wanted = _interpolate(age, self.ages, self.looks) + 1
         if wanted <= self.looks[-1]:
             return _interpolate(wanted, self.looks, self.ages) - age
-        end = self.ages[-1]
         return end - age + (wanted - self.looks[-1]) * gap_without_history(end, first)
 
 
@@ -183,7 +183,8 @@ def _interpolate(x: float, xs: tuple[float, ...], ys: tuple[float, ...]) -> floa
     return ys[at - 1] + (ys[at] - ys[at - 1]) * (x - xs[at - 1]) / (xs[at] - xs[at - 1])
 
 
-@lru_cache(maxsize=256)
+# A thousand scopes take about 6 MB.
+@lru_cache(maxsize=1000)
 def _course(history: tuple[float, ...], first: float, give_up: float) -> _Course:
     """Integrate Keller's density over the age; one table per history."""
     middle, sigma, unlike = _fit(history, first, give_up)
@@ -214,7 +215,9 @@ def _fit(history: tuple[float, ...], first: float, give_up: float) -> tuple[floa
     tuple[float, float, float]
         The logarithm of the median, the sigma of a build yet to come, and the chance that it is unlike the others.
     """
-    logs = sorted(log(min(max(first, seconds), max(first, give_up))) for seconds in history)
+    # No look can tell a build that ended long before the first one from another such.
+    shortest = first / 8
+    logs = sorted(log(min(max(shortest, seconds), max(first, give_up))) for seconds in history)
     count = len(logs)
     median = _middle(logs)
     # 1.4826 times the median deviation is the sigma of a normal distribution.

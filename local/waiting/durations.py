@@ -1,0 +1,127 @@
+"""How long builds take: a log-normal with known parameters, or durations that were measured."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import erfc, exp, log, pi, sqrt
+from pathlib import Path
+from random import Random
+from statistics import fmean, pstdev
+from typing import Protocol
+
+# Smoothing of a sample never gets finer than this, in units of the logarithm: equal durations stay a distribution.
+_NARROWEST_KERNEL = 0.03
+
+
+class Durations(Protocol):
+    """A distribution of durations, in seconds."""
+
+    @property
+    def horizon_seconds(self) -> float:
+        """An age by which practically all builds have ended."""
+
+    def draw(self, random: Random) -> float:
+        """Give one duration."""
+
+    def survival(self, age_seconds: float) -> float:
+        """Give the share of builds that are older than this when they end."""
+
+    def density(self, age_seconds: float) -> float:
+        """Give the share of builds that end at this age, per second."""
+
+
+@dataclass(frozen=True)
+class LogNormal:
+    """Durations whose logarithms are normal around that of the median."""
+
+    median_seconds: float
+    sigma: float
+
+    def __str__(self) -> str:
+        return f"log-normal, median {self.median_seconds / 60:g} min, sigma {self.sigma:g}"
+
+    @property
+    def horizon_seconds(self) -> float:
+        """An age by which all but three in ten million builds have ended."""
+        return self.median_seconds * exp(5 * self.sigma)
+
+    def draw(self, random: Random) -> float:
+        """Give one duration."""
+        return random.lognormvariate(log(self.median_seconds), self.sigma)
+
+    def survival(self, age_seconds: float) -> float:
+        """Give the share of builds that are older than this when they end."""
+        return 0.5 * erfc(self._z(age_seconds) / sqrt(2)) if age_seconds > 0 else 1.0
+
+    def density(self, age_seconds: float) -> float:
+        """Give the share of builds that end at this age, per second."""
+        if age_seconds <= 0:
+            return 0.0
+        return exp(-(self._z(age_seconds) ** 2) / 2) / (sqrt(2 * pi) * self.sigma * age_seconds)
+
+    def _z(self, age_seconds: float) -> float:
+        return log(age_seconds / self.median_seconds) / self.sigma
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Measured durations: drawn as they are, smoothed only where a density is asked for."""
+
+    seconds: Sequence[float] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.seconds or min(self.seconds) <= 0:
+            raise ValueError("durations must be one or more numbers above zero")
+
+    def __str__(self) -> str:
+        return f"{len(self.seconds)} measured durations, mean {fmean(self.seconds) / 60:.1f} min"
+
+    @property
+    def horizon_seconds(self) -> float:
+        """An age by which all smoothed builds have ended."""
+        return max(kernel.horizon_seconds for kernel in self._kernels)
+
+    def draw(self, random: Random) -> float:
+        """Give one of the measured durations."""
+        return random.choice(self.seconds)
+
+    def survival(self, age_seconds: float) -> float:
+        """Give the smoothed share of builds that are older than this when they end."""
+        return fmean(kernel.survival(age_seconds) for kernel in self._kernels)
+
+    def density(self, age_seconds: float) -> float:
+        """Give the smoothed share of builds that end at this age, per second."""
+        return fmean(kernel.density(age_seconds) for kernel in self._kernels)
+
+    @cached_property
+    def _kernels(self) -> tuple[LogNormal, ...]:
+        # Silverman's rule of thumb, on the logarithms; a thousand kernels are as good as more.
+        chosen = sorted(self.seconds)[:: max(1, len(self.seconds) // 1000)]
+        width = 1.06 * pstdev(map(log, chosen)) * len(chosen) ** -0.2
+        return tuple(LogNormal(seconds, max(width, _NARROWEST_KERNEL)) for seconds in chosen)
+
+
+def read_durations(path: Path) -> Sample:
+    """Read durations in seconds: a JSON list of numbers, or the first column of a CSV with or without a heading.
+
+    Raises
+    ------
+    ValueError
+        The file holds something else; the text names the line.
+    """
+    if path.suffix == ".json":
+        values = json.loads(path.read_text())
+        if not isinstance(values, list) or not all(isinstance(value, int | float) for value in values):
+            raise ValueError(f"{path.name}: expected a JSON list of numbers, in seconds")
+        return Sample(tuple(map(float, values)))
+    seconds = []
+    with path.open(newline="") as lines:
+        for number, row in enumerate(csv.reader(lines), start=1):
+            try:
+                seconds += [float(row[0])] if row else []
+            except ValueError as exc:
+                if number > 1:
+                    raise ValueError(f"{path.name}, line {number}: {row[0]!r} is not a number of seconds") from exc
+    return Sample(tuple(seconds))

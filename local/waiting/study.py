@@ -1,0 +1,77 @@
+"""Several watchers side by side over one world."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, sqrt
+from statistics import fmean, stdev
+
+from local.waiting.limits import Point
+from local.waiting.prices import PriceList, Units, units_by_loops, units_by_ticks
+from local.waiting.watchers import Tally, adaptive_beat, fixed_beat, watch_by_loops, watch_by_ticks
+from local.waiting.world import Scenario, World, make_world
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One watcher's row of the table."""
+
+    name: str
+    tally: Tally
+    units: Units
+
+    @property
+    def requests(self) -> float:
+        """Provider requests per build."""
+        return self.tally.requests / self.tally.builds
+
+    @property
+    def lag_seconds(self) -> float:
+        """Mean lag from the end of a build to its notice."""
+        return fmean(self.tally.lags)
+
+    @property
+    def lag_error_seconds(self) -> float:
+        """Standard error of the mean lag."""
+        return stdev(self.tally.lags) / sqrt(len(self.tally.lags))
+
+    @property
+    def point(self) -> Point:
+        """Where the watcher lies between requests and lag."""
+        return Point(self.requests, self.lag_seconds)
+
+    def lag_percentile(self, percent: float) -> float:
+        """Give the lag, in seconds, that so many percent of the builds do not exceed."""
+        ordered = sorted(self.tally.lags)
+        return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
+
+    def dollars_per_thousand(self, prices: PriceList) -> float:
+        """Give the cost of waiting for 1,000 builds."""
+        return self.units.dollars(prices) / self.tally.builds * 1000
+
+
+def compare(scenario: Scenario, *, fixed_seconds: Sequence[float] = (60.0,)) -> list[Finding]:
+    """Watch one world with the courier's beat, with fixed beats, and with the Job-Poller loop."""
+    world = make_world(scenario)
+    return [
+        study_courier(scenario, world),
+        *(study_fixed(scenario, world, seconds) for seconds in fixed_seconds),
+        study_loop(scenario, world, 60.0),
+    ]
+
+
+def study_courier(scenario: Scenario, world: World, *, name: str = "courier") -> Finding:
+    """Watch a world with the beat of ``courier.polling``."""
+    tally = watch_by_ticks(world, scenario, adaptive_beat(world, scenario))
+    return Finding(name, tally, units_by_ticks(tally))
+
+
+def study_fixed(scenario: Scenario, world: World, seconds: float) -> Finding:
+    """Watch a world with the courier's poller and a fixed beat."""
+    tally = watch_by_ticks(world, scenario, fixed_beat(scenario, seconds))
+    return Finding(f"fixed beat of {seconds:g} s", tally, units_by_ticks(tally))
+
+
+def study_loop(scenario: Scenario, world: World, wait_seconds: float) -> Finding:
+    """Watch a world with one looping execution per build."""
+    tally = watch_by_loops(world, scenario, wait_seconds)
+    return Finding(f"Job-Poller loop of {wait_seconds:g} s", tally, units_by_loops(tally))
