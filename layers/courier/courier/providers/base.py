@@ -4,15 +4,39 @@ The public methods live in the base and answer in our types; a provider's file w
 that speak its API and folds its vendor's words into ours. Nothing outside that file knows them.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import quote
 
 from courier.errors import SettingsError
-from courier.links import ArtifactLink
-from courier.models import AccountLimits, Build, BuildRef, BuildRequest
-from courier.providers.api import ApiClient
-from courier.settings import SourceSettings
+from courier.providers.hooks import Oddity, OddityKind, ProviderHooks
+
+if TYPE_CHECKING:
+    # The settings models are read in functions that open no provider, so requests must not come along.
+    from courier.credentials import ApiKey
+    from courier.links import ArtifactLink
+    from courier.models import AccountLimits, Build, BuildRef, BuildRequest
+    from courier.providers.api import ApiClient
+    from courier.settings import SourceSettings
+
+# An endless stream of ever new words must not grow a warm function's memory.
+_ODDITIES_REMEMBERED = 100
+
+
+def path_segment(text: str) -> str:
+    """Quote an identifier for a URL's path.
+
+    Raises
+    ------
+    SettingsError
+        It would climb: HTTP libraries resolve ``.`` and ``..`` even when they are quoted.
+    """
+    if text in {"", ".", ".."}:
+        raise SettingsError(f"{text!r} cannot be part of an API path")
+    return quote(text, safe="")
 
 
 class Provider(ABC):
@@ -28,9 +52,27 @@ class Provider(ABC):
     """Whether builds that we did not start can be found, and all builds of a scope be asked for in one call."""
     can_cancel: ClassVar[bool] = False
 
-    def __init__(self, settings: SourceSettings, api: ApiClient) -> None:
+    def __init__(self, settings: SourceSettings, api: ApiClient, hooks: ProviderHooks | None = None) -> None:
         self.settings = settings
         self.api = api
+        self._hooks = hooks or ProviderHooks()
+        self._oddities: set[Oddity] = set()
+
+    @classmethod
+    def base_url(cls, settings: SourceSettings) -> str:
+        """Give the URL in front of every path, without a slash at its end."""
+        return settings.endpoint.rstrip("/")
+
+    @classmethod
+    @abstractmethod
+    def authorization(cls, settings: SourceSettings, key: ApiKey) -> Mapping[str, str]:
+        """Give the headers that carry the API key.
+
+        Raises
+        ------
+        SettingsError
+            The secret holds a prefix and no key.
+        """
 
     @abstractmethod
     def scopes(self) -> Sequence[str]:
@@ -47,7 +89,13 @@ class Provider(ABC):
         """
 
     def list_builds(self, scope: str) -> Sequence[Build]:
-        """Look at all builds of a scope, in no particular order."""
+        """Look at all builds of a scope, in no particular order; an entry that makes no sense is left out.
+
+        Raises
+        ------
+        BuildNotFoundError
+            The provider does not know the scope.
+        """
         raise SettingsError(f"{self.name} cannot list the builds of {scope}")
 
     @abstractmethod
@@ -103,3 +151,10 @@ class Provider(ABC):
     @abstractmethod
     def check(self) -> str:
         """Make one harmless request and say in a sentence what was seen, for the operator who just configured this."""
+
+    def report_oddity(self, kind: OddityKind, words: str) -> None:
+        """Tell who listens what the provider's documentation does not know, once for each."""
+        oddity = Oddity(source=self.settings.name, kind=kind, words=words)
+        if oddity not in self._oddities and len(self._oddities) < _ODDITIES_REMEMBERED:
+            self._oddities.add(oddity)
+            self._hooks.on_oddity(oddity)

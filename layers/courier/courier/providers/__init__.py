@@ -1,0 +1,104 @@
+"""The registry: the only place that knows all providers.
+
+Nothing here imports the HTTP libraries before a provider is opened: functions that only read the
+settings start faster without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from courier.errors import SettingsError
+from courier.providers.dreadnode_airt import DreadnodeAirt
+from courier.providers.hooks import ProviderHooks
+from courier.providers.treasure_insights import TreasureInsights
+from courier.settings import SourceSettings, describe_validation
+
+if TYPE_CHECKING:
+    from courier.credentials import ApiKey
+    from courier.providers.base import Provider
+
+PROVIDERS: Mapping[str, type[Provider]] = MappingProxyType(
+    {provider.name: provider for provider in (TreasureInsights, DreadnodeAirt)}
+)
+
+ReadKey = Callable[[str, bool], "ApiKey"]
+"""Gives the API key that a secret's name stands for; with True it is fetched anew."""
+
+
+def parse_source(document: Mapping[str, object], *, where: str = "") -> SourceSettings:
+    """Check one source of the configuration.
+
+    Parameters
+    ----------
+    where
+        Place of the document, such as ``sources[1]``; begins the name of every wrong field.
+
+    Raises
+    ------
+    SettingsError
+        Something is wrong; the text names each place, without the values.
+    """
+    model = provider_class(document, where=where).settings_model
+    try:
+        return model.model_validate(dict(document))
+    except ValidationError as exc:
+        # Not chained: pydantic's text shows values, and a key may have been pasted into the wrong field.
+        raise SettingsError(describe_validation(exc, where=where)) from None
+
+
+def provider_class(document: Mapping[str, object], *, where: str = "") -> type[Provider]:
+    """Find the provider that a source names.
+
+    Raises
+    ------
+    SettingsError
+        It names none, or one that is unknown; the text lists the known ones.
+    """
+    place = f"{where}.provider".lstrip(".")
+    known = ", ".join(sorted(PROVIDERS))
+    name = document.get("provider")
+    if name is None:
+        raise SettingsError(f"{place}: field required, one of {known}")
+    if not isinstance(name, str) or name not in PROVIDERS:
+        shown = repr(name[:40]) if isinstance(name, str) else f"a {type(name).__name__}"
+        raise SettingsError(f"{place}: {shown} is unknown, give one of {known}")
+    return PROVIDERS[name]
+
+
+def open_provider(
+    settings: SourceSettings, *, read_key: ReadKey | None = None, hooks: ProviderHooks | None = None
+) -> Provider:
+    """Make a source ready to be asked; nothing is sent before the first request.
+
+    Parameters
+    ----------
+    read_key
+        Where API keys come from; Secrets Manager by default.
+    hooks
+        Who listens to requests and oddities.
+    """
+    # Imported here: see the top of the file.
+    from courier.credentials import read_api_key  # noqa: PLC0415
+    from courier.providers.api import ApiClient  # noqa: PLC0415
+
+    provider = provider_class({"provider": settings.provider})
+    hooks = hooks or ProviderHooks()
+    give_key = read_key or read_api_key
+
+    def authorize(fresh: bool) -> Mapping[str, str]:
+        return provider.authorization(settings, give_key(settings.secret, fresh))
+
+    api = ApiClient(
+        provider.base_url(settings),
+        authorize,
+        source=settings.name,
+        ca_bundle=settings.ca_bundle,
+        before_request=hooks.before_request,
+        on_request=hooks.on_request,
+    )
+    return provider(settings, api, hooks)

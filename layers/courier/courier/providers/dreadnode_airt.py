@@ -1,0 +1,332 @@
+"""Dreadnode's AIRT project reports: asynchronous jobs that render a file behind a presigned URL.
+
+The API as far as it is known: docs/source-apis.md, API 2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, ConfigDict, JsonValue, ValidationError, field_validator
+
+from courier.errors import (
+    BuildNotFoundError,
+    EmptyReportError,
+    RequestUncertainError,
+    SettingsError,
+    SourceError,
+    SourceExhaustedError,
+    SourceProtocolError,
+    SourceRejectedError,
+)
+from courier.links import ArtifactLink, SecretUrl
+from courier.models import Build, BuildRef, BuildRequest, BuildStatus, FrozenModel
+from courier.providers.answers import (
+    LenientInstant,
+    LenientModel,
+    LenientText,
+    PathIdentifier,
+    clean_text,
+    parse_number,
+)
+from courier.providers.base import Provider, path_segment
+from courier.providers.empty_sections import find_empty_sections
+from courier.providers.hooks import OddityKind, ProviderHooks
+from courier.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from courier.credentials import ApiKey
+    from courier.providers.api import ApiClient
+    from courier.providers.refusals import Refusal
+
+# The whole documented enum (2.4).
+_STATUSES = {
+    "queued": BuildStatus.QUEUED,
+    "in_progress": BuildStatus.RUNNING,
+    "completed": BuildStatus.SUCCEEDED,
+    "failed": BuildStatus.FAILED,
+}
+_PREFIX = re.compile(r"^Bearer(?:\s+|$)", re.IGNORECASE)
+# Formats that the report builder is known or likely to write (2.3); anything else keeps the documented one.
+_SUFFIXES = frozenset({".pdf", ".html", ".json", ".md"})
+_USUAL_SUFFIX = ".pdf"
+_WORD_LIMIT_CHARACTERS = 40
+
+# A job that cannot exist: asking for it costs nothing and still proves address, key and rights.
+_NOBODYS_JOB = "00000000-0000-0000-0000-000000000000"
+
+
+def check_report(report: Mapping[str, JsonValue]) -> None:
+    """Check the body of a report request as far as it is documented (2.3).
+
+    Raises
+    ------
+    ValueError
+        It names not exactly one of ``preset`` and ``template_id``, or something else.
+    """
+    unknown = sorted(set(report) - {"preset", "template_id"})
+    if unknown:
+        raise ValueError(f"{clean_text(', '.join(unknown), limit=200)} is unknown; give preset or template_id")
+    ways = [name for name in ("preset", "template_id") if report.get(name) is not None]
+    if len(ways) != 1:
+        raise ValueError(f"give exactly one of preset and template_id, not {' and '.join(ways) or 'none'}")
+    if ways == ["preset"] and not isinstance(report["preset"], dict):
+        raise ValueError("preset must be an object")
+    if ways == ["template_id"] and not (isinstance(report["template_id"], str) and report["template_id"].strip()):
+        raise ValueError("template_id must be a text")
+
+
+class ReportRequest(FrozenModel):
+    """A report to ask for each time the request schedule fires."""
+
+    report: dict[str, JsonValue]
+
+    @field_validator("report")
+    @classmethod
+    def _report_is_documented(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        check_report(value)
+        return value
+
+
+class DreadnodeAirtSettings(SourceSettings):
+    """A project of a Dreadnode platform.
+
+    ``auth``
+        The documentation says ``bearer``, the vendor's own client sends keys as ``x-api-key`` (2.1).
+    ``organization``, ``workspace``, ``project``
+        Slugs; the project may be a UUID.
+    ``requests``
+        Reports to ask for each time the request schedule fires.
+    """
+
+    provider: Literal["dreadnode_airt"]
+    auth: Literal["bearer", "x-api-key"] = "bearer"
+    organization: PathIdentifier
+    workspace: PathIdentifier
+    project: PathIdentifier
+    requests: tuple[ReportRequest, ...] = ()
+
+    @property
+    def scope(self) -> str:
+        """The one scope of this source."""
+        return f"{self.organization}/{self.workspace}/{self.project}"
+
+    def build_requests(self) -> tuple[BuildRequest, ...]:
+        """Give the reports to ask for each time the request schedule fires."""
+        return tuple(BuildRequest(source=self.name, report=request.report) for request in self.requests)
+
+
+def _size_or_none(value: object) -> int | None:
+    # 0 is the default and means unknown (2.4).
+    number = parse_number(value)
+    return int(number) or None if number is not None else None
+
+
+def _url_or_none(value: object) -> SecretUrl | None:
+    return SecretUrl(value) if isinstance(value, str) and value else None
+
+
+class _JobAnswer(LenientModel):
+    """A job; the URL is wrapped while it is read, so that no copy of the answer's words can show it."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    # Absent in the documentation's own example (2.4); asking for one job answers about that job.
+    job_id: PathIdentifier | None = None
+    status: str
+    created_at: LenientInstant = None
+    completed_at: LenientInstant = None
+    error_message: LenientText = None
+    file_size_bytes: Annotated[int | None, BeforeValidator(_size_or_none)] = None
+    presigned_url: Annotated[SecretUrl | None, BeforeValidator(_url_or_none)] = None
+    url_expires_at: LenientInstant = None
+
+
+class _StartAnswer(LenientModel):
+    job_id: PathIdentifier
+    # The job exists whatever the rest says, and its id is all that it takes to look at it again.
+    status: Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else "queued")] = "queued"
+    created_at: LenientInstant = None
+
+
+class DreadnodeAirt(Provider):
+    """One project; its scope is ``organization/workspace/project``.
+
+    No operation lists jobs, so only builds that somebody names can be looked after, and a request whose
+    answer was lost stays uncertain (2.2).
+    """
+
+    name = "dreadnode_airt"
+    settings_model = DreadnodeAirtSettings
+    settings: DreadnodeAirtSettings
+
+    def __init__(self, settings: DreadnodeAirtSettings, api: ApiClient, hooks: ProviderHooks | None = None) -> None:
+        super().__init__(settings, api, hooks)
+
+    @classmethod
+    def base_url(cls, settings: SourceSettings) -> str:
+        """Add ``/api/v1``, unless the endpoint already ends in it or in ``/api``, as the vendor's client does (2.1)."""
+        endpoint = settings.endpoint.rstrip("/")
+        return endpoint if endpoint.endswith(("/api/v1", "/api")) else f"{endpoint}/api/v1"
+
+    @classmethod
+    def authorization(cls, settings: SourceSettings, key: ApiKey) -> Mapping[str, str]:
+        """Give the header that the settings choose; the secret may hold a ``Bearer`` prefix or not."""
+        bare = _PREFIX.sub("", key.reveal())
+        if not bare:
+            raise SettingsError(f"secret {settings.secret} holds a prefix and no key")
+        if isinstance(settings, DreadnodeAirtSettings) and settings.auth == "x-api-key":
+            return {"X-API-Key": bare}
+        return {"Authorization": f"Bearer {bare}"}
+
+    def scopes(self) -> Sequence[str]:
+        """Give the one scope."""
+        return (self.settings.scope,)
+
+    def get_build(self, ref: BuildRef) -> Build:
+        """Look at one job."""
+        answer = self._get_job(ref)
+        status = self._fold(answer.status)
+        return Build(
+            ref=ref,
+            status=status,
+            has_artifact=status is BuildStatus.SUCCEEDED,
+            artifact_bytes=answer.file_size_bytes,
+            created_at=answer.created_at,
+            completed_at=answer.completed_at,
+            error_message=answer.error_message,
+        )
+
+    def request_scope(self, request: BuildRequest) -> str:
+        """Check the request's body and give the one scope."""
+        if request.data_model is not None:
+            raise SettingsError(f"data_model: source {self.settings.name} renders reports, so give report")
+        if request.scope not in {None, self.settings.scope}:
+            raise SettingsError(f"scope: source {self.settings.name} has only {self.settings.scope}")
+        if request.report is not None:
+            try:
+                check_report(request.report)
+            except ValueError as exc:
+                raise SettingsError(f"report: {exc}") from exc
+        return self.settings.scope
+
+    def start_build(self, request: BuildRequest) -> Build:
+        """Ask for a report, after a dry run that tells empty sections without starting anything."""
+        scope = self.request_scope(request)
+        if request.report is None:
+            raise SettingsError("report: field required to start a build")
+        self._preflight(request.report)
+        document = self.api.post_json(
+            f"{self._project_path()}/reports/build", request.report, kind="start_build", explain=_explain
+        )
+        try:
+            answer = _StartAnswer.model_validate(document)
+            ref = BuildRef(source=self.settings.name, scope=scope, build_id=answer.job_id)
+        except ValidationError as exc:
+            text = f"{self.settings.name}: start_build was accepted, but the answer names no job"
+            raise RequestUncertainError(text) from exc
+        status = self._fold(answer.status)
+        return Build(ref=ref, status=status, has_artifact=status is BuildStatus.SUCCEEDED, created_at=answer.created_at)
+
+    def locate_artifact(self, ref: BuildRef) -> ArtifactLink:
+        """Ask for the job again, because only its answer holds a link, and an old link is dead."""
+        answer = self._get_job(ref)
+        if answer.presigned_url is None:
+            raise SourceProtocolError(
+                f"{self.settings.name}: get_build says {clean_text(answer.status, limit=_WORD_LIMIT_CHARACTERS)} "
+                "and gives no link to the report"
+            )
+        return ArtifactLink(
+            url=answer.presigned_url,
+            size_bytes=answer.file_size_bytes,
+            expires_at=answer.url_expires_at,
+            filename=f"{ref.build_id}{_suffix_of(answer.presigned_url)}",
+        )
+
+    def check(self) -> str:
+        """Dry-run the first configured report, or ask for a job that cannot exist."""
+        name, scope = self.settings.name, self.settings.scope
+        if self.settings.requests:
+            try:
+                self._dry_run(self.settings.requests[0].report)
+            except EmptyReportError as exc:
+                return (
+                    f"{name}: the API key works for {scope}; its first report would be empty in {_joined(exc.sections)}"
+                )
+            return f"{name}: the API key works for {scope}, and its first report can be built"
+        try:
+            self._get_job(BuildRef(source=name, scope=scope, build_id=_NOBODYS_JOB))
+        except BuildNotFoundError:
+            return f"{name}: the API key works; {scope} knows no made-up job (nor would a misspelled project)"
+        return f"{name}: the API key works for {scope}"
+
+    def _preflight(self, report: Mapping[str, JsonValue]) -> None:
+        """Raise only what the build would not say better: an older platform may not know the dry run at all."""
+        try:
+            self._dry_run(report)
+        except SourceRejectedError as exc:
+            if type(exc) is not SourceRejectedError:
+                raise
+
+    def _dry_run(self, report: Mapping[str, JsonValue]) -> None:
+        document = self.api.post_json(
+            f"{self._project_path()}/reports/preflight", report, kind="preflight", starts_build=False, explain=_explain
+        )
+        # An empty list, or none at all, is a report with something in every section (2.5).
+        sections = find_empty_sections(document)
+        if sections:
+            raise _empty_report(self.settings.name, sections)
+
+    def _get_job(self, ref: BuildRef) -> _JobAnswer:
+        path = f"{self._project_path()}/reports/build/{path_segment(ref.build_id)}"
+        document = self.api.get_json(path, kind="get_build", addresses_build=True, explain=_explain)
+        try:
+            answer = _JobAnswer.model_validate(document)
+        except ValidationError as exc:
+            raise SourceProtocolError(f"{self.settings.name}: get_build answered with no usable job") from exc
+        if answer.job_id is not None and answer.job_id.lower() != ref.build_id.lower():
+            raise SourceProtocolError(f"{self.settings.name}: get_build answered with another job")
+        return answer
+
+    def _project_path(self) -> str:
+        organization, workspace = path_segment(self.settings.organization), path_segment(self.settings.workspace)
+        return f"/org/{organization}/ws/{workspace}/airt/projects/{path_segment(self.settings.project)}"
+
+    def _fold(self, word: str) -> BuildStatus:
+        status = _STATUSES.get(word.strip().lower(), BuildStatus.UNKNOWN)
+        if status is BuildStatus.UNKNOWN:
+            self.report_oddity(OddityKind.UNKNOWN_STATUS, clean_text(word, limit=_WORD_LIMIT_CHARACTERS))
+        return status
+
+
+def _explain(refusal: Refusal) -> SourceError | None:
+    """Read the two statuses that mean two things each (2.5, 2.7)."""
+    if refusal.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        sections = find_empty_sections(refusal.document)
+        return None if sections is None else _empty_report(refusal.source, sections)
+    # The vendor's own client looks for the same word.
+    if refusal.status == HTTPStatus.TOO_MANY_REQUESTS and "credit" in refusal.words.lower():
+        return SourceExhaustedError(str(refusal))
+    return None
+
+
+def _empty_report(source: str, sections: Sequence[str]) -> EmptyReportError:
+    return EmptyReportError(f"{source}: nothing to put into the report's {_joined(sections)}", sections=sections)
+
+
+def _joined(sections: Sequence[str]) -> str:
+    return f"sections {', '.join(sections)}" if sections else "sections"
+
+
+def _suffix_of(url: SecretUrl) -> str:
+    """Give the suffix of the URL's own path, where it is one of a report."""
+    try:
+        suffix = PurePosixPath(urlsplit(url.reveal()).path).suffix.lower()
+    except ValueError:
+        return _USUAL_SUFFIX
+    return suffix if suffix in _SUFFIXES else _USUAL_SUFFIX

@@ -1,0 +1,80 @@
+"""What a provider tells whoever opened it: requests made, and oddities in answers."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestSeen:
+    """One try of one request.
+
+    Attributes
+    ----------
+    kind
+        What was asked for, such as ``list_builds``; the same word in metrics, usage and error texts.
+    status
+        The HTTP status; None when no answer came.
+    trouble
+        Why no usable answer came, such as ``timeout``; None when one did.
+    seconds
+        From sending to the end of the body.
+    attempt
+        1 for the first try of a call.
+    """
+
+    source: str
+    kind: str
+    status: int | None
+    trouble: str | None
+    seconds: float
+    attempt: int
+
+
+class OddityKind(StrEnum):
+    """What can be odd in an answer that is usable all the same."""
+
+    UNKNOWN_STATUS = "unknown_status"
+    MALFORMED_ENTRY = "malformed_entry"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oddity:
+    """Something that the provider's documentation does not know; worth a metric, no reason to stop.
+
+    ``words`` is short, cleaned and free of secrets: a status word, or what is wrong with a list's entry.
+    """
+
+    source: str
+    kind: OddityKind
+    words: str
+
+
+def log_oddity(oddity: Oddity) -> None:
+    """Say it in the log: what happens when nobody else listens."""
+    _logger.warning(
+        "the provider's answer holds something that its documentation does not know",
+        extra={"source": oddity.source, "oddity": oddity.kind.value, "words": oddity.words},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderHooks:
+    """Who listens.
+
+    Attributes
+    ----------
+    before_request
+        Called with the kind before every try; may raise `SourceThrottledError` to keep to a request budget.
+    on_request
+        Called after every try.
+    on_oddity
+        Called once for each different oddity that one provider object meets.
+    """
+
+    before_request: Callable[[str], None] | None = None
+    on_request: Callable[[RequestSeen], None] | None = None
+    on_oddity: Callable[[Oddity], None] = log_oddity
