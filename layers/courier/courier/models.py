@@ -13,8 +13,8 @@ Scope = Annotated[
 ]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
 
-# A Standard execution lives at most a year.
-LONGEST_WAIT_SECONDS = 31_536_000
+# A Standard execution lives at most a year; the waiting state has an hour more than this.
+LONGEST_WAIT_SECONDS = 31_532_400
 
 
 class FrozenModel(BaseModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
@@ -76,16 +75,6 @@ class Publication(FrozenModel):
     subject: str
     message: dict[str, str]
     attributes: dict[str, dict[str, str]]
-
-    def arguments(self, topic: str) -> dict[str, object]:
-        """Arguments for a publication that a function makes itself."""
-        return {
-            "TopicArn": topic,
-            "Subject": self.subject,
-            "Message": json.dumps(self.message),
-            "MessageStructure": "json",
-            "MessageAttributes": self.attributes,
-        }
 
 
 def build_notice(record: Record, *, bucket: str, key: str) -> Publication:

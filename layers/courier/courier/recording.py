@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime
 
 from courier.errors import SettingsError
-from courier.ledger import BuildLedger, SourceLedger
 from courier.models import CaughtError, FrozenModel, Outcome, Passage, Problem
 from courier.notices import Publication, build_notice
 from courier.observability import logger
-from courier.records import Record, RecordStore, make_record
+from courier.records import Record, make_record
+
+if TYPE_CHECKING:
+    from courier.wiring import Parts
 
 TIMEOUT_ERROR = "States.Timeout"
 
@@ -29,33 +32,26 @@ class RecordRequest(FrozenModel):
     entered_at: AwareDatetime
 
 
-def record_outcome(  # what the step touches, by name
-    request: RecordRequest,
-    *,
-    stack: str,
-    bucket: str,
-    records: RecordStore,
-    builds: BuildLedger,
-    sources: SourceLedger,
-) -> Publication:
+def record(parts: Parts, request: RecordRequest) -> Publication:
     """Record how a build ended, and give the notice about it; repeating it changes nothing."""
-    record = _settle(request, stack=stack)
-    ended = {} if record.timeline.completed_at is None else {"completed_at": record.timeline.completed_at.isoformat()}
-    row = builds.close(
-        record.build,
-        record.outcome,
-        record_key=records.key_of(record),
+    records = parts.records
+    settled = _settle(request, stack=parts.environment.stack)
+    ended = {} if settled.timeline.completed_at is None else {"completed_at": settled.timeline.completed_at.isoformat()}
+    row = parts.builds.close(
+        settled.build,
+        settled.outcome,
+        record_key=records.key_of(settled),
         build={"status": request.passage.build.status, **ended},
     )
-    key = row.record_key or records.key_of(record)
-    records.write(record, key)
-    if record.is_good:
-        records.write_latest(record)
-    seconds = _duration_seconds(record)
+    key = row.record_key or records.key_of(settled)
+    records.write(settled, key)
+    if settled.is_good:
+        records.write_latest(settled)
+    seconds = _duration_seconds(settled)
     if seconds is not None:
-        sources.note_duration(record.build, seconds)
-    logger.info("outcome recorded", outcome=record.outcome, record=key)
-    return build_notice(record, bucket=bucket, key=key)
+        parts.source_ledger.note_duration(settled.build, seconds)
+    logger.info("outcome recorded", outcome=settled.outcome, record=key)
+    return build_notice(settled, bucket=parts.environment.required("bucket"), key=key)
 
 
 def _settle(request: RecordRequest, *, stack: str) -> Record:

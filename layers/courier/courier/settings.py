@@ -95,7 +95,7 @@ class SourceSettings(FrozenModel):
     artifact: ArtifactSettings = ArtifactSettings()
 
     def build_requests(self) -> tuple[BuildRequest, ...]:
-        """Give the builds to ask for each time the request schedule fires; providers that can start builds override it."""
+        """Give the builds to ask for each time the request schedule fires; none unless a provider overrides it."""
         return ()
 
     @model_validator(mode="after")
@@ -142,7 +142,7 @@ def describe_validation(error: ValidationError, *, where: str = "") -> str:
 class Environment:
     """What the template tells a function. A plain dataclass: it is read at every cold start.
 
-    Fields that a function does not get are empty; reading one of those is a `SettingsError` at `required`.
+    What a function does not get is empty; `required` tells which variable is missing.
     """
 
     stack: str
@@ -151,6 +151,7 @@ class Environment:
     prefix: str
     parameter_path: str
     state_machine: str
+    topic: str
 
     @classmethod
     def from_variables(cls, variables: Mapping[str, str] = os.environ) -> Self:
@@ -162,6 +163,7 @@ class Environment:
             prefix=variables.get("KEY_PREFIX", ""),
             parameter_path=variables.get("PARAMETER_PATH", ""),
             state_machine=variables.get("STATE_MACHINE_ARN", ""),
+            topic=variables.get("TOPIC_ARN", ""),
         )
 
     def required(self, field: str) -> str:

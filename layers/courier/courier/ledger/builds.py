@@ -54,6 +54,7 @@ class DueBuild(FrozenModel):
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     build: str
+    status: BuildStatus = BuildStatus.UNKNOWN
     next_poll_at: str
     first_seen_at: AwareDatetime
     created_at: AwareDatetime | None = None
@@ -183,20 +184,35 @@ class BuildLedger:
             raise LedgerError(f"{ref}: an unconditional write was refused")
         return _parse(row)
 
-    def swap_checkpoint(self, ref: BuildRef, checkpoint: str | None, *, expected: str | None) -> bool:
-        """Replace the copy's checkpoint if it is still the expected one (None: if there is none)."""
-        change = {"checkpoint": checkpoint} if checkpoint is not None else {}
-        return (
-            self._table.update(
-                str(ref),
-                Change(
-                    set=change,
-                    remove=() if checkpoint is not None else ("checkpoint",),
-                    condition="attribute_not_exists(#checkpoint)" if expected is None else "#checkpoint = :expected",
-                    values={} if expected is None else {"expected": expected},
-                ),
-            )
-            is not None
+    def checkpoint(self, ref: BuildRef) -> str | None:
+        """Read what an unfinished copy of the build's report left."""
+        row = self.find(ref)
+        return None if row is None else row.checkpoint
+
+    def save_checkpoint(self, ref: BuildRef, upload_id: str, text: str) -> bool:
+        """Keep a checkpoint; False when there is one already."""
+        change = Change(
+            set={"checkpoint": text, "checkpoint_upload": upload_id},
+            condition="attribute_not_exists(#checkpoint)",
+        )
+        return self._table.update(str(ref), change) is not None
+
+    def advance_checkpoint(self, ref: BuildRef, upload_id: str, text: str) -> None:
+        """Put a newer state of the same upload in place; does nothing when another one is kept."""
+        self._table.update(
+            str(ref),
+            Change(set={"checkpoint": text}, condition="#checkpoint_upload = :upload", values={"upload": upload_id}),
+        )
+
+    def clear_checkpoint(self, ref: BuildRef, upload_id: str) -> None:
+        """Forget the checkpoint if it is about this upload."""
+        self._table.update(
+            str(ref),
+            Change(
+                remove=("checkpoint", "checkpoint_upload"),
+                condition="#checkpoint_upload = :upload",
+                values={"upload": upload_id},
+            ),
         )
 
 

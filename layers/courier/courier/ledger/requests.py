@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from courier.clock import Clock, stamp
 from courier.ledger.table import Change, Table
 from courier.models import BuildRef
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 # Longer than any retry: Lambda repeats an asynchronous invocation for six hours at most, EventBridge for a day.
 KEEP_REQUESTS = timedelta(days=14)
@@ -44,6 +40,11 @@ class RequestLedger:
         row = self._table.get(_key(source, request_id)) or {}
         started = row.get("started")
         return BuildRef.parse(started) if isinstance(started, str) else None
+
+    def asked_at(self, source: str, request_id: str) -> datetime:
+        """Give the instant at which the provider was about to be asked; now, where that is not known."""
+        asked_at = (self._table.get(_key(source, request_id)) or {}).get("asked_at")
+        return datetime.fromisoformat(asked_at) if isinstance(asked_at, str) else self._clock()
 
     def note_started(self, request_id: str, ref: BuildRef) -> None:
         """Note the build that a request led to."""

@@ -50,11 +50,23 @@ class SourceLedger:
         return SourceState.model_validate(row).first_sight_at or self._clock()
 
     def note_answer(self, source: str) -> None:
-        """Forget illness, rest and failures: the source answers."""
+        """Forget rest and failures: the source answers."""
         self._table.update(
             _source_key(source),
-            Change(set={"failures": 0}, remove=("illness", "ill_since", "rest_until")),
+            Change(set={"failures": 0}, remove=("rest_until",), condition="attribute_not_exists(#illness)"),
         )
+
+    def note_recovery(self, source: str) -> bool:
+        """Forget the illness as well; False when somebody else has noted it already."""
+        changed = self._table.update(
+            _source_key(source),
+            Change(
+                set={"failures": 0},
+                remove=("illness", "ill_since", "rest_until"),
+                condition="attribute_exists(#illness)",
+            ),
+        )
+        return changed is not None
 
     def note_failure(self, source: str, *, rest: timedelta | None, seen: int) -> None:
         """Count a failed request, and let the source rest for a while.

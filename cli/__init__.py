@@ -1,0 +1,1 @@
+"""The `courier` command; never in a layer."""

@@ -1,0 +1,29 @@
+"""Copy the finished report of one build into the bucket."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from courier.delivery import CopyRequest, deliver
+from courier.handling import read_event, seconds_left
+from courier.observability import logger
+from courier.wiring import parts
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Copy as much as this invocation's time allows.
+
+    Raises
+    ------
+    CopyUnfinishedError
+        The time was up; the state machine calls again, and the copy goes on.
+    ArtifactError
+        The report cannot be brought home; the state machine records the reason.
+    SourceUnavailableError
+        The provider did not answer; the state machine tries again.
+    """
+    request = read_event(CopyRequest, event)
+    logger.append_keys(**request.passage.build.ref.log_keys())
+    artifact = deliver(parts(), request, seconds_left=lambda: seconds_left(context))
+    return artifact.model_dump(mode="json")

@@ -1,0 +1,24 @@
+"""Find builds that others started, and begin an execution for each new one."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from courier.handling import read_event, time_is_up
+from courier.observability import logger
+from courier.ticks import Tick, discover
+from courier.wiring import parts
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Look once through every source, or the one that the event names.
+
+    Raises
+    ------
+    SettingsError
+        The event is no tick, or names a source that is not configured.
+    """
+    begun = discover(parts(), read_event(Tick, event), time_is_up=time_is_up(context))
+    logger.info("discovery done", begun=begun)
+    return {"begun": begun}

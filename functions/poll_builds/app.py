@@ -1,0 +1,24 @@
+"""Look at the waiting builds that are due, and release the executions of those that have ended."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from courier.handling import read_event, time_is_up
+from courier.observability import logger
+from courier.ticks import Tick, poll
+from courier.wiring import parts
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Serve every source, or the one that the event names, as far as the time allows.
+
+    Raises
+    ------
+    SettingsError
+        The event is no tick, or names a source that is not configured.
+    """
+    summary = poll(parts(), read_event(Tick, event), time_is_up=time_is_up(context))
+    logger.info("tick done", summary=summary)
+    return summary

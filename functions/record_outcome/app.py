@@ -1,0 +1,24 @@
+"""Record how a build ended, and give the notice that the state machine publishes."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from courier.handling import read_event
+from courier.observability import logger
+from courier.recording import RecordRequest, record
+from courier.wiring import parts
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda passes it
+    """Write the record and close the ledger row; repeating it changes nothing.
+
+    Raises
+    ------
+    SettingsError
+        The execution ended without an outcome: its definition does not fit this code.
+    """
+    request = read_event(RecordRequest, event)
+    logger.append_keys(**request.passage.build.ref.log_keys())
+    return record(parts(), request).model_dump(mode="json")

@@ -1,0 +1,111 @@
+"""Finding builds that others started: what is new, and how each new build begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from courier.endings import Ending, ending_of
+from courier.errors import SourceError
+from courier.health import concerns_whole_source
+from courier.ledger.builds import KEEP_ENDED
+from courier.models import LONGEST_WAIT_SECONDS, Build, Passage, Verdict
+from courier.observability import logger
+from courier.polling import next_look
+
+if TYPE_CHECKING:
+    from courier.clock import Clock
+    from courier.ledger import BuildLedger, SourceLedger
+    from courier.lifecycle import Lifecycle
+    from courier.providers.base import Provider
+    from courier.settings import SourceSettings
+
+# An ended build is forgotten after KEEP_ENDED; a provider that still lists it must not make it new again.
+HORIZON = KEEP_ENDED / 2
+
+
+class Discovery:
+    """Begins an execution for each build that is new to the ledger."""
+
+    def __init__(self, *, builds: BuildLedger, sources: SourceLedger, lifecycle: Lifecycle, clock: Clock) -> None:
+        self._builds = builds
+        self._sources = sources
+        self._lifecycle = lifecycle
+        self._clock = clock
+
+    def discover(self, provider: Provider, *, time_is_up: Callable[[], bool]) -> int:
+        """Look through all scopes of one source, and give the number of builds begun.
+
+        A scope that time did not suffice for is looked through at the next tick.
+        """
+        if not provider.can_list:
+            return 0
+        begun = 0
+        for scope in provider.scopes():
+            if time_is_up():
+                logger.warning("discovery stopped early, the next tick goes on", scope=scope)
+                break
+            try:
+                begun += self.adopt(provider, provider.list_builds(scope))
+            except SourceError as exc:
+                if concerns_whole_source(exc):
+                    raise
+                # A model deleted between the two calls, or one that the key may not see.
+                logger.warning("scope cannot be listed", scope=scope, reason=str(exc))
+        return begun
+
+    def adopt(self, provider: Provider, listed: Sequence[Build]) -> int:
+        """Begin those of the listed builds that are new, the oldest first; gives their number."""
+        first_sight = self._sources.note_sight(provider.settings.name)
+        wanted = [build for build in listed if self._is_wanted(build, provider.settings, first_sight)]
+        known = self._builds.find_many(build.ref for build in wanted)
+        for row in known.values():
+            self._lifecycle.resume(row)
+        new = [build for build in wanted if build.ref not in known]
+        return sum(self.begin(provider, build) for build in _oldest_first(new))
+
+    def begin(self, provider: Provider, build: Build) -> bool:
+        """Begin one build, whatever its age; False when it was known already."""
+        begun = self._begin(provider.settings, provider, build, ending_of(build, provider))
+        if begun:
+            logger.info("build begun", build=str(build.ref), status=build.status)
+        return begun
+
+    def begin_ended(self, provider: Provider, build: Build, ending: Ending) -> bool:
+        """Begin a build whose end is known otherwise, such as a report that would have been empty."""
+        return self._begin(provider.settings, provider, build, ending)
+
+    def _begin(self, settings: SourceSettings, provider: Provider, build: Build, ending: Ending) -> bool:
+        now = self._clock()
+        passage = Passage(
+            provider=provider.name,
+            build=build,
+            verdict=ending.verdict,
+            outcome=ending.outcome,
+            first_seen_at=now,
+            detected_at=None if ending.verdict is Verdict.WAIT else now,
+            wait_seconds=_wait_seconds(settings),
+            limits=ending.limits,
+            problem=ending.problem,
+        )
+        look = next_look(now, build.created_at or now, settings.polling, seed=str(build.ref), status=build.status)
+        return self._lifecycle.begin(passage, next_poll_at=look or now)
+
+    def _is_wanted(self, build: Build, settings: SourceSettings, first_sight: datetime) -> bool:
+        """Tell builds to look after from history: what had ended before we came is left alone."""
+        born = build.created_at or build.started_at or build.completed_at
+        if born is not None and born < self._clock() - HORIZON:
+            return False
+        if not build.status.is_terminal:
+            return True
+        ended = build.completed_at or born
+        return ended is None or ended >= first_sight - timedelta(hours=settings.backfill_hours)
+
+
+def _wait_seconds(settings: SourceSettings) -> int:
+    return max(1, min(LONGEST_WAIT_SECONDS, round(settings.polling.give_up_after_hours * 3600)))
+
+
+def _oldest_first(builds: Iterable[Build]) -> list[Build]:
+    return sorted(builds, key=lambda build: (build.created_at is not None, build.created_at, str(build.ref)))

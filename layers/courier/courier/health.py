@@ -1,0 +1,119 @@
+"""How a source is: whether it may be asked, and what a failed request means for all of its builds.
+
+One dead provider costs one timeout a tick, not one per build; one revoked key costs one notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from courier.errors import (
+    SourceError,
+    SourceExhaustedError,
+    SourceRejectedError,
+    SourceThrottledError,
+    SourceUnauthorizedError,
+)
+from courier.models import Problem
+from courier.notices import Publication, source_notice
+from courier.observability import logger
+
+if TYPE_CHECKING:
+    from courier.clock import Clock
+    from courier.ledger import SourceLedger, SourceState
+    from courier.settings import SourceSettings
+
+# An operator has to act, so a probe now and then is enough to see that they have.
+PROBE_EVERY = timedelta(minutes=15)
+# Two failures may be chance; from the third on the source is left alone, longer each time.
+FAILURES_BEFORE_REST = 3
+FIRST_REST = timedelta(minutes=1)
+LONGEST_REST = timedelta(minutes=15)
+# A provider that asks for more patience than this is asked again all the same, once an hour.
+LONGEST_RETRY_AFTER = timedelta(hours=1)
+
+Announce = Callable[[Publication], None]
+
+
+def concerns_whole_source(error: SourceError) -> bool:
+    """Whether an error says something about the source, and not only about the thing that was asked for."""
+    return not isinstance(error, SourceRejectedError) or isinstance(
+        error, SourceUnauthorizedError | SourceExhaustedError
+    )
+
+
+class SourceHealth:
+    """The health of all sources, shared by all invocations through the ledger."""
+
+    def __init__(self, sources: SourceLedger, *, announce: Announce, stack: str, clock: Clock) -> None:
+        self._sources = sources
+        self._announce = announce
+        self._stack = stack
+        self._clock = clock
+
+    def examine(self, source: str) -> SourceState:
+        """Read how a source is, once per invocation and source."""
+        return self._sources.state(source)
+
+    def rests(self, state: SourceState) -> bool:
+        """Whether the source is to be left alone for now."""
+        return state.rest_until is not None and state.rest_until > self._clock()
+
+    def note_answer(self, settings: SourceSettings, state: SourceState) -> None:
+        """Note that the source answered; writes, and announces a recovery, only if there is something to forget."""
+        if state.illness is not None and state.ill_since is not None:
+            if self._sources.note_recovery(settings.name):
+                logger.info("source is well again", source=settings.name)
+                self._announce(
+                    source_notice(
+                        source=settings.name,
+                        provider=settings.provider,
+                        stack=self._stack,
+                        since=state.ill_since,
+                        problem=None,
+                        now=self._clock(),
+                    )
+                )
+        elif state.failures or state.rest_until:
+            self._sources.note_answer(settings.name)
+
+    def note_failure(self, settings: SourceSettings, state: SourceState, error: SourceError) -> None:
+        """Note a failed request: who is ill rests and is announced once, who is down rests longer each time."""
+        if isinstance(error, SourceUnauthorizedError | SourceExhaustedError):
+            self._note_illness(settings, error)
+        elif isinstance(error, SourceThrottledError):
+            wait = timedelta(seconds=error.retry_after_seconds or 0) or FIRST_REST
+            self._sources.note_failure(settings.name, rest=min(wait, LONGEST_RETRY_AFTER), seen=state.failures)
+        elif concerns_whole_source(error):
+            self._sources.note_failure(settings.name, rest=_rest_after(state.failures + 1), seen=state.failures)
+        logger.warning("source did not answer as wished", source=settings.name, reason=str(error))
+
+    def _note_illness(self, settings: SourceSettings, error: SourceError) -> None:
+        if not self._sources.note_illness(settings.name, type(error).__name__, rest=PROBE_EVERY):
+            return
+        since = self._sources.state(settings.name).ill_since or self._clock()
+        advice = (
+            "Buy credits, or wait for the account's next period."
+            if isinstance(error, SourceExhaustedError)
+            else f"Put a valid API key into the secret {settings.secret}, or give the key the missing right."
+        )
+        self._announce(
+            source_notice(
+                source=settings.name,
+                provider=settings.provider,
+                stack=self._stack,
+                since=since,
+                problem=Problem(name=type(error).__name__, message=str(error), advice=advice),
+                now=self._clock(),
+            )
+        )
+
+
+def _rest_after(failures: int) -> timedelta | None:
+    if failures < FAILURES_BEFORE_REST:
+        return None
+    # The exponent is bounded so that a source down for weeks does not overflow it.
+    doublings = min(failures - FAILURES_BEFORE_REST, 10)
+    return min(LONGEST_REST, FIRST_REST * (1 << doublings))
