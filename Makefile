@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format clean
+.PHONY: help setup run test check generate format clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ check: setup  ## Style, types, and the template's and state machine's linters
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m scripts.generate --check
+
+generate: setup  ## Write what is derived: the picture in the README, the JSON Schemas
+	@$(BIN)/python -m scripts.generate
 
 format: setup  ## Put the sources into the house's format
 	$(BIN)/ruff check --fix .
