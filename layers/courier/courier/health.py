@@ -23,14 +23,11 @@ from courier.observability import logger
 if TYPE_CHECKING:
     from courier.clock import Clock
     from courier.ledger import SourceLedger, SourceState
-    from courier.settings import SourceSettings
+    from courier.settings import PollingSettings, SourceSettings
 
-# An operator has to act, so a probe now and then is enough to see that they have.
-PROBE_EVERY = timedelta(minutes=15)
-# Two failures may be chance; from the third on the source is left alone, longer each time.
+# Two failures may be chance; from the third on the source is left alone, longer each time: from the
+# source's `first_seconds` up to its `longest_seconds`. One that only an operator can heal is probed as seldom.
 FAILURES_BEFORE_REST = 3
-FIRST_REST = timedelta(minutes=1)
-LONGEST_REST = timedelta(minutes=15)
 # A provider that asks for more patience than this is asked again all the same, once an hour.
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 
@@ -84,14 +81,15 @@ class SourceHealth:
         if isinstance(error, SourceUnauthorizedError | SourceExhaustedError):
             self._note_illness(settings, error)
         elif isinstance(error, SourceThrottledError):
-            wait = timedelta(seconds=error.retry_after_seconds or 0) or FIRST_REST
+            wait = timedelta(seconds=error.retry_after_seconds or settings.polling.first_seconds)
             self._sources.note_failure(settings.name, rest=min(wait, LONGEST_RETRY_AFTER), seen=state.failures)
         elif concerns_whole_source(error):
-            self._sources.note_failure(settings.name, rest=_rest_after(state.failures + 1), seen=state.failures)
+            self._sources.note_failure(settings.name, rest=_rest_after(state.failures + 1, settings.polling), seen=state.failures)
         logger.warning("source did not answer as wished", source=settings.name, reason=str(error))
 
     def _note_illness(self, settings: SourceSettings, error: SourceError) -> None:
-        if not self._sources.note_illness(settings.name, type(error).__name__, rest=PROBE_EVERY):
+        probe_after = timedelta(seconds=settings.polling.longest_seconds)
+        if not self._sources.note_illness(settings.name, type(error).__name__, rest=probe_after):
             return
         since = self._sources.state(settings.name).ill_since or self._clock()
         advice = (
@@ -111,9 +109,9 @@ class SourceHealth:
         )
 
 
-def _rest_after(failures: int) -> timedelta | None:
+def _rest_after(failures: int, polling: PollingSettings) -> timedelta | None:
     if failures < FAILURES_BEFORE_REST:
         return None
     # The exponent is bounded so that a source down for weeks does not overflow it.
     doublings = min(failures - FAILURES_BEFORE_REST, 10)
-    return min(LONGEST_REST, FIRST_REST * (1 << doublings))
+    return timedelta(seconds=min(polling.longest_seconds, polling.first_seconds * (1 << doublings)))
