@@ -84,7 +84,9 @@ class SourceHealth:
             wait = timedelta(seconds=error.retry_after_seconds or settings.polling.first_seconds)
             self._sources.note_failure(settings.name, rest=min(wait, LONGEST_RETRY_AFTER), seen=state.failures)
         elif concerns_whole_source(error):
-            self._sources.note_failure(settings.name, rest=_rest_after(state.failures + 1, settings.polling), seen=state.failures)
+            self._sources.note_failure(
+                settings.name, rest=_rest_after(state.failures + 1, settings.polling), seen=state.failures
+            )
         logger.warning("source did not answer as wished", source=settings.name, reason=str(error))
 
     def _note_illness(self, settings: SourceSettings, error: SourceError) -> None:
