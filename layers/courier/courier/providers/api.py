@@ -5,15 +5,15 @@ import random as random_numbers
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal
 
 import requests
 import requests.adapters
 from pydantic import JsonValue
 
+from courier.clock import Clock, utc_now
 from courier.errors import SettingsError, SourceError, SourceUnavailableError
-from courier.providers.answers import decode_json, error_words, secrets_of
+from courier.providers.answers import clean_text, decode_json, error_words, secrets_of
 from courier.providers.hooks import RequestSeen
 from courier.providers.refusals import (
     Explain,
@@ -72,8 +72,8 @@ class ApiClient:
 
     Notes
     -----
-    An unforthcoming server that sends its header lines drop by drop is bounded only by the function's own
-    time limit: the read timeout counts from byte to byte. Bodies are bounded in bytes and in time.
+    A server that sends its header lines drop by drop is stopped only by the function's own time limit, because
+    the read timeout counts from byte to byte. Bodies are bounded in bytes and in time.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class ApiClient:
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random_numbers.random,
         clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Clock = utc_now,
     ) -> None:
         self.source = source
         self.endpoint = endpoint.rstrip("/")
@@ -222,7 +222,7 @@ class ApiClient:
     def _try_once(
         self, call: "_Call", headers: Mapping[str, str], *, attempt: int, deadline: float
     ) -> "_Answer | Trouble":
-        if any(not (value.isascii() and value.isprintable()) for value in headers.values()):
+        if any(not (value.isascii() and value.isprintable() and value == value.strip()) for value in headers.values()):
             # Caught here because the libraries' own errors would show the value.
             raise SettingsError(f"{self.source}: the API key holds characters that cannot travel in a header")
         if self._before_request is not None:
@@ -308,7 +308,7 @@ class ApiClient:
             kind = answer.headers.get("Content-Type", "").partition(";")[0].strip() or "no content type"
             trouble = Trouble(
                 word="undecodable",
-                text=f"answered {answer.status} with something that is not JSON ({error_words(kind.encode())})",
+                text=f"answered {answer.status} with something that is not JSON ({clean_text(kind, limit=100)})",
                 passing=False,
             )
             error = trouble_error(trouble, source=self.source, kind=call.kind, starts_build=call.starts_build)

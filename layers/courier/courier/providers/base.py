@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
 
 from courier.errors import SettingsError
+from courier.models import BuildStatus
+from courier.providers.answers import clean_text
 from courier.providers.hooks import Oddity, OddityKind, ProviderHooks
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 # An endless stream of ever new words must not grow a warm function's memory.
 _ODDITIES_REMEMBERED = 100
+# The documented words have at most eleven.
+_STATUS_WORD_CHARACTERS = 40
 
 
 def path_segment(text: str) -> str:
@@ -42,8 +46,9 @@ def path_segment(text: str) -> str:
 class Provider(ABC):
     """One configured account at a kind of API.
 
-    Every method may raise `SourceUnavailableError`, `SourceThrottledError`, `SourceUnauthorizedError`,
-    `SourceExhaustedError`, `SourceRejectedError` and `SourceProtocolError`; what else is said beside it.
+    Every method that asks may raise `SourceUnavailableError`, `SourceThrottledError`, `SourceUnauthorizedError`,
+    `SourceExhaustedError`, `SourceRejectedError`, `SourceProtocolError`, and `SettingsError` where the secret or
+    ``ca_bundle`` is wrong; what else is said beside it.
     """
 
     name: ClassVar[str]
@@ -51,6 +56,8 @@ class Provider(ABC):
     can_list: ClassVar[bool] = False
     """Whether builds that we did not start can be found, and all builds of a scope be asked for in one call."""
     can_cancel: ClassVar[bool] = False
+    statuses: ClassVar[Mapping[str, BuildStatus]]
+    """What the provider's words for a build's status mean, in lower case."""
 
     def __init__(self, settings: SourceSettings, api: ApiClient, hooks: ProviderHooks | None = None) -> None:
         self.settings = settings
@@ -151,6 +158,13 @@ class Provider(ABC):
     @abstractmethod
     def check(self) -> str:
         """Make one harmless request and say in a sentence what was seen, for the operator who just configured this."""
+
+    def fold_status(self, word: str) -> BuildStatus:
+        """Put the provider's word into ours; a new word waits, and is told to who listens."""
+        status = self.statuses.get(word.strip().lower(), BuildStatus.UNKNOWN)
+        if status is BuildStatus.UNKNOWN:
+            self.report_oddity(OddityKind.UNKNOWN_STATUS, clean_text(word, limit=_STATUS_WORD_CHARACTERS))
+        return status
 
     def report_oddity(self, kind: OddityKind, words: str) -> None:
         """Tell who listens what the provider's documentation does not know, once for each."""

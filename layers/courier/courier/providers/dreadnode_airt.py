@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, JsonValue, ValidationError, field_validator
@@ -36,7 +36,7 @@ from courier.providers.answers import (
 )
 from courier.providers.base import Provider, path_segment
 from courier.providers.empty_sections import find_empty_sections
-from courier.providers.hooks import OddityKind, ProviderHooks
+from courier.providers.hooks import ProviderHooks
 from courier.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -44,18 +44,12 @@ if TYPE_CHECKING:
     from courier.providers.api import ApiClient
     from courier.providers.refusals import Refusal
 
-# The whole documented enum (2.4).
-_STATUSES = {
-    "queued": BuildStatus.QUEUED,
-    "in_progress": BuildStatus.RUNNING,
-    "completed": BuildStatus.SUCCEEDED,
-    "failed": BuildStatus.FAILED,
-}
 _PREFIX = re.compile(r"^Bearer(?:\s+|$)", re.IGNORECASE)
 # Formats that the report builder is known or likely to write (2.3); anything else keeps the documented one.
 _SUFFIXES = frozenset({".pdf", ".html", ".json", ".md"})
 _USUAL_SUFFIX = ".pdf"
-_WORD_LIMIT_CHARACTERS = 40
+# Above this a float no longer tells one byte from the next, and no object store takes such an object.
+_ABSURD_BYTES = 2.0**53
 
 # A job that cannot exist: asking for it costs nothing and still proves address, key and rights.
 _NOBODYS_JOB = "00000000-0000-0000-0000-000000000000"
@@ -122,9 +116,9 @@ class DreadnodeAirtSettings(SourceSettings):
 
 
 def _size_or_none(value: object) -> int | None:
-    # 0 is the default and means unknown (2.4).
     number = parse_number(value)
-    return int(number) or None if number is not None else None
+    # 0 is the default and means unknown (2.4).
+    return int(number) or None if number is not None and number < _ABSURD_BYTES else None
 
 
 def _url_or_none(value: object) -> SecretUrl | None:
@@ -163,6 +157,13 @@ class DreadnodeAirt(Provider):
 
     name = "dreadnode_airt"
     settings_model = DreadnodeAirtSettings
+    # The whole documented enum (2.4).
+    statuses: ClassVar = {
+        "queued": BuildStatus.QUEUED,
+        "in_progress": BuildStatus.RUNNING,
+        "completed": BuildStatus.SUCCEEDED,
+        "failed": BuildStatus.FAILED,
+    }
     settings: DreadnodeAirtSettings
 
     def __init__(self, settings: DreadnodeAirtSettings, api: ApiClient, hooks: ProviderHooks | None = None) -> None:
@@ -191,7 +192,7 @@ class DreadnodeAirt(Provider):
     def get_build(self, ref: BuildRef) -> Build:
         """Look at one job."""
         answer = self._get_job(ref)
-        status = self._fold(answer.status)
+        status = self.fold_status(answer.status)
         return Build(
             ref=ref,
             status=status,
@@ -230,7 +231,7 @@ class DreadnodeAirt(Provider):
         except ValidationError as exc:
             text = f"{self.settings.name}: start_build was accepted, but the answer names no job"
             raise RequestUncertainError(text) from exc
-        status = self._fold(answer.status)
+        status = self.fold_status(answer.status)
         return Build(ref=ref, status=status, has_artifact=status is BuildStatus.SUCCEEDED, created_at=answer.created_at)
 
     def locate_artifact(self, ref: BuildRef) -> ArtifactLink:
@@ -238,8 +239,8 @@ class DreadnodeAirt(Provider):
         answer = self._get_job(ref)
         if answer.presigned_url is None:
             raise SourceProtocolError(
-                f"{self.settings.name}: get_build says {clean_text(answer.status, limit=_WORD_LIMIT_CHARACTERS)} "
-                "and gives no link to the report"
+                f"{self.settings.name}: get_build gives no link to the report; "
+                f"the build is {self.fold_status(answer.status)}"
             )
         return ArtifactLink(
             url=answer.presigned_url,
@@ -296,12 +297,6 @@ class DreadnodeAirt(Provider):
     def _project_path(self) -> str:
         organization, workspace = path_segment(self.settings.organization), path_segment(self.settings.workspace)
         return f"/org/{organization}/ws/{workspace}/airt/projects/{path_segment(self.settings.project)}"
-
-    def _fold(self, word: str) -> BuildStatus:
-        status = _STATUSES.get(word.strip().lower(), BuildStatus.UNKNOWN)
-        if status is BuildStatus.UNKNOWN:
-            self.report_oddity(OddityKind.UNKNOWN_STATUS, clean_text(word, limit=_WORD_LIMIT_CHARACTERS))
-        return status
 
 
 def _explain(refusal: Refusal) -> SourceError | None:

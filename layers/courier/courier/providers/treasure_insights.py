@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, JsonValue, TypeAdapter, ValidationError, field_validator
 
 from courier.errors import RequestUncertainError, SettingsError, SourceProtocolError
 from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, FrozenModel
-from courier.providers.answers import LenientInstant, LenientModel, PathIdentifier, clean_text, parse_number
+from courier.providers.answers import LenientInstant, LenientModel, PathIdentifier, parse_number
 from courier.providers.base import Provider, path_segment
 from courier.providers.hooks import OddityKind, ProviderHooks
 from courier.settings import SourceSettings
@@ -22,19 +22,7 @@ if TYPE_CHECKING:
     from courier.credentials import ApiKey
     from courier.providers.api import ApiClient
 
-# The five documented words, and the spelling of the documentation's prose (1.5). "queued" is what others of the
-# vendor's APIs say for pending.
-_STATUSES = {
-    "pending": BuildStatus.QUEUED,
-    "queued": BuildStatus.QUEUED,
-    "building": BuildStatus.RUNNING,
-    "done": BuildStatus.SUCCEEDED,
-    "failed": BuildStatus.FAILED,
-    "canceled": BuildStatus.CANCELED,
-    "cancelled": BuildStatus.CANCELED,
-}
 _PREFIX = re.compile(r"^TD1(?:\s+|$)", re.IGNORECASE)
-_WORD_LIMIT_CHARACTERS = 40
 
 
 class TreasureRequest(FrozenModel):
@@ -125,6 +113,16 @@ class TreasureInsights(Provider):
     settings_model = TreasureInsightsSettings
     can_list = True
     can_cancel = True
+    # The five documented words, the other spelling of the documentation's prose (1.5), and what pending means.
+    statuses: ClassVar = {
+        "pending": BuildStatus.QUEUED,
+        "queued": BuildStatus.QUEUED,
+        "building": BuildStatus.RUNNING,
+        "done": BuildStatus.SUCCEEDED,
+        "failed": BuildStatus.FAILED,
+        "canceled": BuildStatus.CANCELED,
+        "cancelled": BuildStatus.CANCELED,
+    }
     settings: TreasureInsightsSettings
 
     def __init__(self, settings: TreasureInsightsSettings, api: ApiClient, hooks: ProviderHooks | None = None) -> None:
@@ -188,7 +186,7 @@ class TreasureInsights(Provider):
         except ValidationError as exc:
             text = f"{self.settings.name}: start_build was accepted, but the answer names no build"
             raise RequestUncertainError(text) from exc
-        return Build(ref=ref, status=self._fold(answer.status), created_at=answer.created)
+        return Build(ref=ref, status=self.fold_status(answer.status), created_at=answer.created)
 
     def account_limits(self) -> AccountLimits | None:
         """Ask for the size limits of builds and queries; None without an ``account_id``, or when none are told."""
@@ -257,7 +255,7 @@ class TreasureInsights(Provider):
             return "a build without a usable oid and status"
         return Build(
             ref=BuildRef(source=self.settings.name, scope=scope, build_id=answer.oid),
-            status=self._fold(answer.status),
+            status=self.fold_status(answer.status),
             created_at=answer.created,
             started_at=answer.started,
             completed_at=answer.completed,
@@ -268,12 +266,6 @@ class TreasureInsights(Provider):
             self.report_oddity(OddityKind.MALFORMED_ENTRY, build)
             return None
         return build
-
-    def _fold(self, word: str) -> BuildStatus:
-        status = _STATUSES.get(word.strip().lower(), BuildStatus.UNKNOWN)
-        if status is BuildStatus.UNKNOWN:
-            self.report_oddity(OddityKind.UNKNOWN_STATUS, clean_text(word, limit=_WORD_LIMIT_CHARACTERS))
-        return status
 
     def _builds_path(self, scope: str) -> str:
         return f"/reporting/datamodels/{path_segment(scope)}/builds"

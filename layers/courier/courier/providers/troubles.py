@@ -28,7 +28,7 @@ class Trouble:
     text
         For people; free of secrets.
     cause
-        The foreign exception; None when there is none, or when its text could show a header.
+        The foreign exception; None when there is none, or when its text shows a header.
     passing
         Whether another try may go better.
     ours
@@ -63,7 +63,7 @@ FOREIGN_ERRORS: Final = (
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
     OSError,
-    # requests, urllib3 and http.client raise it bare for headers, hosts and proxies that they cannot use.
+    # Some of urllib3 and http.client are bare ones.
     ValueError,
 )
 
@@ -153,8 +153,7 @@ def map_foreign_error(error: BaseException, *, reached: bool) -> Trouble:
                 sentence += "; a private authority belongs into the source's ca_bundle"
             return Trouble(word=word, text=sentence, cause=error, passing=passing, reached=reached)
     text = f"got an answer that cannot be read ({type(error).__name__})"
-    # No cause: a bare ValueError of http.client shows the header's value.
-    return Trouble(word="unreadable", text=text, passing=False, reached=reached)
+    return Trouble(word="unreadable", text=text, cause=error, passing=False, reached=reached)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
