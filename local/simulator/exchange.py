@@ -89,7 +89,7 @@ class Answer:
 
     `declared_bytes` overrides the true Content-Length; `with_length` false leaves the header out, so that the end of
     the connection ends the body. A `silent` answer is never sent. `piece_bytes` writes the body in such pieces, with
-    `pause_seconds` after each.
+    `pause_seconds` before each.
     """
 
     status: int

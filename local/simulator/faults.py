@@ -85,7 +85,7 @@ class Delay(Fault):
 
 @dataclass(frozen=True)
 class SlowBody(Fault):
-    """The body comes in pieces of `piece_bytes`, with a pause after each."""
+    """The body comes in pieces of `piece_bytes`, with a pause before each."""
 
     piece_bytes: int
     pause_seconds: float

@@ -135,9 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
             return
         for start in range(0, len(body), answer.piece_bytes):
+            self.server.wiring.wait(answer.pause_seconds)
             self.wfile.write(body[start : start + answer.piece_bytes])
             self.wfile.flush()
-            self.server.wiring.wait(answer.pause_seconds)
 
     def _reset(self) -> None:
         """Close with a zero linger time, which makes TCP send a reset instead of an orderly end.

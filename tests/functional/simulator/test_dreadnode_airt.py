@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from local.simulator import Provider, RequestKind, UrlPolicy
+from local.simulator import Project, Provider, RequestKind, UrlPolicy
 from local.simulator.exchange import JsonObject, JsonValue
 
 from .conftest import EMPTY_TEMPLATE, JOB, PRESET, PROJECT, PROJECT_UUID, REPORT_BYTES, TEMPLATE, Client, scenario
@@ -127,8 +127,11 @@ def test_what_does_not_exist_is_404(client: Client, path: str) -> None:
     assert client.airt("GET", path).json()["type"] == "not_found"
 
 
-def test_a_foreign_project_does_not_show_the_job(client: Client) -> None:
-    url = f"{client.providers.url}{PROJECT.replace('chatbot', 'other')}/reports/build/{JOB}"
+@pytest.mark.parametrize("slug", ["other", "unheard-of"])
+def test_another_project_does_not_show_the_job(simulate: Callable[..., Client], slug: str) -> None:
+    airt = scenario().airt
+    client = simulate(scenario(airt=replace(airt, projects=(*airt.projects, Project("other", uuid=TEMPLATE)))))
+    url = f"{client.providers.url}{PROJECT.replace('chatbot', slug)}/reports/build/{JOB}"
 
     answer = client.session.get(url, headers={"X-API-Key": client.scenario.airt.key}, timeout=10)
 

@@ -77,6 +77,7 @@ def test_a_sample_follows_from_its_seed_whatever_the_order_of_arrival() -> None:
 
     assert (first[:20], first[20:]) == (second[20:], second[:20])
     assert {faults for faults in first if faults} == {(FAULT,), (Delay(1),)}
+    assert first[:20] != first[20:]
     assert [sample(2).strike(each) for each in (*a, *b)] != first
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -44,6 +45,10 @@ def test_a_report_follows_from_its_seed() -> None:
     again = make_report.__wrapped__
 
     assert again("one", 50_000) == again("one", 50_000) != again("two", 50_000)
+
+
+def test_a_report_is_as_hard_to_compress_as_images_are() -> None:
+    assert len(zlib.compress(make_report("seed", 256 * 1024), 1)) > 200 * 1024
 
 
 def test_a_report_cannot_be_smaller_than_a_pdf() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -56,6 +57,16 @@ def test_a_post_that_never_arrived_starts_nothing(simulate: Simulate, fault: Fau
     assert len(client.treasure("GET", BUILDS).json()) == 2
     (entry,) = client.providers.requests.of(RequestKind.START_BUILD)
     assert (entry.status, entry.faults) == (None, (type(fault).__name__,))
+
+
+def test_a_connection_may_be_reset_before_the_body_is_there(simulate: Simulate) -> None:
+    client = simulate(faults=FaultPlan(FaultRule(ResetBeforeReading())))
+    port = int(client.providers.url.rpartition(":")[2])
+
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            connection.recv(1)
 
 
 @pytest.mark.parametrize("fault", [Unanswered(), Unanswered(ending=Ending.CLOSE)])
