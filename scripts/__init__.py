@@ -1,1 +1,1 @@
-"""Tools of the repository itself: building, judging, generating."""
+"""What builds the courier and judges what was built; `make build`, `make verify`, `make verify-runtime`."""

@@ -1,0 +1,115 @@
+"""Weigh what `sam build` made, and refuse what Lambda could not run; the standard library only.
+
+``python -m scripts.built`` prints one line per function and layer, and fails over a budget.
+"""
+
+import hashlib
+import struct
+import sys
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+BUILD = Path(".aws-sam/build")
+
+# Bytes unzipped. The dependencies' figure was measured with bytecode; a function holds an entry point and nothing else.
+BUDGETS = {"DependenciesLayer": 17_000_000, "CourierLayer": 1_500_000}
+FUNCTION_BUDGET = 16_000
+
+# What the runtime brings, newer than any that we would freeze here; 27 MB.
+_PROVIDED = ("boto3", "botocore", "s3transfer")
+
+# ELF's e_machine ("System V ABI", AArch64 supplement).
+_AARCH64 = 183
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """One built function or layer.
+
+    ``unzipped_bytes``, ``zipped_bytes``
+        What counts against Lambda's quota, and about what is uploaded.
+    ``bytecode``
+        Number of ``.pyc`` files.
+    ``digest``
+        SHA-256 over names, permissions and contents: equal for equal artifacts.
+    ``faults``
+        Why it must not be shipped.
+    """
+
+    name: str
+    files: int
+    unzipped_bytes: int
+    zipped_bytes: int
+    bytecode: int
+    digest: str
+    faults: tuple[str, ...]
+
+
+def weigh(folder: Path) -> Artifact:
+    """Read one built folder."""
+    digest = hashlib.sha256()
+    files = unzipped = zipped = bytecode = 0
+    faults = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        content = path.read_bytes()
+        # SAM keeps no more of the permissions than whether a file may be executed.
+        digest.update(f"{name}\0{path.stat().st_mode & 0o111:o}\0{len(content)}\0".encode())
+        digest.update(content)
+        files += 1
+        unzipped += len(content)
+        zipped += len(zlib.compress(content, 6))
+        bytecode += path.suffix == ".pyc"
+        if path.suffix == ".so" and not _runs_on_arm64(content):
+            faults.append(f"{name} is not built for arm64")
+    provided = [name for name in _PROVIDED if (folder / "python" / name).exists() or (folder / name).exists()]
+    faults += [f"{name} is in it; the runtime has it" for name in provided]
+    budget = BUDGETS.get(folder.name, FUNCTION_BUDGET)
+    if unzipped > budget:
+        faults.append(f"{unzipped:,} bytes are over the budget of {budget:,}")
+    if not files:
+        faults.append("it is empty")
+    return Artifact(
+        name=folder.name,
+        files=files,
+        unzipped_bytes=unzipped,
+        zipped_bytes=zipped,
+        bytecode=bytecode,
+        digest=digest.hexdigest(),
+        faults=tuple(faults),
+    )
+
+
+def weigh_all(build: Path = BUILD) -> list[Artifact]:
+    """Read every function and layer of a build."""
+    return [weigh(folder) for folder in sorted(build.iterdir()) if folder.is_dir()]
+
+
+def _runs_on_arm64(content: bytes) -> bool:
+    if content[:4] != b"\x7fELF" or len(content) < 20:  # noqa: PLR2004 - the header up to e_machine
+        return False
+    (machine,) = struct.unpack_from("<H", content, 18)
+    return bool(machine == _AARCH64)
+
+
+def main() -> int:
+    """Print the sizes; the exit code is 1 if anything must not be shipped."""
+    artifacts = weigh_all()
+    print(f"{'':26}{'files':>6}{'unzipped':>14}{'budget':>13}{'zipped':>13}  digest")
+    for artifact in artifacts:
+        budget = BUDGETS.get(artifact.name, FUNCTION_BUDGET)
+        print(
+            f"{artifact.name:26}{artifact.files:6}{artifact.unzipped_bytes:14,}{budget:13,}"
+            f"{artifact.zipped_bytes:13,}  {artifact.digest[:12]}"
+        )
+    if not any(artifact.bytecode for artifact in artifacts):
+        print("Notice: no Python 3.13 was found (PYTHON313=...): layers without bytecode, slower cold starts")
+    faults = [f"{artifact.name}: {fault}" for artifact in artifacts for fault in artifact.faults]
+    for fault in faults:
+        print(f"error: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
