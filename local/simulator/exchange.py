@@ -58,7 +58,7 @@ class Request:
     at: datetime
     method: str
     path: str
-    query: str
+    query: str = field(repr=False)  # a presigned query is a secret
     headers: Mapping[str, str] = field(repr=False)
     target: Target
     body: bytes = field(default=b"", repr=False)
