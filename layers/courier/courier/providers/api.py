@@ -4,7 +4,7 @@ import json
 import random as random_numbers
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import requests
@@ -22,7 +22,7 @@ from courier.providers.refusals import (
     refusal_error,
     retry_after_seconds,
 )
-from courier.providers.transport import WitnessedBody, make_session, make_transport
+from courier.providers.transport import STANDING_HEADERS, WitnessedBody, make_transport
 from courier.providers.troubles import FOREIGN_ERRORS, Trouble, map_foreign_error, trouble_error
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -106,7 +106,7 @@ class ApiClient:
         self._random = random
         self._clock = clock
         self._now = now
-        self._session = make_session(transport or make_transport(source, ca_bundle))
+        self._transport = transport or make_transport(source, ca_bundle)
 
     def get_json(
         self, path: str, *, kind: str, addresses_build: bool = False, explain: Explain | None = None
@@ -232,7 +232,7 @@ class ApiClient:
         result: _Answer | Trouble
         if body is not None and call.starts_build:
             # A connection that was idle may be dead, and a request lost on it is uncertain; a new one is not.
-            self._session.close()
+            self._transport.close()
         try:
             result = self._exchange(call, headers, body, deadline=deadline)
         except FOREIGN_ERRORS as exc:
@@ -254,34 +254,45 @@ class ApiClient:
         self, call: "_Call", headers: Mapping[str, str], body: "WitnessedBody | None", *, deadline: float
     ) -> "_Answer | Trouble":
         left_seconds = max(deadline - self._clock(), 0.001)
-        with self._session.request(
-            call.method,
-            f"{self.endpoint}{call.path}",
-            data=body,
-            headers={**headers, **({"Content-Type": "application/json"} if body is not None else {})},
-            timeout=(min(self._connect_timeout_seconds, left_seconds), min(self._read_timeout_seconds, left_seconds)),
-            # A redirect could carry the key to another host, and would turn a POST into a GET.
-            allow_redirects=False,
+        sent = {**STANDING_HEADERS, **headers}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        request = requests.Request(call.method, f"{self.endpoint}{call.path}", data=body, headers=sent).prepare()
+        # No session: that would add what the environment says (a netrc entry replaces our Authorization header, a
+        # proxy variable carries the key to a host that the settings do not name), keep cookies, and read the
+        # body of a redirect without bound. A redirect is not followed: it could carry the key to another host.
+        with self._transport.send(
+            request,
             stream=True,
+            timeout=(min(self._connect_timeout_seconds, left_seconds), min(self._read_timeout_seconds, left_seconds)),
         ) as response:
-            is_success = 200 <= response.status_code < 300  # noqa: PLR2004 - the class of successes
-            limit = BODY_LIMIT_BYTES if is_success else ERROR_BODY_LIMIT_BYTES
-            content = bytearray()
-            try:
-                for piece in response.iter_content(_PIECE_BYTES):
-                    content += piece
-                    if len(content) > limit or self._clock() > deadline:
-                        break
-            except FOREIGN_ERRORS:
-                # The status of a refusal says enough; what a success says is in its body.
-                if is_success:
-                    raise
-            if is_success and len(content) > limit:
-                text = f"answered with more than {limit} bytes"
-                return Trouble(word="oversized", text=text, passing=False, status=response.status_code)
-            if is_success and self._clock() > deadline:
-                return Trouble(word="timeout", text="got no complete answer in time", status=response.status_code)
-            return _Answer(status=response.status_code, headers=response.headers, body=bytes(content[:limit]))
+            answer = _Answer(status=response.status_code, headers=response.headers)
+            if not answer.is_success:
+                return replace(answer, body=self._read_excuse(response, deadline=deadline))
+            content = self._read_body(response, limit=BODY_LIMIT_BYTES, deadline=deadline)
+            if len(content) > BODY_LIMIT_BYTES:
+                text = f"answered with more than {BODY_LIMIT_BYTES} bytes"
+                return Trouble(word="oversized", text=text, passing=False, status=answer.status)
+            return replace(answer, body=content)
+
+    def _read_excuse(self, response: requests.Response, *, deadline: float) -> bytes:
+        """Read the body of a refusal as far as it comes: the status says enough."""
+        try:
+            return self._read_body(response, limit=ERROR_BODY_LIMIT_BYTES, deadline=deadline)[:ERROR_BODY_LIMIT_BYTES]
+        except FOREIGN_ERRORS:
+            return b""
+
+    def _read_body(self, response: requests.Response, *, limit: int, deadline: float) -> bytes:
+        """Read a body, stopping soon after ``limit`` bytes, whatever length was declared."""
+        content = bytearray()
+        # read1 gives what has come, so that the clock is looked at however slowly the body drips.
+        while piece := response.raw.read1(_PIECE_BYTES, decode_content=True):
+            if content and self._clock() > deadline:
+                raise TimeoutError("the body is late")
+            content += piece
+            if len(content) > limit:
+                break
+        return bytes(content)
 
     def _refusal_error(self, call: "_Call", answer: "_Answer", headers: Mapping[str, str]) -> SourceError:
         try:
@@ -330,7 +341,7 @@ class _Call:
 class _Answer:
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = b""
 
     @property
     def is_success(self) -> bool:

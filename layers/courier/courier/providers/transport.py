@@ -2,14 +2,18 @@
 
 import io
 import ssl
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, Final
 
-import requests
 import requests.adapters
 
 from courier import __version__
 from courier.errors import SettingsError
+
+STANDING_HEADERS: Final = {
+    "User-Agent": f"build-courier/{__version__}",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+}
 
 
 class WitnessedBody(io.BytesIO):
@@ -52,23 +56,3 @@ def make_transport(source: str, ca_bundle: str | None) -> requests.adapters.Base
         return _TrustingAdapter(ssl.create_default_context(cadata=ca_bundle))
     except (ssl.SSLError, ValueError) as exc:
         raise SettingsError(f"{source}: ca_bundle is not a PEM certificate") from exc
-
-
-def make_session(transport: requests.adapters.BaseAdapter) -> requests.Session:
-    """Give a session that sends our headers and nothing of its surroundings."""
-    session = requests.Session()
-    # The environment stays outside: a netrc entry would replace our Authorization header, and a proxy
-    # variable would carry the key to a host that the settings do not name.
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-    session.headers.clear()
-    session.headers.update(
-        {
-            "User-Agent": f"build-courier/{__version__}",
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-        }
-    )
-    session.mount("https://", transport)
-    session.mount("http://", transport)
-    return session
