@@ -1,0 +1,376 @@
+"""Reading the source object: the first look at it, exact parts of it, and a fresh link when one dies."""
+
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from courier.errors import (
+    ArtifactChangedError,
+    ArtifactError,
+    ArtifactExpiredError,
+    ArtifactIncompleteError,
+    ArtifactRefusedError,
+    ArtifactUnavailableError,
+)
+from courier.links import ArtifactLink, SecretUrl
+from courier.transfer.backoff import Backoff
+from courier.transfer.connection import Answer, Fetcher
+from courier.transfer.deadline import Deadline
+from courier.transfer.plan import Part
+from courier.transfer.proof import LEADING_BYTES, TRAILING_BYTES, has_end_mark, judge_content
+from courier.transfer.signals import LinkRefusedError, OutOfTimeError, SourceTroubleError
+
+_T = TypeVar("_T")
+
+OK: Final = 200
+PARTIAL: Final = 206
+CLIENT_ERROR: Final = 4  # the class of statuses
+CHANGED: Final = 412
+UNSATISFIABLE: Final = 416
+# Too slow, and too many requests: the link is good.
+PASSING: Final = frozenset({408, 429})
+
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)\s*\Z")
+# Kept as metadata of the copy, which has 2 KB in all.
+_LONGEST_ETAG: Final = 256
+# Fresh links in a row that are refused before one byte came: the second may have crossed a rotation of keys.
+_MOST_REFUSALS: Final = 3
+
+
+class LinkHolder:
+    """The present link, shared by the workers; asks the provider for another when it dies.
+
+    ``expires_at`` of a link is not looked at: links die earlier, and some live longer.
+    """
+
+    def __init__(self, locate: Callable[[], ArtifactLink]) -> None:
+        self._locate = locate
+        self._link: ArtifactLink | None = None
+        self._refusals = 0
+        self._lock = threading.Lock()
+
+    def current(self) -> ArtifactLink:
+        """Give the link that worked last, or ask for the first one."""
+        with self._lock:
+            if self._link is None:
+                self._link = self._locate()
+            return self._link
+
+    def worked(self) -> None:
+        """Note that a request with a link succeeded."""
+        with self._lock:
+            self._refusals = 0
+
+    def renew(self, dead: SecretUrl, why: str) -> ArtifactLink:
+        """Ask for a link in the place of one that was refused, unless another worker already has.
+
+        Raises
+        ------
+        ArtifactExpiredError
+            The provider hands out the same link again, or its links are refused one after another.
+        """
+        with self._lock:
+            if self._link is not None and self._link.url != dead:
+                return self._link
+            self._refusals += 1
+            if self._refusals >= _MOST_REFUSALS:
+                raise ArtifactExpiredError(f"{self._refusals} fresh links in a row were refused ({why})")
+            self._link = self._locate()
+            if self._link.url == dead:
+                raise ArtifactExpiredError(f"the store refuses the link ({why}), and the provider gives the same again")
+            return self._link
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What the first request told.
+
+    Attributes
+    ----------
+    content_type
+        The media type, judged with the first bytes.
+    total_bytes
+        The artifact's length, None when the store does not tell.
+    promised_bytes
+        The length that the provider's API gave, None when it did not.
+    etag
+        Strong validator, None when there is none.
+    filled
+        Bytes that lie at the beginning of the buffer.
+    ended
+        Those are all.
+    ranged
+        Parts can be fetched on their own, under ``If-Match``.
+    leading
+        The first bytes.
+    answer, fetcher
+        The open answer behind the filled bytes, unless they are all, and whose connection it is.
+    """
+
+    content_type: str
+    total_bytes: int | None
+    promised_bytes: int | None
+    etag: str | None
+    filled: int
+    ended: bool
+    ranged: bool
+    leading: bytes = field(repr=False)
+    answer: Answer | None
+    fetcher: Fetcher
+
+
+class SourceReader:
+    """Reads through a `Fetcher`, with retries, and with fresh links.
+
+    Refused links lead to a fresh one; broken connections, 408, 429, 5xx and answers that end early
+    are tried again after a wait; everything else is final.
+    """
+
+    def __init__(
+        self,
+        links: LinkHolder,
+        *,
+        backoff: Backoff,
+        deadline: Deadline,
+        content_types: Sequence[str],
+        largest_bytes: int,
+    ) -> None:
+        self._links = links
+        self._backoff = backoff
+        self._deadline = deadline
+        self._content_types = content_types
+        self._largest_bytes = largest_bytes
+
+    def look(self, fetcher: Fetcher, buffer: bytearray) -> Look:
+        """Ask for the first bytes, up to the size of ``buffer``, and learn length and validator from the answer.
+
+        A HEAD would not do: the method is part of what is signed, so S3 answers 403.
+
+        Raises
+        ------
+        ArtifactError
+            A final one.
+        OutOfTimeError
+            The time was up first.
+        """
+        return self._persist(fetcher, lambda link: self._look(fetcher, link, buffer))
+
+    def read_part(
+        self, fetcher: Fetcher, part: Part, view: memoryview, *, etag: str, total_bytes: int, opened: Look | None = None
+    ) -> None:
+        """Fill ``view`` with one part of the object that has this ETag and length.
+
+        ``opened`` is the first look, whose answer is read on; a read that broke goes on where it stopped.
+
+        Raises
+        ------
+        ArtifactChangedError
+            The object is another one now.
+        ArtifactError
+            A final one.
+        OutOfTimeError
+            The time was up first.
+        """
+        filled = 0
+        pending = None
+        if opened is not None and opened.answer is not None:
+            filled, pending = opened.filled, opened.answer
+
+        def attempt(link: ArtifactLink) -> None:
+            nonlocal filled, pending
+            answer, pending = pending, None
+            first, last = part.start + filled, part.start + part.length - 1
+            opened_here = answer is None
+            if answer is None:
+                answer = self._open(fetcher, link, {"Range": f"bytes={first}-{last}", "If-Match": etag})
+            try:
+                if opened_here:
+                    self._check_part(answer, first, last, etag=etag, total_bytes=total_bytes)
+                filled += answer.read_into(view[filled:])
+            finally:
+                answer.close()
+            if filled < part.length:
+                raise SourceTroubleError(f"part {part.number} ends after {filled} of {part.length} bytes", short=True)
+
+        self._persist(fetcher, attempt)
+
+    def check_promise(self, total_bytes: int | None) -> int | None:
+        """Compare a length with the provider's promise and with the limit; give the promise.
+
+        Raises
+        ------
+        ArtifactIncompleteError, ArtifactRefusedError
+            They do not agree; there are no bytes; there are too many.
+        """
+        return self._check_length(total_bytes, self._links.current())
+
+    def _look(self, fetcher: Fetcher, link: ArtifactLink, buffer: bytearray) -> Look:
+        answer = self._open(fetcher, link, {"Range": f"bytes=0-{len(buffer) - 1}"})
+        if self._is_unfit_for_parts(answer, len(buffer)):
+            answer.close()
+            answer = self._open(fetcher, link, {})
+        try:
+            return self._look_at(fetcher, answer, link, buffer)
+        except BaseException:
+            answer.close()
+            raise
+
+    def _is_unfit_for_parts(self, answer: Answer, asked_bytes: int) -> bool:
+        """Whether one request must bring it all: parts without a validator may belong to different versions."""
+        if answer.status != PARTIAL:
+            return False
+        _, _, total = _content_range(answer)
+        return total is None or (total > asked_bytes and _strong(answer.headers.get("ETag")) is None)
+
+    def _look_at(self, fetcher: Fetcher, answer: Answer, link: ArtifactLink, buffer: bytearray) -> Look:
+        if answer.status == UNSATISFIABLE:  # S3's answer to any range of an empty object
+            raise ArtifactIncompleteError("the report has no bytes")
+        ranged = answer.status == PARTIAL
+        if ranged:
+            first, last, total = _content_range(answer)
+            if total is None or (first, last + 1) != (0, min(total, len(buffer))) or answer.length != last + 1:
+                raise SourceTroubleError(f"{answer.host} answers with other bytes than asked for")
+        elif answer.status == OK:
+            total = answer.length
+        else:
+            raise SourceTroubleError(f"{answer.host} answers {answer.status}")
+        promised = self._check_length(total, link)
+        longest = LEADING_BYTES if ranged else len(buffer)
+        wanted = total if total is not None and total <= len(buffer) else longest
+        filled = answer.read_into(memoryview(buffer)[:wanted])
+        if total is not None and filled < wanted:
+            raise SourceTroubleError(f"{answer.host} ended after {filled} of {total} bytes", short=True)
+        if filled == 0:
+            raise ArtifactIncompleteError("the report has no bytes")
+        header = answer.headers.get("Content-Type")
+        leading = bytes(buffer[: min(filled, LEADING_BYTES)])
+        media = judge_content(header, leading, self._content_types)
+        ended = filled < wanted or filled == total
+        if total is None and ended:
+            self.check_end(filled, promised, media, bytes(buffer[:filled][-TRAILING_BYTES:]))
+        if ended:
+            answer.close()
+        return Look(
+            content_type=media,
+            total_bytes=total,
+            promised_bytes=promised,
+            etag=_strong(answer.headers.get("ETag")),
+            filled=filled,
+            ended=ended,
+            ranged=ranged,
+            leading=leading,
+            fetcher=fetcher,
+            answer=None if ended else answer,
+        )
+
+    def check_end(self, received: int, promised: int | None, media: str, trailing: bytes) -> None:
+        """Judge the end of an answer that did not announce its length.
+
+        Raises
+        ------
+        SourceTroubleError
+            It stopped early.
+        ArtifactIncompleteError
+            It is longer than promised.
+        """
+        if promised is not None and received > promised:
+            raise ArtifactIncompleteError(f"the provider promises {promised} bytes, the store sends more")
+        if promised is not None and received < promised:
+            raise SourceTroubleError(f"the store ended after {received} of {promised} bytes", short=True)
+        if promised is None and has_end_mark(media, trailing) is False:
+            raise SourceTroubleError(f"the store ended after {received} bytes without {media}'s end mark", short=True)
+
+    def _check_part(self, answer: Answer, first: int, last: int, *, etag: str, total_bytes: int) -> None:
+        """See that an answer is exactly the bytes that were asked for, of the same version."""
+        if answer.status in {CHANGED, UNSATISFIABLE}:
+            raise ArtifactChangedError("the source object changed while it was read")
+        if answer.status != PARTIAL:
+            raise SourceTroubleError(f"{answer.host} answers {answer.status} to a request for a part")
+        start, end, total = _content_range(answer)
+        if total != total_bytes or answer.headers.get("ETag", etag) != etag:
+            raise ArtifactChangedError("the source object changed while it was read")
+        if (start, end) != (first, last) or answer.length not in {None, last - first + 1}:
+            raise SourceTroubleError(f"{answer.host} answers with other bytes than asked for")
+
+    def _open(self, fetcher: Fetcher, link: ArtifactLink, headers: dict[str, str]) -> Answer:
+        """Send one request and sort its status: give 200, 206, 412 and 416, raise the rest."""
+        answer = fetcher.get(link.url, headers)
+        if answer.status in {OK, PARTIAL}:
+            encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+            if encoding not in {"", "identity"}:
+                answer.close()
+                raise ArtifactRefusedError(f"the store sends the report encoded ({encoding!r}) although it must not")
+            return answer
+        if answer.status in {CHANGED, UNSATISFIABLE}:
+            return answer
+        wished = _retry_after(answer.headers.get("Retry-After"))
+        said = answer.error_code()
+        if answer.status // 100 == CLIENT_ERROR and answer.status not in PASSING:
+            raise LinkRefusedError(said)
+        raise SourceTroubleError(f"{answer.host} answers {said}", retry_after_seconds=wished)
+
+    def _persist(self, fetcher: Fetcher, attempt: Callable[[ArtifactLink], _T]) -> _T:
+        """Do one thing, again after what may pass; the bounds are `Backoff.attempts` and `LinkHolder`'s."""
+        failures = 0
+        while True:
+            self._deadline.check()
+            link = self._links.current()
+            try:
+                result = attempt(link)
+            except LinkRefusedError as refused:
+                self._links.renew(link.url, str(refused))
+            except SourceTroubleError as trouble:
+                fetcher.close()
+                self._deadline.check()
+                if fetcher.is_cut:
+                    raise OutOfTimeError from trouble
+                failures += 1
+                if failures >= self._backoff.attempts:
+                    raise given_up(trouble, failures) from trouble
+                self._backoff.wait(failures, at_least_seconds=trouble.retry_after_seconds)
+            else:
+                self._links.worked()
+                return result
+
+    def _check_length(self, total_bytes: int | None, link: ArtifactLink) -> int | None:
+        promised = link.size_bytes or None  # 0 is how the provider says that it does not know
+        for length in (total_bytes, promised):
+            if length is not None and length > self._largest_bytes:
+                raise ArtifactRefusedError(
+                    f"the report has {length} bytes, artifact.largest_bytes allows {self._largest_bytes}"
+                )
+        if total_bytes == 0:
+            raise ArtifactIncompleteError("the report has no bytes")
+        if None not in {promised, total_bytes} and promised != total_bytes:
+            raise ArtifactIncompleteError(f"the provider promises {promised} bytes, the store has {total_bytes}")
+        return promised
+
+
+def given_up(trouble: SourceTroubleError, tries: int) -> ArtifactError:
+    """Give the error for trouble that did not pass."""
+    kind = ArtifactIncompleteError if trouble.short else ArtifactUnavailableError
+    return kind(f"{trouble}; gave up after {tries} tries")
+
+
+def _content_range(answer: Answer) -> tuple[int, int, int | None]:
+    """Read ``bytes first-last/total``; the total is None for ``*``."""
+    match = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
+    if match is None:
+        raise SourceTroubleError(f"{answer.host} answers 206 without saying which bytes")
+    first, last, total = match.groups()
+    return int(first), int(last), None if total == "*" else int(total)
+
+
+def _strong(etag: str | None) -> str | None:
+    """Give an ETag that identifies bytes; weak ones (RFC 9110, 8.8.1) and malformed ones do not."""
+    if etag is None or len(etag) > _LONGEST_ETAG or not (etag.isascii() and etag.isprintable()):
+        return None
+    return etag if len(etag) > 2 and etag.startswith('"') and etag.endswith('"') else None  # noqa: PLR2004 - the quotes
+
+
+def _retry_after(header: str | None) -> float:
+    """Read seconds; a date is left alone, our own waits do as well."""
+    text = (header or "").strip()
+    return float(text) if text.isascii() and text.isdigit() else 0.0
