@@ -1,0 +1,95 @@
+"""What is measured, per source: embedded metrics (EMF) in the log, through Powertools.
+
+Names and units are the interface of the dashboard and the alarms; a test compares both sides.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from courier.providers.hooks import Oddity, OddityKind, RequestSeen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Metric(StrEnum):
+    """The metrics of the namespace ``BuildCourier``; each has the dimension ``source``."""
+
+    BUILDS_IN_FLIGHT = "BuildsInFlight"
+    OLDEST_BUILD = "OldestBuildInFlight"
+    BUILDS_DUE = "BuildsDue"
+    BUILDS_LOOKED_AT = "BuildsLookedAt"
+    BATCH_SIZE = "BatchSize"
+    BUILDS_RELEASED = "BuildsReleased"
+    BUILDS_BEGUN = "BuildsBegun"
+    PROVIDER_REQUESTS = "ProviderRequests"
+    PROVIDER_SECONDS = "ProviderSeconds"
+    THROTTLED_REQUESTS = "ThrottledRequests"
+    UNKNOWN_STATUS_WORDS = "UnknownStatusWords"
+    MALFORMED_ENTRIES = "MalformedEntries"
+    SOURCE_AT_REST = "SourceAtRest"
+    SOURCE_MISCONFIGURED = "SourceMisconfigured"
+    OUTCOMES = "Outcomes"
+    LAG = "LagToNotice"
+    COPIED_BYTES = "CopiedBytes"
+
+
+_UNITS = {
+    Metric.OLDEST_BUILD: "Seconds",
+    Metric.PROVIDER_SECONDS: "Seconds",
+    Metric.LAG: "Seconds",
+    Metric.COPIED_BYTES: "Bytes",
+}
+_ODDITIES = {
+    OddityKind.UNKNOWN_STATUS: Metric.UNKNOWN_STATUS_WORDS,
+    OddityKind.MALFORMED_ENTRY: Metric.MALFORMED_ENTRIES,
+}
+TOO_MANY_REQUESTS = 429
+
+
+class Meter:
+    """Collects what one invocation measures about one source, and writes it when told to."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._values: dict[Metric, list[float]] = {}
+        self._requests: Counter[tuple[str, str]] = Counter()
+
+    def count(self, metric: Metric, value: float = 1) -> None:
+        """Note one value; several of one metric are kept apart, so that a percentile can be asked for."""
+        self._values.setdefault(metric, []).append(value)
+
+    def saw_request(self, seen: RequestSeen) -> None:
+        """Note one try of one provider request."""
+        self._requests[seen.kind, str(seen.status or seen.trouble)] += 1
+        self.count(Metric.PROVIDER_SECONDS, seen.seconds)
+        if seen.status == TOO_MANY_REQUESTS:
+            self.count(Metric.THROTTLED_REQUESTS)
+
+    def saw_oddity(self, oddity: Oddity) -> None:
+        """Note something in an answer that the provider's documentation does not know."""
+        self.count(_ODDITIES[oddity.kind])
+
+    def write(self) -> None:
+        """Write what was collected, if anything; the log's JSON lines become metrics in CloudWatch."""
+        if self._values:
+            _write(self._source, {}, ((metric, value) for metric, values in self._values.items() for value in values))
+        for (kind, answer), count in self._requests.items():
+            _write(self._source, {"kind": kind, "answer": answer}, [(Metric.PROVIDER_REQUESTS, count)])
+        self._values.clear()
+        self._requests.clear()
+
+
+def _write(source: str, dimensions: dict[str, str], values: Iterable[tuple[Metric, float]]) -> None:
+    # Imported where something is written: an idle tick writes nothing.
+    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415
+
+    metrics = EphemeralMetrics()
+    for name, value in {"source": source, **dimensions}.items():
+        metrics.add_dimension(name, value)
+    for metric, value in values:
+        metrics.add_metric(metric, _UNITS.get(metric, "Count"), value)
+    metrics.flush_metrics()
