@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from courier.delivery import CopyRequest, deliver
 from courier.handling import read_event, seconds_left
 from courier.observability import logger
-from courier.wiring import parts
+from courier.wiring import invocation
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -25,5 +25,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """
     request = read_event(CopyRequest, event)
     logger.append_keys(**request.passage.build.ref.log_keys())
-    artifact = deliver(parts(), request, seconds_left=lambda: seconds_left(context))
+    with invocation() as parts:
+        artifact = deliver(parts, request, seconds_left=lambda: seconds_left(context))
     return artifact.model_dump(mode="json")

@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from courier.handling import read_event, time_is_up
 from courier.observability import logger
 from courier.ticks import Tick, discover
-from courier.wiring import parts
+from courier.wiring import invocation
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -19,6 +19,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     SettingsError
         The event is no tick, or names a source that is not configured.
     """
-    begun = discover(parts(), read_event(Tick, event), time_is_up=time_is_up(context))
+    with invocation() as parts:
+        begun = discover(parts, read_event(Tick, event), time_is_up=time_is_up(context))
     logger.info("discovery done", begun=begun)
     return {"begun": begun}

@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from courier.handling import read_event
 from courier.observability import logger
 from courier.recording import RecordRequest, record
-from courier.wiring import parts
+from courier.wiring import invocation
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -21,4 +21,5 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     """
     request = read_event(RecordRequest, event)
     logger.append_keys(**request.passage.build.ref.log_keys())
-    return record(parts(), request).model_dump(mode="json")
+    with invocation() as parts:
+        return record(parts, request).model_dump(mode="json")

@@ -6,7 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from courier.observability import logger
 from courier.ticks import request
-from courier.wiring import parts
+from courier.wiring import invocation
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -20,6 +20,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     SourceUnavailableError
         The provider was not reached and started nothing; Lambda repeats the invocation.
     """
-    results = request(parts(), event, invocation_id=context.aws_request_id)
+    with invocation() as parts:
+        results = request(parts, event, invocation_id=context.aws_request_id)
     logger.info("requests served", builds=[str(result.build) for result in results])
     return {"results": [result.model_dump(mode="json") for result in results]}

@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Literal, overload
 
 if TYPE_CHECKING:
+    from botocore.config import Config
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
@@ -43,6 +44,14 @@ def client(service: str) -> object:
     """Give the client of one service, the same one at each call."""
     with _making:
         return _make(service)
+
+
+def storage_client(config: Config) -> S3Client:
+    """Make an S3 client with settings of its own, for the copy, whose retries and checksums are its own."""
+    import boto3  # noqa: PLC0415
+
+    with _making:
+        return boto3.session.Session().client("s3", config=config)
 
 
 def forget_clients() -> None:

@@ -88,8 +88,8 @@ def _write(source: str, dimensions: dict[str, str], values: Iterable[tuple[Metri
     from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415
 
     metrics = EphemeralMetrics()
-    for name, value in {"source": source, **dimensions}.items():
-        metrics.add_dimension(name, value)
+    for name, label in {"source": source, **dimensions}.items():
+        metrics.add_dimension(name, label)
     for metric, value in values:
         metrics.add_metric(metric, _UNITS.get(metric, "Count"), value)
     metrics.flush_metrics()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime
 
+from courier import aws
 from courier.errors import SettingsError
 from courier.models import CaughtError, FrozenModel, Outcome, Passage, Problem
 from courier.notices import Publication, build_notice
@@ -15,6 +17,7 @@ from courier.observability import logger
 from courier.records import Record, make_record
 
 if TYPE_CHECKING:
+    from courier.ledger import BuildRow
     from courier.wiring import Parts
 
 TIMEOUT_ERROR = "States.Timeout"
@@ -43,6 +46,7 @@ def record(parts: Parts, request: RecordRequest) -> Publication:
         record_key=records.key_of(settled),
         build={"status": request.passage.build.status, **ended},
     )
+    _abort_upload(parts, row)
     key = row.record_key or records.key_of(settled)
     records.write(settled, key)
     if settled.is_good:
@@ -52,6 +56,18 @@ def record(parts: Parts, request: RecordRequest) -> Publication:
         parts.source_ledger.note_duration(settled.build, seconds)
     logger.info("outcome recorded", outcome=settled.outcome, record=key)
     return build_notice(settled, bucket=parts.environment.required("bucket"), key=key)
+
+
+def _abort_upload(parts: Parts, row: BuildRow) -> None:
+    """Drop what a copy that was given up left in S3: its parts are billed and nobody sees them."""
+    if row.checkpoint_upload is None or row.checkpoint_key is None:
+        return
+    s3 = aws.client("s3")
+    with suppress(s3.exceptions.NoSuchUpload):
+        s3.abort_multipart_upload(
+            Bucket=parts.environment.required("bucket"), Key=row.checkpoint_key, UploadId=row.checkpoint_upload
+        )
+    parts.builds.clear_checkpoint(row.ref, row.checkpoint_upload)
 
 
 def _settle(request: RecordRequest, *, stack: str) -> Record:

@@ -7,7 +7,9 @@ nor made. Tests and the embedded AWS bring their own clock.
 from __future__ import annotations
 
 import json
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from courier import aws
@@ -15,11 +17,15 @@ from courier.clock import Clock, utc_now
 from courier.settings import Environment
 
 if TYPE_CHECKING:
-    from courier.delivery import Delivery
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_ssm import SSMClient
+
+    from courier.budget import RequestBudget
     from courier.discovery import Discovery
     from courier.health import SourceHealth
     from courier.ledger import BuildLedger, RequestLedger, SourceLedger, Table
     from courier.lifecycle import Lifecycle
+    from courier.metrics import Meter
     from courier.notices import Publication
     from courier.providers.base import Provider
     from courier.records import RecordStore
@@ -30,18 +36,18 @@ if TYPE_CHECKING:
 
 
 class Parts:
-    """The parts of a function over one environment and one clock."""
+    """The parts of one invocation over one environment and one clock."""
 
     def __init__(self, environment: Environment, clock: Clock = utc_now) -> None:
         self.environment = environment
         self.clock = clock
+        self._meters: dict[str, Meter] = {}
+        self._budgets: dict[str, RequestBudget] = {}
 
     @cached_property
     def sources(self) -> SourceCatalog:
         """The configured sources."""
-        from courier.sources import SourceCatalog  # noqa: PLC0415
-
-        return SourceCatalog(self.environment.required("parameter_path"), aws.client("ssm"))
+        return _catalog(self.environment.required("parameter_path"), aws.client("ssm"))
 
     @cached_property
     def table(self) -> Table:
@@ -114,17 +120,11 @@ class Parts:
         )
 
     @cached_property
-    def delivery(self) -> Delivery:
-        """Copies reports."""
-        from courier.delivery import Delivery  # noqa: PLC0415
+    def storage(self) -> S3Client:
+        """The S3 client of the copy."""
+        from courier.transfer import storage_config  # noqa: PLC0415
 
-        return Delivery(
-            bucket=self.environment.required("bucket"),
-            prefix=self.environment.prefix,
-            s3=aws.client("s3"),
-            builds=self.builds,
-            clock=self.clock,
-        )
+        return aws.storage_client(storage_config())
 
     @cached_property
     def records(self) -> RecordStore:
@@ -134,10 +134,32 @@ class Parts:
         return RecordStore(self.environment.required("bucket"), self.environment.prefix, aws.client("s3"))
 
     def provider(self, settings: SourceSettings) -> Provider:
-        """Open one source."""
+        """Open one source, within its budget and under the eyes of its meter."""
         from courier.providers import open_provider  # noqa: PLC0415
+        from courier.providers.hooks import ProviderHooks  # noqa: PLC0415
 
-        return open_provider(settings)
+        meter = self.meter(settings.name)
+        hooks = ProviderHooks(
+            before_request=self.budget(settings).take, on_request=meter.saw_request, on_oddity=meter.saw_oddity
+        )
+        return open_provider(settings, hooks=hooks)
+
+    def meter(self, source: str) -> Meter:
+        """Give the meter of one source, the same for the whole invocation."""
+        from courier.metrics import Meter  # noqa: PLC0415
+
+        return self._meters.setdefault(source, Meter(source))
+
+    def budget(self, settings: SourceSettings) -> RequestBudget:
+        """Give the request budget of one source, the same for the whole invocation."""
+        from courier.budget import RequestBudget  # noqa: PLC0415
+
+        return self._budgets.setdefault(settings.name, RequestBudget(settings, self.source_ledger, self.clock))
+
+    def finish(self) -> None:
+        """Write what was measured."""
+        for meter in self._meters.values():
+            meter.write()
 
     def _announce(self, publication: Publication) -> None:
         aws.client("sns").publish(
@@ -152,19 +174,39 @@ class Parts:
         )
 
 
-class _Current:
-    """The parts of this process; a warm function keeps them."""
+@lru_cache(maxsize=1)
+def _catalog(path: str, client: SSMClient) -> SourceCatalog:
+    """Keep what was read of the configuration for the warm function's next invocations."""
+    from courier.sources import SourceCatalog  # noqa: PLC0415
 
-    parts: Parts | None = None
-
-
-def parts() -> Parts:
-    """Give this function's parts."""
-    if _Current.parts is None:
-        _Current.parts = Parts(Environment.from_variables())
-    return _Current.parts
+    return SourceCatalog(path, client)
 
 
-def use(parts: Parts | None) -> None:
-    """Set the parts of this process, or forget them: for tests and the embedded AWS."""
-    _Current.parts = parts
+@contextmanager
+def invocation() -> Iterator[Parts]:
+    """Give the parts for one invocation, and write what it measured when it ends, well or not.
+
+    The parts are new each time and cheap; AWS clients and what was read of the configuration are kept
+    by a warm function.
+    """
+    parts = _Making.make()
+    try:
+        yield parts
+    finally:
+        parts.finish()
+
+
+class _Making:
+    """How this process makes parts."""
+
+    make: Callable[[], Parts] = staticmethod(lambda: Parts(Environment.from_variables()))
+
+
+@contextmanager
+def parts_made_by(make: Callable[[], Parts]) -> Iterator[None]:
+    """Make parts otherwise for a while: for tests, which bring their own clock."""
+    before, _Making.make = _Making.make, staticmethod(make)
+    try:
+        yield
+    finally:
+        _Making.make = before

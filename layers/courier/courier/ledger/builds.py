@@ -39,6 +39,8 @@ class BuildRow(FrozenModel):
     not_found: int = 0
     passage: str | None = None
     checkpoint: str | None = None
+    checkpoint_upload: str | None = None
+    checkpoint_key: str | None = None
     outcome: Outcome | None = None
     record_key: str | None = None
 
@@ -189,10 +191,10 @@ class BuildLedger:
         row = self.find(ref)
         return None if row is None else row.checkpoint
 
-    def save_checkpoint(self, ref: BuildRef, upload_id: str, text: str) -> bool:
+    def save_checkpoint(self, ref: BuildRef, *, upload_id: str, key: str, text: str) -> bool:
         """Keep a checkpoint; False when there is one already."""
         change = Change(
-            set={"checkpoint": text, "checkpoint_upload": upload_id},
+            set={"checkpoint": text, "checkpoint_upload": upload_id, "checkpoint_key": key},
             condition="attribute_not_exists(#checkpoint)",
         )
         return self._table.update(str(ref), change) is not None
@@ -209,7 +211,7 @@ class BuildLedger:
         self._table.update(
             str(ref),
             Change(
-                remove=("checkpoint", "checkpoint_upload"),
+                remove=("checkpoint", "checkpoint_upload", "checkpoint_key"),
                 condition="#checkpoint_upload = :upload",
                 values={"upload": upload_id},
             ),
