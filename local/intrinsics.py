@@ -82,7 +82,7 @@ class Resolver:
         resolved = {key: self.value(item) for key, item in node.items()}
         return {key: item for key, item in resolved.items() if item != _NO_VALUE}
 
-    def folded(self, node: object) -> object:
+    def folded(self, node: object) -> Any:  # noqa: ANN401  # the shape of what it was given
         """Decide the conditions inside ``node`` and drop what they leave out; all else stays as it is."""
         if isinstance(node, list):
             items = (self.folded(item) for item in node)
@@ -94,6 +94,16 @@ class Resolver:
             return self.folded(yes if self.condition(condition) else no)
         members = {key: self.folded(item) for key, item in node.items()}
         return {key: item for key, item in members.items() if item != _NO_VALUE_NODE}
+
+    def decided(self) -> Template:
+        """Give the template as these parameters leave it: no conditions, and only what they keep."""
+        body = dict(self._template)
+        for section in ("Resources", "Outputs"):
+            kept = {name: entry for name, entry in self._template.get(section, {}).items() if self.exists(entry)}
+            body[section] = self.folded(kept)
+            for entry in body[section].values():
+                entry.pop("Condition", None)
+        return body
 
     def _call(self, name: str, argument: Any) -> object:  # noqa: ANN401  # each function has its own shape
         if name == "Ref":
