@@ -51,10 +51,10 @@ class Trouble:
 def trouble_error(trouble: Trouble, *, source: str, kind: str, starts_build: bool) -> SourceError | SettingsError:
     """Give the error that a call without a usable answer is."""
     text = f"{source}: {kind} {trouble.text}"
-    if trouble.ours:
-        return SettingsError(text)
     if starts_build and trouble.reached:
         return RequestUncertainError(f"{text}; the build may have been started all the same")
+    if trouble.ours:
+        return SettingsError(text)
     return SourceUnavailableError(text) if trouble.passing else SourceProtocolError(text)
 
 

@@ -1,0 +1,124 @@
+"""The provider's words, made fit for our messages, and fields that are read leniently."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from courier.providers.answers import clean_text, error_words, parse_instant, parse_number
+
+TREASURE = {
+    "error": "Not found",
+    "message": "datamodel not found",
+    "text": "datamodel not found",
+    "severity": "error",
+    "status_code": 404,
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (TREASURE, "Not found: datamodel not found"),
+        ({"error": "Unauthorized"}, "Unauthorized"),
+        (
+            {"code": 401, "detail": "Authentication failed", "type": "authentication_error"},
+            "Authentication failed (authentication_error)",
+        ),
+        (
+            {
+                "code": 422,
+                "detail": "Validation error",
+                "type": "validation_error",
+                "errors": [
+                    {"loc": ["body", "preset", "sections", 0], "msg": "Field required", "type": "missing"},
+                    {"loc": ["body"], "msg": "Too long"},
+                ],
+            },
+            "Validation error (validation_error): body.preset.sections.0: Field required (missing); body: Too long",
+        ),
+        ({"detail": [{"loc": ["body"], "msg": "Field required", "type": "missing"}]}, "body: Field required (missing)"),
+        ({"detail": {"error": "empty_sections"}}, "empty_sections"),
+        ({"errors": ["one", "two"]}, "one; two"),
+        ({"unheard": "of"}, '{"unheard": "of"}'),
+        ("only a string", '"only a string"'),
+        ([], "[]"),
+        ({"error": 5, "errors": [7, None, {"loc": 3, "msg": 4}]}, '{"error": 5,'),
+    ],
+)
+def test_an_error_is_told_in_the_words_of_its_envelope(document: object, words: str) -> None:
+    assert error_words(json.dumps(document).encode()).startswith(words)
+
+
+def test_a_long_list_of_errors_is_cut() -> None:
+    body = json.dumps({"errors": [{"msg": f"number {number}"} for number in range(25)]}).encode()
+    assert error_words(body).endswith("number 9; and 15 more")
+
+
+def test_a_page_is_told_without_its_markup() -> None:
+    page = b"<html><head><style>b{color:red}</style></head><body><h1>502 Bad Gateway</h1>\r\n<hr>nginx</body></html>"
+    assert error_words(page) == "502 Bad Gateway nginx"
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"<" * 70_000, b'{"detail":' * 5_000, b"<script>" * 9_000])
+def test_any_body_gives_bounded_words(body: bytes) -> None:
+    assert len(error_words(body)) <= 1_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no access to https://bucket.s3.amazonaws.com/x.pdf?X-Amz-Date=1&X-Amz-Signature=hushhush",
+        r"no access to https:\/\/bucket.s3.amazonaws.com\/x.pdf?X-Amz-Signature=hushhush",
+        "signed with X-Amz-Signature=hushhush",
+        "call it with api_key=hushhush",
+        "you sent Bearer hushhush",
+    ],
+)
+def test_secrets_do_not_survive(text: str) -> None:
+    assert "hush" not in clean_text(text, secrets=["hushhush"] if "Bearer" in text else [])
+
+
+def test_text_is_one_printable_line() -> None:
+    assert clean_text("a\x00b\x1b[31m\r\n\tc\u202e\ud800 d") == "a b [31m c ? d"
+    assert clean_text("x" * 50, limit=10) == "xxxxxxxxx…"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-01-05T08:36:21.749+00:00",
+        "2026-01-05T08:36:21.749Z",
+        "2026-01-05T08:36:21.749",
+        " 2026-01-05T09:36:21.749+01:00 ",
+    ],
+)
+def test_all_ways_to_write_an_instant_are_the_same(text: str) -> None:
+    instant = parse_instant(text)
+    assert instant == datetime(2026, 1, 5, 8, 36, 21, 749_000, tzinfo=UTC)
+    assert instant.utcoffset() is not None
+
+
+@pytest.mark.parametrize("value", [None, "", "yesterday", 1_700_000_000, [], "0001-01-01T00:00:00+14:00", "2026-13-01"])
+def test_what_is_no_instant_is_none(value: object) -> None:
+    assert parse_instant(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (8, 8.0),
+        ("8", 8.0),
+        ("8.5", 8.5),
+        (0, 0.0),
+        (True, None),
+        ("8 GB", None),
+        (-1, None),
+        ("nan", None),
+        (10**400, None),
+    ],
+)
+def test_numbers_may_come_as_text(value: object, number: float | None) -> None:
+    assert parse_number(value) == number

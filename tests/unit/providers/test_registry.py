@@ -1,0 +1,118 @@
+"""The registry: configuration in, a provider out, and one clear line for what is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import traceback
+
+import pytest
+from pydantic import ValidationError
+
+from courier.credentials import ApiKey
+from courier.errors import SettingsError
+from courier.models import BuildRequest
+from courier.providers import PROVIDERS, open_provider, parse_source
+from courier.providers.treasure_insights import TreasureInsightsSettings
+
+INSIGHTS: dict[str, object] = {
+    "name": "insights",
+    "provider": "treasure_insights",
+    "endpoint": "https://api.treasuredata.com",
+    "secret": "build-courier/treasure-data",
+}
+RED_TEAM: dict[str, object] = {
+    "name": "red-team",
+    "provider": "dreadnode_airt",
+    "endpoint": "https://app.dreadnode.io",
+    "secret": "build-courier/dreadnode",
+    "organization": "acme",
+    "workspace": "main",
+    "project": "chatbot",
+}
+
+
+@pytest.mark.parametrize("document", [INSIGHTS, RED_TEAM])
+def test_each_provider_has_its_settings(document: dict[str, object]) -> None:
+    settings = parse_source(document)
+    assert type(settings) is PROVIDERS[str(document["provider"])].settings_model
+    assert parse_source(settings.model_dump(mode="json")) == settings
+
+
+@pytest.mark.parametrize(
+    ("document", "line"),
+    [
+        ({}, "sources[1].provider: field required, one of dreadnode_airt, treasure_insights"),
+        ({"provider": "jenkins"}, "sources[1].provider: 'jenkins' is unknown, give one of dreadnode_airt, treasure_in"),
+        ({"provider": ["x"]}, "sources[1].provider: a list is unknown, give one of"),
+        ({k: v for k, v in RED_TEAM.items() if k != "project"}, "sources[1].project: field required"),
+        ({**RED_TEAM, "organization": ".."}, "sources[1].organization: a dot segment"),
+        ({**RED_TEAM, "auth": "basic"}, "sources[1].auth: input should be 'bearer' or 'x-api-key'"),
+        ({**RED_TEAM, "requests": [{}]}, "sources[1].requests[0].report: field required"),
+        ({**INSIGHTS, "dta_models": "all"}, "sources[1].dta_models: extra inputs are not permitted"),
+        ({**INSIGHTS, "data_models": "some"}, 'sources[1].data_models: give "all" or a list of data model oids'),
+        ({**INSIGHTS, "data_models": []}, 'sources[1].data_models: give "all" or a list of data model oids'),
+        ({**INSIGHTS, "data_models": ["a", "b/c"]}, "sources[1].data_models: entry 1 is not a data model oid"),
+        ({**INSIGHTS, "data_models": [7]}, "sources[1].data_models: entry 0 is not a data model oid"),
+        ({**INSIGHTS, "account_id": True}, "sources[1].account_id: input should be a valid string"),
+        ({**INSIGHTS, "build_type": "partial"}, "sources[1].build_type: input should be 'full', 'schema_changes'"),
+        ({**INSIGHTS, "requests": [{"data_model": ""}]}, "sources[1].requests[0].data_model: "),
+        ({**INSIGHTS, "endpoint": "http://api.example.com"}, "sources[1]: endpoint must be https"),
+    ],
+)
+def test_what_is_wrong_is_named_by_its_place(document: dict[str, object], line: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_source(document, where="sources[1]")
+    assert str(caught.value).startswith(line)
+
+
+def test_a_key_pasted_into_the_wrong_field_is_not_shown() -> None:
+    document = {**INSIGHTS, "secret": ["dn_key_hush"], "api_key": "dn_key_hush"}
+    with pytest.raises(SettingsError) as caught:
+        parse_source(document)
+    assert "hush" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_number_is_an_account_too() -> None:
+    settings = parse_source({**INSIGHTS, "account_id": 1234})
+    assert isinstance(settings, TreasureInsightsSettings)
+    assert settings.account_id == "1234"
+
+
+def test_configured_requests_become_requests() -> None:
+    insights = parse_source({**INSIGHTS, "requests": [{"data_model": "a"}, {"data_model": "b"}]})
+    assert [request.data_model for request in insights.build_requests()] == ["a", "b"]
+    red_team = parse_source({**RED_TEAM, "requests": [{"report": {"template_id": "t"}}]})
+    assert red_team.build_requests() == (BuildRequest(source="red-team", report={"template_id": "t"}),)
+    assert parse_source(INSIGHTS).build_requests() == ()
+
+
+def test_opening_asks_nobody() -> None:
+    def read_key(name: str, fresh: bool) -> ApiKey:
+        raise AssertionError("no key is needed yet")
+
+    for document in (INSIGHTS, RED_TEAM):
+        provider = open_provider(parse_source(document), read_key=read_key)
+        assert provider.name == document["provider"]
+    assert provider.api.endpoint == "https://app.dreadnode.io/api/v1"
+
+
+def test_a_certificate_that_is_none_is_named() -> None:
+    pem = "-----BEGIN CERTIFICATE-----\nnot one\n-----END CERTIFICATE-----"
+    with pytest.raises(SettingsError, match="insights: ca_bundle"):
+        open_provider(parse_source({**INSIGHTS, "ca_bundle": pem}))
+
+
+def test_settings_are_values() -> None:
+    settings = parse_source(INSIGHTS)
+    with pytest.raises(ValidationError):
+        settings.name = "other"  # type: ignore[misc]  # that is the point
+
+
+def test_reading_settings_loads_no_http_and_no_aws_library() -> None:
+    code = (
+        "import sys, courier.providers, courier.credentials;"
+        "print(sorted({'requests', 'urllib3', 'boto3', 'botocore', 'aws_lambda_powertools'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - our own interpreter
+    assert result.stdout.strip() == "[]"
