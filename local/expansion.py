@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import yaml
+from samtranslator.metrics.method_decorator import MetricsMethodWrapperSingleton
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
@@ -56,7 +57,10 @@ def expand(
         A file that does not exist, a parameter that is not declared or has no value, what SAM
         refuses, or a managed policy by name (SAM would need to ask AWS for its ARN).
     """
-    template: Template = yaml_parse(template_path.read_text(encoding="utf-8"))
+    try:
+        template: Template = yaml_parse(template_path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as exc:
+        raise TemplateError(f"cannot read the template {template_path.name}: {exc}") from exc
     _set_parameters(template, parameters or {})
     _point_code_at_bucket(template, template_path.parent)
     _inline_definitions(template, template_path.parent)
@@ -130,6 +134,8 @@ def _translate(template: Template, values: dict[str, Any], region: str) -> Templ
         )
     except InvalidDocumentException as exc:
         raise TemplateError("SAM refuses the template: " + "; ".join(cause.message for cause in exc.causes)) from exc
+    # It keeps measurements of itself and complains at the end of the process when nobody took them.
+    MetricsMethodWrapperSingleton.get_instance().publish()
     plain: Template = json.loads(json.dumps(undo_mark_unicode_str_in_template(expanded)))
     return plain
 

@@ -1,0 +1,183 @@
+"""Everything that reaches into moto 5.2.5 beyond its public interface, in this one place.
+
+Private names are used here and nowhere else; moto is pinned for them.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from jsonata.jexception import JException
+from jsonata.jsonata import Jsonata
+from moto.core.config import default_user_config
+from moto.moto_api._internal.models import moto_api_backend
+from moto.stepfunctions.models import stepfunctions_backends
+from moto.stepfunctions.parser.api import ExecutionStatus
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.jsonata import jsonata as moto_jsonata
+from moto.stepfunctions.parser.backend.execution import Execution
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
+from moto.stepfunctions.parser.utils import TMP_THREADS
+
+from local.intrinsics import Place
+
+# The access key with which moto's interpreter signs its calls (its `boto_client_for`).
+INTERPRETER_ACCESS_KEY = "ak"
+
+# How long the threads of stopped executions may take to notice; they only have to return from a wait.
+_STOP_SECONDS = 20
+_STOP_BEAT_SECONDS = 0.02
+
+
+class EngineError(Exception):
+    """moto did not do what this version of it is known to do."""
+
+
+@dataclass(frozen=True)
+class PlainStateMachine:
+    """A state machine as moto's CloudFormation made it: a name and a definition that nothing executes."""
+
+    name: str
+    arn: str
+    definition: str
+    role_arn: str
+
+
+@dataclass(frozen=True)
+class StateMachineRun:
+    """One execution: what DescribeExecution and GetExecutionHistory answer, with instants in ISO format."""
+
+    description: dict[str, Any]
+    history: list[dict[str, Any]]
+
+
+def evaluate_jsonata(expression: str) -> object:
+    """Evaluate a JSONata expression; its variables are declared inside.
+
+    Raises
+    ------
+    JSONataException
+        moto's own, which fails the state.
+    """
+    try:
+        result = Jsonata(expression).evaluate(None)
+        # The library's own list class, and functions, have no place in a state's data.
+        return json.loads(json.dumps(result))
+    except (JException, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as exc:
+        raise moto_jsonata.JSONataException("UNKNOWN", str(exc)) from exc
+
+
+@contextmanager
+def wired(pause: Callable[[float], object]) -> Iterator[None]:
+    """Run moto with its Step Functions interpreter, and with nothing left of an earlier run.
+
+    Parameters
+    ----------
+    pause
+        Waits before a Retry, in seconds of the definition; moto itself would sleep, uninterruptibly.
+    """
+    list_executions = StepFunctionsParserBackend._get_executions  # noqa: SLF001  # see the module's docstring
+
+    def list_started(
+        backend: StepFunctionsParserBackend, execution_status: ExecutionStatus | None = None
+    ) -> list[Execution]:
+        # An execution that still parses its definition has no environment, on which moto's SendTask* would fail.
+        executions = list_executions(backend, execution_status)
+        return [execution for execution in executions if _environment(execution) is not None]
+
+    moto_api_backend.reset()
+    logger = logging.getLogger("moto")
+    level = logger.level
+    # It reports every failing state, retried and caught ones too; the executions' histories say it better.
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with (
+            patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}),
+            patch.object(moto_jsonata, "_eval_jsonata", evaluate_jsonata),
+            patch.object(retrier_decl, "time", SimpleNamespace(sleep=pause)),
+            patch.object(StepFunctionsParserBackend, "_get_executions", list_started),
+        ):
+            yield
+    finally:
+        logger.setLevel(level)
+        moto_api_backend.reset()
+
+
+def plain_state_machine(place: Place, arn: str) -> PlainStateMachine:
+    """Give a state machine that a stack has created.
+
+    Raises
+    ------
+    EngineError
+        There is none.
+    """
+    for machine in stepfunctions_backends[place.account][place.region].state_machines:
+        if machine.arn == arn:
+            return PlainStateMachine(machine.name, machine.arn, machine.definition, machine.roleArn)
+    raise EngineError(f"the stack has no state machine {arn}")
+
+
+def state_machine_runs(place: Place) -> list[StateMachineRun]:
+    """Give all executions of all state machines, oldest first."""
+    backend = stepfunctions_parser_backends[place.account][place.region]
+    runs = []
+    for execution in backend._get_executions():  # noqa: SLF001
+        described = execution.to_describe_output()
+        history = json.loads(json.dumps(execution.to_history_output()["events"], default=_instant))
+        runs.append(StateMachineRun(description=json.loads(json.dumps(described, default=_instant)), history=history))
+    return sorted(runs, key=lambda run: str(run.description["startDate"]))
+
+
+def running_executions(place: Place) -> int:
+    """Count the executions that have not ended."""
+    backend = stepfunctions_parser_backends[place.account][place.region]
+    executions = [execution for machine in backend.state_machines for execution in list(machine.executions)]
+    return sum(execution.status == ExecutionStatus.RUNNING.value for execution in executions)
+
+
+def stop_executions(place: Place) -> None:
+    """Abort what is still running, and wait until none of the interpreter's threads is left.
+
+    Raises
+    ------
+    EngineError
+        A thread that does not end.
+    """
+    backend = stepfunctions_parser_backends[place.account][place.region]
+    for _ in range(int(_STOP_SECONDS / _STOP_BEAT_SECONDS)):
+        for execution in backend._get_executions(ExecutionStatus.RUNNING):  # noqa: SLF001
+            _stop(execution)
+        alive = [thread for thread in TMP_THREADS if thread.is_alive()]
+        if not alive:
+            TMP_THREADS.clear()
+            return
+        alive[0].join(_STOP_BEAT_SECONDS)
+    raise EngineError(f"{len(alive)} threads of executions did not end: {_names(alive)}")
+
+
+def _instant(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    raise TypeError(f"{type(value).__name__} in the description of an execution")
+
+
+def _stop(execution: Execution) -> None:
+    environment = _environment(execution)
+    environment.set_stop(stop_date=datetime.now(UTC), cause="the embedded AWS stops", error=None)
+    for endpoint in list(environment.callback_pool_manager._pool.values()):  # noqa: SLF001
+        endpoint.interrupt_all()
+
+
+def _environment(execution: Execution):  # type: ignore[no-untyped-def]  # noqa: ANN202  # moto's, untyped
+    return execution.exec_worker.env if execution.exec_worker else None
+
+
+def _names(threads: list[threading.Thread]) -> str:
+    return ", ".join(sorted({thread.name for thread in threads}))
