@@ -6,5 +6,6 @@
 ``watchers``    those who wait: the ticking poller with any beat, and the Job-Poller loop
 ``prices``      list prices and what a run costs
 ``study``       several watchers side by side over one world
+``curves``      the lines and marks of the chart
 ``chart``       lag against requests, as SVG
 """

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import erfc, exp, log, pi, sqrt
+from math import erfc, exp, inf, log, pi, sqrt
 from pathlib import Path
 from random import Random
 from statistics import fmean, pstdev
@@ -66,13 +66,41 @@ class LogNormal:
 
 
 @dataclass(frozen=True)
+class Mixture:
+    """Builds of several kinds, each with its share."""
+
+    kinds: Sequence[tuple[float, LogNormal]]
+
+    def __str__(self) -> str:
+        return " + ".join(f"{share:.0%} {kind}" for share, kind in self.kinds)
+
+    @property
+    def horizon_seconds(self) -> float:
+        """An age by which practically all builds have ended."""
+        return max(kind.horizon_seconds for _, kind in self.kinds)
+
+    def draw(self, random: Random) -> float:
+        """Give one duration."""
+        shares = [share for share, _ in self.kinds]
+        return random.choices([kind for _, kind in self.kinds], shares)[0].draw(random)
+
+    def survival(self, age_seconds: float) -> float:
+        """Give the share of builds that are older than this when they end."""
+        return sum(share * kind.survival(age_seconds) for share, kind in self.kinds)
+
+    def density(self, age_seconds: float) -> float:
+        """Give the share of builds that end at this age, per second."""
+        return sum(share * kind.density(age_seconds) for share, kind in self.kinds)
+
+
+@dataclass(frozen=True)
 class Sample:
     """Measured durations: drawn as they are, smoothed only where a density is asked for."""
 
     seconds: Sequence[float] = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not self.seconds or min(self.seconds) <= 0:
+        if not self.seconds or not all(0 < seconds < inf for seconds in self.seconds):
             raise ValueError("durations must be one or more numbers above zero")
 
     def __str__(self) -> str:
@@ -81,7 +109,7 @@ class Sample:
     @property
     def horizon_seconds(self) -> float:
         """An age by which all smoothed builds have ended."""
-        return max(kernel.horizon_seconds for kernel in self._kernels)
+        return self._smoothed.horizon_seconds
 
     def draw(self, random: Random) -> float:
         """Give one of the measured durations."""
@@ -89,18 +117,21 @@ class Sample:
 
     def survival(self, age_seconds: float) -> float:
         """Give the smoothed share of builds that are older than this when they end."""
-        return fmean(kernel.survival(age_seconds) for kernel in self._kernels)
+        return self._smoothed.survival(age_seconds)
 
     def density(self, age_seconds: float) -> float:
         """Give the smoothed share of builds that end at this age, per second."""
-        return fmean(kernel.density(age_seconds) for kernel in self._kernels)
+        return self._smoothed.density(age_seconds)
 
     @cached_property
-    def _kernels(self) -> tuple[LogNormal, ...]:
-        # Silverman's rule of thumb, on the logarithms; a thousand kernels are as good as more.
-        chosen = sorted(self.seconds)[:: max(1, len(self.seconds) // 1000)]
-        width = 1.06 * pstdev(map(log, chosen)) * len(chosen) ** -0.2
-        return tuple(LogNormal(seconds, max(width, _NARROWEST_KERNEL)) for seconds in chosen)
+    def _smoothed(self) -> Mixture:
+        # Silverman's rule of thumb, on the logarithms; two hundred kernels are as good as more.
+        chosen = sorted(self.seconds)[:: max(1, len(self.seconds) // 200)]
+        logs = [log(seconds) for seconds in chosen]
+        quarter = len(logs) // 4
+        spread = min(pstdev(logs), (logs[-1 - quarter] - logs[quarter]) / 1.34)
+        width = max(0.9 * spread * len(logs) ** -0.2, _NARROWEST_KERNEL)
+        return Mixture([(1 / len(chosen), LogNormal(seconds, width)) for seconds in chosen])
 
 
 def read_durations(path: Path) -> Sample:

@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 
 import yaml
-from courier.models import FrozenModel
 from pydantic import Field
 
+from courier.models import FrozenModel
 from local.waiting.watchers import Tally
 
 PRICE_FILE = Path(__file__).with_name("prices.yaml")

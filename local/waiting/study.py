@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, sqrt
-from statistics import fmean, stdev
+from math import ceil, nan
+from statistics import fmean
 
 from local.waiting.limits import Point
 from local.waiting.prices import PriceList, Units, units_by_loops, units_by_ticks
@@ -26,13 +26,8 @@ class Finding:
 
     @property
     def lag_seconds(self) -> float:
-        """Mean lag from the end of a build to its notice."""
-        return fmean(self.tally.lags)
-
-    @property
-    def lag_error_seconds(self) -> float:
-        """Standard error of the mean lag."""
-        return stdev(self.tally.lags) / sqrt(len(self.tally.lags))
+        """Mean lag from the end of a build to its notice; not a number when none was noticed."""
+        return fmean(self.tally.lags) if self.tally.lags else nan
 
     @property
     def point(self) -> Point:
@@ -40,9 +35,9 @@ class Finding:
         return Point(self.requests, self.lag_seconds)
 
     def lag_percentile(self, percent: float) -> float:
-        """Give the lag, in seconds, that so many percent of the builds do not exceed."""
+        """Give the lag, in seconds, that so many percent of the builds do not exceed; not a number as above."""
         ordered = sorted(self.tally.lags)
-        return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
+        return nan if not ordered else ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
 
     def dollars_per_thousand(self, prices: PriceList) -> float:
         """Give the cost of waiting for 1,000 builds."""
@@ -68,10 +63,10 @@ def study_courier(scenario: Scenario, world: World, *, name: str = "courier") ->
 def study_fixed(scenario: Scenario, world: World, seconds: float) -> Finding:
     """Watch a world with the courier's poller and a fixed beat."""
     tally = watch_by_ticks(world, scenario, fixed_beat(scenario, seconds))
-    return Finding(f"fixed beat of {seconds:g} s", tally, units_by_ticks(tally))
+    return Finding(f"fixed {seconds:g} s", tally, units_by_ticks(tally))
 
 
 def study_loop(scenario: Scenario, world: World, wait_seconds: float) -> Finding:
     """Watch a world with one looping execution per build."""
     tally = watch_by_loops(world, scenario, wait_seconds)
-    return Finding(f"Job-Poller loop of {wait_seconds:g} s", tally, units_by_loops(tally))
+    return Finding("Job-Poller loop", tally, units_by_loops(tally))

@@ -8,7 +8,6 @@ from math import ceil
 from random import Random
 
 from courier.polling import next_gap
-
 from local.waiting.world import Scenario, SimulatedBuild, World
 
 # Requests under way at once in one invocation of the poller.

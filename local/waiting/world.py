@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from random import Random
 
 from courier.settings import PollingSettings
-
 from local.waiting.durations import Durations, LogNormal
 
 TWENTY_MINUTES = LogNormal(median_seconds=1200.0, sigma=0.35)
@@ -22,6 +21,8 @@ class Scenario:
         Over so many scopes of one source the builds are spread.
     ``history``
         Ended builds that the ledger knows of each scope.
+    ``past``
+        How long those took; None when they took as long as today's.
     ``batched``
         One list request serves all due builds of a scope, instead of one request each.
     ``fault_rate``
@@ -33,6 +34,7 @@ class Scenario:
     in_flight: float = 20.0
     scopes: int = 5
     history: int = 30
+    past: Durations | None = None
     batched: bool = False
     polling: PollingSettings = field(default_factory=PollingSettings)
     tick_seconds: float = 60.0
@@ -69,7 +71,8 @@ def make_world(scenario: Scenario) -> World:
     """Draw the builds and the histories of a scenario from its seed."""
     random = Random(scenario.seed)  # noqa: S311 - a simulation, repeatable by its seed
     draw = scenario.durations.draw
-    histories = tuple(tuple(draw(random) for _ in range(scenario.history)) for _ in range(scenario.scopes))
+    past = (scenario.past or scenario.durations).draw
+    histories = tuple(tuple(past(random) for _ in range(scenario.history)) for _ in range(scenario.scopes))
     durations = [draw(random) for _ in range(scenario.builds)]
     # Little's law: so many builds in flight mean one start in every so many seconds.
     rate = scenario.in_flight / (sum(durations) / len(durations))

@@ -10,9 +10,10 @@ where ``price`` is the lag, in seconds, that one look saved is worth. What is kn
 
 * **Nothing yet**: the gap grows slowly with the age. Rounded to ticks that is a look at each tick while
   the build is young (12 minutes by default), and about a tenth of the age around the twentieth minute.
-* **At least five ended builds of the same scope**: a log-normal is fitted to their durations,
-  robustly, and as wide as so few builds leave it. A build may also be unlike the others; the longer
-  it outlives them the surer that is, and its looks go over to the beat without a history.
+* **At least five ended builds of the same scope**: a log-normal is fitted to their durations, robustly,
+  and as wide as so few builds leave it; one for each kind of build, where a wide gap tells kinds apart.
+  A build may also be unlike all others; the longer it outlives them the surer that is, and its looks go
+  over to the beat without a history.
 
 Everything is in proportion to ``first_seconds``, so a demonstration that runs a thousand times
 faster behaves alike. The poller ticks: a look happens at the first tick after the moment given here.
@@ -27,7 +28,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from math import erfc, exp, log, pi, sqrt
+from itertools import pairwise
+from math import erfc, exp, inf, log, pi, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
@@ -53,12 +55,16 @@ _PRIOR_SIGMA = 0.4
 _PRIOR_WEIGHT = 3.0
 # Durations further out than so many sigmas are pulled in to there before the fit.
 _OUTLIER_SIGMAS = 2.5
-# Ended builds further out than so many sigmas after the fit were unlike the others,
-_UNLIKE_SIGMAS = 4.0
-# and so is the next one by their share, with this many seen, in this many builds, before any is known.
+# Durations that differ by more than this factor, with none between, are of different kinds of builds.
+_KINDS_APART = log(2.5)
+# By then nine in ten builds of a kind have ended.
+_END_SIGMAS = 1.3
+# The chance that a build is of no kind known: the share of those that were the only one of their kind,
+# with this many seen, in this many builds, before any is known.
 _UNLIKE_SEEN, _UNLIKE_IN = 0.1, 20
 # Where the table of expected looks has its points, in sigmas around the median.
-_TABLE_SIGMAS = tuple(-4 + 9 * step / 60 for step in range(61))
+_TABLE_SIGMAS = tuple(-4 + 9 * step / 50 for step in range(51))
+_SQRT_2, _SQRT_2_PI = sqrt(2), sqrt(2 * pi)
 
 
 def next_look(
@@ -162,20 +168,27 @@ def _sway(seed: str, age_seconds: float) -> float:
 
 
 class _Course(NamedTuple):
-    """How many looks a build of some age has had, by the hazard of its scope: a table to interpolate in."""
+    """How many looks a build of some age has had, by the hazard of its scope: a table to interpolate in.
+
+    ``ends`` are the ages by which builds of one kind have ended and a time without ends begins.
+    """
 
     ages: tuple[float, ...]
     looks: tuple[float, ...]
+    ends: tuple[float, ...]
 
     def gap(self, age: float, first: float) -> float:
         """Give the seconds until one more look is due."""
-        end = self.ages[-1]
-        if age >= end:
+        last = self.ages[-1]
+        if age >= last:
             return gap_without_history(age, first)
         wanted = _interpolate(age, self.ages, self.looks) + 1
         if wanted <= self.looks[-1]:
-            return _interpolate(wanted, self.looks, self.ages) - age
-        return end - age + (wanted - self.looks[-1]) * gap_without_history(end, first)
+            due = _interpolate(wanted, self.looks, self.ages)
+        else:
+            due = last + (wanted - self.looks[-1]) * gap_without_history(last, first)
+        # A kind with few builds may not be worth a whole look; without one its builds would wait for the next kind.
+        return min(due, *(end for end in self.ends if end > age + first / 2), inf) - age
 
 
 def _interpolate(x: float, xs: tuple[float, ...], ys: tuple[float, ...]) -> float:
@@ -183,52 +196,66 @@ def _interpolate(x: float, xs: tuple[float, ...], ys: tuple[float, ...]) -> floa
     return ys[at - 1] + (ys[at] - ys[at - 1]) * (x - xs[at - 1]) / (xs[at] - xs[at - 1])
 
 
+class _Kind(NamedTuple):
+    """Builds that take about equally long: their share, and the log-normal of one yet to come."""
+
+    share: float
+    mean: float
+    sigma: float
+
+
 # A thousand scopes take about 6 MB.
 @lru_cache(maxsize=1000)
 def _course(history: tuple[float, ...], first: float, give_up: float) -> _Course:
     """Integrate Keller's density over the age; one table per history."""
-    middle, sigma, unlike = _fit(history, first, give_up)
+    kinds, unlike = _fit(history, first, give_up)
     # A short history misplaces some looks; a lower price buys the lag back that this costs.
     price = 2 * _PRICE * first * len(history) / (len(history) + 1)
-    ages, total = [0.0], [0.0]
-    densities: list[float] = []
-    for z in _TABLE_SIGMAS:
-        age = exp(middle + z * sigma)
-        survival = 0.5 * erfc(z / sqrt(2))
-        ending = exp(-z * z / 2) / (sqrt(2 * pi) * sigma * age)  # log-normal probability density, 1/s
-        alike = (1 - unlike) * survival / ((1 - unlike) * survival + unlike)
+    ages, total, before = [0.0], [0.0], 0.0
+    for age in sorted(exp(kind.mean + z * kind.sigma) for kind in kinds for z in _TABLE_SIGMAS):
+        survival = ending = 0.0
+        for share, mean, sigma in kinds:
+            z = (log(age) - mean) / sigma
+            survival += share * 0.5 * erfc(z / _SQRT_2)
+            ending += share * exp(-z * z / 2) / (_SQRT_2_PI * sigma * age)  # per second
+        alike = (1 - unlike) / ((1 - unlike) * survival + unlike)
         # The beat without a history is the best one for some hazard: that of a build unlike the others.
-        hazard = alike * ending / survival + (1 - alike) * price / gap_without_history(age, first) ** 2
+        hazard = alike * ending + (1 - alike * survival) * price / gap_without_history(age, first) ** 2
         density = min(1 / first, sqrt(hazard / price))
-        before = densities[-1] if densities else density
-        total.append(total[-1] + (before + density) / 2 * (age - ages[-1]))
+        total.append(total[-1] + ((before or density) + density) / 2 * (age - ages[-1]))
         ages.append(age)
-        densities.append(density)
-    return _Course(tuple(ages), tuple(total))
+        before = density
+    ends = tuple(exp(kind.mean + _END_SIGMAS * kind.sigma) for kind in kinds[:-1])
+    return _Course(tuple(ages), tuple(total), ends)
 
 
-def _fit(history: tuple[float, ...], first: float, give_up: float) -> tuple[float, float, float]:
-    """Fit a log-normal to durations in seconds.
+def _fit(history: tuple[float, ...], first: float, give_up: float) -> tuple[list[_Kind], float]:
+    """Fit log-normals to durations in seconds; give them, and the chance that a build is unlike all of them.
 
-    Returns
-    -------
-    tuple[float, float, float]
-        The logarithm of the median, the sigma of a build yet to come, and the chance that it is unlike the others.
+    Most scopes have one kind of build. Some have more, such as those that fail at once, or find
+    everything in a cache; a wide gap in the durations tells them apart.
     """
-    # No look can tell a build that ended long before the first one from another such.
-    shortest = first / 8
+    # No look can tell two builds apart that ended well before the first.
+    shortest, count = first / 2, len(history)
     logs = sorted(log(min(max(shortest, seconds), max(first, give_up))) for seconds in history)
-    count = len(logs)
-    median = _middle(logs)
+    cuts = [0, *(i for i in range(1, count) if logs[i] - logs[i - 1] > _KINDS_APART), count]
+    groups = [logs[start:end] for start, end in pairwise(cuts) if end - start > 1] or [logs]
+    grouped = sum(map(len, groups))
+    kinds = [_Kind(len(group) / grouped, *_log_normal(group)) for group in groups]
+    unlike = (count - grouped + _UNLIKE_SEEN) / (count + _UNLIKE_IN)
+    return kinds, unlike
+
+
+def _log_normal(logs: Sequence[float]) -> tuple[float, float]:
+    """Give the mean and the sigma of the next of these sorted logarithms, whatever the outliers among them."""
+    count, median = len(logs), _middle(logs)
     # 1.4826 times the median deviation is the sigma of a normal distribution.
     rough = 1.4826 * _middle(sorted(abs(value - median) for value in logs))
     reach = _OUTLIER_SIGMAS * sqrt((_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + count * rough**2) / (_PRIOR_WEIGHT + count))
     kept = [min(max(value, median - reach), median + reach) for value in logs]
     mean = sum(kept) / count
     squares = sum((value - mean) ** 2 for value in kept)
-    sigma = sqrt((_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + squares) / (_PRIOR_WEIGHT + count - 1) * (1 + 1 / count))
-    unlike = sum(abs(value - mean) > _UNLIKE_SIGMAS * sigma for value in logs)
-    return mean, sigma, (unlike + _UNLIKE_SEEN) / (count + _UNLIKE_IN)
+    return mean, sqrt((_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + squares) / (_PRIOR_WEIGHT + count - 1) * (1 + 1 / count))
 
 
 def _middle(ordered: Sequence[float]) -> float:

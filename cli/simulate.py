@@ -1,0 +1,145 @@
+"""``courier simulate``: what waiting would cost with these builds, and how late their ends would be noticed."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from courier.polling import looks
+from courier.settings import PollingSettings, describe_validation
+from local.waiting.curves import trade_off_chart
+from local.waiting.durations import Durations, LogNormal, read_durations
+from local.waiting.limits import KellerLimit
+from local.waiting.prices import PRICE_FILE, PriceList, read_prices
+from local.waiting.study import Finding, compare
+from local.waiting.world import Scenario, make_world
+
+# Enough to see where they gather.
+_PLANNED_LOOKS = 12
+
+
+def simulate(
+    *,
+    durations: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Measured durations in seconds: a CSV's first column, or a JSON list."
+        ),
+    ] = None,
+    median_minutes: Annotated[float, typer.Option(min=0.01, help="Median of log-normal durations.")] = 20,
+    sigma: Annotated[float, typer.Option(min=0.01, max=3, help="Spread of their logarithms.")] = 0.35,
+    builds: Annotated[int, typer.Option(min=1, max=100_000)] = 2000,
+    in_flight: Annotated[float, typer.Option(min=0.01, help="Builds under way at a time, in the mean.")] = 20,
+    scopes: Annotated[int, typer.Option(min=1, help="Scopes that the builds are spread over.")] = 5,
+    history: Annotated[int, typer.Option(min=0, max=100, help="Ended builds known of each scope.")] = 30,
+    batched: Annotated[bool, typer.Option(help="One list request serves all due builds of a scope.")] = False,
+    latency_seconds: Annotated[float, typer.Option(min=0, max=60, help="What the provider takes to answer.")] = 0.15,
+    requests_per_minute: Annotated[float, typer.Option(min=1, help="What the provider bears.")] = 60,
+    fault_rate: Annotated[float, typer.Option(min=0, max=0.9, help="Share of requests without an answer.")] = 0,
+    first_seconds: Annotated[float, typer.Option(help="The source's setting: first look and shortest gap.")] = 60,
+    longest_seconds: Annotated[float, typer.Option(help="The source's setting: longest gap.")] = 900,
+    give_up_after_hours: Annotated[float, typer.Option(help="The source's setting: the deadline.")] = 24,
+    tick_seconds: Annotated[float, typer.Option(min=0.1, help="How often the poller is started.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same builds.")] = 1,
+    chart: Annotated[
+        Path | None, typer.Option(dir_okay=False, writable=True, help="Draw lag against requests into this SVG file.")
+    ] = None,
+    prices: Annotated[
+        Path, typer.Option(exists=True, dir_okay=False, show_default="list prices of us-east-1", help="Price list.")
+    ] = PRICE_FILE,
+) -> None:
+    """Simulate waiting for builds, beside a fixed beat and a loop of Wait, Task and Choice.
+
+    The courier's side runs the very module that decides on AWS when to look again.
+    """
+    scenario = Scenario(
+        durations=_durations(durations, median_minutes, sigma),
+        builds=builds,
+        in_flight=in_flight,
+        scopes=scopes,
+        history=history,
+        batched=batched,
+        polling=_polling(first_seconds, longest_seconds, give_up_after_hours),
+        tick_seconds=tick_seconds,
+        latency_seconds=latency_seconds,
+        requests_per_minute=requests_per_minute,
+        fault_rate=fault_rate,
+        seed=seed,
+    )
+    price_list = read_prices(prices)
+    findings = compare(scenario)
+    plan = looks(scenario.polling, seed="plan", history=make_world(scenario).histories[0])
+    console = Console()
+    console.print(
+        f"{scenario.builds} builds ({scenario.durations}), {in_flight:g} in flight, {history} known per scope"
+    )
+    console.print(_table(findings, price_list))
+    ages = ", ".join(f"{age / 60:.3g}" for age in islice(plan, _PLANNED_LOOKS))
+    console.print(f"A build that does not end is looked at when it is {ages} ... minutes old, at the next tick.")
+    console.print(_limit(KellerLimit.of(scenario.durations), findings[0]))
+    console.print(
+        f"Lambda, DynamoDB and Scheduler by what the simulation counted; prices of {price_list.region}, "
+        f"{price_list.gathered:%Y-%m-%d}; copy, record and notice not included."
+    )
+    if chart is not None:
+        chart.write_text(trade_off_chart(scenario, histories=sorted({0, 5, history})))
+        console.print(f"Chart: {chart}")
+
+
+def _durations(path: Path | None, median_minutes: float, sigma: float) -> Durations:
+    if path is None:
+        return LogNormal(median_minutes * 60, sigma)
+    try:
+        return read_durations(path)
+    except ValueError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--durations") from exc
+
+
+def _polling(first_seconds: float, longest_seconds: float, give_up_after_hours: float) -> PollingSettings:
+    try:
+        return PollingSettings(
+            first_seconds=first_seconds, longest_seconds=longest_seconds, give_up_after_hours=give_up_after_hours
+        )
+    except ValidationError as exc:
+        raise typer.BadParameter(describe_validation(exc)) from exc
+
+
+def _table(findings: list[Finding], prices: PriceList) -> Table:
+    table = Table(header_style="bold")
+    table.add_column("per build")
+    for finding in findings:
+        table.add_column(finding.name, justify="right")
+    for name, cells in (
+        ("provider requests", [f"{one.requests:.2f}" for one in findings]),
+        ("mean lag (s)", [f"{one.lag_seconds:.1f}" for one in findings]),
+        *(
+            (f"lag p{percent} (s)", [f"{one.lag_percentile(percent):.0f}" for one in findings])
+            for percent in (50, 95, 99)
+        ),
+        ("Lambda invocations", [f"{one.tally.invocations / one.tally.builds:.2f}" for one in findings]),
+        ("Lambda GB-seconds", [f"{one.units.lambda_gb_second / one.tally.builds:.3f}" for one in findings]),
+        ("state transitions", [f"{one.units.step_functions_transition / one.tally.builds:.1f}" for one in findings]),
+        ("answers of 429", [f"{one.tally.refused / one.tally.builds:.2f}" for one in findings]),
+        ("given up", [f"{one.tally.given_up / one.tally.builds:.3f}" for one in findings]),
+        ("dollars for 1,000", [f"{one.dollars_per_thousand(prices):.3f}" for one in findings]),
+    ):
+        table.add_row(name, *cells)
+    return table
+
+
+def _limit(limit: KellerLimit, courier: Finding) -> str:
+    if math.isnan(courier.lag_seconds):
+        return "No build was noticed before its deadline."
+    requests = limit.requests(courier.lag_seconds)
+    share = courier.requests / requests - 1
+    return (
+        f"Keller's limit for one request per look, durations known: {requests:.2f} requests at a mean lag of "
+        f"{courier.lag_seconds:.1f} s; the courier is {abs(share):.0%} {'above' if share > 0 else 'below'}."
+    )
