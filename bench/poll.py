@@ -109,8 +109,8 @@ def main() -> None:
 def _report() -> Iterator[str]:
     yield "# Waiting: requests, lag and cost"
     yield ""
-    yield "Written by `make bench-poll`; do not edit. Every number is measured by the simulation of `local/waiting` with"
-    yield f"`courier/polling.py` as it is, over {len(SEEDS)} seeds of {REACH.builds} builds where an error (±) is given."
+    yield "Written by `make bench-poll`; do not edit. Every number is measured by the simulation of `local/waiting`"
+    yield f"with `courier/polling.py` as it is; over {len(SEEDS)} seeds of {REACH.builds} builds where it has an error."
     yield "Lag is the time from the end of a build to the answer that tells of it; the poller ticks once a minute."
     yield ""
     yield from _reach()
@@ -256,7 +256,7 @@ def _busy() -> Iterator[str]:
         "given up",
     )
     yield from _table(heads, rows)
-    yield "Requests and 429s are per build; five scopes. The loop keeps no budget: what the provider refuses, it asks again."
+    yield "Requests and 429s are per build; five scopes. The loop keeps no budget and asks again what was refused."
     yield ""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +11,13 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from courier.polling import looks
 from courier.settings import PollingSettings, describe_validation
 from local.waiting.curves import trade_off_chart
 from local.waiting.durations import Durations, LogNormal, read_durations
 from local.waiting.limits import KellerLimit
 from local.waiting.prices import PRICE_FILE, PriceList, read_prices
 from local.waiting.study import Finding, compare
-from local.waiting.world import Scenario, make_world
-
-# Enough to see where they gather.
-_PLANNED_LOOKS = 12
+from local.waiting.world import Scenario
 
 
 def simulate(
@@ -75,14 +70,11 @@ def simulate(
     )
     price_list = read_prices(prices)
     findings = compare(scenario)
-    plan = looks(scenario.polling, seed="plan", history=make_world(scenario).histories[0])
     console = Console()
     console.print(
         f"{scenario.builds} builds ({scenario.durations}), {in_flight:g} in flight, {history} known per scope"
     )
     console.print(_table(findings, price_list))
-    ages = ", ".join(f"{age / 60:.3g}" for age in islice(plan, _PLANNED_LOOKS))
-    console.print(f"A build that does not end is looked at when it is {ages} ... minutes old, at the next tick.")
     console.print(_limit(KellerLimit.of(scenario.durations), findings[0]))
     console.print(
         f"Lambda, DynamoDB and Scheduler by what the simulation counted; prices of {price_list.region}, "

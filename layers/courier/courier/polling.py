@@ -25,7 +25,7 @@ kept per history; one call after that takes a few microseconds.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -147,16 +147,6 @@ def next_gap(
     return min(longest, left)
 
 
-def looks(
-    polling: "PollingSettings", *, seed: str, history: Sequence[float] = (), age_seconds: float = 0.0
-) -> Iterator[float]:
-    """Give the ages, in seconds, at which a build that never ends would be looked at, up to its deadline."""
-    age = age_seconds
-    while (gap := next_gap(age, polling, seed=seed, history=history)) is not None:
-        age += gap
-        yield age
-
-
 def gap_without_history(age_seconds: float, first_seconds: float) -> float:
     """Give the gap, in seconds, after a look at this age when nothing is known of the scope."""
     return first_seconds + age_seconds * _GROWTH
@@ -218,9 +208,9 @@ def _course(history: tuple[float, ...], first: float, give_up: float) -> _Course
             z = (log(age) - mean) / sigma
             survival += share * 0.5 * erfc(z / _SQRT_2)
             ending += share * exp(-z * z / 2) / (_SQRT_2_PI * sigma * age)  # per second
-        alike = (1 - unlike) / ((1 - unlike) * survival + unlike)
+        weight = (1 - unlike) / ((1 - unlike) * survival + unlike)
         # The beat without a history is the best one for some hazard: that of a build unlike the others.
-        hazard = alike * ending + (1 - alike * survival) * price / gap_without_history(age, first) ** 2
+        hazard = weight * ending + (1 - weight * survival) * price / gap_without_history(age, first) ** 2
         density = min(1 / first, sqrt(hazard / price))
         total.append(total[-1] + ((before or density) + density) / 2 * (age - ages[-1]))
         ages.append(age)
