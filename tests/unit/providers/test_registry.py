@@ -47,6 +47,7 @@ def test_each_provider_has_its_settings(document: dict[str, object]) -> None:
         ({"provider": ["x"]}, "sources[1].provider: a list is unknown, give one of"),
         ({k: v for k, v in RED_TEAM.items() if k != "project"}, "sources[1].project: field required"),
         ({**RED_TEAM, "organization": ".."}, "sources[1].organization: a dot segment"),
+        ({**RED_TEAM, "project": "x" * 121}, "sources[1].project: string should have at most 120 characters"),
         ({**RED_TEAM, "auth": "basic"}, "sources[1].auth: input should be 'bearer' or 'x-api-key'"),
         ({**RED_TEAM, "requests": [{}]}, "sources[1].requests[0].report: field required"),
         ({**INSIGHTS, "dta_models": "all"}, "sources[1].dta_models: extra inputs are not permitted"),

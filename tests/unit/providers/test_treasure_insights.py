@@ -156,6 +156,10 @@ def test_identifiers_are_quoted_and_cannot_climb() -> None:
         provider(fake).get_build(BuildRef(source="insights", scope="..", build_id="x"))
 
 
+def test_a_reference_too_long_for_the_ledger_is_left_out() -> None:
+    assert provider(FakeApi(Reply(json=[{**DONE, "oid": "\U0001f600" * 200}]))).list_builds("\U0001f600" * 400) == []
+
+
 def test_a_start_sends_the_documented_field_in_camel_case() -> None:
     fake = FakeApi(Reply(201, json={"oid": BUILD, "status": "pending", "created": DONE["created"]}))
     build = provider(fake, build_type="by_table").start_build(BuildRequest(source="insights", data_model=MODEL))

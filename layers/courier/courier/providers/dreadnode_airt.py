@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, ConfigDict, JsonValue, ValidationError, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 from courier.errors import (
     BuildNotFoundError,
@@ -87,6 +87,10 @@ class ReportRequest(FrozenModel):
         return value
 
 
+# Three of them and two slashes fit into a scope; the platform's own slugs are shorter.
+_Name = Annotated[PathIdentifier, Field(max_length=120)]
+
+
 class DreadnodeAirtSettings(SourceSettings):
     """A project of a Dreadnode platform.
 
@@ -100,9 +104,9 @@ class DreadnodeAirtSettings(SourceSettings):
 
     provider: Literal["dreadnode_airt"]
     auth: Literal["bearer", "x-api-key"] = "bearer"
-    organization: PathIdentifier
-    workspace: PathIdentifier
-    project: PathIdentifier
+    organization: _Name
+    workspace: _Name
+    project: _Name
     requests: tuple[ReportRequest, ...] = ()
 
     @property

@@ -251,10 +251,11 @@ class TreasureInsights(Provider):
         """Read one build, or say what it is instead."""
         try:
             answer = _BuildAnswer.model_validate(document)
+            ref = BuildRef(source=self.settings.name, scope=scope, build_id=answer.oid)
         except ValidationError:
             return "a build without a usable oid and status"
         return Build(
-            ref=BuildRef(source=self.settings.name, scope=scope, build_id=answer.oid),
+            ref=ref,
             status=self.fold_status(answer.status),
             created_at=answer.created,
             started_at=answer.started,

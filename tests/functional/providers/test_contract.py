@@ -1,0 +1,164 @@
+"""What every provider promises, kept by each of them and by the fake that other tests use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from courier.credentials import ApiKey
+from courier.errors import BuildNotFoundError, SettingsError, SourceProtocolError
+from courier.models import AccountLimits, BuildRequest, BuildStatus
+from courier.providers import PROVIDERS
+from courier.providers.base import Provider
+from local.simulator import RequestKind
+from tests.functional.providers.world import BUILD_WISH, REPORT_WISH, World
+from tests.unit.providers.fake_provider import FakeProvider, FakeSettings
+
+
+@dataclass(frozen=True)
+class Case:
+    provider: Provider
+    wish: BuildRequest
+    misfit: BuildRequest
+    end: Callable[[str], object]
+
+
+def treasure_case(world: World) -> Case:
+    misfit = BuildRequest(source="insights", report={"template_id": "t"})
+    return Case(world.insights(account_id=1234), BUILD_WISH, misfit, lambda _: world.clock.advance(60))
+
+
+def dreadnode_case(world: World) -> Case:
+    misfit = BuildRequest(source="red-team", data_model="m")
+    return Case(world.red_team(), REPORT_WISH, misfit, lambda _: world.clock.advance(60))
+
+
+def fake_case(world: World) -> Case:
+    provider = FakeProvider(FakeSettings(name="fake", endpoint=world.providers.url, insecure=True, secret="s"))
+    wish = BuildRequest(source="fake", report={})
+
+    def end(_: str) -> None:
+        for ref in list(provider.builds):
+            provider.finish(ref)
+
+    return Case(provider, wish, BuildRequest(source="fake", data_model="m"), end)
+
+
+CASES = {"treasure_insights": treasure_case, "dreadnode_airt": dreadnode_case, "fake": fake_case}
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest, world: World) -> Case:
+    return CASES[request.param](world)
+
+
+def test_every_registered_provider_is_held_to_the_contract() -> None:
+    assert set(CASES) == {*PROVIDERS, "fake"}
+
+
+def test_a_started_build_is_named_and_not_over(case: Case) -> None:
+    build = case.provider.start_build(case.wish)
+    assert build.ref.source == case.provider.settings.name
+    assert build.ref.scope == case.provider.request_scope(case.wish)
+    assert build.status in {BuildStatus.QUEUED, BuildStatus.RUNNING}
+    assert build.created_at is not None
+    assert not build.has_artifact
+
+
+def test_a_started_build_can_be_looked_at(case: Case) -> None:
+    build = case.provider.start_build(case.wish)
+    looked_at = case.provider.get_build(build.ref)
+    assert looked_at.ref == build.ref
+    assert not looked_at.status.is_terminal
+
+
+def test_a_build_ends(case: Case) -> None:
+    ref = case.provider.start_build(case.wish).ref
+    case.end(ref.build_id)
+    assert case.provider.get_build(ref).status is BuildStatus.SUCCEEDED
+
+
+def test_an_unknown_build_is_not_found(case: Case) -> None:
+    ref = case.provider.start_build(case.wish).ref
+    with pytest.raises(BuildNotFoundError):
+        case.provider.get_build(ref.model_copy(update={"build_id": "00000000-0000-0000-0000-00000000dead"}))
+
+
+def test_the_scopes_name_where_builds_are(case: Case) -> None:
+    assert case.provider.request_scope(case.wish) in case.provider.scopes()
+
+
+def test_a_list_holds_what_single_looks_show_or_there_is_none(case: Case) -> None:
+    build = case.provider.start_build(case.wish)
+    if case.provider.can_list:
+        listed = {other.ref: other for other in case.provider.list_builds(build.ref.scope)}
+        assert listed[build.ref] == case.provider.get_build(build.ref)
+    else:
+        with pytest.raises(SettingsError):
+            case.provider.list_builds(build.ref.scope)
+
+
+def test_an_artifact_is_located_when_there_is_one_and_only_then(case: Case) -> None:
+    ref = case.provider.start_build(case.wish).ref
+    with pytest.raises((SourceProtocolError, SettingsError)):
+        case.provider.locate_artifact(ref)
+    case.end(ref.build_id)
+    if case.provider.get_build(ref).has_artifact:
+        link = case.provider.locate_artifact(ref)
+        assert "?" in link.url.reveal()
+        assert link.url.reveal() not in f"{link!r}{link.url}"
+        assert link.filename.startswith(ref.build_id)
+    else:
+        with pytest.raises(SettingsError):
+            case.provider.locate_artifact(ref)
+
+
+def test_a_build_is_stopped_or_the_setting_is_named(case: Case) -> None:
+    ref = case.provider.start_build(case.wish).ref
+    if case.provider.can_cancel:
+        case.provider.cancel_build(ref)
+        assert case.provider.get_build(ref).status is BuildStatus.CANCELED
+    else:
+        with pytest.raises(SettingsError, match="cancel_on_timeout"):
+            case.provider.cancel_build(ref)
+
+
+def test_a_request_that_does_not_fit_costs_nothing(case: Case, world: World) -> None:
+    for method in (case.provider.request_scope, case.provider.start_build):
+        with pytest.raises(SettingsError):
+            method(case.misfit)
+    assert not world.seen
+
+
+def test_looking_after_a_build_starts_none(case: Case, world: World) -> None:
+    scope = case.provider.request_scope(case.wish)
+    watch = BuildRequest(source=case.wish.source, build_id="x", scope=scope)
+    assert case.provider.request_scope(watch) == scope
+    if case.provider.name in PROVIDERS:
+        with pytest.raises(SettingsError):
+            case.provider.start_build(watch)
+    assert world.asked(RequestKind.START_BUILD) == world.asked(RequestKind.START_JOB) == 0
+
+
+def test_limits_and_advice_fit_each_other(case: Case) -> None:
+    limits = case.provider.account_limits()
+    assert limits is None or limits != AccountLimits()
+    for advice in (case.provider.failure_advice(limits), case.provider.failure_advice(None)):
+        assert advice is None or "\n" not in advice
+
+
+def test_a_check_is_one_sentence_and_starts_nothing(case: Case, world: World) -> None:
+    sentence = case.provider.check()
+    assert sentence.startswith(f"{case.provider.settings.name}: ")
+    assert "\n" not in sentence
+    assert world.asked(RequestKind.START_BUILD) == world.asked(RequestKind.START_JOB) == 0
+
+
+def test_the_way_in_is_a_url_and_a_header(case: Case) -> None:
+    settings = case.provider.settings
+    assert case.provider.base_url(settings).startswith(settings.endpoint)
+    assert not case.provider.base_url(settings).endswith("/")
+    (value,) = case.provider.authorization(settings, ApiKey("key")).values()
+    assert "key" in value

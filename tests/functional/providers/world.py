@@ -1,0 +1,82 @@
+"""Simulated APIs with clients that hold the right keys and never really sleep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from courier.credentials import ApiKey
+from courier.models import BuildRequest
+from courier.providers import parse_source
+from courier.providers.api import ApiClient
+from courier.providers.dreadnode_airt import DreadnodeAirt, DreadnodeAirtSettings
+from courier.providers.hooks import RequestSeen
+from courier.providers.treasure_insights import TreasureInsights, TreasureInsightsSettings
+from local.simulator import Fault, FaultRule, ManualClock, RequestKind, Scenario, SimulatedProviders
+
+MODEL = "5d1d4f1c-1111-4222-8333-444444444444"
+OTHER_MODEL = "5d1d4f1c-2222-4222-8333-444444444444"
+EMPTY_TEMPLATE = "2489e9ad-2ee2-4e00-8ec9-32d5f69181cc"
+PRESET: dict[str, object] = {"preset": {"format": "pdf", "sections": ["risk_score_metrics"]}}
+
+BUILD_WISH = BuildRequest(source="insights", data_model=MODEL)
+REPORT_WISH = BuildRequest.model_validate({"source": "red-team", "report": PRESET})
+
+
+@dataclass
+class World:
+    providers: SimulatedProviders
+    clock: ManualClock
+    scenario: Scenario
+    seen: list[RequestSeen] = field(default_factory=list)
+
+    def insights(self, *, key: str | None = None, ca_bundle: str | None = None, **more: object) -> TreasureInsights:
+        document = self._document("insights", "treasure_insights", ca_bundle, more)
+        settings = parse_source(document)
+        assert isinstance(settings, TreasureInsightsSettings)
+        current = [ApiKey(key or self.scenario.treasure.key)]
+        return TreasureInsights(
+            settings,
+            ApiClient(
+                TreasureInsights.base_url(settings),
+                lambda _: TreasureInsights.authorization(settings, current[0]),
+                source="insights",
+                ca_bundle=ca_bundle,
+                on_request=self.seen.append,
+                sleep=lambda _: None,
+            ),
+        )
+
+    def red_team(self, *, key: str | None = None, **more: object) -> DreadnodeAirt:
+        place = {"organization": "acme", "workspace": "main", "project": "chatbot"}
+        settings = parse_source(self._document("red-team", "dreadnode_airt", None, {**place, **more}))
+        assert isinstance(settings, DreadnodeAirtSettings)
+        return DreadnodeAirt(
+            settings,
+            ApiClient(
+                DreadnodeAirt.base_url(settings),
+                lambda _: DreadnodeAirt.authorization(settings, ApiKey(key or self.scenario.airt.key)),
+                source="red-team",
+                on_request=self.seen.append,
+                sleep=lambda _: None,
+            ),
+        )
+
+    def break_with(self, fault: Fault, kind: RequestKind, *, times: int | None = 1) -> None:
+        self.providers.faults.add(FaultRule(fault, kind, times=times))
+
+    def asked(self, kind: RequestKind) -> int:
+        return self.providers.requests.counts()[kind]
+
+    def _document(
+        self, name: str, provider: str, ca_bundle: str | None, more: Mapping[str, object]
+    ) -> dict[str, object]:
+        return {
+            "name": name,
+            "provider": provider,
+            "endpoint": self.providers.url,
+            "insecure": True,
+            "secret": f"build-courier/{name}",
+            "ca_bundle": ca_bundle,
+            **more,
+        }
