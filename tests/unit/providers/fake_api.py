@@ -110,6 +110,7 @@ class FakeApi:
         self.seen: list[RequestSeen] = []
         self.fetched: list[bool] = []
         self.elapsed_seconds = 0.0
+        self.seconds_per_look = 0.0
         self._keys = list(keys)
         self._seconds_per_request = seconds_per_request
         self.transport = FakeTransport(steps, self._pass_time)
@@ -122,7 +123,7 @@ class FakeApi:
             on_request=self.seen.append,
             sleep=self._sleep,
             random=lambda: random,
-            clock=lambda: self.elapsed_seconds,
+            clock=self._look_at_the_clock,
             now=lambda: START + timedelta(seconds=self.elapsed_seconds),
         )
 
@@ -139,6 +140,10 @@ class FakeApi:
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.elapsed_seconds += seconds
+
+    def _look_at_the_clock(self) -> float:
+        self.elapsed_seconds += self.seconds_per_look
+        return self.elapsed_seconds
 
     def _pass_time(self) -> None:
         self.elapsed_seconds += self._seconds_per_request

@@ -214,6 +214,20 @@ def test_a_body_beyond_the_limit_is_not_read_to_its_end(monkeypatch: pytest.Monk
         get(fake)
 
 
+def test_a_body_that_drips_is_given_up_when_the_call_is_over() -> None:
+    fake = FakeApi(Reply(200, body=b" " * 1_000_000), seconds_per_request=59.9)
+    fake.seconds_per_look = 0.2
+    with pytest.raises(SourceUnavailableError, match="got no answer in time"):
+        get(fake)
+    assert len(fake.sent) == 1
+
+
+def test_a_refusal_whose_body_does_not_come_is_still_a_refusal() -> None:
+    broken = Reply(403, body=b"no gzip", headers={"Content-Encoding": "gzip"})
+    with pytest.raises(SourceUnauthorizedError, match=r"answered 403$"):
+        get(FakeApi(broken))
+
+
 def test_a_key_that_cannot_travel_is_not_shown() -> None:
     fake = FakeApi(GOOD, keys=["line\nbreak-secret"])
     with pytest.raises(SettingsError) as caught:

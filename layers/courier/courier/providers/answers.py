@@ -68,14 +68,14 @@ def _text_or_none(value: object) -> str | None:
     return clean_text(value) or None if isinstance(value, str) else None
 
 
-def _refuse_dots(value: str) -> str:
-    # HTTP libraries resolve these even when they are quoted, so the request would climb out of its path.
+def refuse_dots(value: str) -> str:
+    """Refuse ``.`` and ``..``: HTTP libraries resolve them even when quoted, so a request would climb."""
     if value in {".", ".."}:
         raise ValueError("a dot segment cannot be part of a path")
     return value
 
 
-PathIdentifier = Annotated[Identifier, AfterValidator(_refuse_dots)]
+PathIdentifier = Annotated[Identifier, AfterValidator(refuse_dots)]
 """An identifier that can be a segment of an API's path."""
 
 LenientInstant = Annotated[datetime | None, BeforeValidator(parse_instant)]

@@ -12,7 +12,15 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from courier.errors import (
     BuildNotFoundError,
@@ -25,7 +33,7 @@ from courier.errors import (
     SourceRejectedError,
 )
 from courier.links import ArtifactLink, SecretUrl
-from courier.models import Build, BuildRef, BuildRequest, BuildStatus, FrozenModel
+from courier.models import Build, BuildRef, BuildRequest, BuildStatus, FrozenModel, Identifier
 from courier.providers.answers import (
     LenientInstant,
     LenientModel,
@@ -33,6 +41,7 @@ from courier.providers.answers import (
     PathIdentifier,
     clean_text,
     parse_number,
+    refuse_dots,
 )
 from courier.providers.base import Provider, path_segment
 from courier.providers.empty_sections import find_empty_sections
@@ -88,7 +97,7 @@ class ReportRequest(FrozenModel):
 
 
 # Three of them and two slashes fit into a scope; the platform's own slugs are shorter.
-_Name = Annotated[PathIdentifier, Field(max_length=120)]
+_Name = Annotated[Identifier, StringConstraints(max_length=120), AfterValidator(refuse_dots)]
 
 
 class DreadnodeAirtSettings(SourceSettings):
