@@ -16,6 +16,10 @@ SCOPE_LIMIT = 400
 # An execution name has at most 80 characters of [0-9A-Za-z-_].
 EXECUTION_NAME_LIMIT = 80
 _DIGEST_CHARACTERS = 16
+# A segment must not be empty, and the one that stands for the empty name must not be another's.
+_STAND_INS = {"": "_", "_": "%5F"}
+# A lone surrogate is legal in JSON, so a name may hold one; it is encoded like any other character.
+_ERRORS = "surrogatepass"
 
 
 def segment(name: str) -> str:
@@ -24,11 +28,14 @@ def segment(name: str) -> str:
     Percent-encoding keeps letters, digits and ``-_.~``, so usual ids stay readable and
     different names stay different; a name that is too long is cut and ends in its digest.
     """
-    encoded = quote(name, safe="")
+    if name in _STAND_INS:
+        return _STAND_INS[name]
+    encoded = quote(name, safe="", errors=_ERRORS)
     if encoded.startswith("."):
         encoded = "%2E" + encoded[1:]
-    if len(encoded) <= SEGMENT_LIMIT:
-        return encoded or "_"
+    # Only cut names are as long as the limit, so that no name can be made to look like another's cut one.
+    if len(encoded) < SEGMENT_LIMIT:
+        return encoded
     return f"{encoded[: SEGMENT_LIMIT - _DIGEST_CHARACTERS - 1]}~{_digest(name)}"
 
 
@@ -75,4 +82,4 @@ def _utc_date(moment: datetime) -> str:
 
 
 def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+    return sha256(text.encode(errors=_ERRORS)).hexdigest()[:_DIGEST_CHARACTERS]

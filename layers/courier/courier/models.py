@@ -13,6 +13,9 @@ Scope = Annotated[
 ]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
 
+# A partition key has at most 2,048 bytes (DynamoDB developer guide, "Constraints"); a character takes up to four.
+KEY_LIMIT_BYTES = 2_048
+
 # A Standard execution lives at most a year; the waiting state has an hour more than this.
 LONGEST_WAIT_SECONDS = 31_532_400
 
@@ -62,6 +65,12 @@ class BuildRef(FrozenModel):
     source: Slug
     scope: Scope
     build_id: Identifier
+
+    @model_validator(mode="after")
+    def _fits_into_the_ledger(self) -> Self:
+        if len(str(self).encode()) > KEY_LIMIT_BYTES:
+            raise ValueError(f"a build's reference may have {KEY_LIMIT_BYTES} bytes, this one is longer")
+        return self
 
     def __str__(self) -> str:
         return f"{self.source}/{self.scope}/{self.build_id}"

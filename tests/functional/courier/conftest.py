@@ -1,0 +1,46 @@
+"""The courier's core over moto's stores, a fake provider, fake Step Functions and a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from moto import mock_aws
+
+from courier import aws
+from courier.ledger import Table
+from local.simulator import ManualClock
+from tests.aws import make_bucket, make_table
+from tests.fakes import NOON, REGION
+from tests.world import World
+
+
+@pytest.fixture(autouse=True)
+def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    aws.forget_clients()
+    with mock_aws():
+        yield
+    aws.forget_clients()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOON)
+
+
+@pytest.fixture
+def table() -> Table:
+    return make_table()
+
+
+@pytest.fixture
+def bucket() -> None:
+    make_bucket()
+
+
+@pytest.fixture
+def world(table: Table, clock: ManualClock) -> World:
+    return World(table, clock)

@@ -1,0 +1,77 @@
+"""The core of the courier, wired as in a function, over one table, one fake provider and one clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from courier.discovery import Discovery
+from courier.health import SourceHealth
+from courier.ledger import BuildLedger, RequestLedger, SourceLedger, Table
+from courier.lifecycle import Lifecycle
+from courier.models import Build, BuildRef
+from courier.notices import Publication
+from courier.requesting import Requesting
+from courier.settings import SourceSettings
+from courier.watching import TickSummary, Watch
+from local.simulator import ManualClock
+from tests.fakes import STATE_MACHINE, FakeProvider, FakeStepFunctions, begin_waiting
+
+
+@dataclass
+class World:
+    """The parts, and short words for what tests do with them."""
+
+    table: Table
+    clock: ManualClock
+    provider: FakeProvider = field(default_factory=FakeProvider)
+    published: list[Publication] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.builds = BuildLedger(self.table, self.clock)
+        self.sources = SourceLedger(self.table, self.clock)
+        self.requests = RequestLedger(self.table, self.clock)
+        self.stepfunctions = FakeStepFunctions(self.table)
+        self.lifecycle = Lifecycle(STATE_MACHINE, self.stepfunctions, self.builds)  # type: ignore[arg-type]  # a fake
+        self.health = SourceHealth(self.sources, announce=self.announce, stack="test", clock=self.clock)
+        self.discovery = Discovery(builds=self.builds, sources=self.sources, lifecycle=self.lifecycle, clock=self.clock)
+        self.requesting = Requesting(requests=self.requests, builds=self.builds, discovery=self.discovery)
+        self.watch = Watch(
+            builds=self.builds,
+            sources=self.sources,
+            health=self.health,
+            lifecycle=self.lifecycle,
+            discovery=self.discovery,
+            clock=self.clock,
+        )
+
+    def announce(self, publication: Publication) -> None:
+        self.published.append(publication)
+
+    @property
+    def settings(self) -> SourceSettings:
+        return self.provider.settings
+
+    def use(self, settings: SourceSettings) -> None:
+        self.provider.settings = settings
+
+    def discover(self, *, scopes_left: int = 1_000) -> int:
+        left = [scopes_left]
+
+        def time_is_up() -> bool:
+            left[0] -= 1
+            return left[0] < 0
+
+        return self.discovery.discover(self.provider, time_is_up=time_is_up)
+
+    def tick(self, *, seconds: float = 0) -> TickSummary:
+        self.clock.advance(seconds)
+        return self.watch.tick(self.settings, lambda: self.provider, time_is_up=lambda: False)
+
+    def wait_for(self, *builds: Build) -> None:
+        """Let the provider know the builds, and executions wait for them; they are due now."""
+        self.provider.put(*builds)
+        begin_waiting(self.builds, self.stepfunctions, builds, due=self.clock())
+
+    def in_flight(self, ref: BuildRef) -> bool:
+        row = self.builds.find(ref)
+        return row is not None and row.next_poll_at is not None
