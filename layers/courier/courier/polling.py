@@ -41,7 +41,7 @@ FEWEST_ENDED_BUILDS = 5
 """A shorter history says too little about where builds end."""
 
 MOST_ENDED_BUILDS = 100
-"""Only the newest so many count: more would not sharpen the fit, and a scope's builds change."""
+"""Only the last so many count: more would not sharpen the fit, and a scope's builds change."""
 
 # The lag that one look is worth, in units of first_seconds (60 s: 6.3 s). With it builds of 20 minutes
 # (log-normal, sigma 0.35) are noticed after at most 45 s in the mean; bench/polling.md has the whole curve.
@@ -82,8 +82,8 @@ def next_look(
     Parameters
     ----------
     now
-        The moment of the look just made, or of the first sight. Best the time for which the tick was
-        scheduled: a clock read some milliseconds into the tick makes a gap of one tick miss the next one.
+        The moment of the look just made, or of the first sight. For a look that is the time for which the tick
+        was scheduled: with a clock read some milliseconds later, a gap of one tick misses the next tick.
     created_at
         From when the build's age counts; a moment in the future (skewed clocks) counts as now.
     polling
@@ -91,7 +91,7 @@ def next_look(
     seed
         The build's reference; the jitter is derived from it, so the same question has the same answer.
     history
-        Durations of ended builds of the same scope, in seconds, oldest first, counted like the age.
+        Durations of ended builds of the same scope, in seconds, counted like the age; the last hundred are used.
     status
         The last answer: a queued build is not about to end, so it gets no more looks than one without a history.
     deadline_at

@@ -1,0 +1,131 @@
+"""What the simulation reads and shows: durations, prices, the chart, the command."""
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cli.simulate import simulate
+from local.waiting.chart import Series, draw
+from local.waiting.curves import trade_off_chart
+from local.waiting.durations import Sample, read_durations
+from local.waiting.limits import Point
+from local.waiting.prices import Units, read_prices, units_by_loops, units_by_ticks
+from local.waiting.study import study_courier
+from local.waiting.watchers import Tally
+from local.waiting.world import Scenario, make_world
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.csv", "seconds,scope\n60,x\n\n90.5,y\n"), ("a.csv", "60\n90.5\n"), ("a.json", "[60, 90.5]")],
+)
+def test_durations_are_read(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    assert list(read_durations(tmp_path / name).seconds) == [60, 90.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("a.csv", "60\nsoon\n", "line 2: 'soon'"),
+        ("a.csv", "seconds\n", "one or more"),
+        ("a.csv", "60\n0\n", "above zero"),
+        ("a.csv", "60\nnan\n", "above zero"),
+        ("a.json", '{"a": 1}', "JSON list"),
+        ("a.json", "[1, ", "Expecting value"),
+    ],
+)
+def test_wrong_durations_are_refused_with_their_place(tmp_path: Path, name: str, text: str, complaint: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=complaint):
+        read_durations(tmp_path / name)
+
+
+def test_every_unit_has_a_price_and_a_source() -> None:
+    prices = read_prices()
+    assert set(Units.__dataclass_fields__) <= set(prices.prices)
+    assert all(price.source for price in prices.prices.values())
+
+
+def test_a_loop_of_twenty_looks_costs_what_the_sum_by_hand_says() -> None:
+    tally = Tally(builds=1000, requests=20_000, looks=20_000, invocations=20_000, answer_seconds=20_000 * 0.15)
+    # 65 transitions a build at 25 dollars a million, 20,000 requests, and 20,000 times 0.25 s of 256 MB.
+    by_hand = 65_000 * 25e-6 + 20_000 * 0.2e-6 + 20_000 * 0.25 * 0.25 * 0.0000133334
+    assert units_by_loops(tally).dollars(read_prices()) == pytest.approx(by_hand)
+
+
+def test_the_ticking_poller_enters_six_states_however_often_it_looks() -> None:
+    few, many = (Tally(builds=10, looks=looks) for looks in (10, 1000))
+    assert units_by_ticks(few).step_functions_transition == units_by_ticks(many).step_functions_transition == 60
+    assert units_by_ticks(many).dynamodb_write_unit > units_by_ticks(few).dynamodb_write_unit
+
+
+def test_an_unknown_unit_is_not_free() -> None:
+    with pytest.raises(KeyError):
+        read_prices().cost({"moonlight": 1})
+
+
+def test_the_chart_is_well_formed_and_leaves_out_what_lies_beyond_its_axes() -> None:
+    series = Series(name="a <b> & c", points=[Point(1, 10), Point(99, 10)], colour="#000000", mark="circle")
+    root = ET.fromstring(draw("t <&>", [series], most_requests=10, most_lag_seconds=20))  # noqa: S314 - our own
+    assert "a <b> & c" in [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    # One mark in the chart and one in the legend.
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 2
+
+
+def test_the_chart_of_a_scenario_names_all_its_series() -> None:
+    text = trade_off_chart(Scenario(builds=50))
+    for name in ("Keller", "best on ticks", "fixed beat", "Job-Poller loop", "by first_seconds", "by builds known"):
+        assert name in text
+
+
+def test_the_chart_of_measured_durations_is_drawn_too() -> None:
+    text = trade_off_chart(Scenario(durations=Sample([300.0, 400.0, 500.0]), builds=30))
+    assert "3 measured durations" in text
+
+
+def test_percentiles_are_by_nearest_rank() -> None:
+    scenario = Scenario(builds=50)
+    finding = study_courier(scenario, make_world(scenario))
+    ordered = sorted(finding.tally.lags)
+    assert finding.lag_percentile(50) == ordered[24]
+    assert finding.lag_percentile(99) == ordered[49]
+    assert finding.lag_percentile(0) == ordered[0]
+
+
+def _run(*arguments: str) -> str:
+    command = typer.Typer()
+    command.command()(simulate)
+    return CliRunner().invoke(command, [*arguments]).output
+
+
+def test_the_command_shows_three_watchers_and_the_limit(tmp_path: Path) -> None:
+    chart = tmp_path / "chart.svg"
+    output = _run("--builds", "100", "--chart", str(chart))
+    for words in ("courier", "fixed 60 s", "Job-Poller loop", "lag p99", "dollars for 1,000", "Keller's limit"):
+        assert words in output
+    assert ET.parse(chart).getroot().tag.endswith("svg")  # noqa: S314 - our own
+
+
+def test_the_command_reads_measured_durations(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("600\n700\n800\n")
+    assert "3 measured durations" in _run("--durations", str(tmp_path / "a.csv"), "--builds", "50")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--first-seconds", "100", "--longest-seconds", "10"), "longest_seconds must not be less"),
+        (("--first-seconds", "-1"), "first_seconds"),
+        (("--fault-rate", "1"), "fault-rate"),
+    ],
+)
+def test_the_command_says_which_option_is_wrong(arguments: tuple[str, ...], complaint: str) -> None:
+    assert complaint in _run(*arguments)
+
+
+def test_the_command_survives_builds_that_nobody_notices() -> None:
+    assert "No build was noticed" in _run("--give-up-after-hours", "0.01", "--builds", "20")
