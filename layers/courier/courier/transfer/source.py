@@ -49,6 +49,7 @@ class LinkHolder:
         self._locate = locate
         self._link: ArtifactLink | None = None
         self._refusals = 0
+        self._dead: str | None = None
         self._lock = threading.Lock()
 
     def current(self) -> ArtifactLink:
@@ -72,14 +73,18 @@ class LinkHolder:
             The provider hands out the same link again, or its links are refused one after another.
         """
         with self._lock:
-            if self._link is not None and self._link.url != dead:
+            if self._dead is None and self._link is not None and self._link.url != dead:
                 return self._link
-            self._refusals += 1
-            if self._refusals >= _MOST_REFUSALS:
-                raise ArtifactExpiredError(f"{self._refusals} fresh links in a row were refused ({why})")
-            self._link = self._locate()
-            if self._link.url == dead:
-                raise ArtifactExpiredError(f"the store refuses the link ({why}), and the provider gives the same again")
+            if self._dead is None:
+                self._refusals += 1
+                if self._refusals >= _MOST_REFUSALS:
+                    self._dead = f"{self._refusals} fresh links in a row were refused ({why})"
+                else:
+                    self._link = self._locate()
+                    if self._link.url == dead:
+                        self._dead = f"the store refuses the link ({why}), and the provider gives the same again"
+            if self._dead is not None:
+                raise ArtifactExpiredError(self._dead)
             return self._link
 
 
@@ -248,6 +253,7 @@ class SourceReader:
         leading = bytes(buffer[: min(filled, LEADING_BYTES)])
         media = judge_content(header, leading, self._content_types)
         ended = filled < wanted or filled == total
+        self.check_received(filled, promised)
         if total is None and ended:
             self.check_end(filled, promised, media, bytes(buffer[:filled][-TRAILING_BYTES:]))
         if ended:
@@ -265,6 +271,21 @@ class SourceReader:
             answer=None if ended else answer,
         )
 
+    def check_received(self, received: int, promised: int | None) -> None:
+        """See that what has arrived so far is not too much already.
+
+        Raises
+        ------
+        ArtifactRefusedError
+            It is more than the source's limit.
+        ArtifactIncompleteError
+            It is more than promised.
+        """
+        if received > self._largest_bytes:
+            raise ArtifactRefusedError(f"the report has more bytes than artifact.largest_bytes, {self._largest_bytes}")
+        if promised is not None and received > promised:
+            raise ArtifactIncompleteError(f"the provider promises {promised} bytes, the store sends more")
+
     def check_end(self, received: int, promised: int | None, media: str, trailing: bytes) -> None:
         """Judge the end of an answer that did not announce its length.
 
@@ -272,11 +293,7 @@ class SourceReader:
         ------
         SourceTroubleError
             It stopped early.
-        ArtifactIncompleteError
-            It is longer than promised.
         """
-        if promised is not None and received > promised:
-            raise ArtifactIncompleteError(f"the provider promises {promised} bytes, the store sends more")
         if promised is not None and received < promised:
             raise SourceTroubleError(f"the store ended after {received} of {promised} bytes", short=True)
         if promised is None and has_end_mark(media, trailing) is False:

@@ -3,7 +3,6 @@
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from courier.errors import ArtifactIncompleteError, ArtifactRefusedError
 from courier.transfer.connection import Answer
 from courier.transfer.deadline import Deadline
 from courier.transfer.plan import CopyOptions, part_size_for, stream_part_size, workers_for
@@ -59,7 +58,7 @@ def copy_stream(
                 with memoryview(buffer) as view:
                     filled += answer.read_into(view[filled:wanted])
                 received += filled
-                _check_received(received, look, largest_bytes)
+                reader.check_received(received, look.promised_bytes)
                 ended = filled < wanted or received == look.total_bytes
                 if filled:
                     if filled < len(buffer):
@@ -95,10 +94,3 @@ def _next_buffer(uploads: deque[Future[bytearray]], size: int, options: CopyOpti
     while len(uploads) >= workers_for(size, options):
         used = uploads.popleft().result()
     return used if used is not None and len(used) == size else bytearray(size)
-
-
-def _check_received(received: int, look: Look, largest_bytes: int) -> None:
-    if received > largest_bytes:
-        raise ArtifactRefusedError(f"the report has more than the {largest_bytes} bytes of artifact.largest_bytes")
-    if look.total_bytes is None and look.promised_bytes is not None and received > look.promised_bytes:
-        raise ArtifactIncompleteError(f"the provider promises {look.promised_bytes} bytes, the store sends more")

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from urllib.request import Request, urlopen
+
+import pytest
+from moto.s3.exceptions import NoSuchUpload
+from moto.s3.models import FakeKey, S3Backend
+from moto.server import ThreadedMotoServer
+from typing_extensions import override
+
+from local.simulator import (
+    AirtAccount,
+    FaultPlan,
+    JobPlan,
+    ManualClock,
+    Project,
+    Scenario,
+    ScheduledJob,
+    SimulatedProviders,
+    UrlPolicy,
+)
+from tests.functional.transfer.desk import BUCKET, MIB, Desk, s3_client
+
+JOB = "2489e9ad-2ee2-4e00-8ec9-32d5f69181c0"
+OpenDesk = Callable[..., Desk]
+
+
+class _Backend(S3Backend):
+    """moto answers 500 to a part of an upload that is gone; S3 answers 404 NoSuchUpload."""
+
+    stored = S3Backend.upload_part
+
+    @override
+    def upload_part(self, bucket_name: str, multipart_id: str, part_id: int, value: bytes) -> FakeKey:
+        if multipart_id not in self.get_bucket(bucket_name).multiparts:
+            raise NoSuchUpload(upload_id=multipart_id)
+        return _Backend.stored(self, bucket_name, multipart_id, part_id, value)
+
+
+@pytest.fixture(scope="session")
+def aws_endpoint() -> Iterator[str]:
+    """S3 behind real HTTP."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(S3Backend, "upload_part", _Backend.upload_part)
+        yield from _serve()
+
+
+def _serve() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def open_desk(aws_endpoint: str) -> Iterator[OpenDesk]:
+    """A desk for a report of a size; at the end, the report is whole or absent, and no upload is open."""
+    with ExitStack() as stack:
+        urlopen(Request(f"{aws_endpoint}/moto-api/reset", method="POST"), timeout=5).close()
+        desks: list[Desk] = []
+
+        def open_one(size_bytes: int = 12 * MIB, *, url_policy: UrlPolicy = UrlPolicy.FRESH, tls: bool = False) -> Desk:
+            clock, faults = ManualClock(), FaultPlan()
+            job = ScheduledJob(JOB, JobPlan(artifact_bytes=size_bytes), created_offset_seconds=-600)
+            project = Project(slug="chatbot", uuid=JOB, jobs=(job,))
+            scenario = Scenario(airt=AirtAccount(projects=(project,), url_policy=url_policy))
+            providers = stack.enter_context(SimulatedProviders(scenario, clock=clock, faults=faults, tls=tls))
+            s3 = s3_client(aws_endpoint)
+            s3.create_bucket(Bucket=BUCKET)
+            desks.append(Desk(providers=providers, s3=s3, clock=clock, job_id=JOB, faults=faults))
+            return desks[-1]
+
+        yield open_one
+        for desk in desks:
+            assert desk.stored() in desk.allowed_contents()
+            assert desk.open_uploads() == []
+            assert desk.checkpoints.load() is None

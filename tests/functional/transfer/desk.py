@@ -1,0 +1,269 @@
+"""What the functional tests of the copy share: a simulated provider, S3 in this process, and one call of the copy."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
+
+import boto3
+from typing_extensions import override
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+
+from courier.links import ArtifactLink, SecretUrl
+from courier.models import StoredArtifact
+from courier.transfer import (
+    Backoff,
+    CopyOptions,
+    Destination,
+    Expected,
+    LinkRules,
+    MemoryCheckpointStore,
+    copy,
+    storage_config,
+)
+from local.simulator import FaultPlan, FaultRule, ManualClock, RequestKind, SimulatedProviders
+from local.simulator.artifact_store import StoredObject, etag_of
+from local.simulator.faults import Fault
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+MIB = 1024**2
+BUCKET = "reports"
+KEY = "artifacts/red-team/acme/main/chatbot/report.pdf"
+SCOPE = ("acme", "main", "chatbot")
+API_KEY = "dn_key_0123456789abcdef"
+
+
+@dataclass(frozen=True)
+class OtherReport(Fault):
+    """The object was replaced: a report of the same size, with another ETag."""
+
+    number: int = 1
+
+    @override
+    def on_object(self, stored: StoredObject) -> StoredObject:
+        content = other_report(stored.content, self.number)
+        return StoredObject(content, stored.modified_at, etag_of(content))
+
+
+def other_report(report: bytes, number: int = 1) -> bytes:
+    middle = len(report) // 2
+    return report[:middle] + bytes([number]) * 16 + report[middle + 16 :]
+
+
+@dataclass
+class Desk:
+    """One source, one bucket, and everything that a copy asks for, ready to be replaced by a test.
+
+    `waits` are the pauses that the copy asked for; `links` what the provider handed out.
+    """
+
+    providers: SimulatedProviders
+    s3: S3Client
+    clock: ManualClock
+    job_id: str
+    faults: FaultPlan
+    checkpoints: MemoryCheckpointStore = field(default_factory=lambda: MemoryCheckpointStore(outlives_process=True))
+    waits: list[float] = field(default_factory=list)
+    links: list[ArtifactLink] = field(default_factory=list)
+    progress: list[tuple[int, int | None]] = field(default_factory=list)
+    others: list[bytes] = field(default_factory=list)
+
+    @property
+    def report(self) -> bytes:
+        return self.providers.artifact_bytes(self.job_id)
+
+    @property
+    def destination(self) -> Destination:
+        return Destination(bucket=BUCKET, key=KEY)
+
+    def allowed_contents(self) -> list[bytes | None]:
+        """Say what may lie under the key when a test is over; a test adds what it put there itself."""
+        return [None, self.report, *self.others]
+
+    def fresh_client(self) -> S3Client:
+        """Give another client, without the seams of this one."""
+        return s3_client(self.s3.meta.endpoint_url)
+
+    def strike(self, fault: Fault, *, nth: int = 1, times: int | None = 1) -> None:
+        """Let requests for the artifact meet a fault, from the nth on."""
+        self.faults.add(FaultRule(fault, RequestKind.ARTIFACT, nth=nth, times=times))
+
+    def locate(self, *, size_bytes: int | None = -1) -> ArtifactLink:
+        """Ask the API for the job, as a provider does."""
+        org, workspace, project = SCOPE
+        path = f"/api/v1/org/{org}/ws/{workspace}/airt/projects/{project}/reports/build/{self.job_id}"
+        asked = Request(self.providers.url + path, headers={"Authorization": f"Bearer {API_KEY}"})
+        with urlopen(asked, timeout=5) as opened:
+            answer = json.load(opened)
+        size = answer["file_size_bytes"] if size_bytes == -1 else size_bytes
+        link = ArtifactLink(
+            url=SecretUrl(answer["presigned_url"]),
+            size_bytes=size,
+            expires_at=datetime.fromisoformat(answer["url_expires_at"]),
+            filename="report.pdf",
+        )
+        self.links.append(link)
+        return link
+
+    def locate_without_size(self) -> ArtifactLink:
+        """Ask an API that does not tell the size."""
+        return self.locate(size_bytes=None)
+
+    def copy(  # noqa: PLR0913 - what a test may replace
+        self,
+        *,
+        locate: Callable[[], ArtifactLink] | None = None,
+        content_types: Sequence[str] = ("application/pdf",),
+        largest_bytes: int = 1024 * MIB,
+        sha256: str | None = None,
+        rules: LinkRules | None = None,
+        seconds_left: Callable[[], float] = lambda: 900.0,
+        options: CopyOptions | None = None,
+        s3: S3Client | None = None,
+        **more: Any,  # noqa: ANN401 - handed on
+    ) -> StoredArtifact:
+        """Copy the report, in parts of 5 MiB."""
+        return copy(
+            locate or self.locate,
+            more.pop("destination", self.destination),
+            s3=s3 or self.s3,
+            rules=rules or LinkRules.parse([], loopback=True),
+            expected=Expected(content_types=tuple(content_types), largest_bytes=largest_bytes, sha256=sha256),
+            checkpoints=more.pop("checkpoints", self.checkpoints),
+            seconds_left=seconds_left,
+            options=options or CopyOptions(part_size_bytes=5 * MIB),
+            backoff=Backoff(random=lambda: 0.5, sleep=self.waits.append),
+            clock=self.clock,
+            progress=lambda done, total: self.progress.append((done, total)),
+            **more,
+        )
+
+    def stored(self, key: str = KEY) -> bytes | None:
+        """Read what lies under the key."""
+        try:
+            return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        except self.s3.exceptions.NoSuchKey:
+            return None
+
+    def open_uploads(self) -> list[str]:
+        return [upload["UploadId"] for upload in self.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])]
+
+    def statuses(self) -> list[int | None]:
+        """Status of each request for the artifact, in the order of answering."""
+        return [entry.status for entry in self.providers.requests.of(RequestKind.ARTIFACT)]
+
+    def ranges(self) -> list[str | None]:
+        return [entry.range for entry in self.providers.requests.of(RequestKind.ARTIFACT)]
+
+
+def s3_client(endpoint: str) -> S3Client:
+    client: S3Client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+        config=storage_config(),
+    )
+    return client
+
+
+class Seam:
+    """Looks at every S3 request before it is sent, and may answer it instead.
+
+    A plan names an operation and what to do when it is called for the nth time: give an HTTP status
+    with an S3 error code, or call a function.
+    """
+
+    def __init__(self, s3: S3Client) -> None:
+        self._plans: list[tuple[str, int, int | None, Callable[[], AWSResponse | None]]] = []
+        self._lock = threading.Lock()
+        self.calls: list[str] = []
+        self._events = s3.meta.events
+        self._events.register_first("before-send.s3", self._on_send)
+
+    def answer(self, operation: str, status: int, code: str, *, nth: int = 1, times: int | None = 1) -> None:
+        """Answer with an error in the place of S3."""
+        self._plans.append((operation, nth, times, lambda: _response(status, _error_body(code))))
+
+    def call(self, operation: str, action: Callable[[], object], *, nth: int = 1) -> None:
+        """Do something just before the request goes out."""
+
+        def run() -> None:
+            action()
+
+        self._plans.append((operation, nth, 1, run))
+
+    def call_when(self, operation: str, condition: Callable[[], bool], action: Callable[[], object]) -> None:
+        """Do something before every request while a condition holds."""
+
+        def run() -> None:
+            if condition():
+                action()
+
+        self._plans.append((operation, 1, None, run))
+
+    def lose_answer(self, operation: str, *, nth: int = 1) -> None:
+        """Let the request have its effect, and answer 500 in the place of what S3 says."""
+        seen = [0]
+
+        def lose(response_dict: dict[str, Any], **_: object) -> None:
+            seen[0] += 1
+            if seen[0] == nth:
+                response_dict.update(status_code=500, body=_error_body("InternalError"))
+
+        self._events.register(f"before-parse.s3.{operation}", lose)
+
+    def _on_send(self, request: AWSPreparedRequest, event_name: str, **_: object) -> AWSResponse | None:
+        operation = event_name.rpartition(".")[2]
+        with self._lock:
+            self.calls.append(operation)
+            number = self.calls.count(operation)
+        for planned, nth, times, act in self._plans:
+            if planned == operation and number >= nth and (times is None or number < nth + times):
+                answered = act()
+                if answered is not None:
+                    return answered
+        return None
+
+
+class _Raw:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self, *_: object, **__: object) -> list[bytes]:
+        return [self._body]
+
+
+def _error_body(code: str) -> bytes:
+    return f"<Error><Code>{code}</Code><Message>simulated</Message></Error>".encode()
+
+
+def _response(status: int, body: bytes) -> AWSResponse:
+    return AWSResponse("https://s3.amazonaws.com/", status, {"content-type": "application/xml"}, _Raw(body))
+
+
+class Invocation:
+    """The time of one invocation: plenty until it is said to end.
+
+    45 seconds are too little to begin a part, and enough to finish those that were begun; 5 are nothing.
+    """
+
+    def __init__(self, seconds: float = 900.0) -> None:
+        self._seconds = seconds
+
+    def __call__(self) -> float:
+        return self._seconds
+
+    def nearly_end(self) -> None:
+        self._seconds = 45.0
+
+    def end(self) -> None:
+        self._seconds = 5.0

@@ -1,0 +1,192 @@
+"""What is refused: answers that are cut, encoded, of another kind, of another size, or empty."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from courier.errors import ArtifactIncompleteError, ArtifactRefusedError, SettingsError
+from courier.transfer import CopyOptions, Destination
+from local.simulator import (
+    HTML_PAGE,
+    XML_ERROR,
+    CorruptBody,
+    CutBody,
+    Fault,
+    GzipBody,
+    IgnoreRange,
+    NoLength,
+    ReplaceBody,
+    Reply,
+    SetHeaders,
+)
+from tests.functional.transfer.conftest import OpenDesk
+from tests.functional.transfer.desk import BUCKET, MIB, Seam
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+def test_body_that_is_always_cut_is_never_published(open_desk: OpenDesk, size_bytes: int) -> None:
+    desk = open_desk(size_bytes)
+    desk.strike(CutBody(0), nth=2 if size_bytes > 5 * MIB else 1, times=None)
+    with pytest.raises(ArtifactIncompleteError, match="ended? after|ends after"):
+        desk.copy()
+    assert desk.stored() is None
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+def test_cut_without_length_is_told_by_the_size_of_the_api(open_desk: OpenDesk, size_bytes: int) -> None:
+    desk = open_desk(size_bytes)
+    desk.strike(IgnoreRange(), times=None)
+    desk.strike(CutBody(size_bytes - 10, with_length=False), times=None)
+    with pytest.raises(ArtifactIncompleteError, match=f"of {size_bytes} bytes"):
+        desk.copy()
+    assert desk.stored() is None
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+def test_cut_that_nobody_knows_the_length_of_is_told_by_the_end_mark(open_desk: OpenDesk, size_bytes: int) -> None:
+    desk = open_desk(size_bytes)
+    desk.strike(IgnoreRange(), times=None)
+    desk.strike(CutBody(size_bytes - 1_100, with_length=False), times=None)
+    with pytest.raises(ArtifactIncompleteError, match="without application/pdf's end mark"):
+        desk.copy(locate=desk.locate_without_size)
+    assert desk.stored() is None
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+def test_encoded_body_is_refused_not_decoded(open_desk: OpenDesk, size_bytes: int) -> None:
+    desk = open_desk(size_bytes)
+    desk.strike(GzipBody(), nth=1 if size_bytes < MIB else 2, times=None)
+    with pytest.raises(ArtifactRefusedError, match="encoded"):
+        desk.copy()
+    assert desk.stored() is None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Reply(200, HTML_PAGE),
+        Reply(200, XML_ERROR, "application/xml"),
+        Reply(200, HTML_PAGE, "application/octet-stream"),
+        Reply(200, HTML_PAGE, ""),
+        Reply(200, HTML_PAGE, "application/pdf"),
+        Reply(200, b'{"detail": "sign in"}', "application/json"),
+        Reply(200, b"sign in please", "application/pdf"),
+    ],
+    ids=lambda fault: f"{fault.content_type}-{fault.body[:9].decode()}",
+)
+def test_error_page_with_200_is_never_published_as_a_report(open_desk: OpenDesk, fault: Fault) -> None:
+    desk = open_desk(300_000)
+    desk.strike(fault, times=None)
+    with pytest.raises(ArtifactRefusedError):
+        desk.copy(locate=desk.locate_without_size)
+    assert desk.stored() is None
+
+
+def test_object_without_a_type_is_recognised_by_its_first_bytes(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    desk.strike(SetHeaders({"Content-Type": "binary/octet-stream"}))
+    assert desk.copy().content_type == "application/pdf"
+    assert desk.s3.head_object(Bucket=BUCKET, Key=desk.destination.key)["ContentType"] == "application/pdf"
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+@pytest.mark.parametrize("more", [-1, 1])
+def test_size_that_the_api_got_wrong_is_an_error_before_anything_is_created(
+    open_desk: OpenDesk, size_bytes: int, more: int
+) -> None:
+    desk = open_desk(size_bytes)
+    seam = Seam(desk.s3)
+    with pytest.raises(ArtifactIncompleteError, match=f"promises {size_bytes + more} bytes, the store has"):
+        desk.copy(locate=lambda: desk.locate(size_bytes=size_bytes + more))
+    assert seam.calls == []
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+def test_stream_longer_than_the_api_said_is_an_error(open_desk: OpenDesk, size_bytes: int) -> None:
+    desk = open_desk(size_bytes)
+    desk.strike(IgnoreRange(), times=None)
+    desk.strike(NoLength(), times=None)
+    with pytest.raises(ArtifactIncompleteError, match="sends more"):
+        desk.copy(locate=lambda: desk.locate(size_bytes=size_bytes - 1))
+    assert desk.stored() is None
+
+
+def test_size_zero_of_the_api_means_unknown(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    desk.copy(locate=lambda: desk.locate(size_bytes=0))
+    assert desk.stored() == desk.report
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [ReplaceBody(), IgnoreRange()],
+        [ReplaceBody(), IgnoreRange(), NoLength()],
+        [Reply(416, XML_ERROR, "application/xml", {"Content-Range": "bytes */0"})],
+    ],
+    ids=["length 0", "no length", "S3's answer"],
+)
+def test_report_of_zero_bytes_is_an_error(open_desk: OpenDesk, faults: list[Fault]) -> None:
+    desk = open_desk(300_000)
+    for fault in faults:
+        desk.strike(fault, times=None)
+    with pytest.raises(ArtifactIncompleteError, match="no bytes"):
+        desk.copy(locate=desk.locate_without_size)
+    assert desk.stored() is None
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+def test_report_above_the_limit_is_refused_by_its_length(open_desk: OpenDesk, size_bytes: int) -> None:
+    desk = open_desk(size_bytes)
+    with pytest.raises(ArtifactRefusedError, match="artifact.largest_bytes"):
+        desk.copy(largest_bytes=size_bytes - 1)
+    desk.copy(largest_bytes=size_bytes)
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+def test_report_above_the_limit_is_refused_by_what_arrives(open_desk: OpenDesk, size_bytes: int) -> None:
+    desk = open_desk(size_bytes)
+    desk.strike(IgnoreRange(), times=None)
+    desk.strike(NoLength(), times=None)
+    with pytest.raises(ArtifactRefusedError, match="artifact.largest_bytes"):
+        desk.copy(locate=desk.locate_without_size, largest_bytes=size_bytes - 1)
+    assert desk.stored() is None
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+def test_other_bytes_than_expected_are_never_published(open_desk: OpenDesk, size_bytes: int) -> None:
+    desk = open_desk(size_bytes)
+    desk.strike(CorruptBody(at=100_000), nth=1 if size_bytes < MIB else 2)
+    expected = hashlib.sha256(desk.report).hexdigest()
+    with pytest.raises(ArtifactRefusedError, match=expected):
+        desk.copy(sha256=expected)
+    assert desk.stored() is None
+    assert desk.copy(sha256=expected.upper()).sha256 == expected
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Content-Range": "bytes 0-5242879/12582912"}, {"Content-Range": None}, {"Content-Range": "bytes 1-2/3/4"}],
+    ids=str,
+)
+def test_part_that_is_another_range_is_not_taken(open_desk: OpenDesk, headers: dict[str, str | None]) -> None:
+    desk = open_desk(12 * MIB)
+    desk.strike(SetHeaders(headers), nth=2)
+    desk.copy(options=CopyOptions(workers=1, part_size_bytes=5 * MIB))
+    assert desk.stored() == desk.report
+    assert len(desk.waits) == 1
+
+
+def test_whole_object_in_the_place_of_a_part_is_not_taken(open_desk: OpenDesk) -> None:
+    desk = open_desk(12 * MIB)
+    desk.strike(IgnoreRange(), nth=2)
+    desk.copy()
+    assert desk.stored() == desk.report
+
+
+@pytest.mark.parametrize("key", ["artifacts/../../x", "../../x", "/x", "", "a/./b", "a\x00b", "ä" * 513])
+def test_key_that_would_leave_its_prefix_is_refused(key: str) -> None:
+    with pytest.raises(SettingsError):
+        Destination(bucket=BUCKET, key=key)
