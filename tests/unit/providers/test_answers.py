@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -72,6 +73,7 @@ def test_any_body_gives_bounded_words(body: bytes) -> None:
     [
         "no access to https://bucket.s3.amazonaws.com/x.pdf?X-Amz-Date=1&X-Amz-Signature=hushhush",
         r"no access to https:\/\/bucket.s3.amazonaws.com\/x.pdf?X-Amz-Signature=hushhush",
+        "moved to HTTPS://storage.example.com/x?sv=2020&hushhush",
         "signed with X-Amz-Signature=hushhush",
         "call it with api_key=hushhush",
         "you sent Bearer hushhush",
@@ -99,6 +101,16 @@ def test_all_ways_to_write_an_instant_are_the_same(text: str) -> None:
     instant = parse_instant(text)
     assert instant == datetime(2026, 1, 5, 8, 36, 21, 749_000, tzinfo=UTC)
     assert instant.utcoffset() is not None
+
+
+def test_an_instant_without_a_zone_is_not_taken_as_this_machines_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert parse_instant("2026-01-05T08:36:21") == datetime(2026, 1, 5, 8, 36, 21, tzinfo=UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("value", [None, "", "yesterday", 1_700_000_000, [], "0001-01-01T00:00:00+14:00", "2026-13-01"])
