@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cli.config import config_app
 from cli.run import run
 from cli.simulate import simulate
+from cli.status import limits, status
 from courier import __version__
 from courier.errors import SettingsError
 
@@ -25,6 +27,9 @@ app = typer.Typer(
 )
 app.command("run")(run)
 app.command("simulate")(simulate)
+app.command("status")(status)
+app.command("limits")(limits)
+app.add_typer(config_app, name="config")
 
 
 @app.callback(invoke_without_command=True)

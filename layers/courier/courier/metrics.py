@@ -1,6 +1,8 @@
-"""What is measured, per source: embedded metrics (EMF) in the log, through Powertools.
+"""What is measured: embedded metrics (EMF) in the log, through Powertools.
 
-Names and units are the interface of the dashboard and the alarms; a test compares both sides.
+Every metric has two sets of dimensions: ``stack`` and ``source`` for the dashboard, and ``stack`` alone
+for the alarms, which cannot search. `Metric.PROVIDER_REQUESTS` has ``kind`` and ``answer`` besides.
+Names and units are the interface of ``monitoring.yaml``; a test compares both sides.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ from typing import TYPE_CHECKING
 from courier.providers.hooks import Oddity, OddityKind, RequestSeen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
 
 class Metric(StrEnum):
-    """The metrics of the namespace ``BuildCourier``; each has the dimension ``source``."""
+    """The metrics of the namespace ``BuildCourier``."""
 
     BUILDS_IN_FLIGHT = "BuildsInFlight"
     OLDEST_BUILD = "OldestBuildInFlight"
@@ -53,8 +55,8 @@ TOO_MANY_REQUESTS = 429
 class Meter:
     """Collects what one invocation measures about one source, and writes it when told to."""
 
-    def __init__(self, source: str) -> None:
-        self._source = source
+    def __init__(self, *, stack: str, source: str) -> None:
+        self._dimensions = {"stack": stack, "source": source}
         self._values: dict[Metric, list[float]] = {}
         self._requests: Counter[tuple[str, str]] = Counter()
 
@@ -76,20 +78,23 @@ class Meter:
     def write(self) -> None:
         """Write what was collected, if anything; the log's JSON lines become metrics in CloudWatch."""
         if self._values:
-            _write(self._source, {}, ((metric, value) for metric, values in self._values.items() for value in values))
+            stack = {"stack": self._dimensions["stack"]}
+            _write([stack, self._dimensions], self._values)
         for (kind, answer), count in self._requests.items():
-            _write(self._source, {"kind": kind, "answer": answer}, [(Metric.PROVIDER_REQUESTS, count)])
+            dimensions = {**self._dimensions, "kind": kind, "answer": answer}
+            _write([dimensions], {Metric.PROVIDER_REQUESTS: [float(count)]})
         self._values.clear()
         self._requests.clear()
 
 
-def _write(source: str, dimensions: dict[str, str], values: Iterable[tuple[Metric, float]]) -> None:
+def _write(dimension_sets: Sequence[Mapping[str, str]], values: Mapping[Metric, Sequence[float]]) -> None:
     # Imported where something is written: an idle tick writes nothing.
     from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415
 
     metrics = EphemeralMetrics()
-    for name, label in {"source": source, **dimensions}.items():
-        metrics.add_dimension(name, label)
-    for metric, value in values:
-        metrics.add_metric(metric, _UNITS.get(metric, "Count"), value)
+    for dimensions in dimension_sets:
+        metrics.add_dimensions(**dimensions)
+    for metric, measured in values.items():
+        for value in measured:
+            metrics.add_metric(metric, _UNITS.get(metric, "Count"), value)
     metrics.flush_metrics()

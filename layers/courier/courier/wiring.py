@@ -148,7 +148,7 @@ class Parts:
         """Give the meter of one source, the same for the whole invocation."""
         from courier.metrics import Meter  # noqa: PLC0415
 
-        return self._meters.setdefault(source, Meter(source))
+        return self._meters.setdefault(source, Meter(stack=self.environment.stack, source=source))
 
     def budget(self, settings: SourceSettings) -> RequestBudget:
         """Give the request budget of one source, the same for the whole invocation."""
