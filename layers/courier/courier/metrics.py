@@ -1,7 +1,8 @@
 """What is measured: embedded metrics (EMF) in the log, through Powertools.
 
-Every metric has two sets of dimensions: ``stack`` and ``source`` for the dashboard, and ``stack`` alone
-for the alarms, which cannot search. `Metric.PROVIDER_REQUESTS` has ``kind`` and ``answer`` besides.
+A metric has the dimensions ``stack`` and ``source``; `ALARMED` ones are written for the ``stack`` alone as
+well, because alarms cannot search, and `Metric.PROVIDER_REQUESTS` has ``kind`` and ``answer`` besides.
+CloudWatch bills each combination by the hours in which it is written, so an idle stack writes none.
 Names and units are the interface of ``monitoring.yaml``; a test compares both sides.
 """
 
@@ -39,6 +40,7 @@ class Metric(StrEnum):
     COPIED_BYTES = "CopiedBytes"
 
 
+ALARMED = frozenset({Metric.OLDEST_BUILD, Metric.SOURCE_AT_REST, Metric.SOURCE_MISCONFIGURED})
 _UNITS = {
     Metric.OLDEST_BUILD: "Seconds",
     Metric.PROVIDER_SECONDS: "Seconds",
@@ -77,9 +79,10 @@ class Meter:
 
     def write(self) -> None:
         """Write what was collected, if anything; the log's JSON lines become metrics in CloudWatch."""
-        if self._values:
-            stack = {"stack": self._dimensions["stack"]}
-            _write([stack, self._dimensions], self._values)
+        stack = {"stack": self._dimensions["stack"]}
+        alarmed = {metric: values for metric, values in self._values.items() if metric in ALARMED}
+        _write([self._dimensions, stack], alarmed)
+        _write([self._dimensions], {m: values for m, values in self._values.items() if m not in ALARMED})
         for (kind, answer), count in self._requests.items():
             dimensions = {**self._dimensions, "kind": kind, "answer": answer}
             _write([dimensions], {Metric.PROVIDER_REQUESTS: [float(count)]})
@@ -88,11 +91,17 @@ class Meter:
 
 
 def _write(dimension_sets: Sequence[Mapping[str, str]], values: Mapping[Metric, Sequence[float]]) -> None:
+    if not values:
+        return
     # Imported where something is written: an idle tick writes nothing.
     from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415
 
     metrics = EphemeralMetrics()
-    for dimensions in dimension_sets:
+    first, *others = dimension_sets
+    # The first set goes in singly: only then does Powertools leave out a set of its own, which would be billed too.
+    for name, label in first.items():
+        metrics.add_dimension(name, label)
+    for dimensions in others:
         metrics.add_dimensions(**dimensions)
     for metric, measured in values.items():
         for value in measured:
