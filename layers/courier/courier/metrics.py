@@ -1,6 +1,7 @@
 """What is measured: embedded metrics (EMF) in the log, through Powertools.
 
-A metric has the dimensions ``stack`` and ``source``; `ALARMED` ones are written for the ``stack`` alone as
+A metric has the dimensions ``service`` (the stack's name, as in the logs) and ``source``; `ALARMED` ones are
+written for the ``service`` alone as
 well, because alarms cannot search, and `Metric.PROVIDER_REQUESTS` has ``kind`` and ``answer`` besides.
 CloudWatch bills each combination by the hours in which it is written, so an idle stack writes none.
 Names and units are the interface of ``monitoring.yaml``; a test compares both sides.
@@ -58,7 +59,8 @@ class Meter:
     """Collects what one invocation measures about one source, and writes it when told to."""
 
     def __init__(self, *, stack: str, source: str) -> None:
-        self._dimensions = {"stack": stack, "source": source}
+        self._stack = stack
+        self._source = source
         self._values: dict[Metric, list[float]] = {}
         self._requests: Counter[tuple[str, str]] = Counter()
 
@@ -79,31 +81,29 @@ class Meter:
 
     def write(self) -> None:
         """Write what was collected, if anything; the log's JSON lines become metrics in CloudWatch."""
-        stack = {"stack": self._dimensions["stack"]}
         alarmed = {metric: values for metric, values in self._values.items() if metric in ALARMED}
-        _write([self._dimensions, stack], alarmed)
-        _write([self._dimensions], {m: values for m, values in self._values.items() if m not in ALARMED})
+        others = {metric: values for metric, values in self._values.items() if metric not in ALARMED}
+        if alarmed:
+            self._emit({}, alarmed, also_per_stack=True)
+        if others:
+            self._emit({}, others)
         for (kind, answer), count in self._requests.items():
-            dimensions = {**self._dimensions, "kind": kind, "answer": answer}
-            _write([dimensions], {Metric.PROVIDER_REQUESTS: [float(count)]})
+            self._emit({"kind": kind, "answer": answer}, {Metric.PROVIDER_REQUESTS: [float(count)]})
         self._values.clear()
         self._requests.clear()
 
+    def _emit(
+        self, dimensions: Mapping[str, str], values: Mapping[Metric, Sequence[float]], *, also_per_stack: bool = False
+    ) -> None:
+        # Imported where something is written: an idle tick writes nothing.
+        from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415
 
-def _write(dimension_sets: Sequence[Mapping[str, str]], values: Mapping[Metric, Sequence[float]]) -> None:
-    if not values:
-        return
-    # Imported where something is written: an idle tick writes nothing.
-    from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415
-
-    metrics = EphemeralMetrics()
-    first, *others = dimension_sets
-    # The first set goes in singly: only then does Powertools leave out a set of its own, which would be billed too.
-    for name, label in first.items():
-        metrics.add_dimension(name, label)
-    for dimensions in others:
-        metrics.add_dimensions(**dimensions)
-    for metric, measured in values.items():
-        for value in measured:
-            metrics.add_metric(metric, _UNITS.get(metric, "Count"), value)
-    metrics.flush_metrics()
+        metrics = EphemeralMetrics(service=self._stack)
+        for name, label in {"source": self._source, **dimensions}.items():
+            metrics.add_dimension(name, label)
+        if also_per_stack:
+            metrics.add_dimensions(service=self._stack)
+        for metric, measured in values.items():
+            for value in measured:
+                metrics.add_metric(metric, _UNITS.get(metric, "Count"), value)
+        metrics.flush_metrics()
