@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
@@ -44,7 +45,9 @@ Headers = list[tuple[str, str]]
 class InvocationPath(Protocol):
     """Answers calls of Lambda's Invoke."""
 
-    def __call__(self, name: str, *, payload: str, asynchronous: bool) -> tuple[str, Headers, bytes]:
+    def __call__(
+        self, name: str, *, payload: str, asynchronous: bool, by_state_machine: bool
+    ) -> tuple[str, Headers, bytes]:
         """Give status line, headers and body."""
 
 
@@ -116,6 +119,7 @@ class AwsApplication:
             unquote(match["name"]),
             payload=environ["wsgi.input"].read(length).decode() or "{}",
             asynchronous=environ.get("HTTP_X_AMZ_INVOCATION_TYPE") == "Event",
+            by_state_machine=_access_key(environ) == INTERPRETER_ACCESS_KEY,
         )
         start_response(status, [*headers, ("Content-Length", str(len(body)))])
         return [body]
@@ -165,10 +169,14 @@ class AwsServer:
 def _with_caller(call: AwsCall, environ: "WSGIEnvironment") -> AwsCall:
     if call.caller != UNKNOWN_CALLER:
         return call
-    match = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
     callers = {INTERPRETER_ACCESS_KEY: STATE_MACHINE, OPERATOR_ACCESS_KEY: OPERATOR}
-    caller = callers.get(match[1], UNKNOWN_CALLER) if match else UNKNOWN_CALLER
+    caller = callers.get(_access_key(environ), UNKNOWN_CALLER)
     return AwsCall(caller=caller, action=call.action, resource=call.resource, invocation=None)
+
+
+def _access_key(environ: "WSGIEnvironment") -> str:
+    match = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return match[1] if match else ""
 
 
 def _break_off(run: Run | None, verdict: LoseAnswer | Kill) -> None:
@@ -180,15 +188,22 @@ def _break_off(run: Run | None, verdict: LoseAnswer | Kill) -> None:
 
 def _error_answer(call: AwsCall, answer: Answer) -> tuple[str, Headers, bytes]:
     service = call.action.partition(":")[0]
-    status = f"{answer.status} Injected"
+    request_id = str(uuid.uuid4())
     error = f"<Error><Code>{answer.code}</Code><Message>{answer.message}</Message></Error>"
     if service in _REST_XML:
         content_type, body = "application/xml", error
     elif service in _QUERY_XML:
-        content_type, body = "text/xml", f"<ErrorResponse>{error}</ErrorResponse>"
+        content_type = "text/xml"
+        body = f"<ErrorResponse>{error}<RequestId>{request_id}</RequestId></ErrorResponse>"
     else:
         content_type = "application/x-amz-json-1.1"
         body = json.dumps({"__type": answer.code, "message": answer.message})
     data = body.encode()
-    headers = [("Content-Type", content_type), ("x-amzn-errortype", answer.code), ("Content-Length", str(len(data)))]
-    return status, headers, data
+    headers = [
+        ("Content-Type", content_type),
+        ("Content-Length", str(len(data))),
+        ("x-amzn-errortype", answer.code),
+        ("x-amzn-requestid", request_id),
+        ("x-amz-request-id", request_id),
+    ]
+    return f"{answer.status} Injected", headers, data

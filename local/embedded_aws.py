@@ -30,7 +30,7 @@ from local.interception import Interception, Invocation
 from local.intrinsics import Place
 from local.invoke_api import InvokeApi
 from local.log_capture import LogCapture, LogLine
-from local.moto_engine import running_executions, state_machine_runs, stop_executions, wired
+from local.moto_engine import running_executions, state_machine_runs, stop_executions, wired, working_executions
 from local.operator_clients import OperatorClients
 from local.results import (
     ExecutionReport,
@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 
 # moto's own account; it has one unless told otherwise.
 _ACCOUNT = DEFAULT_PLACE.account
+
+# How often `EmbeddedAws.await_quiet` looks.
+_QUIET_BEAT_SECONDS = 0.02
 
 
 class Subscription:
@@ -236,6 +239,20 @@ class EmbeddedAws:
     def busy(self) -> bool:
         """Tell whether an execution or an asynchronous call has not ended."""
         return self._asynchronous.under_way > 0 or running_executions(self.place) > 0
+
+    def await_quiet(self, timeout_seconds: float = 30.0) -> None:
+        """Wait until nothing happens by itself any more: what still runs waits for a task token.
+
+        Raises
+        ------
+        TimeoutError
+            Something still works after so many real seconds.
+        """
+        for _ in range(int(timeout_seconds / _QUIET_BEAT_SECONDS)):
+            if self._asynchronous.under_way == 0 and working_executions(self.place) == 0:
+                return
+            self._stopping.wait(_QUIET_BEAT_SECONDS)
+        raise TimeoutError(f"the embedded AWS still works after {timeout_seconds} s")
 
     def executions(self) -> list[ExecutionReport]:
         """Sum up every execution, oldest first."""

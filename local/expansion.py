@@ -7,9 +7,9 @@ The same expansion is linted, judged for its rights, and deployed into the embed
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import yaml
 from samtranslator.metrics.method_decorator import MetricsMethodWrapperSingleton
 from samtranslator.model.exceptions import InvalidDocumentException
@@ -129,7 +129,8 @@ def _translate(template: Template, values: dict[str, Any], region: str) -> Templ
     template = json.loads(json.dumps(template, default=str))
     to_py27_compatible_template(template, values)
     try:
-        expanded = Translator(None, Parser(), boto_session=boto3.session.Session(region_name=region)).translate(
+        # It asks its session for the region and for nothing else.
+        expanded = Translator(None, Parser(), boto_session=SimpleNamespace(region_name=region)).translate(
             template, parameter_values=values, get_managed_policy_map=dict
         )
     except InvalidDocumentException as exc:

@@ -8,6 +8,7 @@ from local.function_runtime import FunctionRuntime, LostAnswerError, ThrottledEr
 from local.interception import Invocation
 
 _JSON = ("Content-Type", "application/json")
+_FUNCTION_ERROR = ("X-Amz-Function-Error", "Unhandled")
 
 
 class InvokeApi:
@@ -17,8 +18,14 @@ class InvokeApi:
         self._runtime = runtime
         self._asynchronous = asynchronous
 
-    def __call__(self, name: str, *, payload: str, asynchronous: bool) -> tuple[str, Headers, bytes]:
-        """Give status line, headers and body."""
+    def __call__(
+        self, name: str, *, payload: str, asynchronous: bool, by_state_machine: bool
+    ) -> tuple[str, Headers, bytes]:
+        """Give status line, headers and body.
+
+        moto's interpreter calls every error of Lambda itself ``Exception``. Said as errors of the
+        function, they get the names that Step Functions has for them.
+        """
         try:
             function = self._runtime.spec(name).name
             json.loads(payload)
@@ -29,17 +36,29 @@ class InvokeApi:
         if asynchronous:
             self._asynchronous.submit(function, payload)
             return "202 Accepted", [_JSON], b""
+        return self._invoke(function, payload, by_state_machine=by_state_machine)
+
+    def _invoke(self, function: str, payload: str, *, by_state_machine: bool) -> tuple[str, Headers, bytes]:
         invocation = Invocation(function=function, request_id=new_request_id(), payload=payload)
         try:
             result = self._runtime.invoke(invocation)
         except ThrottledError as exc:
+            if by_state_machine:
+                return _function_error("Lambda.TooManyRequestsException", str(exc))
             return _refusal("429 Too Many Requests", "TooManyRequestsException", str(exc))
         except LostAnswerError as exc:
+            if by_state_machine:
+                return _function_error("Lambda.SdkClientException", "the connection broke")
             raise ConnectionAbortedError("injected") from exc
         headers = [_JSON, ("x-amzn-RequestId", invocation.request_id), ("X-Amz-Executed-Version", "$LATEST")]
         if result.error_type is not None:
-            headers.append(("X-Amz-Function-Error", "Unhandled"))
+            headers.append(_FUNCTION_ERROR)
         return "200 OK", headers, result.payload.encode()
+
+
+def _function_error(error_type: str, message: str) -> tuple[str, Headers, bytes]:
+    document = {"errorType": error_type, "errorMessage": message}
+    return "200 OK", [_JSON, _FUNCTION_ERROR], json.dumps(document).encode()
 
 
 def _refusal(status: str, code: str, message: str) -> tuple[str, Headers, bytes]:

@@ -18,8 +18,9 @@ from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from moto.core.config import default_user_config
 from moto.moto_api._internal.models import moto_api_backend
+from moto.stepfunctions.models import Execution as PlainExecution
 from moto.stepfunctions.models import stepfunctions_backends
-from moto.stepfunctions.parser.api import ExecutionStatus
+from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.jsonata import jsonata as moto_jsonata
 from moto.stepfunctions.parser.backend.execution import Execution
@@ -34,6 +35,9 @@ INTERPRETER_ACCESS_KEY = "ak"
 # How long the threads of stopped executions may take to notice; they only have to return from a wait.
 _STOP_SECONDS = 20
 _STOP_BEAT_SECONDS = 0.02
+
+# A state machine of the interpreter holds the second kind only; moto's annotations say the first.
+AnyExecution = PlainExecution | Execution
 
 
 class EngineError(Exception):
@@ -142,6 +146,25 @@ def running_executions(place: Place) -> int:
     return sum(execution.status == ExecutionStatus.RUNNING.value for execution in executions)
 
 
+def working_executions(place: Place) -> int:
+    """Count the executions that have not ended and do not wait for a task token."""
+    backend = stepfunctions_parser_backends[place.account][place.region]
+    executions = [execution for machine in backend.state_machines for execution in list(machine.executions)]
+    running = [execution for execution in executions if execution.status == ExecutionStatus.RUNNING.value]
+    return sum(not _waits_for_token(execution) for execution in running)
+
+
+def _waits_for_token(execution: AnyExecution) -> bool:
+    environment = _environment(execution)
+    if environment is None:
+        return False
+    history = environment.event_manager._history_event_list  # noqa: SLF001
+    handed_out = bool(history) and history[-1]["type"] == HistoryEventType.TaskSubmitted
+    # A token that came back wakes a thread, which has not written anything yet.
+    pool = list(environment.callback_pool_manager._pool.values())  # noqa: SLF001
+    return handed_out and any(not endpoint._notify_event.is_set() for endpoint in pool)  # noqa: SLF001
+
+
 def stop_executions(place: Place) -> None:
     """Abort what is still running, and wait until none of the interpreter's threads is left.
 
@@ -175,8 +198,9 @@ def _stop(execution: Execution) -> None:
         endpoint.interrupt_all()
 
 
-def _environment(execution: Execution):  # type: ignore[no-untyped-def]  # noqa: ANN202  # moto's, untyped
-    return execution.exec_worker.env if execution.exec_worker else None
+def _environment(execution: AnyExecution) -> Any:  # noqa: ANN401  # moto's, untyped
+    worker = execution.exec_worker if isinstance(execution, Execution) else None
+    return worker.env if worker else None
 
 
 def _names(threads: list[threading.Thread]) -> str:

@@ -156,6 +156,16 @@ class Ticker:
         future = self._hand_over(found[0], self._now())
         return future.result() if future is not None else None
 
+    @property
+    def has_fired_all(self) -> bool:
+        """Whether every enabled ``rate(...)`` schedule has fired at least once."""
+        with self._lock:
+            return all(
+                series.fires > 0
+                for series in self._series
+                if series.schedule.enabled and isinstance(series.schedule.timing, Rate)
+            )
+
     def usage(self) -> dict[str, TickerUsage]:
         """Give what each schedule did so far, by logical id."""
         with self._lock:

@@ -144,7 +144,7 @@ States:
         IntervalSeconds: 30
         MaxAttempts: 3
         BackoffRate: 2
-      - ErrorEquals: [Lambda.TooManyRequestsException, Runtime.ExitError]
+      - ErrorEquals: [Lambda.TooManyRequestsException, Lambda.SdkClientException, Runtime.ExitError]
         IntervalSeconds: 1
         MaxAttempts: 2
     Catch:
@@ -174,7 +174,7 @@ States:
     End: true
 """
 
-HANDLER = '''
+HANDLER = """
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -234,7 +234,7 @@ def handler(event, context):
     if do == "unspeakable":
         return object()
     return {"echo": event}
-'''
+"""
 
 
 @pytest.fixture(scope="session")

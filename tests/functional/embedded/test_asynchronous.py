@@ -1,0 +1,62 @@
+"""Asynchronous calls: answered at once, repeated on errors, and dead letters in the end."""
+
+import json
+from collections.abc import Callable
+
+from local.embedded_aws import EmbeddedAws
+from local.interception import Interception, Invocation, InvocationVerdict, Throttle
+
+
+class Runs(Interception):
+    """Remembers the runs; throttles the first so many."""
+
+    def __init__(self, throttled: int = 0) -> None:
+        self.throttled = throttled
+        self.seen: list[Invocation] = []
+
+    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:
+        self.seen.append(invocation)
+        return Throttle() if len(self.seen) <= self.throttled else None
+
+
+def test_the_api_accepts_an_event_and_runs_it_later(small: EmbeddedAws) -> None:
+    before = small.usage()["work"].invocations
+    answer = small.client("lambda").invoke(
+        FunctionName=small.resources["WorkFunction"], InvocationType="Event", Payload=b"{}"
+    )
+    assert answer["StatusCode"] == 202
+    small.await_quiet()
+    assert small.usage()["work"].invocations == before + 1
+
+
+def test_a_failed_event_is_repeated_with_the_same_id_and_ends_as_a_dead_letter(
+    disturbed: Callable[[Interception], EmbeddedAws],
+) -> None:
+    runs = Runs()
+    aws = disturbed(runs)
+    delivery = aws.invoke_asynchronously("work", {"do": "fail"}).result(10)
+    assert delivery.attempts == 2
+    assert [run.attempt for run in runs.seen] == [1, 2]
+    assert len({run.request_id for run in runs.seen}) == 1
+    assert all(run.asynchronous for run in runs.seen)
+    (letter,) = (json.loads(body) for body in aws.dead_letters())
+    assert letter["requestPayload"] == {"do": "fail"}
+    assert letter["responsePayload"]["errorType"] == "HopelessError"
+    assert letter["requestContext"]["approximateInvokeCount"] == 2
+    assert aws.dead_letters() == []
+
+
+def test_a_throttled_event_is_tried_again(disturbed: Callable[[Interception], EmbeddedAws]) -> None:
+    aws = disturbed(Runs(throttled=1))
+    delivery = aws.invoke_asynchronously("work", {}).result(10)
+    assert delivery.attempts == 2
+    assert delivery.result is not None
+    assert delivery.result.error_type is None
+    assert aws.dead_letters() == []
+
+
+def test_an_event_that_never_got_through_is_a_dead_letter(disturbed: Callable[[Interception], EmbeddedAws]) -> None:
+    aws = disturbed(Runs(throttled=9))
+    assert aws.invoke_asynchronously("work", {}).result(10).result is None
+    (letter,) = (json.loads(body) for body in aws.dead_letters())
+    assert letter["responsePayload"] is None

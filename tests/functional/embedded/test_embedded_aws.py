@@ -1,0 +1,155 @@
+"""The stack of a template, deployed and running in this process."""
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+import boto3
+import pytest
+
+from local.embedded_aws import EmbeddedAws
+from local.intrinsics import TemplateError
+
+
+def result_of(aws: EmbeddedAws, event: object) -> dict[str, object]:
+    result: dict[str, object] = json.loads(aws.invoke("work", event).payload)
+    return result
+
+
+def test_outputs_and_resources_are_those_of_the_template(small: EmbeddedAws) -> None:
+    assert small.outputs.keys() == {"StoreName", "MachineArn"}
+    assert small.outputs["StoreName"] == small.resources["Store"]
+    assert small.left_out["AlarmName"] == "an output of Alarm"
+
+
+def test_what_moto_forgets_is_put_afterwards(small: EmbeddedAws) -> None:
+    versioning = small.client("s3").get_bucket_versioning(Bucket=small.resources["Store"])
+    assert versioning["Status"] == "Enabled"
+
+
+def test_parameters_of_the_template_exist(small: EmbeddedAws) -> None:
+    parameter = small.client("ssm").get_parameter(Name="/build-courier/setting")["Parameter"]
+    assert parameter["Value"] == "hello"
+
+
+def test_a_function_sees_its_context(small: EmbeddedAws) -> None:
+    context = result_of(small, {"do": "context"})
+    assert context["memory"] == 512
+    assert context["name"] == small.resources["WorkFunction"]
+    assert 0 < int(str(context["left"])) <= 60_000
+    assert str(context["arn"]).endswith(f":function:{small.resources['WorkFunction']}")
+
+
+def test_an_exception_becomes_lambdas_error_document(small: EmbeddedAws) -> None:
+    result = small.invoke("work", {"do": "fail"})
+    document = json.loads(result.payload)
+    assert result.error_type == document["errorType"] == "HopelessError"
+    assert document["errorMessage"] == "no way"
+    assert "raise HopelessError" in document["stackTrace"][-1]
+
+
+def test_a_result_that_is_no_json_is_an_error(small: EmbeddedAws) -> None:
+    assert small.invoke("work", {"do": "unspeakable"}).error_type == "Runtime.MarshalError"
+
+
+@pytest.mark.parametrize("by", ["name", "arn", "qualified"])
+def test_the_api_invokes_functions(small: EmbeddedAws, by: str) -> None:
+    name = small.resources["WorkFunction"]
+    arn = small.client("lambda").get_function_configuration(FunctionName=name)["FunctionArn"]
+    function = {"name": name, "arn": arn, "qualified": f"{arn}:$LATEST"}[by]
+    answer = small.client("lambda").invoke(FunctionName=function, Payload=b'{"a": 1}')
+    assert json.load(answer["Payload"]) == {"echo": {"a": 1}}
+    assert "FunctionError" not in answer
+
+
+def test_the_api_tells_errors_of_functions(small: EmbeddedAws) -> None:
+    answer = small.client("lambda").invoke(FunctionName=small.resources["WorkFunction"], Payload=b'{"do": "fail"}')
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.load(answer["Payload"])["errorType"] == "HopelessError"
+
+
+def test_the_api_refuses_unknown_functions_and_broken_json(small: EmbeddedAws) -> None:
+    client = small.client("lambda")
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke(FunctionName="nobody")
+    with pytest.raises(client.exceptions.InvalidRequestContentException):
+        client.invoke(FunctionName=small.resources["WorkFunction"], Payload=b"{")
+
+
+def test_calls_are_attributed_to_the_function_also_from_its_threads(small: EmbeddedAws) -> None:
+    before = small.calls()
+    small.invoke("work", {"do": "put"})
+    made = small.calls() - before
+    store = small.resources["Store"]
+    assert made == {("work", "s3:PutObject", f"{store}/a/one"): 1, ("work", "s3:PutObject", f"{store}/a/two"): 1}
+
+
+def test_what_functions_print_is_kept_and_not_shown(small: EmbeddedAws, capsys: pytest.CaptureFixture[str]) -> None:
+    small.invoke("work", {"mark": "find me"})
+    (line,) = [line for line in small.logs("work") if "find me" in line.text]
+    written = json.loads(line.text)
+    assert written["message"] == "working"
+    assert written["service"] == "small"
+    assert written["function_request_id"] == line.request_id
+    print("the test itself")  # noqa: T201  # what others print still goes to the terminal
+    assert capsys.readouterr().out == "the test itself\n"
+
+
+def test_usage_counts_runs_and_errors(small: EmbeddedAws) -> None:
+    before = small.usage()["work"]
+    small.invoke("work", {})
+    small.invoke("work", {"do": "fail"})
+    after = small.usage()["work"]
+    assert after.invocations - before.invocations == len(after.seconds) - len(before.seconds) == 2
+    assert after.errors - before.errors == 1
+
+
+def test_a_second_stack_begins_with_nothing_of_the_first(small_template: Path) -> None:
+    for _ in range(2):
+        with EmbeddedAws(small_template) as aws:
+            assert aws.ledger_rows() == []
+            assert aws.executions() == []
+            assert aws.logs() == []
+            aws.invoke("work", {"do": "put"})
+            assert aws.client("s3").list_objects_v2(Bucket=aws.resources["Store"])["KeyCount"] == 2
+            aws.client("dynamodb").put_item(TableName=aws.resources["Table"], Item={"build": {"S": "x"}})
+
+
+def test_everything_is_put_back_in_the_end(small_template: Path) -> None:
+    environment, stdout, threads = dict(os.environ), sys.stdout, set(threading.enumerate())
+    with EmbeddedAws(small_template) as aws:
+        aws.start_execution("Machine", {"name": "waits forever", "wait": True})
+        aws.await_quiet()
+        assert os.environ["TABLE"] == aws.resources["Table"]
+    aws.stop()
+    assert dict(os.environ) == environment
+    assert sys.stdout is stdout
+    assert set(threading.enumerate()) == threads
+
+
+def test_the_callers_own_account_is_out_of_reach(small_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "precious")
+    with EmbeddedAws(small_template, region="eu-west-1"):
+        session = boto3.session.Session()
+        credentials = session.get_credentials()
+        assert credentials is not None
+        assert (session.region_name, credentials.access_key, credentials.token) == ("eu-west-1", "function", None)
+    assert os.environ["AWS_PROFILE"] == "production"
+
+
+def test_a_stack_that_cannot_start_leaves_nothing_behind(small_template: Path, tmp_path: Path) -> None:
+    for path in small_template.parent.rglob("*"):
+        if path.is_file():
+            target = tmp_path / path.relative_to(small_template.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "layers/shared").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "functions/work/app.py").write_text("", encoding="utf-8")
+    environment, threads = dict(os.environ), set(threading.enumerate())
+    with pytest.raises(TemplateError, match=r"WorkFunction: app\.py has no function handler"):
+        EmbeddedAws(tmp_path / "template.yaml").start()
+    assert dict(os.environ) == environment
+    assert set(threading.enumerate()) == threads

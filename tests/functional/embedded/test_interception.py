@@ -1,0 +1,213 @@
+"""Tests may observe, answer, lose, repeat and kill."""
+
+import json
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from local.embedded_aws import EmbeddedAws
+from local.function_runtime import LostAnswerError, ThrottledError
+from local.interception import (
+    Answer,
+    AwsCall,
+    CallVerdict,
+    DeliverTwice,
+    Interception,
+    Invocation,
+    InvocationVerdict,
+    Kill,
+    LoseAnswer,
+    Throttle,
+)
+
+Start = Callable[[Interception], EmbeddedAws]
+
+
+class OnAction(Interception):
+    """Gives its verdicts to one action, the first so many times."""
+
+    def __init__(
+        self, action: str, *, before: CallVerdict | None = None, after: LoseAnswer | Kill | None = None, times: int = 1
+    ) -> None:
+        self.action = action
+        self.before = before
+        self.after = after
+        self.left = times
+        self.calls: list[AwsCall] = []
+        self.statuses: list[int] = []
+
+    def before_call(self, call: AwsCall) -> CallVerdict | None:
+        self.calls.append(call)
+        if call.action != self.action or self.before is None or self.left == 0:
+            return None
+        self.left -= 1
+        return self.before
+
+    def after_call(self, call: AwsCall, status: int) -> LoseAnswer | Kill | None:
+        self.statuses.append(status)
+        if call.action != self.action or self.after is None or self.left == 0:
+            return None
+        self.left -= 1
+        return self.after
+
+
+class OnRun(Interception):
+    """Gives its verdicts to the first so many runs."""
+
+    def __init__(
+        self, *, before: InvocationVerdict | None = None, after: LoseAnswer | None = None, times: int = 1
+    ) -> None:
+        self.before = before
+        self.after = after
+        self.left = times
+        self.seen: list[tuple[Invocation, str | None]] = []
+
+    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:  # noqa: ARG002  # the base's
+        if self.before is None or self.left == 0:
+            return None
+        self.left -= 1
+        return self.before
+
+    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:
+        self.seen.append((invocation, error_type))
+        if self.after is None or self.left == 0:
+            return None
+        self.left -= 1
+        return self.after
+
+
+def keys(aws: EmbeddedAws) -> set[str]:
+    listed = aws.client("s3").list_objects_v2(Bucket=aws.resources["Store"])
+    return {entry["Key"] for entry in listed.get("Contents", [])}
+
+
+def test_a_call_is_seen_with_its_function_run_and_resource(disturbed: Start) -> None:
+    seen = OnAction("none")
+    aws = disturbed(seen)
+    aws.invoke("work", {"do": "read"})
+    (call,) = seen.calls
+    assert (call.caller, call.action, call.resource) == ("work", "dynamodb:GetItem", aws.resources["Table"])
+    assert call.invocation is not None
+    assert json.loads(call.invocation.payload) == {"do": "read"}
+    assert seen.statuses == [200]
+
+
+def test_the_operators_calls_are_left_alone(disturbed: Start) -> None:
+    seen = OnAction("s3:ListObjectsV2", before=Answer(500, "InternalError"))
+    assert keys(disturbed(seen)) == set()
+    assert seen.calls == []
+
+
+@pytest.mark.parametrize(
+    ("event", "action", "error"),
+    [
+        ({"do": "read"}, "dynamodb:GetItem", Answer(400, "ResourceNotFoundException", "no table")),
+        ({"do": "put"}, "s3:PutObject", Answer(403, "AccessDenied", "no right")),
+    ],
+)
+def test_an_error_is_answered_in_the_services_own_way(
+    disturbed: Start, event: dict[str, str], action: str, error: Answer
+) -> None:
+    result = disturbed(OnAction(action, before=error, times=9)).invoke("work", event)
+    document = json.loads(result.payload)
+    assert error.code in document["errorMessage"]
+    assert error.message in document["errorMessage"]
+
+
+def test_an_error_of_sns_reaches_the_state_machine(disturbed: Start) -> None:
+    aws = disturbed(OnAction("sns:Publish", before=Answer(403, "AuthorizationError", "no right")))
+    aws.start_execution("Machine", {"name": "x", "wait": False})
+    aws.await_quiet()
+    (report,) = aws.executions()
+    assert (report.status, report.error) == ("FAILED", "SNS.AuthorizationErrorException")
+
+
+@pytest.mark.parametrize("lost", ["before", "after"])
+def test_a_lost_answer_is_tried_again(disturbed: Start, lost: str) -> None:
+    losing = (
+        OnAction("s3:PutObject", before=LoseAnswer())
+        if lost == "before"
+        else OnAction("s3:PutObject", after=LoseAnswer())
+    )
+    aws = disturbed(losing)
+    assert aws.invoke("work", {"do": "put"}).error_type is None
+    assert keys(aws) == {"a/one", "a/two"}
+    assert len(losing.calls) == 3
+    assert len(losing.statuses) == (2 if lost == "before" else 3)
+
+
+@pytest.mark.parametrize(("when", "left"), [("before", set()), ("after", {"kept"})])
+def test_a_killed_run_does_nothing_any_more(disturbed: Start, when: str, left: set[str]) -> None:
+    killing = OnAction("s3:PutObject", before=Kill()) if when == "before" else OnAction("s3:PutObject", after=Kill())
+    aws = disturbed(killing)
+    assert aws.invoke("work", {"do": "put and clean up"}).error_type == "Runtime.ExitError"
+    assert keys(aws) == left
+    assert len(killing.calls) == 1
+
+
+def test_a_run_is_killed_from_a_thread_that_it_started(disturbed: Start) -> None:
+    aws = disturbed(OnAction("s3:PutObject", before=Kill("Sandbox.Timedout"), times=9))
+    assert aws.invoke("work", {"do": "put"}).error_type == "Sandbox.Timedout"
+    assert keys(aws) == set()
+
+
+def test_a_kill_hits_one_run_only(disturbed: Start) -> None:
+    aws = disturbed(OnAction("s3:PutObject", before=Kill()))
+    assert aws.invoke("work", {"do": "put and clean up"}).error_type == "Runtime.ExitError"
+    assert aws.invoke("work", {"do": "put"}).error_type is None
+
+
+def test_the_state_machine_tries_a_killed_run_again(disturbed: Start) -> None:
+    aws = disturbed(OnAction("dynamodb:GetItem", before=Kill()))
+    aws.start_execution("Machine", {"name": "x", "wait": False, "do": "read"})
+    aws.await_quiet()
+    assert [report.status for report in aws.executions()] == ["SUCCEEDED"]
+    assert aws.usage()["work"].invocations == 3
+
+
+@pytest.mark.parametrize("verdict", [Throttle(), LoseAnswer()])
+def test_the_state_machine_tries_a_call_again_that_lambda_did_not_answer(
+    disturbed: Start, verdict: Throttle | LoseAnswer
+) -> None:
+    once = OnRun(before=verdict) if isinstance(verdict, Throttle) else OnRun(after=verdict)
+    aws = disturbed(once)
+    aws.start_execution("Machine", {"name": "x", "wait": False})
+    aws.await_quiet()
+    assert [report.status for report in aws.executions()] == ["SUCCEEDED"]
+
+
+def test_an_event_is_delivered_twice(disturbed: Start) -> None:
+    aws = disturbed(OnRun(before=DeliverTwice()))
+    assert aws.invoke("work", {}).error_type is None
+    assert aws.usage()["work"].invocations == 2
+
+
+def test_a_caller_learns_of_throttling_and_of_nothing_when_the_answer_is_lost(disturbed: Start) -> None:
+    ran = OnRun(before=Throttle(), after=LoseAnswer(), times=2)
+    aws = disturbed(ran)
+    with pytest.raises(ThrottledError):
+        aws.invoke("work", {})
+    assert ran.seen == []
+    ran.before = None
+    with pytest.raises(LostAnswerError):
+        aws.invoke("work", {"do": "fail"})
+    assert [error_type for _, error_type in ran.seen] == ["HopelessError"]
+
+
+def test_a_late_call_waits_for_the_test(disturbed: Start) -> None:
+    arrived, go = threading.Event(), threading.Event()
+
+    class Late(Interception):
+        def before_call(self, call: AwsCall) -> CallVerdict | None:  # noqa: ARG002  # the base's
+            arrived.set()
+            assert go.wait(10)
+            return None
+
+    aws = disturbed(Late())
+    future = aws.invoke_asynchronously("work", {"do": "read"})
+    assert arrived.wait(10)
+    assert aws.busy()
+    assert not future.done()
+    go.set()
+    assert future.result(10).attempts == 1

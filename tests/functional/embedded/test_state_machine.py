@@ -1,0 +1,86 @@
+"""The real interpreter runs the template's state machine: tokens, retries, catches, and notices."""
+
+import json
+
+from local.embedded_aws import EmbeddedAws
+from local.results import ExecutionReport
+
+
+def run(aws: EmbeddedAws, event: dict[str, object]) -> ExecutionReport:
+    arn = aws.start_execution("Machine", event)
+    aws.await_quiet()
+    (report,) = [report for report in aws.executions() if report.arn == arn]
+    return report
+
+
+def test_an_execution_calls_functions_both_ways_and_publishes(small: EmbeddedAws) -> None:
+    subscription = small.subscribe()
+    report = run(small, {"name": "a", "wait": False, "say": 'a "quoted" word'})
+    assert report.status == "SUCCEEDED"
+    assert report.states == ("Kind", "Work", "WorkAgain", "Announce")
+    assert report.seconds is not None
+    assert report.history_events > len(report.states)
+    (notice,) = subscription.notices()
+    assert notice.subject == "done"
+    assert notice.attributes == {"outcome": "delivered"}
+    assert notice.message.startswith("It said: ")
+    assert json.loads(notice.message.removeprefix("It said: "))["echo"]["echo"]["say"] == 'a "quoted" word'
+    assert json.loads(notice.envelope)["Type"] == "Notification"
+    assert subscription.notices() == []
+
+
+def test_a_token_in_the_table_releases_the_execution(small: EmbeddedAws) -> None:
+    waiting = run(small, {"name": "b", "wait": True})
+    assert waiting.status == "RUNNING"
+    assert waiting.states[-1] == "WaitForToken"
+    assert small.busy()
+    (row,) = [row for row in small.ledger_rows() if row["build"] == "b"]
+    small.client("stepfunctions").send_task_success(taskToken=str(row["task_token"]), output='{"news": "done"}')
+    small.await_quiet()
+    (report,) = [report for report in small.executions() if report.arn == waiting.arn]
+    assert report.status == "SUCCEEDED"
+    assert not small.busy()
+
+
+def test_the_same_name_with_another_input_is_refused(small: EmbeddedAws) -> None:
+    client = small.client("stepfunctions")
+    machine = small.outputs["MachineArn"]
+    client.start_execution(stateMachineArn=machine, name="twin", input='{"name": "c", "wait": false}')
+    small.await_quiet()
+    try:
+        client.start_execution(stateMachineArn=machine, name="twin", input='{"name": "d", "wait": false}')
+    except client.exceptions.ExecutionAlreadyExists:
+        return
+    raise AssertionError("the second start was accepted")
+
+
+def test_pauses_before_retries_last_as_long_as_they_are_told_to(small: EmbeddedAws) -> None:
+    # 30 s and 60 s in the definition, a thousandth of it here.
+    report = run(small, {"name": "e", "wait": False, "do": "not yet"})
+    assert report.status == "SUCCEEDED"
+    assert report.seconds is not None
+    assert report.seconds < 20
+    assert report.states.count("Work") == 1
+
+
+def test_errors_are_caught_by_their_class_name(small: EmbeddedAws) -> None:
+    report = run(small, {"name": "f", "wait": False, "do": "fail"})
+    assert report.status == "SUCCEEDED"
+    assert any("HopelessError" in text for text in small.history_texts())
+
+
+def test_an_error_that_nobody_catches_fails_the_execution(small: EmbeddedAws) -> None:
+    report = run(small, {"name": "g", "wait": False, "do": "unspeakable"})
+    assert (report.status, report.error) == ("FAILED", "Runtime.MarshalError")
+    assert "Unable to marshal" in str(report.cause)
+    assert report.output is None
+
+
+def test_calls_of_the_interpreter_are_the_state_machines(small: EmbeddedAws) -> None:
+    before = small.calls()
+    run(small, {"name": "h", "wait": True})
+    run(small, {"name": "i", "wait": False})
+    actions = {action for caller, action, _ in small.calls() - before if caller == "state_machine"}
+    assert actions == {"dynamodb:UpdateItem", "lambda:Invoke", "sns:Publish"}
+    callers = {caller for caller, _, _ in small.calls()}
+    assert callers <= {"operator", "state_machine", "work"}
