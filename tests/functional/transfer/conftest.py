@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from urllib.request import Request, urlopen
 
 import pytest
+import requests
 from moto.s3.exceptions import NoSuchUpload
 from moto.s3.models import FakeKey, S3Backend
 from moto.server import ThreadedMotoServer
@@ -59,7 +59,7 @@ def _serve() -> Iterator[str]:
 def open_desk(aws_endpoint: str) -> Iterator[OpenDesk]:
     """A desk for a report of a size; at the end, the report is whole or absent, and no upload is open."""
     with ExitStack() as stack:
-        urlopen(Request(f"{aws_endpoint}/moto-api/reset", method="POST"), timeout=5).close()
+        requests.post(f"{aws_endpoint}/moto-api/reset", timeout=5).raise_for_status()
         desks: list[Desk] = []
 
         def open_one(size_bytes: int = 12 * MIB, *, url_policy: UrlPolicy = UrlPolicy.FRESH, tls: bool = False) -> Desk:

@@ -29,7 +29,7 @@ from tests.functional.transfer.desk import BUCKET, MIB, Seam
 def test_body_that_is_always_cut_is_never_published(open_desk: OpenDesk, size_bytes: int) -> None:
     desk = open_desk(size_bytes)
     desk.strike(CutBody(0), nth=2 if size_bytes > 5 * MIB else 1, times=None)
-    with pytest.raises(ArtifactIncompleteError, match="ended? after|ends after"):
+    with pytest.raises(ArtifactIncompleteError, match=r"ended? after|ends after"):
         desk.copy()
     assert desk.stored() is None
 
@@ -140,7 +140,7 @@ def test_report_of_zero_bytes_is_an_error(open_desk: OpenDesk, faults: list[Faul
 @pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
 def test_report_above_the_limit_is_refused_by_its_length(open_desk: OpenDesk, size_bytes: int) -> None:
     desk = open_desk(size_bytes)
-    with pytest.raises(ArtifactRefusedError, match="artifact.largest_bytes"):
+    with pytest.raises(ArtifactRefusedError, match=r"artifact\.largest_bytes"):
         desk.copy(largest_bytes=size_bytes - 1)
     desk.copy(largest_bytes=size_bytes)
 
@@ -150,7 +150,7 @@ def test_report_above_the_limit_is_refused_by_what_arrives(open_desk: OpenDesk, 
     desk = open_desk(size_bytes)
     desk.strike(IgnoreRange(), times=None)
     desk.strike(NoLength(), times=None)
-    with pytest.raises(ArtifactRefusedError, match="artifact.largest_bytes"):
+    with pytest.raises(ArtifactRefusedError, match=r"artifact\.largest_bytes"):
         desk.copy(locate=desk.locate_without_size, largest_bytes=size_bytes - 1)
     assert desk.stored() is None
 

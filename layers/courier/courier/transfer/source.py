@@ -73,19 +73,20 @@ class LinkHolder:
             The provider hands out the same link again, or its links are refused one after another.
         """
         with self._lock:
-            if self._dead is None and self._link is not None and self._link.url != dead:
-                return self._link
-            if self._dead is None:
-                self._refusals += 1
-                if self._refusals >= _MOST_REFUSALS:
-                    self._dead = f"{self._refusals} fresh links in a row were refused ({why})"
-                else:
-                    self._link = self._locate()
-                    if self._link.url == dead:
-                        self._dead = f"the store refuses the link ({why}), and the provider gives the same again"
             if self._dead is not None:
                 raise ArtifactExpiredError(self._dead)
-            return self._link
+            if self._link is not None and self._link.url != dead:
+                return self._link
+            self._refusals += 1
+            if self._refusals >= _MOST_REFUSALS:
+                self._dead = f"{self._refusals} fresh links in a row were refused ({why})"
+                raise ArtifactExpiredError(self._dead)
+            link = self._locate()
+            if link.url == dead:
+                self._dead = f"the store refuses the link ({why}), and the provider gives the same again"
+                raise ArtifactExpiredError(self._dead)
+            self._link = link
+            return link
 
 
 @dataclass(frozen=True, kw_only=True)
