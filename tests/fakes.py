@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import boto3
 
 from courier.credentials import ApiKey
-from courier.errors import BuildNotFoundError, CourierError
+from courier.errors import BuildNotFoundError, CourierError, SourceProtocolError
 from courier.ledger import BuildLedger
 from courier.ledger.table import Change, Table
 from courier.links import ArtifactLink, SecretUrl
@@ -150,6 +150,11 @@ class FakeProvider(Provider):
         return build
 
     def locate_artifact(self, ref: BuildRef) -> ArtifactLink:
+        self._called("locate_artifact", ref.build_id)
+        if ref not in self.known:
+            raise BuildNotFoundError(f"{ref} is unknown")
+        if not self.known[ref].has_artifact:
+            raise SourceProtocolError(f"{ref} has no artifact")
         url = SecretUrl(f"https://storage.example.com/{ref.build_id}.pdf?signature=secret")
         return ArtifactLink(url=url, size_bytes=None, expires_at=None, filename=f"{ref.build_id}.pdf")
 
@@ -163,9 +168,10 @@ class FakeProvider(Provider):
     def cancel_build(self, ref: BuildRef) -> None:
         self._called("cancel_build", ref.build_id)
         self.canceled.append(ref)
+        self.set_status(ref.build_id, BuildStatus.CANCELED)
 
     def check(self) -> str:
-        return "nothing to check"
+        return f"{self.settings.name}: nothing to check"
 
 
 class FakeStepFunctions:

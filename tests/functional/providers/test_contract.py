@@ -13,15 +13,15 @@ from courier.models import AccountLimits, BuildRequest, BuildStatus
 from courier.providers import PROVIDERS
 from courier.providers.base import Provider
 from local.simulator import RequestKind
+from tests.fakes import FakeProvider
 from tests.functional.providers.world import BUILD_WISH, REPORT_WISH, World
-from tests.unit.providers.fake_provider import FakeProvider, FakeSettings
 
 
 @dataclass(frozen=True)
 class Case:
     provider: Provider
     wish: BuildRequest
-    misfit: BuildRequest
+    misfit: BuildRequest | None
     end: Callable[[str], object]
 
 
@@ -35,15 +35,13 @@ def dreadnode_case(world: World) -> Case:
     return Case(world.red_team(), REPORT_WISH, misfit, lambda _: world.clock.advance(60))
 
 
-def fake_case(world: World) -> Case:
-    provider = FakeProvider(FakeSettings(name="fake", endpoint=world.providers.url, insecure=True, secret="s"))
-    wish = BuildRequest(source="fake", report={})
+def fake_case(_: World) -> Case:
+    provider = FakeProvider(can_list=True, can_cancel=True)
 
-    def end(_: str) -> None:
-        for ref in list(provider.builds):
-            provider.finish(ref)
+    def end(build_id: str) -> None:
+        provider.set_status(build_id, BuildStatus.SUCCEEDED, has_artifact=True)
 
-    return Case(provider, wish, BuildRequest(source="fake", data_model="m"), end)
+    return Case(provider, BuildRequest(source="insights", data_model="sales"), None, end)
 
 
 CASES = {"treasure_insights": treasure_case, "dreadnode_airt": dreadnode_case, "fake": fake_case}
@@ -51,6 +49,11 @@ CASES = {"treasure_insights": treasure_case, "dreadnode_airt": dreadnode_case, "
 
 @pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest, world: World) -> Case:
+    return CASES[request.param](world)
+
+
+@pytest.fixture(params=PROVIDERS)
+def real_case(request: pytest.FixtureRequest, world: World) -> Case:
     return CASES[request.param](world)
 
 
@@ -125,20 +128,20 @@ def test_a_build_is_stopped_or_the_setting_is_named(case: Case) -> None:
             case.provider.cancel_build(ref)
 
 
-def test_a_request_that_does_not_fit_costs_nothing(case: Case, world: World) -> None:
-    for method in (case.provider.request_scope, case.provider.start_build):
+def test_a_request_that_does_not_fit_costs_nothing(real_case: Case, world: World) -> None:
+    assert real_case.misfit is not None
+    for method in (real_case.provider.request_scope, real_case.provider.start_build):
         with pytest.raises(SettingsError):
-            method(case.misfit)
+            method(real_case.misfit)
     assert not world.seen
 
 
-def test_looking_after_a_build_starts_none(case: Case, world: World) -> None:
-    scope = case.provider.request_scope(case.wish)
-    watch = BuildRequest(source=case.wish.source, build_id="x", scope=scope)
-    assert case.provider.request_scope(watch) == scope
-    if case.provider.name in PROVIDERS:
-        with pytest.raises(SettingsError):
-            case.provider.start_build(watch)
+def test_looking_after_a_build_starts_none(real_case: Case, world: World) -> None:
+    scope = real_case.provider.request_scope(real_case.wish)
+    watch = BuildRequest(source=real_case.wish.source, build_id="x", scope=scope)
+    assert real_case.provider.request_scope(watch) == scope
+    with pytest.raises(SettingsError):
+        real_case.provider.start_build(watch)
     assert world.asked(RequestKind.START_BUILD) == world.asked(RequestKind.START_JOB) == 0
 
 
