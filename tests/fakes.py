@@ -95,6 +95,9 @@ class FakeProvider(Provider):
     def counts(self) -> Counter[str]:
         return Counter(call.partition(" ")[0] for call in self.calls)
 
+    def forget_how_to_list(self) -> None:
+        self.can_list = False  # type: ignore[misc]  # as in __init__
+
     def put(self, *builds: Build) -> None:
         self.known |= {build.ref: build for build in builds}
 
@@ -232,7 +235,7 @@ def begin_waiting(
     """Put builds into the state in which nearly all of them are: registered, started, and waiting."""
     for build in refs:
         builds.register(passage_of(build), next_poll_at=due)
-        builds.note_execution(build.ref, f"execution-of-{build.ref.build_id}")
+        builds.note_execution(build.ref, f"execution-of-{build.ref.build_id}", waits=True)
         stepfunctions.arrive(build.ref)
 
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from courier.endings import Ending, ending_of
-from courier.errors import SourceError
-from courier.health import concerns_whole_source
+from courier.errors import SourceError, SourceUnauthorizedError
+from courier.health import Refusals, concerns_whole_source
 from courier.ledger.builds import KEEP_ENDED
 from courier.models import LONGEST_WAIT_SECONDS, Build, Passage, Verdict
 from courier.observability import logger
@@ -41,18 +41,34 @@ class Discovery:
         """
         if not provider.can_list:
             return 0
+        source = provider.settings.name
+        begin_at = self._sources.state(source).next_scope
         begun = 0
-        for scope in provider.scopes():
+        refusals = Refusals()
+        for scope in _in_turn(provider.scopes(), begin_at):
+            if refusals.prove_a_dead_key:
+                break
             if time_is_up():
                 logger.warning("discovery stopped early, the next tick goes on", scope=scope)
+                self._sources.note_next_scope(source, scope)
                 break
             try:
-                begun += self.adopt(provider, provider.list_builds(scope))
+                listed = provider.list_builds(scope)
+            except SourceUnauthorizedError as exc:
+                refusals.add(exc, scope)
             except SourceError as exc:
                 if concerns_whole_source(exc):
                     raise
-                # A model deleted between the two calls, or one that the key may not see.
+                # A model deleted between the two calls.
                 logger.warning("scope cannot be listed", scope=scope, reason=str(exc))
+            else:
+                refusals.answered = True
+                begun += self.adopt(provider, listed)
+        else:
+            if begin_at is not None:
+                self._sources.note_next_scope(source, None)
+        if refusals.first is not None and not refusals.answered:
+            raise refusals.first
         return begun
 
     def adopt(self, provider: Provider, listed: Sequence[Build]) -> int:
@@ -61,7 +77,8 @@ class Discovery:
         wanted = [build for build in listed if self._is_wanted(build, provider.settings, first_sight)]
         known = self._builds.find_many(build.ref for build in wanted)
         for row in known.values():
-            self._lifecycle.resume(row)
+            if row is not None:
+                self._lifecycle.resume(row)
         new = [build for build in wanted if build.ref not in known]
         return sum(self.begin(provider, build) for build in _oldest_first(new))
 
@@ -97,7 +114,8 @@ class Discovery:
         born = build.created_at or build.started_at or build.completed_at
         if born is not None and born < self._clock() - HORIZON:
             return False
-        if not build.status.is_terminal:
+        # A word that we do not know may be an end too; a time of completion says that it is.
+        if not build.status.is_terminal and build.completed_at is None:
             return True
         ended = build.completed_at or born
         return ended is None or ended >= first_sight - timedelta(hours=settings.backfill_hours)
@@ -105,6 +123,12 @@ class Discovery:
 
 def _wait_seconds(settings: SourceSettings) -> int:
     return max(1, min(LONGEST_WAIT_SECONDS, round(settings.polling.give_up_after_hours * 3600)))
+
+
+def _in_turn(scopes: Sequence[str], begin_at: str | None) -> Sequence[str]:
+    """Begin where the last discovery ran out of time, so that every scope has its turn."""
+    start = scopes.index(begin_at) if begin_at in scopes else 0
+    return [*scopes[start:], *scopes[:start]]
 
 
 def _oldest_first(builds: Iterable[Build]) -> list[Build]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
+from courier.errors import LedgerError
 from courier.keys import execution_name
+from courier.models import Passage, Verdict
 from courier.observability import logger
 
 if TYPE_CHECKING:
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
     from courier.ledger import BuildLedger, BuildRow
-    from courier.models import BuildRef, News, Passage
+    from courier.models import News
 
 
 class Lifecycle:
@@ -32,14 +36,23 @@ class Lifecycle:
         """
         if not self._builds.register(passage, next_poll_at=next_poll_at):
             return False
-        self._start(passage.build.ref, passage.model_dump_json(exclude_none=True))
+        self._start(passage, passage.model_dump_json(exclude_none=True))
         return True
 
-    def resume(self, row: BuildRow) -> None:
-        """Start the execution of a row that has none: whoever registered it did not get that far."""
-        if row.execution is None and row.outcome is None and row.passage is not None:
-            logger.warning("execution missing, started now")
-            self._start(row.ref, row.passage)
+    def resume(self, row: BuildRow) -> bool:
+        """Start the execution of a row that has none: whoever registered it did not get that far.
+
+        False when the build needs no look: its end was known when it was registered.
+        """
+        if row.execution is not None or row.outcome is not None or row.passage is None:
+            return True
+        try:
+            passage = Passage.model_validate_json(row.passage)
+        except ValidationError as exc:
+            raise LedgerError(f"row {row.build} holds a passage that cannot be read") from exc
+        logger.warning("execution missing, started now", build=row.build)
+        self._start(passage, row.passage)
+        return passage.verdict is Verdict.WAIT
 
     def release(self, token: str, news: News) -> bool:
         """Let a waiting execution go on; False when it does not wait for this token any more."""
@@ -56,12 +69,12 @@ class Lifecycle:
             return False
         return True
 
-    def _start(self, ref: BuildRef, passage_json: str) -> None:
-        name = execution_name(ref)
+    def _start(self, passage: Passage, passage_json: str) -> None:
+        name = execution_name(passage.build.ref)
         try:
             execution = self._client.start_execution(
                 stateMachineArn=self._state_machine, name=name, input=passage_json
             )["executionArn"]
         except self._client.exceptions.ExecutionAlreadyExists:
             execution = f"{self._state_machine.replace(':stateMachine:', ':execution:')}:{name}"
-        self._builds.note_execution(ref, execution)
+        self._builds.note_execution(passage.build.ref, execution, waits=passage.verdict is Verdict.WAIT)

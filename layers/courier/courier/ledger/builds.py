@@ -11,12 +11,16 @@ from courier.clock import Clock, stamp
 from courier.errors import LedgerError
 from courier.ledger.table import Change, Scalar, Table
 from courier.models import BuildRef, BuildStatus, FrozenModel, Outcome, Passage
+from courier.observability import logger
 
 ROW_VERSION = 1
 # Long enough that a build which its provider still lists is never taken for a new one: see discovery.HORIZON.
 KEEP_ENDED = timedelta(days=400)
+# A row that this version cannot read is one of a newer version, or somebody's edit: neither changes by the minute.
+UNREADABLE_AGAIN = timedelta(hours=1)
 # What takes a row out of the index of builds in flight.
 _IN_FLIGHT_ATTRIBUTES = ("due_source", "next_poll_at", "task_token")
+_IN_FLIGHT = "attribute_exists(#due_source)"
 
 
 class BuildRow(FrozenModel):
@@ -101,23 +105,42 @@ class BuildLedger:
         )
         return row is not None
 
-    def note_execution(self, ref: BuildRef, execution: str) -> None:
-        """Note that the build's execution has been started."""
-        self._table.update(str(ref), Change(set={"execution": execution}))
+    def note_execution(self, ref: BuildRef, execution: str, *, waits: bool) -> None:
+        """Note that the build's execution has been started; one that does not wait needs no looks."""
+        remove = () if waits else _IN_FLIGHT_ATTRIBUTES
+        self._table.update(str(ref), Change(set={"execution": execution}, remove=remove))
 
     def find(self, ref: BuildRef) -> BuildRow | None:
         """Read one build's row."""
         row = self._table.get(str(ref))
         return None if row is None else _parse(row)
 
-    def find_many(self, refs: Iterable[BuildRef]) -> dict[BuildRef, BuildRow]:
-        """Read the rows of the builds that are known."""
-        rows = (_parse(row) for row in self._table.get_many(sorted({str(ref) for ref in refs})))
-        return {row.ref: row for row in rows}
+    def find_many(self, refs: Iterable[BuildRef]) -> dict[BuildRef, BuildRow | None]:
+        """Read the rows of the builds that are known; None stands for one that this version cannot read."""
+        by_key = {str(ref): ref for ref in refs}
+        found: dict[BuildRef, BuildRow | None] = {}
+        for row in self._table.get_many(sorted(by_key)):
+            ref = by_key[str(row["build"])]
+            try:
+                found[ref] = _parse(row)
+            except LedgerError as exc:
+                logger.error("row cannot be read", reason=str(exc))
+                found[ref] = None
+        return found
 
     def due(self, source: str, *, limit: int) -> Sequence[DueBuild]:
-        """Give the builds of a source that want to be looked at now, the one that waits longest first."""
-        return [_parse_due(row) for row in self._table.due(source, until=stamp(self._clock()), limit=limit)]
+        """Give the builds of a source that want to be looked at now, the one that waits longest first.
+
+        A row that cannot be read is put off, so that it stands in no other's way.
+        """
+        readable = []
+        for row in self._table.due(source, until=stamp(self._clock()), limit=limit):
+            try:
+                readable.append(_parse_due(row))
+            except LedgerError as exc:
+                logger.error("row cannot be read", reason=str(exc), again_in=str(UNREADABLE_AGAIN))
+                self._put_off(row)
+        return readable
 
     def claim(self, due: DueBuild, *, next_poll_at: datetime) -> BuildRow | None:
         """Take a due build for one look: its next look is set *before* the provider is asked.
@@ -139,7 +162,7 @@ class BuildLedger:
         """Make a build due at the next tick, if it is still in flight."""
         self._table.update(
             str(ref),
-            Change(set={"next_poll_at": stamp(self._clock())}, condition="attribute_exists(#due_source)"),
+            Change(set={"next_poll_at": stamp(self._clock())}, condition=_IN_FLIGHT),
         )
 
     def note_status(self, row: BuildRow, status: BuildStatus) -> None:
@@ -150,16 +173,32 @@ class BuildLedger:
         if row.failures or row.not_found:
             changes |= {"failures": 0, "not_found": 0}
         if changes:
-            self._table.update(row.build, Change(set=changes))
+            self._table.update(row.build, Change(set=changes, condition=_IN_FLIGHT))
 
-    def note_miss(self, row: BuildRow, *, not_found: bool) -> BuildRow:
-        """Count a look that brought no status, and give the row with its new counts."""
-        changed = self._table.update(row.build, Change(add={"not_found" if not_found else "failures": 1}))
-        return row if changed is None else _parse(changed)
+    def note_miss(self, row: BuildRow, *, not_found: bool) -> BuildRow | None:
+        """Count a look that brought no status, and give the row with its new counts; None when not in flight."""
+        counted = "not_found" if not_found else "failures"
+        changed = self._table.update(row.build, Change(add={counted: 1}, condition=_IN_FLIGHT))
+        return None if changed is None else _parse(changed)
 
-    def note_released(self, ref: BuildRef) -> None:
-        """Take a build whose execution goes on out of the index of builds in flight."""
-        self._table.update(str(ref), Change(set={"released_at": stamp(self._clock())}, remove=_IN_FLIGHT_ATTRIBUTES))
+    def note_released(self, ref: BuildRef, token: str) -> bool:
+        """Take a build whose execution goes on out of the index of builds in flight.
+
+        False when the row holds another token by now: the state was entered again (a redrive, a retry of the
+        write), so that an execution waits that this release did not reach.
+        """
+        change = Change(
+            set={"released_at": stamp(self._clock())},
+            remove=_IN_FLIGHT_ATTRIBUTES,
+            condition="#task_token = :token",
+            values={"token": token},
+        )
+        return self._table.update(str(ref), change) is not None
+
+    def abandon(self, ref: BuildRef) -> None:
+        """Take a build out of flight whose execution never came to wait; a redrive puts it back."""
+        change = Change(remove=_IN_FLIGHT_ATTRIBUTES, condition="attribute_not_exists(#task_token)")
+        self._table.update(str(ref), change)
 
     def close(self, ref: BuildRef, outcome: Outcome, *, record_key: str, build: Mapping[str, Scalar]) -> BuildRow:
         """Note the outcome, and give the row as it is now.
@@ -185,6 +224,14 @@ class BuildLedger:
         if row is None:
             raise LedgerError(f"{ref}: an unconditional write was refused")
         return _parse(row)
+
+    def _put_off(self, row: Mapping[str, Scalar]) -> None:
+        change = Change(
+            set={"next_poll_at": stamp(self._clock() + UNREADABLE_AGAIN)},
+            condition="#next_poll_at = :seen",
+            values={"seen": row["next_poll_at"]},
+        )
+        self._table.update(str(row["build"]), change)
 
     def checkpoint(self, ref: BuildRef) -> str | None:
         """Read what an unfinished copy of the build's report left."""

@@ -5,14 +5,17 @@ Their keys start with ``#``, which no source name can, so they never meet a buil
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from zlib import crc32
 
-from pydantic import AwareDatetime, ConfigDict
+from pydantic import AwareDatetime, ConfigDict, ValidationError
 
 from courier.clock import Clock, stamp
-from courier.ledger.table import Change, Table
+from courier.errors import LedgerError
+from courier.ledger.table import Change, Scalar, Table
 from courier.models import BuildRef, FrozenModel
+from courier.settings import describe_validation
 
 # Enough to know a distribution by, few enough for one small row. A build's slot comes from its id, so
 # noting a duration is one write without a read, and noting it twice changes nothing.
@@ -27,8 +30,10 @@ class SourceState(FrozenModel):
     first_sight_at: AwareDatetime | None = None
     illness: str | None = None
     ill_since: AwareDatetime | None = None
+    announced_at: AwareDatetime | None = None
     rest_until: AwareDatetime | None = None
     failures: int = 0
+    next_scope: str | None = None
 
 
 class SourceLedger:
@@ -40,14 +45,14 @@ class SourceLedger:
 
     def state(self, source: str) -> SourceState:
         """Read how a source is."""
-        return SourceState.model_validate(self._table.get(_source_key(source)) or {})
+        return _parse(source, self._table.get(_source_key(source)) or {})
 
     def note_sight(self, source: str) -> datetime:
         """Note that a source is there, and give the instant when it was seen first."""
         row = self._table.update(
             _source_key(source), Change(keep={"first_sight_at": stamp(self._clock()), "schema_version": 1})
         )
-        return SourceState.model_validate(row).first_sight_at or self._clock()
+        return _parse(source, row or {}).first_sight_at or self._clock()
 
     def note_answer(self, source: str) -> None:
         """Forget rest and failures: the source answers."""
@@ -62,7 +67,7 @@ class SourceLedger:
             _source_key(source),
             Change(
                 set={"failures": 0},
-                remove=("illness", "ill_since", "rest_until"),
+                remove=("illness", "ill_since", "rest_until", "announcing_at", "announced_at"),
                 condition="attribute_exists(#illness)",
             ),
         )
@@ -76,19 +81,35 @@ class SourceLedger:
         changes = {"failures": seen + 1, "rest_until": stamp(self._clock() + rest) if rest else None}
         self._table.update(_source_key(source), Change(set=changes))
 
-    def note_illness(self, source: str, illness: str, *, rest: timedelta) -> bool:
-        """Note that only an operator can heal the source; True when it was not ill before."""
+    def note_illness(self, source: str, illness: str, *, rest: timedelta) -> datetime:
+        """Note that only an operator can heal the source, and give the instant since when."""
         now = self._clock()
-        changed = self._table.update(
+        row = self._table.update(
             _source_key(source),
-            Change(
-                set={"illness": illness, "ill_since": stamp(now), "rest_until": stamp(now + rest)},
-                condition="attribute_not_exists(#illness)",
-            ),
+            Change(set={"rest_until": stamp(now + rest)}, keep={"illness": illness, "ill_since": stamp(now)}),
         )
-        if changed is None:
-            self._table.update(_source_key(source), Change(set={"rest_until": stamp(now + rest)}))
-        return changed is not None
+        return _parse(source, row or {}).ill_since or now
+
+    def claim_announcement(self, source: str, *, again_after: timedelta) -> bool:
+        """Take it upon oneself to announce the illness; False when that was done, or somebody is about to."""
+        now = self._clock()
+        change = Change(
+            set={"announcing_at": stamp(now)},
+            condition="attribute_not_exists(#announced_at) "
+            "AND (attribute_not_exists(#announcing_at) OR #announcing_at <= :stale)",
+            values={"stale": stamp(now - again_after)},
+        )
+        return self._table.update(_source_key(source), change) is not None
+
+    def note_announced(self, source: str) -> None:
+        """Note that the illness has been announced."""
+        change = Change(set={"announced_at": stamp(self._clock())}, condition="attribute_exists(#illness)")
+        self._table.update(_source_key(source), change)
+
+    def note_next_scope(self, source: str, scope: str | None) -> None:
+        """Note where the next discovery begins; None for the beginning."""
+        change = Change(remove=("next_scope",)) if scope is None else Change(set={"next_scope": scope})
+        self._table.update(_source_key(source), change)
 
     def spend(self, source: str, *, wanted: int, budget: int) -> int:
         """Take requests out of this minute's budget, shared by all invocations; gives how many were granted."""
@@ -107,18 +128,29 @@ class SourceLedger:
         over = max(0, int((row or {}).get("spent", 0)) - budget)
         granted = max(0, wanted - over)
         if granted < wanted:
-            self._table.update(key, Change(add={"spent": granted - wanted}))
+            # Only to the minute that it was taken from: the next one must not begin with a credit.
+            given_back = Change(
+                add={"spent": granted - wanted}, condition="#budget_minute = :minute", values={"minute": minute}
+            )
+            self._table.update(key, given_back)
         return granted
 
     def durations(self, source: str, scope: str) -> list[float]:
         """Give the seconds that the scope's last builds took, in no particular order."""
         row = self._table.get(_scope_key(source, scope)) or {}
-        return [float(value) for name, value in row.items() if name.startswith("took_")]
+        return [float(value) for name, value in row.items() if name.startswith("took_") and not isinstance(value, str)]
 
     def note_duration(self, ref: BuildRef, seconds: float) -> None:
         """Remember how long a build took, from its creation to its end."""
         slot = f"took_{crc32(ref.build_id.encode()) % DURATION_SLOTS}"
         self._table.update(_scope_key(ref.source, ref.scope), Change(set={slot: round(seconds, 1)}))
+
+
+def _parse(source: str, row: Mapping[str, Scalar]) -> SourceState:
+    try:
+        return SourceState.model_validate(row)
+    except ValidationError as exc:
+        raise LedgerError(f"the row of source {source} cannot be read: {describe_validation(exc)}") from exc
 
 
 def _source_key(source: str) -> str:

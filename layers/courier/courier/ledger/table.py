@@ -32,10 +32,17 @@ def decode(item: Mapping[str, AttributeValueTypeDef]) -> dict[str, Scalar]:
         if "S" in value:
             row[name] = value["S"]
         elif "N" in value:
-            row[name] = float(value["N"]) if "." in value["N"] or "e" in value["N"] else int(value["N"])
+            row[name] = _number(value["N"])
         elif "BOOL" in value:
             row[name] = value["BOOL"]
     return row
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,234 @@
+from datetime import datetime, timedelta
+
+import pytest
+
+from courier.errors import LedgerError
+from courier.ledger import BuildLedger, Table
+from courier.ledger.builds import KEEP_ENDED, UNREADABLE_AGAIN
+from courier.ledger.table import Change, decode
+from courier.models import BuildRef, BuildStatus, Outcome
+from local.simulator import ManualClock
+from tests.aws import rows
+from tests.fakes import HOUR, NOON, build_of, passage_of, ref_of
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def builds(table: Table, clock: ManualClock) -> BuildLedger:
+    return BuildLedger(table, clock)
+
+
+def register(builds: BuildLedger, *ids: str, due: datetime = NOON, **fields: object) -> None:
+    for build_id in ids:
+        assert builds.register(passage_of(build_of(build_id, **fields)), next_poll_at=due)  # type: ignore[arg-type]  # status and times
+
+
+def test_a_build_is_registered_once(builds: BuildLedger) -> None:
+    assert builds.register(passage_of(), next_poll_at=NOON)
+    assert not builds.register(passage_of(polls=7), next_poll_at=NOON + HOUR)
+    row = builds.find(ref_of())
+    assert row is not None
+    assert row.passage == passage_of().model_dump_json(exclude_none=True)
+    assert row.deadline_at == NOON + timedelta(hours=24)
+
+
+def test_a_build_that_was_never_seen_is_unknown(builds: BuildLedger) -> None:
+    assert builds.find(ref_of()) is None
+
+
+def test_more_builds_than_one_batch_are_found(builds: BuildLedger) -> None:
+    ids = [f"b{number}" for number in range(130)]
+    register(builds, *ids)
+    found = builds.find_many([*(ref_of(i) for i in ids), ref_of("unknown"), ref_of("b1")])
+    assert {ref.build_id for ref in found} == set(ids)
+
+
+def test_due_builds_come_in_the_order_of_their_waiting(builds: BuildLedger) -> None:
+    register(builds, "second", due=NOON - MINUTE)
+    register(builds, "first", due=NOON - 2 * MINUTE)
+    register(builds, "now", due=NOON)
+    register(builds, "later", due=NOON + MINUTE)
+    register(builds, "others", source="elsewhere")
+    assert [due.ref.build_id for due in builds.due("insights", limit=10)] == ["first", "second", "now"]
+    assert [due.ref.build_id for due in builds.due("insights", limit=1)] == ["first"]
+
+
+def test_exactly_one_of_two_pollers_gets_a_build(builds: BuildLedger) -> None:
+    register(builds, "b1")
+    one, other = builds.due("insights", limit=10)[0], builds.due("insights", limit=10)[0]
+    assert builds.claim(one, next_poll_at=NOON + MINUTE) is not None
+    assert builds.claim(other, next_poll_at=NOON + MINUTE) is None
+    row = builds.find(ref_of())
+    assert row is not None
+    assert row.polls == 1
+
+
+def test_a_claimed_build_is_not_due_before_its_next_look(builds: BuildLedger, clock: ManualClock) -> None:
+    register(builds, "b1")
+    builds.claim(builds.due("insights", limit=10)[0], next_poll_at=NOON + MINUTE)
+    clock.advance(59)
+    assert builds.due("insights", limit=10) == []
+    clock.advance(1)
+    assert len(builds.due("insights", limit=10)) == 1
+
+
+def test_a_released_build_cannot_be_claimed_by_who_saw_it_due(builds: BuildLedger, table: Table) -> None:
+    register(builds, "b1")
+    due = builds.due("insights", limit=10)[0]
+    table.update(str(ref_of()), Change(set={"task_token": "t"}))
+    assert builds.note_released(ref_of(), "t")
+    assert builds.claim(due, next_poll_at=NOON) is None
+    assert builds.due("insights", limit=10) == []
+
+
+def test_a_release_leaves_alone_the_token_of_a_later_wait(builds: BuildLedger, table: Table) -> None:
+    register(builds, "b1")
+    table.update(str(ref_of()), Change(set={"task_token": "of the redrive"}))
+    assert not builds.note_released(ref_of(), "of the first wait")
+    row = builds.find(ref_of())
+    assert row is not None
+    assert (row.task_token, row.next_poll_at is None) == ("of the redrive", False)
+
+
+def test_hurry_makes_a_build_due_and_wakes_no_ended_one(builds: BuildLedger) -> None:
+    register(builds, "b1", due=NOON + HOUR)
+    builds.hurry(ref_of())
+    assert len(builds.due("insights", limit=10)) == 1
+    builds.close(ref_of(), Outcome.SUCCEEDED, record_key="k", build={})
+    builds.hurry(ref_of())
+    builds.hurry(ref_of("never-seen"))
+    assert builds.due("insights", limit=10) == []
+    assert builds.find(ref_of("never-seen")) is None
+
+
+def test_misses_are_counted_apart_and_forgotten_by_an_answer(builds: BuildLedger) -> None:
+    register(builds, "b1", status=BuildStatus.RUNNING)
+    row = builds.find(ref_of())
+    assert row is not None
+    builds.note_miss(row, not_found=True)
+    counted = builds.note_miss(row, not_found=False)
+    assert counted is not None
+    assert (counted.not_found, counted.failures) == (1, 1)
+    builds.note_status(counted, BuildStatus.RUNNING)
+    row = builds.find(ref_of())
+    assert row is not None
+    assert (row.not_found, row.failures) == (0, 0)
+
+
+def test_the_time_of_a_status_is_kept_until_it_changes(builds: BuildLedger, clock: ManualClock) -> None:
+    register(builds, "b1", status=BuildStatus.QUEUED)
+    for status, since in ((BuildStatus.QUEUED, NOON), (BuildStatus.RUNNING, NOON + 2 * MINUTE)):
+        clock.advance(60)
+        row = builds.find(ref_of())
+        assert row is not None
+        builds.note_status(row, status)
+        row = builds.find(ref_of())
+        assert row is not None
+        assert (row.status, row.status_since) == (status, since)
+
+
+@pytest.mark.parametrize("write", ["status", "miss", "hurry", "released"])
+def test_a_late_write_does_not_bring_a_forgotten_build_back(builds: BuildLedger, table: Table, write: str) -> None:
+    register(builds, "b1")
+    row = builds.find(ref_of())
+    assert row is not None
+    table.delete(str(ref_of()))
+    if write == "status":
+        builds.note_status(row, BuildStatus.FAILED)
+    elif write == "miss":
+        assert builds.note_miss(row, not_found=True) is None
+    elif write == "hurry":
+        builds.hurry(ref_of())
+    else:
+        assert not builds.note_released(ref_of(), "t")
+    assert rows(table) == {}
+
+
+def test_closing_keeps_the_first_record_key_and_ends_the_flight(
+    builds: BuildLedger, table: Table, clock: ManualClock
+) -> None:
+    register(builds, "b1")
+    first = builds.close(ref_of(), Outcome.FAILED, record_key="first", build={"status": "failed"})
+    clock.advance(3600)
+    second = builds.close(ref_of(), Outcome.DELIVERED, record_key="second", build={"status": "succeeded"})
+    assert (first.record_key, second.record_key) == ("first", "first")
+    assert second.outcome is Outcome.DELIVERED
+    assert second.next_poll_at is None
+    expires = int(rows(table)[str(ref_of())]["expires_at"]["N"])
+    assert expires == int((NOON + HOUR + KEEP_ENDED).timestamp())
+
+
+def test_a_build_in_flight_does_not_expire(builds: BuildLedger, table: Table) -> None:
+    register(builds, "b1")
+    assert "expires_at" not in rows(table)[str(ref_of())]
+
+
+def test_closing_a_build_whose_row_is_gone_makes_a_readable_row(builds: BuildLedger) -> None:
+    assert builds.close(ref_of(), Outcome.LOST, record_key="k", build={}).record_key == "k"
+    assert builds.find(ref_of()) is not None
+
+
+def test_a_row_of_a_newer_version_is_read(builds: BuildLedger, table: Table) -> None:
+    register(builds, "b1")
+    table.update(str(ref_of()), Change(set={"schema_version": 2, "mood": "good", "weight": 1.5, "heavy": True}))
+    assert builds.find(ref_of()) is not None
+    assert len(builds.due("insights", limit=10)) == 1
+
+
+@pytest.mark.parametrize(
+    "damage", [{"first_seen_at": "yesterday"}, {"deadline_at": "never"}, {"status": "paused"}, {"schema_version": "x"}]
+)
+def test_a_broken_row_says_so(builds: BuildLedger, table: Table, damage: dict[str, str | int]) -> None:
+    register(builds, "b1", "b2")
+    table.update(str(ref_of("b1")), Change(set=damage))
+    with pytest.raises(LedgerError, match="insights/sales/b1"):
+        builds.find(ref_of("b1"))
+    assert builds.find_many([ref_of("b1"), ref_of("b2")])[ref_of("b1")] is None
+
+
+def test_a_broken_row_is_put_off_and_stands_in_no_others_way(
+    builds: BuildLedger, table: Table, clock: ManualClock
+) -> None:
+    register(builds, "broken", due=NOON - HOUR)
+    register(builds, "sound")
+    table.update(str(ref_of("broken")), Change(set={"deadline_at": "never"}))
+    assert [due.ref.build_id for due in builds.due("insights", limit=10)] == ["sound"]
+    assert [due.ref.build_id for due in builds.due("insights", limit=1)] == ["sound"]
+    clock.advance(UNREADABLE_AGAIN.total_seconds())
+    table.update(str(ref_of("broken")), Change(set={"deadline_at": "2026-04-16T12:00:00Z"}))
+    assert {due.ref.build_id for due in builds.due("insights", limit=10)} == {"sound", "broken"}
+
+
+def test_a_row_that_only_a_redriven_wait_wrote_is_put_off(builds: BuildLedger, table: Table) -> None:
+    table.update(
+        str(ref_of()), Change(set={"task_token": "t", "due_source": "insights", "next_poll_at": "2026-04-15T11:00:00Z"})
+    )
+    assert builds.due("insights", limit=10) == []
+
+
+def test_a_checkpoint_is_kept_by_one_copy_only(builds: BuildLedger) -> None:
+    register(builds, "b1")
+    assert builds.save_checkpoint(ref_of(), upload_id="one", key="k", text="1")
+    assert not builds.save_checkpoint(ref_of(), upload_id="other", key="k", text="2")
+    builds.advance_checkpoint(ref_of(), "other", "2")
+    assert builds.checkpoint(ref_of()) == "1"
+    builds.advance_checkpoint(ref_of(), "one", "3")
+    assert builds.checkpoint(ref_of()) == "3"
+    builds.clear_checkpoint(ref_of(), "other")
+    assert builds.checkpoint(ref_of()) == "3"
+    builds.clear_checkpoint(ref_of(), "one")
+    assert builds.checkpoint(ref_of()) is None
+
+
+def test_a_reference_of_any_language_is_a_key(builds: BuildLedger) -> None:
+    ref = BuildRef(source="s", scope="漢" * 200, build_id="Ü %/".replace("/", "#"))
+    builds.register(passage_of(build_of().model_copy(update={"ref": ref})), next_poll_at=NOON)
+    row = builds.find(ref)
+    assert row is not None
+    assert row.ref == ref
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", 1), ("-3", -3), ("1.5", 1.5), ("1E+2", 100.0), ("1e2", 100.0)])
+def test_numbers_are_read_however_dynamodb_writes_them(text: str, value: float) -> None:
+    assert decode({"n": {"N": text}, "list": {"L": []}}) == {"n": value}
