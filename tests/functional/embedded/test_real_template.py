@@ -1,0 +1,56 @@
+"""The embedded AWS understands the template that this repository ships."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.embedded_aws import EmbeddedAws
+from local.moto_template import LEFT_OUT
+from local.ticker import Ticker
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def courier() -> Iterator[EmbeddedAws]:
+    with EmbeddedAws(ROOT / "template.yaml", second_lasts=0.001) as aws:
+        yield aws
+
+
+def test_every_function_of_the_repository_is_up(courier: EmbeddedAws) -> None:
+    assert set(courier.functions) == {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+
+
+def test_every_schedule_fires_its_function_without_an_error(courier: EmbeddedAws) -> None:
+    ticker = Ticker(courier)
+    for schedule in courier.schedules():
+        delivery = ticker.fire_once(schedule.logical_id)
+        assert delivery is not None
+        assert delivery.result is not None
+        assert delivery.result.error_type is None, delivery.result.payload
+    assert courier.dead_letters() == []
+
+
+def test_only_excused_types_are_left_out(courier: EmbeddedAws) -> None:
+    resources = courier.expanded["Resources"]
+    left_out = courier.left_out.keys() & resources.keys()
+    assert {resources[name]["Type"] for name in left_out} <= LEFT_OUT.keys()
+
+
+def test_the_state_machine_has_every_substitution(courier: EmbeddedAws) -> None:
+    described = courier.client("stepfunctions").describe_state_machine(
+        stateMachineArn=courier.outputs["StateMachineArn"]
+    )
+    assert "${" not in described["definition"]
+    assert courier.resources["LedgerTable"] in described["definition"]
+
+
+def test_the_parameters_of_the_template_change_the_stack() -> None:
+    parameters = {"KeyPrefix": "courier/", "ArtifactRetentionDays": "7", "NotificationEmail": "a@example.com"}
+    with EmbeddedAws(ROOT / "template.yaml", parameters=parameters, stack_name="other") as aws:
+        name = aws.resources["CopyArtifactFunction"]
+        settings = aws.client("lambda").get_function_configuration(FunctionName=name)
+        assert settings["Environment"]["Variables"]["KEY_PREFIX"] == "courier/"
+        assert aws.outputs["ParameterPath"] == "/other/sources"
+        assert "EmailSubscription" in aws.left_out
