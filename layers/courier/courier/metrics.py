@@ -13,7 +13,7 @@ from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from courier.providers.hooks import Oddity, OddityKind, RequestSeen
+from courier.providers.hooks import Oddity, OddityKind, RequestSeen, log_oddity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +76,8 @@ class Meter:
             self.count(Metric.THROTTLED_REQUESTS)
 
     def saw_oddity(self, oddity: Oddity) -> None:
-        """Note something in an answer that the provider's documentation does not know."""
+        """Note something in an answer that the provider's documentation does not know, and say it in the log."""
+        log_oddity(oddity)
         self.count(_ODDITIES[oddity.kind])
 
     def write(self) -> None:

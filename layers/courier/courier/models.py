@@ -24,7 +24,8 @@ class FrozenModel(BaseModel):
     """A value: compared by content, never changed in place, nothing unknown in it."""
 
     # defer_build: the schema is made at first use, which keeps it out of the cold starts that do not need the model.
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    # hide_input_in_errors: what does not fit may be a key that was pasted into the wrong field.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True)
 
 
 class BuildStatus(StrEnum):

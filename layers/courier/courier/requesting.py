@@ -87,7 +87,8 @@ class Requesting:
                 self._requests.withdraw(request.source, request_id)
                 raise
             return self._end(provider, stand_in, Outcome.FAILED, exc)
-        except SourceError:
+        except (SourceError, SettingsError):
+            # Nothing was sent, or the provider certainly started nothing.
             self._requests.withdraw(request.source, request_id)
             raise
         self._requests.note_started(request_id, build.ref)
