@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from cli.config import config_app
+from cli.copy import copy_command
 from cli.run import run
 from cli.simulate import simulate
 from cli.status import limits, status
@@ -26,6 +27,7 @@ app = typer.Typer(
     help="Waits for report builds, brings the finished report home to S3, and says how each build ended.",
 )
 app.command("run")(run)
+app.command("copy")(copy_command)
 app.command("simulate")(simulate)
 app.command("status")(status)
 app.command("limits")(limits)

@@ -246,9 +246,9 @@ def _error_body(code: str) -> bytes:
 
 
 def _response(status: int, body: bytes) -> AWSResponse:
-    return AWSResponse(
-        "https://s3.amazonaws.com/", status, HeadersDict({"content-type": "application/xml"}), _Raw(body)
-    )
+    headers = HeadersDict({"content-type": "application/xml"})
+    # The stubs ask for urllib3's class, botocore itself passes this one.
+    return AWSResponse("https://s3.amazonaws.com/", status, headers, _Raw(body))  # type: ignore[arg-type]
 
 
 class Invocation:

@@ -1,0 +1,183 @@
+"""``courier copy``: the courier's own copy, by hand."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from botocore.config import Config
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from courier.errors import CourierError, SettingsError
+from courier.links import ArtifactLink, SecretUrl
+from courier.settings import ArtifactSettings
+from courier.transfer import (
+    CopyOptions,
+    Destination,
+    Expected,
+    LinkRules,
+    MemoryCheckpointStore,
+    copy,
+    storage_config,
+)
+from courier.transfer.plan import GIB, MIB, MOST_PARTS
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+EXIT_FAILED = 1
+
+_SIZE = re.compile(r"(\d+)\s*(?:(K|M|G)i?)?B?\Z", re.IGNORECASE)
+_UNITS = {"": 1, "K": 1024, "M": MIB, "G": GIB}
+# What the copy's errors call the settings of a source is an option here.
+_OPTIONS = {
+    "artifact.private_addresses or name the address in artifact.hosts": "--allow-host with that address",
+    "artifact.hosts": "--allow-host",
+    "artifact.content_types": "--content-type",
+    "ca_bundle": "--ca-bundle",
+    ", and the provider gives the same again": "; ask for a fresh one",
+}
+
+
+def copy_command(
+    url: Annotated[
+        str,
+        typer.Argument(
+            help="Where to read, such as a presigned URL; `-` reads it from standard input, because whoever lists"
+            " the processes of this machine sees the arguments, and a presigned URL is a secret.",
+            show_default=False,
+        ),
+    ],
+    target: Annotated[str, typer.Argument(help="Where to write: `s3://bucket/key`.", show_default=False)],
+    endpoint_url: Annotated[
+        str | None, typer.Option("--endpoint-url", help="Another S3 to write to, such as one on loopback.")
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="SHA-256 that the file must have, in hexadecimal.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Length that the file must have, such as `183204` or `2GiB`.")
+    ] = None,
+    content_type: Annotated[
+        list[str] | None,
+        typer.Option(help="Media type to accept; may be repeated. Without it, all but HTML and XML pages."),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Parts in flight at once.", min=1, max=64)] = 4,
+    part_size: Annotated[str, typer.Option(help="Size of a part; memory is workers x part size + 10 MiB.")] = "8MiB",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host to read from, as `[http://]host[:port]` or `*.suffix`; may be repeated."
+            f" Without it, {', '.join(ArtifactSettings().hosts)}."
+        ),
+    ] = None,
+    ca_bundle: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of the authority behind storage of your own.", exists=True, dir_okay=False),
+    ] = None,
+) -> None:
+    """Copy a file from a URL into S3: complete and proven, or nothing at all.
+
+    An object that lies there already is never overwritten: the same bytes are success, others are an error.
+    Exit code 1: the copy failed, and nothing is left of it. Exit code 2: wrong usage.
+    """
+    bad = typer.BadParameter
+    if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise bad("must be 64 hexadecimal digits", param_hint="--sha256")
+    try:
+        options = CopyOptions(workers=workers, part_size_bytes=_parse_size(part_size, "--part-size"))
+    except ValueError as exc:
+        raise bad(str(exc), param_hint="--part-size") from exc
+    try:
+        rules = LinkRules.parse(allow_host or ArtifactSettings().hosts)
+    except SettingsError as exc:
+        raise bad(str(exc), param_hint="--allow-host") from exc
+    link = ArtifactLink(
+        url=SecretUrl(sys.stdin.readline().strip() if url == "-" else url),
+        size_bytes=None if size is None else _parse_size(size, "--size"),
+        expires_at=None,
+        filename="",
+    )
+    destination = _parse_target(target)
+    began = time.monotonic()
+    try:
+        with _progress(Console(stderr=True)) as show:
+            artifact = copy(
+                lambda: link,
+                destination,
+                s3=_client(endpoint_url, ca_bundle, workers),
+                rules=rules,
+                expected=Expected(
+                    content_types=tuple(content_type or ()),
+                    largest_bytes=MOST_PARTS * 5 * GIB,
+                    sha256=sha256,
+                ),
+                checkpoints=MemoryCheckpointStore(),
+                seconds_left=lambda: math.inf,
+                ca_bundle=None if ca_bundle is None else ca_bundle.read_text(),
+                options=options,
+                progress=show,
+            )
+    except CourierError as exc:
+        typer.echo(f"courier: {_in_words_of_the_command(exc)}", err=True)
+        raise typer.Exit(EXIT_FAILED) from exc
+    seconds = time.monotonic() - began
+    speed = artifact.size_bytes / MIB / seconds
+    unproven = "" if artifact.verified else ", length unverified"
+    pace = f"{artifact.size_bytes} bytes in {seconds:.2f} s, {speed:.1f} MiB/s"
+    typer.echo(f"{target}: {pace}, sha256 {artifact.sha256}{unproven}")
+
+
+def _in_words_of_the_command(error: CourierError) -> str:
+    text = str(error)
+    for setting, option in _OPTIONS.items():
+        text = text.replace(setting, option)
+    return text
+
+
+def _parse_target(text: str) -> Destination:
+    bucket, _, key = text.removeprefix("s3://").partition("/")
+    try:
+        if text.startswith("s3://"):
+            return Destination(bucket=bucket, key=key)
+    except SettingsError as exc:
+        raise typer.BadParameter(str(exc), param_hint="TARGET") from exc
+    raise typer.BadParameter(f"{text!r} does not look like s3://bucket/key", param_hint="TARGET")
+
+
+def _parse_size(text: str, option: str) -> int:
+    match = _SIZE.match(text.strip())
+    if match is None:
+        raise typer.BadParameter(
+            f"{text!r} is no size; give bytes, or a number with KiB, MiB or GiB", param_hint=option
+        )
+    return int(match[1]) * _UNITS[(match[2] or "").upper()]
+
+
+def _client(endpoint_url: str | None, ca_bundle: Path | None, workers: int) -> S3Client:
+    import boto3  # noqa: PLC0415 - half a second that `--help` need not wait for
+
+    config = storage_config(workers)
+    if endpoint_url is not None:
+        # Stores of one's own seldom have a name per bucket.
+        config = config.merge(Config(s3={"payload_signing_enabled": False, "addressing_style": "path"}))
+    verify = None if endpoint_url is None or ca_bundle is None else str(ca_bundle)
+    return boto3.client("s3", config=config, endpoint_url=endpoint_url, verify=verify)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[int, int | None], None] | None]:
+    """Show a bar on a terminal, nothing elsewhere."""
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("copy", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

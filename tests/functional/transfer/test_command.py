@@ -1,0 +1,152 @@
+"""`courier copy`: the engine by hand."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from cli.copy import copy_command
+from courier.links import ArtifactLink
+from local.simulator import ErrorStatus, LinkExpired, Reply
+from tests.functional.transfer.conftest import OpenDesk
+from tests.functional.transfer.desk import BUCKET, KEY, MIB, Desk
+
+TARGET = f"s3://{BUCKET}/{KEY}"
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+def run(desk: Desk, link: ArtifactLink, *options: str, target: str = TARGET, url: str | None = None) -> Result:
+    app = typer.Typer()
+    app.command()(copy_command)
+    allowed = f"http://{link.url.reveal().split('/')[2]}"
+    given = ["--endpoint-url", desk.s3.meta.endpoint_url, "--allow-host", allowed, *options]
+    return CliRunner().invoke(app, [link.url.reveal() if url is None else url, target, *given], input=link.url.reveal())
+
+
+def test_copies_and_says_so_in_one_line(open_desk: OpenDesk) -> None:
+    desk = open_desk(12 * MIB)
+    result = run(desk, desk.locate(), "--part-size", "5MiB", "--workers", "2")
+    assert result.exit_code == 0
+    assert desk.stored() == desk.report
+    line = result.stdout.strip()
+    assert line.startswith(f"{TARGET}: {12 * MIB} bytes in ")
+    assert line.endswith(f"MiB/s, sha256 {hashlib.sha256(desk.report).hexdigest()}")
+    assert result.stderr == ""
+
+
+def test_reads_the_link_from_standard_input(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    assert run(desk, desk.locate(), url="-").exit_code == 0
+    assert desk.stored() == desk.report
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--size", "300001"], "promises 300001 bytes"),
+        (["--sha256", "0" * 64], "was expected"),
+        (["--content-type", "text/csv"], "--content-type allows text/csv"),
+    ],
+)
+def test_what_was_promised_is_checked(open_desk: OpenDesk, options: list[str], says: str) -> None:
+    desk = open_desk(300_000)
+    result = run(desk, desk.locate(), *options)
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert desk.stored() is None
+
+
+def test_kept_promises_are_fine(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    digest = hashlib.sha256(desk.report).hexdigest()
+    promised = ["--size", "300000", "--sha256", digest, "--content-type", "application/pdf"]
+    assert run(desk, desk.locate(), *promised).exit_code == 0
+
+
+def test_failure_is_one_line_without_the_signature(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    desk.strike(LinkExpired(), times=None)
+    result = run(desk, desk.locate())
+    assert result.exit_code == 1
+    assert result.stderr.strip() == "courier: the store refuses the link (403 AccessDenied); ask for a fresh one"
+    assert "X-Amz" not in result.output
+    assert desk.stored() is None
+
+
+def test_error_page_is_refused_without_any_option(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    desk.strike(Reply(200, b"<html>sign in</html>"))
+    result = run(desk, desk.locate())
+    assert result.exit_code == 1
+    assert "page of HTML" in result.stderr
+
+
+def test_failed_copy_leaves_no_upload(open_desk: OpenDesk) -> None:
+    desk = open_desk(12 * MIB)
+    desk.strike(ErrorStatus(404), nth=2, times=None)
+    assert run(desk, desk.locate(), "--part-size", "5MiB").exit_code == 1
+    assert desk.open_uploads() == []
+
+
+def test_host_must_be_allowed(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    app = typer.Typer()
+    app.command()(copy_command)
+    result = CliRunner().invoke(app, [desk.locate().url.reveal(), TARGET, "--endpoint-url", desk.s3.meta.endpoint_url])
+    assert result.exit_code == 1
+    assert "--allow-host allows *.amazonaws.com" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "target"),
+    [
+        (["--part-size", "1MiB"], TARGET),
+        (["--part-size", "many"], TARGET),
+        (["--size", "-1"], TARGET),
+        (["--sha256", "abc"], TARGET),
+        (["--workers", "0"], TARGET),
+        (["--allow-host", "https://*/"], TARGET),
+        (["--ca-bundle", "/nonexistent.pem"], TARGET),
+        ([], "https://bucket/key"),
+        ([], "s3://bucket"),
+        ([], "s3://bucket/../x"),
+    ],
+)
+def test_wrong_usage_has_a_code_of_its_own(open_desk: OpenDesk, options: list[str], target: str) -> None:
+    desk = open_desk(300_000)
+    result = run(desk, desk.locate(), *options, target=target)
+    assert result.exit_code == 2
+    assert desk.stored() is None
+
+
+def test_runs_as_a_module_over_tls_with_an_authority_of_its_own(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000, tls=True)
+    link = desk.locate()
+    origin = "/".join(link.url.reveal().split("/")[:3])
+    ca_file = desk.providers.ca_file
+    assert ca_file is not None
+    command = [sys.executable, "-m", "cli", "copy", "-", TARGET, "--endpoint-url", desk.s3.meta.endpoint_url]
+    ended = subprocess.run(  # noqa: S603 - our own command
+        [*command, "--allow-host", origin, "--ca-bundle", str(ca_file)],
+        input=link.url.reveal(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=Path(__file__).parents[3],
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert desk.stored() == desk.report

@@ -1,0 +1,231 @@
+"""Which links may be followed: hosts, ports, schemes, and the addresses behind a name."""
+
+from __future__ import annotations
+
+import pytest
+
+from courier.errors import ArtifactRefusedError, SettingsError
+from courier.providers.dreadnode_airt import DreadnodeAirtSettings
+from courier.transfer import LinkRules
+
+DEFAULT = LinkRules.parse(["*.amazonaws.com"])
+QUERY = "?X-Amz-Signature=secret"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://bucket.s3.us-east-1.amazonaws.com/key" + QUERY,
+        "https://s3.amazonaws.com/bucket/key",
+        "HTTPS://Bucket.S3.AmazonAWS.com:443/key",
+        "https://bucket.s3.amazonaws.com./key",
+    ],
+)
+def test_s3_is_allowed_by_default(url: str) -> None:
+    assert DEFAULT.check(url).port == 443
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://bucket.s3.amazonaws.com/key",
+        "https://bucket.s3.amazonaws.com:8443/key",
+        "https://amazonaws.com/key",
+        "https://evilamazonaws.com/key",
+        "https://amazonaws.com.evil.example/key",
+        "https://evil.example/bucket.s3.amazonaws.com",
+        "https://evil.example#.amazonaws.com/",
+        "https://evil.example\\@s3.amazonaws.com/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://localhost/key",
+        "https://[::1]/key",
+        "https://s3.amazonaws.com@evil.example/",
+        "https://user:pass@s3.amazonaws.com/",
+        "ftp://s3.amazonaws.com/key",
+        "file:///etc/passwd",
+        "gopher://s3.amazonaws.com/",
+        "//s3.amazonaws.com/key",
+        "https://",
+        "https:///key",
+        "",
+        "https://s3.amazonaws.com:99999/",
+        "https://[s3.amazonaws.com/",
+        "https://s3.amazonaws.com/ke\ny",
+        "https://s3.amazonaws.com/a b",
+        "https://s3.amazonaws.com/\u2028",
+        "https://ſ3.amazonaws.com/",
+        "https://s3。amazonaws.com/",
+    ],
+)
+def test_everything_else_is_refused(url: str) -> None:
+    with pytest.raises(ArtifactRefusedError):
+        DEFAULT.check(url)
+
+
+def test_refusal_names_the_setting_and_hides_the_query() -> None:
+    with pytest.raises(ArtifactRefusedError) as caught:
+        DEFAULT.check("https://evil.example/key" + QUERY)
+    text = str(caught.value)
+    assert text == "the link points to https://evil.example, artifact.hosts allows *.amazonaws.com"
+
+
+def test_target_hides_path_and_query() -> None:
+    assert "secret" not in repr(DEFAULT.check("https://s3.amazonaws.com/key" + QUERY))
+
+
+@pytest.mark.parametrize(
+    ("entry", "allowed", "refused"),
+    [
+        ("storage.example", ["https://storage.example/x"], ["https://a.storage.example/x", "http://storage.example/x"]),
+        ("storage.example:9000", ["https://storage.example:9000/x"], ["https://storage.example/x"]),
+        ("https://storage.example", ["https://storage.example/x"], ["http://storage.example/x"]),
+        ("http://storage.example", ["http://storage.example/x"], ["https://storage.example/x"]),
+        ("http://storage.example:9000", ["http://storage.example:9000/x"], ["http://storage.example/x"]),
+        ("*.storage.example:9000", ["https://a.b.storage.example:9000/x"], ["https://storage.example:9000/x"]),
+        ("Storage.Example.", ["https://storage.example/x"], ["https://storage.example.evil/x"]),
+        ("[fd12::1]:9000", ["https://[fd12::1]:9000/x"], ["https://[fd12::2]:9000/x"]),
+    ],
+)
+def test_entry_widens_for_itself_alone(entry: str, allowed: list[str], refused: list[str]) -> None:
+    rules = LinkRules.parse([entry])
+    for url in allowed:
+        rules.check(url)
+    for url in refused:
+        with pytest.raises(ArtifactRefusedError):
+            rules.check(url)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "",
+        "*",
+        "*.",
+        "a.*.example",
+        "ftp://a",
+        "https://a/b",
+        "https://a?b",
+        "https://u@a",
+        "a:0",
+        "a:b",
+        "a b",
+        "ä.example",
+    ],
+)
+def test_malformed_entry_is_named(entry: str) -> None:
+    with pytest.raises(SettingsError, match=r"artifact\.hosts"):
+        LinkRules.parse([entry])
+
+
+NOT_PUBLIC = [
+    "127.0.0.1",
+    "10.1.2.3",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "0.0.0.0",  # noqa: S104 - an address to refuse
+    "224.0.0.1",
+    "240.0.0.1",
+    "255.255.255.255",
+    "192.0.2.1",
+    "198.18.0.1",
+    "::1",
+    "::",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fc00::1",
+    "fd00:ec2::254",
+    "ff02::1",
+    "2001:db8::1",
+    "::ffff:127.0.0.1",
+    "::ffff:52.216.0.1",
+    "::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b::34d8:1",
+    "64:ff9b:1::1",
+    "2002:a9fe:a9fe::1",
+    "2001:0:1::1",
+    "nonsense",
+]
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC)
+def test_name_must_not_resolve_to_an_address_that_is_not_public(address: str) -> None:
+    target = DEFAULT.check("https://s3.amazonaws.com/key")
+    with pytest.raises(ArtifactRefusedError, match=r"s3\.amazonaws\.com resolves to"):
+        DEFAULT.admit(target, ["52.216.0.1", address])
+
+
+@pytest.mark.parametrize("address", ["52.216.0.1", "2600:1f18::1"])
+def test_public_addresses_are_admitted(address: str) -> None:
+    target = DEFAULT.check("https://s3.amazonaws.com/key")
+    assert DEFAULT.admit(target, [address]) == (address,)
+
+
+def test_refused_address_names_the_settings() -> None:
+    target = DEFAULT.check("https://s3.amazonaws.com/key")
+    with pytest.raises(ArtifactRefusedError, match=r"a link-local address; .* artifact\.private_addresses"):
+        DEFAULT.admit(target, ["169.254.169.254"])
+
+
+@pytest.mark.parametrize(
+    "address", ["10.1.2.3", "192.168.1.1", "100.64.0.1", "127.0.0.1", "fd12::1", "::ffff:10.0.0.1"]
+)
+def test_private_addresses_can_be_allowed(address: str) -> None:
+    rules = LinkRules.parse(["minio.internal"], private_addresses=True)
+    assert rules.admit(rules.check("https://minio.internal/key"), [address]) == (address,)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["169.254.169.254", "fe80::1", "fd00:ec2::254", "224.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"],
+)
+def test_metadata_and_link_local_addresses_are_not_private_ones(address: str) -> None:
+    rules = LinkRules.parse(["minio.internal"], private_addresses=True)
+    with pytest.raises(ArtifactRefusedError):
+        rules.admit(rules.check("https://minio.internal/key"), [address])
+
+
+def test_address_that_is_named_is_allowed_and_no_other() -> None:
+    rules = LinkRules.parse(["10.1.2.3:9000", "*.amazonaws.com"])
+    assert rules.admit(rules.check("https://10.1.2.3:9000/key"), ["10.1.2.3"]) == ("10.1.2.3",)
+    with pytest.raises(ArtifactRefusedError):
+        rules.admit(rules.check("https://s3.amazonaws.com/key"), ["10.1.2.3"])
+
+
+def test_named_localhost_may_be_loopback_and_nothing_else() -> None:
+    rules = LinkRules.parse(["http://localhost:9000"])
+    target = rules.check("http://localhost:9000/key")
+    assert rules.admit(target, ["127.0.0.1", "::1"]) == ("127.0.0.1", "::1")
+    with pytest.raises(ArtifactRefusedError):
+        rules.admit(target, ["10.1.2.3"])
+
+
+def test_insecure_source_may_use_loopback_besides_its_hosts() -> None:
+    rules = LinkRules.parse(["*.amazonaws.com"], loopback=True)
+    for url in ("http://localhost:4566/key", "https://127.0.0.1:9000/key", "http://[::1]:1/key"):
+        target = rules.check(url)
+        rules.admit(target, ["127.0.0.1"])
+    with pytest.raises(ArtifactRefusedError):
+        rules.check("http://evil.example:4566/key")
+    rules.check("https://s3.amazonaws.com/key")
+
+
+def test_rules_follow_from_the_settings_of_a_source() -> None:
+    settings = DreadnodeAirtSettings.model_validate(
+        {
+            "name": "red-team",
+            "provider": "dreadnode_airt",
+            "endpoint": "http://localhost:8080",
+            "insecure": True,
+            "secret": "x",
+            "organization": "acme",
+            "workspace": "main",
+            "project": "chatbot",
+            "artifact": {"hosts": ["minio.internal:9000"], "private_addresses": True},
+        }
+    )
+    rules = LinkRules.of_source(settings)
+    assert (rules.loopback, rules.private_addresses) == (True, True)
+    rules.check("https://minio.internal:9000/x")
