@@ -1,0 +1,219 @@
+from datetime import timedelta
+
+import pytest
+from botocore.exceptions import ClientError
+
+from courier.errors import (
+    BuildNotFoundError,
+    SourceRejectedError,
+    SourceThrottledError,
+    SourceUnauthorizedError,
+    SourceUnavailableError,
+)
+from courier.ledger.table import Change
+from courier.models import BuildStatus, Outcome, Verdict
+from tests.fakes import HOUR, NOON, build_of, passage_of, ref_of, settings_of
+from tests.world import World
+
+DAY = timedelta(days=1)
+
+
+def begun(world: World) -> list[str]:
+    return [passage.build.ref.build_id for passage in world.stepfunctions.passages()]
+
+
+def test_a_new_build_gets_one_execution_however_often_it_is_seen(world: World) -> None:
+    world.provider.put(build_of("b1"))
+    assert [world.discover() for _ in range(3)] == [1, 0, 0]
+    assert begun(world) == ["b1"]
+    row = world.builds.find(ref_of("b1"))
+    assert row is not None
+    assert row.execution is not None
+    assert row.next_poll_at is not None
+
+
+def test_a_running_build_is_waited_for(world: World) -> None:
+    world.provider.put(build_of("b1"))
+    world.discover()
+    (passage,) = world.stepfunctions.passages()
+    assert (passage.verdict, passage.outcome, passage.detected_at) == (Verdict.WAIT, None, None)
+    assert passage.wait_seconds == 24 * 3600
+
+
+def test_a_build_that_has_ended_already_skips_the_wait_and_is_never_polled(world: World) -> None:
+    world.discover()
+    world.provider.put(build_of("b1", BuildStatus.SUCCEEDED, completed=NOON, has_artifact=True))
+    world.discover()
+    (passage,) = world.stepfunctions.passages()
+    assert (passage.verdict, passage.detected_at) == (Verdict.FETCH, NOON)
+    assert world.tick(seconds=3600).due == 0
+
+
+def test_builds_begin_in_the_order_of_their_making(world: World) -> None:
+    world.provider.put(
+        build_of("new", created=NOON), build_of("old", created=NOON - HOUR), build_of("undated", created=None)
+    )
+    world.discover()
+    assert begun(world) == ["undated", "old", "new"]
+
+
+def test_what_had_ended_before_the_first_sight_is_history(world: World) -> None:
+    world.provider.put(build_of("history", BuildStatus.FAILED, completed=NOON - HOUR))
+    assert world.discover() == 0
+    assert world.builds.find(ref_of("history")) is None
+
+
+def test_backfill_takes_in_so_many_hours_of_history(world: World) -> None:
+    world.use(settings_of(backfill_hours=2))
+    world.provider.put(
+        build_of("recent", BuildStatus.SUCCEEDED, completed=NOON - HOUR),
+        build_of("history", BuildStatus.SUCCEEDED, completed=NOON - 3 * HOUR),
+    )
+    world.discover()
+    assert begun(world) == ["recent"]
+
+
+def test_what_ends_between_two_discoveries_is_no_history(world: World) -> None:
+    world.discover()
+    world.clock.advance(300)
+    world.provider.put(build_of("quick", BuildStatus.FAILED, created=NOON + HOUR / 30, completed=NOON + HOUR / 20))
+    world.discover()
+    assert begun(world) == ["quick"]
+
+
+def test_a_running_build_is_looked_after_however_old_it_is(world: World) -> None:
+    world.provider.put(build_of("old", created=NOON - 30 * DAY))
+    world.discover()
+    assert begun(world) == ["old"]
+
+
+def test_a_build_beyond_the_horizon_is_left_alone_for_ever(world: World) -> None:
+    world.provider.put(build_of("ancient", created=NOON - 201 * DAY), build_of("zero", created=NOON.replace(year=1)))
+    assert world.discover() == 0
+
+
+def test_an_unknown_word_with_a_time_of_completion_is_history_too(world: World) -> None:
+    world.provider.put(
+        build_of("expired", BuildStatus.UNKNOWN, completed=NOON - DAY), build_of("new", BuildStatus.UNKNOWN)
+    )
+    world.discover()
+    assert begun(world) == ["new"]
+
+
+def test_a_build_without_any_time_is_begun_once(world: World) -> None:
+    world.provider.put(build_of("undated", BuildStatus.SUCCEEDED, created=None))
+    assert [world.discover(), world.discover()] == [1, 0]
+
+
+def test_a_failed_build_brings_its_problem(world: World) -> None:
+    world.discover()
+    world.provider.put(build_of("b1", BuildStatus.FAILED, completed=NOON, error_message="no memory"))
+    world.discover()
+    (passage,) = world.stepfunctions.passages()
+    assert passage.outcome is Outcome.FAILED
+    assert passage.problem is not None
+    assert passage.problem.message == "no memory"
+
+
+def test_a_crash_between_row_and_execution_is_healed_by_the_next_discovery(world: World) -> None:
+    world.provider.put(build_of("b1"))
+    world.stepfunctions.failures = [ClientError({"Error": {"Code": "ThrottlingException"}}, "StartExecution")]
+    with pytest.raises(ClientError):
+        world.discover()
+    assert begun(world) == []
+    world.discover()
+    assert begun(world) == ["b1"]
+
+
+def test_a_crash_between_row_and_execution_is_healed_by_the_poller(world: World) -> None:
+    world.provider.put(build_of("b1"))
+    world.stepfunctions.failures = [ClientError({"Error": {"Code": "ThrottlingException"}}, "StartExecution")]
+    with pytest.raises(ClientError):
+        world.discover()
+    world.tick(seconds=120)
+    assert begun(world) == ["b1"]
+
+
+def test_an_execution_that_runs_already_is_noted(world: World) -> None:
+    world.provider.put(build_of("b1"))
+    world.discover()
+    world.table.update(str(ref_of("b1")), Change(remove=("execution",)))
+    world.discover()
+    assert begun(world) == ["b1"]
+    row = world.builds.find(ref_of("b1"))
+    assert row is not None
+    assert (row.execution or "").startswith("arn:aws:states:eu-central-1:123456789012:execution:build-courier")
+
+
+def test_an_ended_build_is_not_started_again(world: World) -> None:
+    world.provider.put(build_of("b1"))
+    world.builds.register(passage_of(), next_poll_at=NOON)
+    world.builds.close(ref_of("b1"), Outcome.SUCCEEDED, record_key="k", build={})
+    world.discover()
+    assert begun(world) == []
+
+
+def test_a_row_that_cannot_be_read_is_known_all_the_same(world: World) -> None:
+    world.provider.put(build_of("b1"), build_of("b2"))
+    world.builds.register(passage_of(build_of("b1")), next_poll_at=NOON)
+    world.table.update(str(ref_of("b1")), Change(set={"outcome": "an outcome of tomorrow"}))
+    assert world.discover() == 1
+    assert begun(world) == ["b2"]
+
+
+@pytest.mark.parametrize(
+    "error", [BuildNotFoundError("404"), SourceRejectedError("400"), SourceUnauthorizedError("403")]
+)
+@pytest.mark.parametrize("broken", ["a", "b"])
+def test_one_broken_scope_does_not_stop_the_others(world: World, error: SourceRejectedError, broken: str) -> None:
+    world.provider.scope_names = ("a", "b", "c")
+    world.provider.put(*(build_of(scope, scope=scope) for scope in "abc"))
+    world.provider.failures[f"list_builds {broken}"] = error
+    assert world.discover() == 2
+
+
+@pytest.mark.parametrize("error", [SourceUnavailableError("down"), SourceThrottledError("429")])
+def test_a_source_that_is_down_is_not_asked_scope_by_scope(world: World, error: SourceUnavailableError) -> None:
+    world.provider.scope_names = ("a", "b", "c")
+    world.provider.failures["list_builds"] = error
+    with pytest.raises(type(error)):
+        world.discover()
+    assert world.provider.calls == ["scopes", "list_builds a"]
+
+
+def test_a_dead_key_is_not_tried_on_every_scope(world: World) -> None:
+    world.provider.scope_names = tuple("abcdefgh")
+    world.provider.failures["list_builds"] = SourceUnauthorizedError("401")
+    with pytest.raises(SourceUnauthorizedError):
+        world.discover()
+    assert world.provider.counts["list_builds"] == 3
+
+
+def test_scopes_that_time_did_not_suffice_for_have_their_turn(world: World) -> None:
+    world.provider.scope_names = ("a", "b", "c", "d", "e")
+    for _ in range(3):
+        world.discover(scopes_left=2)
+    assert [call for call in world.provider.calls if call != "scopes"] == [
+        f"list_builds {scope}" for scope in ("a", "b", "c", "d", "e", "a")
+    ]
+
+
+def test_a_scope_that_is_gone_meanwhile_does_not_hold_up_the_turn(world: World) -> None:
+    world.provider.scope_names = ("a", "b", "c")
+    world.discover(scopes_left=1)
+    world.provider.scope_names = ("a", "c")
+    world.discover()
+    assert world.provider.calls[-2:] == ["list_builds a", "list_builds c"]
+    assert world.sources.state("insights").next_scope is None
+
+
+def test_a_provider_that_cannot_list_is_not_asked(world: World) -> None:
+    world.provider.forget_how_to_list()
+    assert world.discover() == 0
+    assert world.provider.calls == []
+
+
+def test_the_same_id_in_two_scopes_is_two_builds(world: World) -> None:
+    world.provider.scope_names = ("a", "b")
+    world.provider.put(build_of("b1", scope="a"), build_of("b1", scope="b"))
+    assert world.discover() == 2
