@@ -28,6 +28,10 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml
 	@.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
+# Nothing of it is shipped; a machine without npm does without this one judge.
+node_modules/.ready: package-lock.json
+	@if command -v npm >/dev/null; then npm ci --loglevel=error --no-audit --no-fund --ignore-scripts && touch $@; fi
+
 # The layers' Makefiles get their two Pythons by name; our own make's flags are none of their business.
 SAM_BUILD = env -u MAKEFLAGS -u MAKELEVEL SAM_CLI_TELEMETRY=0 PYTHON="$(CURDIR)/.venv-sam/bin/python" \
 	PYTHON313="$$(scripts/find-python3.13 || echo python3.13)" .venv-sam/bin/sam build --config-file samplconfig.toml
@@ -51,6 +55,10 @@ build: .venv-sam/.ready  ## Build functions and layers for Lambda (arm64, Python
 	@mkdir -p .aws-sam
 	@$(SAM_BUILD) > .aws-sam/build.log 2>&1 || { cat .aws-sam/build.log; exit 1; }
 	@.venv-sam/bin/python -m scripts.built
+
+verify: setup build .venv-judges/.ready node_modules/.ready  ## Have the template, the state machine and the build judged by programs of others
+	@$(BIN)/python -m scripts.judges
+	@$(BIN)/python -m pytest -q -m slow tests/template
 
 format: setup  ## Put the sources into the house's format
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,6 @@
 """Weigh what `sam build` made, and refuse what Lambda could not run; the standard library only.
 
-``python -m scripts.built`` prints one line per function and layer, and fails over a budget.
+``python -m scripts.built`` prints one line per function, layer and nested template, and fails over a budget.
 """
 
 import hashlib
@@ -15,6 +15,8 @@ BUILD = Path(".aws-sam/build")
 # Bytes unzipped. The dependencies' figure was measured with bytecode; a function holds an entry point and nothing else.
 BUDGETS = {"DependenciesLayer": 17_000_000, "CourierLayer": 1_500_000}
 FUNCTION_BUDGET = 16_000
+# What CloudFormation accepts of a nested stack.
+TEMPLATE_BUDGET = 1_000_000
 
 # What the runtime brings, newer than any that we would freeze here; 27 MB.
 _PROVIDED = ("boto3", "botocore", "s3transfer")
@@ -25,8 +27,10 @@ _AARCH64 = 183
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """One built function or layer.
+    """One built function, layer or nested template.
 
+    ``budget``
+        Most bytes that it may have unzipped.
     ``unzipped_bytes``, ``zipped_bytes``
         What counts against Lambda's quota, and about what is uploaded.
     ``bytecode``
@@ -39,6 +43,7 @@ class Artifact:
 
     name: str
     files: int
+    budget: int
     unzipped_bytes: int
     zipped_bytes: int
     bytecode: int
@@ -65,7 +70,8 @@ def weigh(folder: Path) -> Artifact:
             faults.append(f"{name} is not built for arm64")
     provided = [name for name in _PROVIDED if (folder / "python" / name).exists() or (folder / name).exists()]
     faults += [f"{name} is in it; the runtime has it" for name in provided]
-    budget = BUDGETS.get(folder.name, FUNCTION_BUDGET)
+    nested = (folder / "template.yaml").exists()
+    budget = TEMPLATE_BUDGET if nested else BUDGETS.get(folder.name, FUNCTION_BUDGET)
     if unzipped > budget:
         faults.append(f"{unzipped:,} bytes are over the budget of {budget:,}")
     if not files:
@@ -73,6 +79,7 @@ def weigh(folder: Path) -> Artifact:
     return Artifact(
         name=folder.name,
         files=files,
+        budget=budget,
         unzipped_bytes=unzipped,
         zipped_bytes=zipped,
         bytecode=bytecode,
@@ -82,7 +89,7 @@ def weigh(folder: Path) -> Artifact:
 
 
 def weigh_all(build: Path = BUILD) -> list[Artifact]:
-    """Read every function and layer of a build."""
+    """Read everything of a build."""
     return [weigh(folder) for folder in sorted(build.iterdir()) if folder.is_dir()]
 
 
@@ -98,9 +105,8 @@ def main() -> int:
     artifacts = weigh_all()
     print(f"{'':26}{'files':>6}{'unzipped':>14}{'budget':>13}{'zipped':>13}  digest")
     for artifact in artifacts:
-        budget = BUDGETS.get(artifact.name, FUNCTION_BUDGET)
         print(
-            f"{artifact.name:26}{artifact.files:6}{artifact.unzipped_bytes:14,}{budget:13,}"
+            f"{artifact.name:26}{artifact.files:6}{artifact.unzipped_bytes:14,}{artifact.budget:13,}"
             f"{artifact.zipped_bytes:13,}  {artifact.digest[:12]}"
         )
     if not any(artifact.bytecode for artifact in artifacts):

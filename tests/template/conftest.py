@@ -1,0 +1,56 @@
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scripts.judges.case import Case, open_case
+
+ROOT = Path(__file__).parents[2]
+DEFINITION = "statemachine/build_lifecycle.asl.yaml"
+
+# What the judges and rules read of a checkout.
+_READ = (
+    "events",
+    "functions",
+    "layers",
+    "statemachine",
+    "template.yaml",
+    "monitoring.yaml",
+    "samplconfig.toml",
+    "pyproject.toml",
+)
+
+Plant = Callable[[str, str, str], Case]
+
+
+@pytest.fixture(scope="session")
+def case() -> Case:
+    """This checkout."""
+    return open_case(ROOT)
+
+
+@pytest.fixture
+def planted(case: Case, tmp_path: Path) -> Plant:
+    """Give a copy of this checkout in which one piece of text was replaced."""
+
+    def plant(path: str, old: str, new: str) -> Case:
+        for name in _READ:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / name, tmp_path / name)
+        target = tmp_path / path
+        text = target.read_text(encoding="utf-8") if target.exists() else ""
+        assert old in text, f"{path} no longer holds {old!r}: plant the fault elsewhere"
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(text.replace(old, new, 1), encoding="utf-8")
+        if path in ("template.yaml", "monitoring.yaml"):
+            return open_case(tmp_path)
+        if path == DEFINITION:
+            return replace(case, root=tmp_path, definition=yaml.safe_load(target.read_text(encoding="utf-8")))
+        return replace(case, root=tmp_path)
+
+    return plant
