@@ -122,9 +122,10 @@ def _deployed(expanded: Template, nested: Mapping[str, Template]) -> Template:
     for _, stack in list(resources_of(deployed, "AWS::CloudFormation::Stack")):
         # Through JSON: what YAML anchors share is changed here.
         inner = json.loads(json.dumps(nested[stack["Properties"]["TemplateURL"]], default=str))
-        for name, value in stack["Properties"].get("Parameters", {}).items():
-            # One that the nested template does not declare is cfn-lint's to find.
-            inner["Parameters"].setdefault(name, {})["Default"] = value
+        given = stack["Properties"].get("Parameters", {})
+        # A name that only one of the two templates knows is cfn-lint's to find.
+        for name, entry in inner.get("Parameters", {}).items():
+            entry["Default"] = given.get(name, entry.get("Default", name))
         resources = resolve(inner)["Resources"]
         if twice := deployed["Resources"].keys() & resources.keys():
             raise TemplateError(f"a nested stack repeats the name {', '.join(sorted(twice))}")
