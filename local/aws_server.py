@@ -60,6 +60,7 @@ class AwsApplication:
         self._invoke: InvocationPath | None = None
         self._moto: WSGIApplication = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.Lock()
+        self._one_at_a_time = threading.Lock()
         self._calls: Counter[tuple[str, str, str]] = Counter()
 
     def answer_invocations(self, invoke: InvocationPath) -> None:
@@ -113,7 +114,10 @@ class AwsApplication:
     def _serve(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         match = _INVOCATION.fullmatch(environ.get("PATH_INFO", ""))
         if match is None or self._invoke is None:
-            return self._moto(environ, start_response)
+            if not _is_conditional(environ):
+                return self._moto(environ, start_response)
+            with self._one_at_a_time:
+                return self._moto(environ, start_response)
         length = int(environ.get("CONTENT_LENGTH") or 0)
         status, headers, body = self._invoke(
             unquote(match["name"]),
@@ -172,6 +176,13 @@ def _with_caller(call: AwsCall, environ: "WSGIEnvironment") -> AwsCall:
     callers = {INTERPRETER_ACCESS_KEY: STATE_MACHINE, OPERATOR_ACCESS_KEY: OPERATOR}
     caller = callers.get(_access_key(environ), UNKNOWN_CALLER)
     return AwsCall(caller=caller, action=call.action, resource=call.resource, invocation=None)
+
+
+def _is_conditional(environ: "WSGIEnvironment") -> bool:
+    """Whether moto would look first and write afterwards, with other threads in between."""
+    return environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_") or (
+        environ["REQUEST_METHOD"] in ("PUT", "POST") and ("HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MATCH" in environ)
+    )
 
 
 def _access_key(environ: "WSGIEnvironment") -> str:

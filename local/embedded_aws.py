@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 # moto's own account; it has one unless told otherwise.
 _ACCOUNT = DEFAULT_PLACE.account
 
+_one = threading.Lock()
+
 # How often `EmbeddedAws.await_quiet` looks.
 _QUIET_BEAT_SECONDS = 0.02
 
@@ -134,14 +136,19 @@ class EmbeddedAws:
         self.stop()
 
     def start(self) -> None:
-        """Start the server, deploy the stack, load the functions.
+        """Start the server, deploy the stack, load the functions; once.
 
         Raises
         ------
         TemplateError
             The template holds something that is not understood here; nothing is left running.
+        RuntimeError
+            Another one is up in this process, or this one has been up before.
         """
+        if self._stopping.is_set() or not _one.acquire(blocking=False):
+            raise RuntimeError("only one embedded AWS can be up in a process, and each only once")
         with ExitStack() as stack:
+            stack.callback(_one.release)
             stack.enter_context(wired(self._pause))
             stack.enter_context(self._attribution.installed())
             server = AwsServer(self._application)

@@ -6,6 +6,22 @@ STATE_MACHINE = "state_machine"
 OPERATOR = "operator"
 UNKNOWN_CALLER = "unknown"
 
+# Operations whose right has another name (Service Authorization Reference).
+_RIGHTS = {
+    "lambda:Invoke": "lambda:InvokeFunction",
+    "s3:CompleteMultipartUpload": "s3:PutObject",
+    "s3:CreateMultipartUpload": "s3:PutObject",
+    "s3:DeleteObjects": "s3:DeleteObject",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:ListParts": "s3:ListMultipartUploadParts",
+    "s3:UploadPart": "s3:PutObject",
+    "sns:PublishBatch": "sns:Publish",
+    "sqs:SendMessageBatch": "sqs:SendMessage",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
@@ -37,7 +53,7 @@ class AwsCall:
     ``caller``
         Name of the function, or `STATE_MACHINE`, `OPERATOR` (the test or the command line), `UNKNOWN_CALLER`.
     ``action``
-        As IAM names it: ``dynamodb:UpdateItem``.
+        The API's operation after IAM's name of the service: ``dynamodb:UpdateItem``, ``s3:UploadPart``.
     ``resource``
         What the parameters name: ``bucket/key``, a table, ``table/index/name``, an ARN, a path; ``*`` if nothing.
     ``invocation``
@@ -48,6 +64,16 @@ class AwsCall:
     action: str
     resource: str
     invocation: Invocation | None
+
+    @property
+    def right(self) -> str:
+        """The IAM action that the caller needs for it."""
+        return right_of(self.action)
+
+
+def right_of(action: str) -> str:
+    """Give the IAM action that an API operation needs; most have the same name."""
+    return _RIGHTS.get(action, action)
 
 
 @dataclass(frozen=True)

@@ -28,14 +28,15 @@ class LogCapture(io.TextIOBase):
         self._lock = threading.Lock()
         self._lines: list[LogLine] = []
         # Text without its line end so far, per thread: a print writes in pieces.
-        self._pieces: dict[tuple[str, int], str] = {}
+        self._pieces: dict[tuple[str, str, int], str] = {}
         self._others: TextIO = sys.stdout
-        self._taken_over: list[tuple[logging.StreamHandler[Any], TextIO]] = []
+        self._taken_over: dict[logging.StreamHandler[Any], TextIO] = {}
 
     def lines(self, function: str | None = None) -> list[LogLine]:
-        """Give the lines of one function, or of all, in the order in which they were written."""
+        """Give the lines of one function, or of all, in the order in which they were ended; unended ones last."""
         with self._lock:
-            return [line for line in self._lines if function in (None, line.function)]
+            lines = self._lines + [LogLine(*origin, text) for (*origin, _), text in self._pieces.items()]
+            return [line for line in lines if function in (None, line.function)]
 
     def write(self, text: str) -> int:
         """Keep or pass on one piece of text."""
@@ -43,7 +44,7 @@ class LogCapture(io.TextIOBase):
         if run is None:
             return self._others.write(text)
         invocation = run.invocation
-        piece = (invocation.request_id, threading.get_ident())
+        piece = (invocation.function, invocation.request_id, threading.get_ident())
         with self._lock:
             *whole, rest = (self._pieces.pop(piece, "") + text).split("\n")
             self._lines += [LogLine(invocation.function, invocation.request_id, line) for line in whole if line]
@@ -69,8 +70,9 @@ class LogCapture(io.TextIOBase):
         try:
             yield
         finally:
-            for handler, stream in self._taken_over:
-                handler.stream = stream
+            for handler in _powertools_handlers():
+                if handler.stream is self:
+                    handler.stream = self._taken_over.get(handler, self._others)
             self._taken_over.clear()
             with self._lock:
                 if sys.stdout is self:
@@ -78,9 +80,14 @@ class LogCapture(io.TextIOBase):
 
     def take_over_loggers(self) -> None:
         """Redirect the Powertools loggers that exist: each keeps the standard output of the moment it was made in."""
-        for logger in logging.Logger.manager.loggerDict.values():
-            handler = getattr(logger, "powertools_handler", None)
-            if isinstance(handler, logging.StreamHandler) and handler.stream is not self:
-                self._taken_over.append((handler, handler.stream))
+        for handler in _powertools_handlers():
+            if handler.stream is not self:
+                self._taken_over[handler] = handler.stream
                 # Not setStream: it flushes the old stream, which a test runner may have closed.
                 handler.stream = self
+
+
+def _powertools_handlers() -> list["logging.StreamHandler[Any]"]:
+    loggers = list(logging.Logger.manager.loggerDict.values())
+    handlers = [getattr(logger, "powertools_handler", None) for logger in loggers]
+    return [handler for handler in handlers if isinstance(handler, logging.StreamHandler)]

@@ -17,6 +17,7 @@ from unittest.mock import patch
 from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from moto.core.config import default_user_config
+from moto.core.exceptions import AWSError
 from moto.moto_api._internal.models import moto_api_backend
 from moto.stepfunctions.models import Execution as PlainExecution
 from moto.stepfunctions.models import stepfunctions_backends
@@ -87,15 +88,6 @@ def wired(pause: Callable[[float], object]) -> Iterator[None]:
     pause
         Waits before a Retry, in seconds of the definition; moto itself would sleep, uninterruptibly.
     """
-    list_executions = StepFunctionsParserBackend._get_executions  # noqa: SLF001  # see the module's docstring
-
-    def list_started(
-        backend: StepFunctionsParserBackend, execution_status: ExecutionStatus | None = None
-    ) -> list[Execution]:
-        # An execution that still parses its definition has no environment, on which moto's SendTask* would fail.
-        executions = list_executions(backend, execution_status)
-        return [execution for execution in executions if _environment(execution) is not None]
-
     moto_api_backend.reset()
     logger = logging.getLogger("moto")
     level = logger.level
@@ -106,12 +98,47 @@ def wired(pause: Callable[[float], object]) -> Iterator[None]:
             patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}),
             patch.object(moto_jsonata, "_eval_jsonata", evaluate_jsonata),
             patch.object(retrier_decl, "time", SimpleNamespace(sleep=pause)),
-            patch.object(StepFunctionsParserBackend, "_get_executions", list_started),
+            patch.multiple(StepFunctionsParserBackend, **_repaired_methods()),
         ):
             yield
     finally:
         logger.setLevel(level)
         moto_api_backend.reset()
+
+
+def _repaired_methods() -> dict[str, Any]:
+    """Give the methods of moto's interpreter that fail, or differ from AWS, when several threads call."""
+    lock = threading.Lock()
+    list_executions = StepFunctionsParserBackend._get_executions  # noqa: SLF001
+    start_execution = StepFunctionsParserBackend.start_execution
+
+    def list_started(backend: StepFunctionsParserBackend, status: ExecutionStatus | None = None) -> list[Execution]:
+        # An execution that still parses its definition has no environment, on which moto's SendTask* would fail.
+        return [execution for execution in list_executions(backend, status) if _environment(execution) is not None]
+
+    def start_one(backend: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> Execution:  # noqa: ANN401
+        # moto looks for the name first and takes it later; two threads would both get it.
+        with lock:
+            return start_execution(backend, *args, **kwargs)
+
+    def at_most_once(send: Callable[..., Any]) -> Callable[..., Any]:
+        def send_once(backend: StepFunctionsParserBackend, task_token: str, *args: Any, **kwargs: Any) -> object:  # noqa: ANN401
+            # AWS takes a token once; moto accepts it until the execution ends, and does not know it afterwards.
+            with lock:
+                for execution in list_started(backend):
+                    endpoint = _environment(execution).callback_pool_manager.get(task_token)
+                    if endpoint is not None and endpoint._notify_event.is_set():  # noqa: SLF001
+                        raise AWSError("Task Timed Out: 'Provided task does not exist anymore'", "TaskTimedOut")
+                return send(backend, task_token, *args, **kwargs)
+
+        return send_once
+
+    return {
+        "_get_executions": list_started,
+        "start_execution": start_one,
+        "send_task_success": at_most_once(StepFunctionsParserBackend.send_task_success),
+        "send_task_failure": at_most_once(StepFunctionsParserBackend.send_task_failure),
+    }
 
 
 def plain_state_machine(place: Place, arn: str) -> PlainStateMachine:

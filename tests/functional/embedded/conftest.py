@@ -251,7 +251,7 @@ def small_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small(small_template: Path) -> Iterator[EmbeddedAws]:
-    """The small stack, up; shared by the tests of a module."""
+    """The small stack, up; shared by the tests of a module, none of which may bring up another."""
     with EmbeddedAws(small_template, second_lasts=0.001) as aws:
         yield aws
 

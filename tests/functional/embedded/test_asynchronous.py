@@ -19,14 +19,14 @@ class Runs(Interception):
         return Throttle() if len(self.seen) <= self.throttled else None
 
 
-def test_the_api_accepts_an_event_and_runs_it_later(small: EmbeddedAws) -> None:
-    before = small.usage()["work"].invocations
-    answer = small.client("lambda").invoke(
-        FunctionName=small.resources["WorkFunction"], InvocationType="Event", Payload=b"{}"
-    )
+def test_the_api_accepts_an_event_and_runs_it_later(disturbed: Callable[[Interception], EmbeddedAws]) -> None:
+    runs = Runs()
+    aws = disturbed(runs)
+    name = aws.resources["WorkFunction"]
+    answer = aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
     assert answer["StatusCode"] == 202
-    small.await_quiet()
-    assert small.usage()["work"].invocations == before + 1
+    aws.await_quiet()
+    assert [run.asynchronous for run in runs.seen] == [True]
 
 
 def test_a_failed_event_is_repeated_with_the_same_id_and_ends_as_a_dead_letter(

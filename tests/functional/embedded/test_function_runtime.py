@@ -1,10 +1,13 @@
 """The functions share one process; what that cannot give them is refused."""
 
+import io
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aws_lambda_powertools import Logger
 
 from local.attribution import Run, current_run
 from local.function_runtime import FunctionRuntime, FunctionSpec, shared_environment
@@ -95,3 +98,28 @@ def test_lines_of_two_runs_do_not_mix() -> None:
             current_run.reset(token)
     assert [line.text for line in logs.lines("one")] == ["ab", "c"]
     assert [line.request_id for line in logs.lines()] == ["one", "two", "one", "two"]
+
+
+def test_a_line_without_an_end_is_not_lost() -> None:
+    logs = LogCapture()
+    token = current_run.set(Run(Invocation(function="one", request_id="r", payload="{}")))
+    logs.write("half a secret")
+    current_run.reset(token)
+    assert [(line.function, line.request_id, line.text) for line in logs.lines()] == [("one", "r", "half a secret")]
+
+
+def test_loggers_get_their_stream_back() -> None:
+    stream = io.StringIO()
+    early = Logger(service="early", stream=stream)
+    logs = LogCapture()
+    token = current_run.set(Run(Invocation(function="one", request_id="r", payload="{}")))
+    with logs.attached():
+        logs.take_over_loggers()
+        late = Logger(service="late")
+        for logger in (early, late):
+            logger.info("kept")
+    early.info("given back")
+    late.info("on the terminal again")
+    current_run.reset(token)
+    assert [json.loads(line.text)["service"] for line in logs.lines()] == ["early", "late"]
+    assert json.loads(stream.getvalue())["message"] == "given back"

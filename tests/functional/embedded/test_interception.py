@@ -93,6 +93,19 @@ def test_a_call_is_seen_with_its_function_run_and_resource(disturbed: Start) -> 
     assert seen.statuses == [200]
 
 
+@pytest.mark.parametrize(
+    ("action", "right"),
+    [
+        ("s3:UploadPart", "s3:PutObject"),
+        ("s3:HeadObject", "s3:GetObject"),
+        ("lambda:Invoke", "lambda:InvokeFunction"),
+        ("dynamodb:UpdateItem", "dynamodb:UpdateItem"),
+    ],
+)
+def test_a_call_names_the_right_that_it_needs(action: str, right: str) -> None:
+    assert AwsCall(caller="work", action=action, resource="*", invocation=None).right == right
+
+
 def test_the_operators_calls_are_left_alone(disturbed: Start) -> None:
     seen = OnAction("s3:ListObjectsV2", before=Answer(500, "InternalError"))
     assert keys(disturbed(seen)) == set()

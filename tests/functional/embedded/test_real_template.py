@@ -44,13 +44,3 @@ def test_the_state_machine_has_every_substitution(courier: EmbeddedAws) -> None:
     )
     assert "${" not in described["definition"]
     assert courier.resources["LedgerTable"] in described["definition"]
-
-
-def test_the_parameters_of_the_template_change_the_stack() -> None:
-    parameters = {"KeyPrefix": "courier/", "ArtifactRetentionDays": "7", "NotificationEmail": "a@example.com"}
-    with EmbeddedAws(ROOT / "template.yaml", parameters=parameters, stack_name="other") as aws:
-        name = aws.resources["CopyArtifactFunction"]
-        settings = aws.client("lambda").get_function_configuration(FunctionName=name)
-        assert settings["Environment"]["Variables"]["KEY_PREFIX"] == "courier/"
-        assert aws.outputs["ParameterPath"] == "/other/sources"
-        assert "EmailSubscription" in aws.left_out

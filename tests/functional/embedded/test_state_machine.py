@@ -1,6 +1,9 @@
 """The real interpreter runs the template's state machine: tokens, retries, catches, and notices."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from local.embedded_aws import EmbeddedAws
 from local.results import ExecutionReport
@@ -42,16 +45,64 @@ def test_a_token_in_the_table_releases_the_execution(small: EmbeddedAws) -> None
     assert not small.busy()
 
 
+def test_a_token_is_taken_once_and_an_unknown_one_never(small: EmbeddedAws) -> None:
+    client = small.client("stepfunctions")
+    run(small, {"name": "once", "wait": True, "do": "not yet"})
+    (row,) = [row for row in small.ledger_rows() if row["build"] == "once"]
+    token = str(row["task_token"])
+    client.send_task_success(taskToken=token, output="{}")
+    with pytest.raises(client.exceptions.TaskTimedOut):
+        client.send_task_success(taskToken=token, output="{}")
+    small.await_quiet()
+    with pytest.raises(client.exceptions.TaskTimedOut):
+        client.send_task_failure(taskToken=token)
+    with pytest.raises(client.exceptions.InvalidToken):
+        client.send_task_success(taskToken="made up", output="{}")
+
+
+def test_two_starts_under_one_name_are_one_execution(small: EmbeddedAws) -> None:
+    client = small.client("stepfunctions")
+
+    def start(number: int) -> bool:
+        text = json.dumps({"name": "race", "wait": False, "number": number})
+        try:
+            client.start_execution(stateMachineArn=small.outputs["MachineArn"], name="race", input=text)
+        except client.exceptions.ExecutionAlreadyExists:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        started = list(pool.map(start, range(8)))
+    small.await_quiet()
+    assert started.count(True) == 1
+    assert [report.name for report in small.executions()].count("race") == 1
+
+
+def test_conditional_writes_are_atomic(small: EmbeddedAws) -> None:
+    client = small.client("dynamodb")
+
+    def take(number: int) -> bool:
+        try:
+            client.put_item(
+                TableName=small.resources["Table"],
+                Item={"build": {"S": "race"}, "number": {"N": str(number)}},
+                ConditionExpression="attribute_not_exists(build)",
+            )
+        except client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(take, range(40))).count(True) == 1
+
+
 def test_the_same_name_with_another_input_is_refused(small: EmbeddedAws) -> None:
     client = small.client("stepfunctions")
     machine = small.outputs["MachineArn"]
     client.start_execution(stateMachineArn=machine, name="twin", input='{"name": "c", "wait": false}')
     small.await_quiet()
-    try:
+    with pytest.raises(client.exceptions.ExecutionAlreadyExists):
         client.start_execution(stateMachineArn=machine, name="twin", input='{"name": "d", "wait": false}')
-    except client.exceptions.ExecutionAlreadyExists:
-        return
-    raise AssertionError("the second start was accepted")
 
 
 def test_pauses_before_retries_last_as_long_as_they_are_told_to(small: EmbeddedAws) -> None:
