@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from courier.credentials import parse_api_key
 from courier.errors import SettingsError
 from courier.models import BuildRef, BuildRequest
-from courier.providers import parse_source
+from courier.providers import parse_source, provider_class
 from courier.settings import SourceSettings, describe_validation
+from courier.transfer.rules import LinkRules
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """The sources of one YAML document: those that can be used, and one line per mistake in the others."""
+    """The sources of one YAML document: those that can be used, and one line per mistake in the others.
+
+    ``names`` are those of all sources, of the wrong ones too, as far as they have one.
+    """
 
     sources: tuple[SourceSettings, ...]
     mistakes: tuple[str, ...]
+    names: frozenset[str]
 
 
 def read_sources(path: Path) -> Configuration:
@@ -53,36 +60,48 @@ def read_sources(path: Path) -> Configuration:
             mistakes.append(f"{path}: {where}.name: {settings.name} is taken by a source above; give another name")
             continue
         usable[settings.name] = settings
-    return Configuration(tuple(usable.values()), tuple(mistakes))
+    names = frozenset(
+        str(entry["name"]) for entry in document["sources"] if isinstance(entry, dict) and "name" in entry
+    )
+    return Configuration(tuple(usable.values()), tuple(mistakes), names)
 
 
-def read_secrets(path: Path) -> Mapping[str, str]:
-    """Read the file that maps names of secrets to values: YAML or JSON.
+def read_secrets(path: Path) -> Mapping[str, object]:
+    """Read the file that maps names of secrets to values: YAML or JSON; `check_secret` judges the values.
 
     Raises
     ------
     SettingsError
-        The file cannot be read, or is no such map. The text never shows a value.
+        The file cannot be read, or is no such map. The text shows nothing of what the file holds.
     """
-    document = _read_yaml(path)
+    document = _read_yaml(path, is_secret=True)
     if not isinstance(document, dict):
         raise SettingsError(f"{path}: must map names of secrets to values")
-    secrets: dict[str, str] = {}
-    for name, value in document.items():
-        if not isinstance(value, str):
-            raise SettingsError(f"{path}: {name}: the value must be text; put it in quotes")
-        secrets[str(name)] = value
-    return secrets
+    return {str(name): value for name, value in document.items()}
 
 
-def missing_secret(settings: SourceSettings, secrets: Mapping[str, str]) -> str | None:
-    """Say in one line what is wrong with a source's secret, if anything is."""
-    value = secrets.get(settings.secret)
+def check_secret(settings: SourceSettings, secrets: Mapping[str, object]) -> str:
+    """Give the value of a source's secret.
+
+    Raises
+    ------
+    SettingsError
+        There is none, or it cannot be an API key; the text names it and shows nothing of it.
+    """
+    where = f"source {settings.name}"
+    if settings.secret not in secrets:
+        raise SettingsError(f"{where}: secret {settings.secret} is missing from the secrets file")
+    value = secrets[settings.secret]
     if value is None:
-        return f"source {settings.name}: secret {settings.secret} is missing from the secrets file"
-    if not value.strip():
-        return f"source {settings.name}: secret {settings.secret} is empty"
-    return None
+        raise SettingsError(f"{where}: secret {settings.secret} is empty")
+    if not isinstance(value, str):
+        raise SettingsError(f"{where}: secret {settings.secret} must be text; put it in quotes")
+    try:
+        key = parse_api_key(settings.secret, value)
+        provider_class({"provider": settings.provider}).authorization(settings, key)
+    except SettingsError as exc:
+        raise SettingsError(f"{where}: {exc}") from exc
+    return value
 
 
 def read_request(path: Path) -> BuildRequest:
@@ -95,16 +114,18 @@ def read_request(path: Path) -> BuildRequest:
     """
     try:
         document = json.loads(_read_text(path))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         place = f" in line {exc.lineno}" if isinstance(exc, json.JSONDecodeError) else ""
         raise SettingsError(f"{path}: no valid JSON{place}") from exc
+    if not isinstance(document, dict):
+        raise SettingsError(f'{path}: must be an object such as {{"source": "insights", "data_model": "..."}}')
     try:
         return BuildRequest.model_validate(document)
     except ValidationError as exc:
         raise SettingsError(f"{path}: {describe_validation(exc)}") from None
 
 
-def read_watch(text: str) -> BuildRef:
+def read_watch(text: str) -> BuildRequest:
     """Read ``SOURCE/SCOPE/BUILD_ID``.
 
     Raises
@@ -113,11 +134,12 @@ def read_watch(text: str) -> BuildRef:
         It is not of that form.
     """
     try:
-        return BuildRef.parse(text)
+        ref = BuildRef.parse(text)
     except ValidationError as exc:
         raise SettingsError(
-            f"--watch {text!r}: give SOURCE/SCOPE/BUILD_ID, for example insights/<data model>/<build>"
+            f"--watch {text}: give SOURCE/SCOPE/BUILD_ID, such as red-team/acme/main/chatbot/JOB_ID or insights/OID/OID"
         ) from exc
+    return BuildRequest(source=ref.source, scope=ref.scope, build_id=ref.build_id)
 
 
 def _read_source(entry: object, where: str, folder: Path) -> SourceSettings:
@@ -128,22 +150,41 @@ def _read_source(entry: object, where: str, folder: Path) -> SourceSettings:
     if isinstance(bundle, str) and "-----BEGIN" not in bundle:
         # A path is kinder to write than PEM text; the parameter holds the text, since a function has no such file.
         document["ca_bundle"] = _read_text(folder / bundle)
-    return parse_source(document, where=where)
-
-
-def _read_yaml(path: Path) -> object:
+    settings = parse_source(document, where=where)
     try:
-        return yaml.safe_load(_read_text(path))
-    except yaml.YAMLError as exc:
+        LinkRules.of_source(settings)
+    except SettingsError as exc:
+        raise SettingsError(f"{where}.{exc}") from exc
+    return settings
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without a key that is given twice: the first would be dropped without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Make a dict of a mapping."""
+        seen: set[object] = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path, *, is_secret: bool = False) -> object:
+    """Read a YAML document; of a secret one only the line is told, since the parser's words quote the text."""
+    try:
+        return yaml.load(_read_text(path), Loader=_StrictLoader)  # noqa: S506 - a subclass of the safe one
+    except (yaml.YAMLError, RecursionError, ValueError) as exc:
         mark = getattr(exc, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark is not None else ""
         problem = getattr(exc, "problem", None) or "it cannot be parsed"
-        raise SettingsError(f"{path}: no valid YAML{place}: {problem}") from exc
+        raise SettingsError(f"{path}: no valid YAML{place}" + ("" if is_secret else f": {problem}")) from None
 
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except OSError as exc:
         raise SettingsError(f"{path}: cannot be read: {exc.strerror or type(exc).__name__}") from exc
     except UnicodeDecodeError as exc:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import signal
 import sys
 from typing import Annotated
 
@@ -17,6 +20,8 @@ from courier import __version__
 from courier.errors import SettingsError
 
 EXIT_BAD_USAGE = 2
+# What shells give a command that SIGPIPE ended.
+EXIT_BROKEN_PIPE = 141
 
 app = typer.Typer(
     name="courier",
@@ -45,11 +50,37 @@ def _root(
 
 def main() -> None:
     """Run the command; a mistake of the user becomes one line and exit code 2."""
+    # Ended by somebody's timeout, a run keeps its results as it does after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        # Providers' words have characters that not every terminal knows.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        code = app(standalone_mode=False)
     except SettingsError as exc:
-        Console(stderr=True, soft_wrap=True).print(f"courier: {exc}", style="red", markup=False, highlight=False)
-        sys.exit(EXIT_BAD_USAGE)
+        _complain(f"courier: {exc}")
+        code = EXIT_BAD_USAGE
+    except typer.TyperException as exc:
+        code = _explain_usage(exc)
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter must not fail once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_BROKEN_PIPE
+    sys.exit(code)
+
+
+def _explain_usage(exc: typer.TyperException) -> int:
+    """Say what is wrong with the command line; a command without arguments has shown its help already."""
+    context = getattr(exc, "ctx", None)
+    command = context.command_path if context is not None else "courier"
+    if type(exc).__name__ != "NoArgsIsHelpError":
+        _complain(f"{command}: {' '.join(exc.format_message().split())}; see {command} --help")
+    return EXIT_BAD_USAGE
+
+
+def _complain(line: str) -> None:
+    Console(stderr=True, soft_wrap=True).print(line, style="red", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from local.session import BuildLine
 
-_COLOURS = {
+OUTCOME_COLOURS = {
     "delivered": "green",
     "succeeded": "green",
     "empty": "yellow",
@@ -23,6 +25,12 @@ _COLOURS = {
     "lost": "red",
     "undeliverable": "red",
 }
+_HEADINGS = ("source", "scope", "build", "state", "looks", "seconds")
+# Title, headings, rules and the line about the builds that do not fit.
+_LINES_AROUND_THE_ROWS = 7
+_FEWEST_ROWS = 3
+# What is left of an id at least where it must be cut; as many characters as it takes to tell it from the others.
+_SHORTEST_ID = 8
 
 
 class Progress(Protocol):
@@ -41,51 +49,111 @@ class LiveTable:
 
     def show(self, builds: Sequence[BuildLine]) -> None:
         """Redraw."""
-        self._live.update(builds_table(builds))
+        self._live.update(BuildsTable(builds))
 
 
 class PlainLines:
-    """One line each time a build is seen in a new state: for logs and pipes."""
+    """One line each time a build is seen in a new state: for logs and pipes.
 
-    def __init__(self, console: Console) -> None:
+    Parameters
+    ----------
+    elapsed
+        Gives the seconds since the run began.
+    """
+
+    def __init__(self, console: Console, elapsed: Callable[[], float]) -> None:
         self._console = console
+        self._elapsed = elapsed
         self._shown: dict[str, str] = {}
 
     def show(self, builds: Sequence[BuildLine]) -> None:
         """Print what changed since the last call."""
         for build in builds:
-            state = build.state
-            if self._shown.get(build.build) != state:
-                self._shown[build.build] = state
-                self._console.print(
-                    f"{build.seconds:6.1f} s  {state:<14} {build.build}", highlight=False, markup=False, soft_wrap=True
-                )
+            if self._shown.get(build.build) != build.state:
+                self._shown[build.build] = build.state
+                say(self._console, f"{self._elapsed():6.1f} s  {build.state:<13}  {build.build}")
 
 
 @contextmanager
-def progress_on(console: Console) -> Iterator[Progress]:
+def progress_on(console: Console, *, monotonic: Callable[[], float]) -> Iterator[Progress]:
     """Give the progress display that fits the console."""
-    if not console.is_terminal:
-        yield PlainLines(console)
+    if not console.is_terminal or console.is_dumb_terminal:
+        started = monotonic()
+        yield PlainLines(console, lambda: monotonic() - started)
         return
-    with Live(console=console, refresh_per_second=8) as live:
+    # Transient: the summary says how each build ended, with whole ids.
+    with Live(console=console, refresh_per_second=4, transient=True, vertical_overflow="crop") as live:
         yield LiveTable(live)
 
 
-def builds_table(builds: Sequence[BuildLine]) -> Table:
-    """Draw the builds as a table."""
-    table = Table(title=f"{len(builds)} builds", title_justify="left", expand=False)
-    for heading in ("source", "scope", "build", "status", "outcome", "looks"):
-        table.add_column(heading, overflow="ellipsis", no_wrap=True, justify="right" if heading == "looks" else "left")
-    for build in builds:
-        source, scope, build_id = build.parts
-        # Ids and scopes come from providers: Text shows them as they are and reads no markup in them.
-        table.add_row(
-            source,
-            Text(scope),
-            Text(build_id),
-            build.status,
-            Text(build.outcome or "", style=_COLOURS.get(build.outcome or "", "")),
-            str(build.looks),
-        )
-    return table
+class BuildsTable:
+    """The builds as a table that fits the terminal: long ids are cut, and builds that have ended give way."""
+
+    def __init__(self, builds: Sequence[BuildLine]) -> None:
+        self._builds = builds
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it for the width and height at hand."""
+        room = max(_FEWEST_ROWS, (options.height or console.height) - _LINES_AROUND_THE_ROWS)
+        shown = _most_interesting(self._builds, room)
+        rows: list[tuple[str, ...]] = [
+            (*build.parts, build.state, str(build.looks), f"{build.seconds:.0f}") for build in shown
+        ]
+        for column in (2, 1):
+            if _width(rows) > options.max_width:
+                short = abbreviate([row[column] for row in rows])
+                rows = [(*row[:column], short[row[column]], *row[column + 1 :]) for row in rows]
+        table = Table(title=_title(self._builds), title_justify="left", title_style="bold", expand=False)
+        for heading in _HEADINGS:
+            is_number = heading in {"looks", "seconds"}
+            table.add_column(heading, overflow="fold", justify="right" if is_number else "left")
+        for build, row in zip(shown, rows, strict=True):
+            # Ids and scopes come from providers: Text shows them as they are and reads no markup in them.
+            cells = [Text(cell) for cell in row]
+            cells[3].stylize(OUTCOME_COLOURS.get(build.outcome or "", ""))
+            table.add_row(*cells)
+        yield table
+        if len(shown) < len(self._builds):
+            yield Text(f"and {len(self._builds) - len(shown)} more", style="dim")
+
+
+def abbreviate(names: Sequence[str]) -> dict[str, str]:
+    """Cut names to their beginnings, as long as it takes to tell them apart, as git does with commits."""
+    different = sorted(set(names))
+    short: dict[str, str] = {}
+    for name in different:
+        length = _SHORTEST_ID
+        while any(other != name and other.startswith(name[:length]) for other in different) and length < len(name):
+            length += 1
+        # The mark of a cut is as wide as a character: cutting off one would gain nothing.
+        short[name] = name if length >= len(name) - 1 else f"{name[:length]}…"
+    return short
+
+
+def say(console: Console, line: str, style: str | None = None) -> None:
+    """Print one line that is never folded, so that paths in it can be copied; words of providers are no markup."""
+    console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def _most_interesting(builds: Sequence[BuildLine], room: int) -> Sequence[BuildLine]:
+    """Keep those in flight and those that ended last, in the order that they have."""
+    if len(builds) <= room:
+        return builds
+    in_flight = [build for build in builds if build.outcome is None]
+    ended = [build for build in builds if build.outcome is not None]
+    kept = {build.build for build in in_flight[:room] + ended[::-1][: max(0, room - len(in_flight))]}
+    return [build for build in builds if build.build in kept]
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """Give the width of a table with these cells: two blanks and a rule per column, and one rule more."""
+    columns = zip(_HEADINGS, *rows, strict=True)
+    return sum(max(map(cell_len, column)) + 3 for column in columns) + 1
+
+
+def _title(builds: Sequence[BuildLine]) -> str:
+    if not builds:
+        return "No builds yet"
+    ended = Counter(build.outcome for build in builds if build.outcome is not None)
+    in_flight = len(builds) - ended.total()
+    return ", ".join([f"{in_flight} in flight", *(f"{number} {name}" for name, number in sorted(ended.items()))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.configuration import missing_secret, read_request, read_secrets, read_sources, read_watch
+from cli.configuration import check_secret, read_request, read_secrets, read_sources, read_watch
 from cli.progress import progress_on
 from cli.summary import print_summary
 from courier.errors import SettingsError
@@ -21,17 +22,23 @@ from courier.providers import open_provider
 from courier.settings import SourceSettings
 from local.demo import demo_requests, demo_secrets, demo_sources
 from local.keepsakes import check_folder, keep
-from local.session import MINUTE_SECONDS, Session, Verdict, Wishes
+from local.session import MINUTE_SECONDS, Session
 from local.simulator import SimulatedProviders, demo_scenario
+from local.verdict import Verdict
 
 EXIT_COURIER_FAILED = 1
 EXIT_BAD_USAGE = 2
+# What shells give a command that ended by Ctrl-C: 128 and the signal's number.
+EXIT_INTERRUPTED = 130
 # The demonstration's minute, so that 20 minutes of polling fit into some seconds.
 DEMO_TICK_SECONDS = 1.0
 DEMO_TIMEOUT_SECONDS = 55.0
 DEMO_SEED = 7
 # A run that is to end by itself ends, even if a build never does.
 IDLE_TIMEOUT_SECONDS = 3600.0
+# A tick of the real functions takes some hundredths of a second.
+SHORTEST_TICK_SECONDS = 0.05
+LONGEST_TICK_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,51 +47,84 @@ class Plan:
 
     sources: Sequence[SourceSettings]
     secrets: Mapping[str, str]
-    wishes: Wishes
+    requests: Sequence[BuildRequest]
     mistakes: Sequence[str] = ()
 
 
 def run(
     sources: Annotated[
-        Path | None, typer.Option(help="YAML document with your sources; without it the providers are simulated.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML document with your sources. Without it the providers are simulated.",
+            rich_help_panel="What to bring home",
+        ),
     ] = None,
     secrets: Annotated[
-        Path | None, typer.Option(help="YAML or JSON file that maps the names of secrets to their values.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML or JSON file that maps names of secrets to API keys.",
+            rich_help_panel="What to bring home",
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("out"),
     request: Annotated[
-        list[Path] | None, typer.Option(help="JSON file with a build to ask for; may be given several times.")
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON file with a build to ask for. May be repeated.",
+            rich_help_panel="What to bring home",
+        ),
     ] = None,
     watch: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="SOURCE/SCOPE/BUILD_ID", help="A build that runs already, to look after; may be repeated."
+            metavar="BUILD",
+            help="A build to look after, SOURCE/SCOPE/BUILD_ID. May be repeated.",
+            rich_help_panel="What to bring home",
         ),
     ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where the results go; those of an earlier run are replaced.",
+            rich_help_panel="How to run",
+        ),
+    ] = Path("out"),
     tick: Annotated[
         float | None,
-        typer.Option(min=0.05, help="Seconds that one minute of the schedules and of the sources' beat lasts. [60]"),
+        typer.Option(
+            metavar="SECONDS",
+            help="How long a minute lasts: that of the template's schedules, of the sources' beat and request budget, "
+            "and of pauses before repetitions. Deadlines stay as they are. [default: 60; simulated: 1]",
+            rich_help_panel="How to run",
+        ),
     ] = None,
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing is in flight any more.")] = False,
+    until_idle: Annotated[
+        bool,
+        typer.Option(
+            "--until-idle",
+            metavar="",
+            help="End when nothing is in flight any more, as the simulation always does.",
+            rich_help_panel="How to run",
+        ),
+    ] = False,
     timeout: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Seconds after which the run ends in any case. [3600 with --until-idle]"),
+        typer.Option(
+            metavar="SECONDS",
+            help="End after so long in any case. [default with --until-idle: 3600]",
+            rich_help_panel="How to run",
+        ),
     ] = None,
 ) -> None:
     r"""Run the whole courier here, without an AWS account.
 
-    With no options: simulated providers, a few builds of every kind, and a summary. Ends by itself.
+    With no options: simulated providers, a few builds of every kind, a summary. It ends by itself.
 
-    With your own sources it is your laptop as the cloud: the template, the functions and the state machine are the
-    real ones, only AWS is embedded. What it delivers lands in the result folder:
-
-    * `bucket/` the S3 objects under their keys
-    * `notices.jsonl` the messages as a subscriber received them
-    * `executions.json` one entry per build's execution
-    * `usage.json` Lambda invocations and provider requests
-
-    Exit code 0: every build reached an outcome. 1: the courier failed somewhere, or a build had not ended when the
-    time was up. 2: a mistake in options or files.
+    With sources of your own it is your laptop as the cloud: template, functions and state machine are the real
+    ones, only AWS is embedded. It runs until Ctrl-C, unless told when to end.
 
     **Examples**
 
@@ -92,45 +132,94 @@ def run(
 
         courier run
 
-    Ask for one report, watch another, and stop when both have ended:
+    Wait for all builds that are running now:
 
-        courier run --sources sources.yaml --secrets secrets.yaml --until-idle \
-            --request report.json --watch red-team/acme/main/chatbot/2489e9ad-2ee2-8e00-8ec9-32d5f69181c0
+        courier run --sources sources.yaml --secrets secrets.yaml --until-idle
 
-    where `report.json` is `{"source": "red-team", "report": {"template_id": "..."}}`, or for Treasure Insights
-    `{"source": "insights", "data_model": "<oid>"}`.
+    Ask for a report, look after another, and give up after ten minutes:
+
+        courier run --sources sources.yaml --secrets secrets.yaml \
+            --request report.json --watch red-team/acme/main/chatbot/JOB_ID \
+            --until-idle --timeout 600
+
+    **Files**
+
+    `sources.yaml` (every setting: README, "Configuration"):
+
+        sources:
+          - name: red-team
+            provider: dreadnode_airt
+            endpoint: https://app.dreadnode.io
+            secret: build-courier/dreadnode
+            organization: acme
+            workspace: main
+            project: chatbot
+
+    `secrets.yaml`:
+
+        build-courier/dreadnode: "dn_key_..."
+
+    `report.json`, for Treasure Insights with `"data_model": "OID"` in place of the report:
+
+        {"source": "red-team", "report": {"template_id": "..."}}
+
+    **Results** in the folder `out`: `bucket/` has the S3 objects under their keys, `notices.jsonl` the messages
+    as a subscriber received them, `executions.json` one entry per execution, `usage.json` invocations and requests.
+
+    **Exit code** 0: every build reached an outcome. 1: the courier failed somewhere, or a build had not ended when
+    the time was up. 2: options, files or a source's key are wrong. 130: interrupted.
     """
-    console = Console()
-    errors = Console(stderr=True, soft_wrap=True)
-    check_folder(out)
+    console = Console(highlight=False)
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    _check_seconds("--tick", tick, SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS)
+    _check_seconds("--timeout", timeout, 0.0, math.inf)
     is_demo = sources is None
     with _plan(sources, secrets, request or [], watch or []) as plan:
         for mistake in plan.mistakes:
-            errors.print(f"courier: {mistake}", style="red", markup=False, highlight=False)
+            errors.print(f"courier: {mistake}", style="red", markup=False)
         if not plan.sources:
             raise typer.Exit(EXIT_BAD_USAGE)
+        check_folder(out)
         if timeout is None and (until_idle or is_demo):
             timeout = DEMO_TIMEOUT_SECONDS if is_demo else IDLE_TIMEOUT_SECONDS
         tick_seconds = tick or (DEMO_TICK_SECONDS if is_demo else MINUTE_SECONDS)
         started = time.monotonic()
         with Session(sources=plan.sources, secrets=plan.secrets, tick_seconds=tick_seconds) as session:
-            session.ask(plan.wishes)
-            with progress_on(console) as progress:
-                verdict = session.run(
-                    until_idle=until_idle or is_demo,
-                    timeout_seconds=timeout,
-                    on_change=progress.show,
-                    monotonic=time.monotonic,
-                )
+            was_interrupted = _run_to_the_end(session, plan, console, until_idle=until_idle or is_demo, timeout=timeout)
+            verdict = session.finish()
             keep(session, out)
-            print_summary(console, session, verdict, out, seconds=time.monotonic() - started)
-    raise typer.Exit(_exit_code(verdict, plan.mistakes))
+            print_summary(console, errors, session, verdict, out, seconds=time.monotonic() - started)
+    raise typer.Exit(EXIT_INTERRUPTED if was_interrupted else _exit_code(verdict, plan.mistakes))
+
+
+def _run_to_the_end(session: Session, plan: Plan, console: Console, *, until_idle: bool, timeout: float | None) -> bool:
+    """Let it run; True when somebody pressed Ctrl-C, whose results are worth as much."""
+    try:
+        session.ask(plan.requests)
+        with progress_on(console, monotonic=time.monotonic) as progress:
+            session.run(
+                until_idle=until_idle,
+                timeout_seconds=timeout,
+                on_change=progress.show,
+                monotonic=time.monotonic,
+            )
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def _exit_code(verdict: Verdict, mistakes: Sequence[str]) -> int:
     if not verdict.is_good:
         return EXIT_COURIER_FAILED
-    return EXIT_BAD_USAGE if mistakes else 0
+    return EXIT_BAD_USAGE if mistakes or verdict.needs_mending else 0
+
+
+def _check_seconds(option: str, seconds: float | None, least: float, most: float) -> None:
+    """See that a number of seconds is one: ``nan`` is neither too small nor too large for a range check."""
+    if seconds is None or (math.isfinite(seconds) and seconds > 0 and least <= seconds <= most):
+        return
+    bounds = "above 0" if least == 0 else f"from {least:g} to {most:g}"
+    raise SettingsError(f"{option}: give seconds {bounds}, not {seconds:g}")
 
 
 @contextmanager
@@ -147,41 +236,50 @@ def _plan(
         yield Plan(
             sources=demo_sources(scenario, providers.url),
             secrets=demo_secrets(scenario),
-            wishes=Wishes(requests=demo_requests(scenario)),
+            requests=demo_requests(scenario),
         )
 
 
 def _read_plan(sources: Path, secrets: Path | None, requests: Sequence[Path], watches: Sequence[str]) -> Plan:
+    """Read everything; what concerns a source that is wrong is left out, any other mistake stops the run."""
     configuration = read_sources(sources)
     values = read_secrets(secrets) if secrets else {}
     mistakes = list(configuration.mistakes)
     usable: dict[str, SourceSettings] = {}
+    used: dict[str, str] = {}
     for settings in configuration.sources:
-        missing = missing_secret(settings, values)
-        if missing:
-            mistakes.append(missing)
+        try:
+            used[settings.secret] = check_secret(settings, values)
+        except SettingsError as exc:
+            mistakes.append(str(exc))
         else:
             usable[settings.name] = settings
+    broken = configuration.names - set(usable)
     wishes: list[BuildRequest] = []
-    for path in requests:
-        wish = read_request(path)
-        _source_of(wish.source, usable, str(path))
-        if wish.build_id is None:
-            # Nothing is sent: the provider only checks that the request is one that it knows.
-            open_provider(usable[wish.source]).request_scope(wish)
+    for place, wish in [
+        *((str(path), read_request(path)) for path in requests),
+        *((f"--watch {text}", read_watch(text)) for text in watches),
+    ]:
+        if wish.source in broken:
+            mistakes.append(f"{place}: left out, since source {wish.source} cannot be used")
+            continue
+        _check_wish(wish, usable, place)
         wishes.append(wish)
-    refs = [read_watch(text) for text in watches]
-    for ref in refs:
-        _source_of(ref.source, usable, "--watch")
-    used = {settings.secret for settings in usable.values()}
-    return Plan(
-        sources=tuple(usable.values()),
-        secrets={name: value for name, value in values.items() if name in used},
-        wishes=Wishes(requests=wishes, watches=refs),
-        mistakes=mistakes,
-    )
+    return Plan(sources=tuple(usable.values()), secrets=used, requests=wishes, mistakes=mistakes)
 
 
-def _source_of(name: str, usable: Mapping[str, SourceSettings], where: str) -> None:
-    if name not in usable:
-        raise SettingsError(f"{where}: there is no source {name} to ask; usable: {', '.join(sorted(usable)) or 'none'}")
+def _check_wish(wish: BuildRequest, usable: Mapping[str, SourceSettings], place: str) -> None:
+    """See that a source can serve a request; nothing is sent.
+
+    Raises
+    ------
+    SettingsError
+        It cannot; the text begins with the place.
+    """
+    if wish.source not in usable:
+        known = ", ".join(sorted(usable)) or "none"
+        raise SettingsError(f"{place}: there is no source {wish.source}, only {known}")
+    try:
+        open_provider(usable[wish.source]).request_scope(wish)
+    except SettingsError as exc:
+        raise SettingsError(f"{place}: {exc}") from exc

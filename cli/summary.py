@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from cli.progress import OUTCOME_COLOURS, say
 from local.keepsakes import BUCKET
 from local.results import Notice
-from local.session import Session, Verdict
+from local.session import Session
+from local.verdict import DeadLetter, Verdict
+
+_INDENT = " " * 15
+NOTHING_HINT = (
+    "No builds. What had ended before the run is history: backfill_hours of a source fetches it, "
+    "--watch names one build, --request asks for a new one."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,36 +31,54 @@ class _Ended:
     outcome: str
     build: str
     seconds: float
-    place: Path
-    problem: str
+    places: Sequence[Path]
+    words: Sequence[str]
 
 
-def print_summary(console: Console, session: Session, verdict: Verdict, out: Path, *, seconds: float) -> None:
-    """Print the outcomes, the figures, and what went wrong."""
+def print_summary(
+    console: Console, errors: Console, session: Session, verdict: Verdict, out: Path, *, seconds: float
+) -> None:
+    """Print the outcomes and the figures, and on the other console what went wrong."""
     notices = session.notices()
     ended = _ended(notices, {line.build: line.seconds for line in session.builds()}, out)
-    if console.is_terminal:
-        console.print(_table(ended))
-    else:
-        for row in ended:
-            _say(console, f"{row.outcome:<14} {row.build}  {row.seconds:.1f} s  {row.place}")
-            if row.problem:
-                _say(console, f"{'':14} {row.problem}")
-    outcomes = Counter(row.outcome for row in ended)
+    if ended:
+        say(console, "")
+    for row in ended:
+        _print_ended(console, row)
+    if ended:
+        say(console, "")
+    elif not verdict.unfinished:
+        say(console, NOTHING_HINT)
     executions = session.aws.executions()
     invocations = sum(usage.invocations for usage in session.aws.usage().values())
-    _say(
-        console, f"{len(notices)} notices published: {', '.join(f'{n} {name}' for name, n in sorted(outcomes.items()))}"
-    )
-    _say(
+    say(console, _published(len(notices), Counter(row.outcome for row in ended)))
+    say(
         console,
         f"{len(executions)} executions with {sum(len(run.states) for run in executions)} state transitions, "
         f"{invocations} Lambda invocations, {sum(session.provider_requests().values())} provider requests, "
         f"{seconds:.1f} s",
     )
-    _say(console, f"Results: {out}")
+    say(console, f"Results: {out}")
     for line in _troubles(verdict):
-        _say(console, line, style="red")
+        say(errors, f"courier: {line}", style="red")
+
+
+def _print_ended(console: Console, row: _Ended) -> None:
+    line = Text(f"{row.outcome:<13}  ", style=OUTCOME_COLOURS.get(row.outcome, ""))
+    # Words of providers: Text shows them as they are and reads no markup in them.
+    console.print(line.append(f"{row.build}  {row.seconds:.1f} s", style="default"), soft_wrap=True)
+    for place in row.places:
+        say(console, f"{_INDENT}{place}")
+    for words in row.words:
+        say(console, f"{_INDENT}{words}")
+
+
+def _published(notices: int, outcomes: Counter[str]) -> str:
+    told = ", ".join(f"{number} {name}" for name, number in sorted(outcomes.items()))
+    about_sources = notices - outcomes.total()
+    if about_sources:
+        told = ", ".join(filter(None, (told, f"{about_sources} about sources")))
+    return f"{notices} notice{'' if notices == 1 else 's'} published{': ' if told else ''}{told}"
 
 
 def _ended(notices: Sequence[Notice], seconds_of: dict[str, float], out: Path) -> list[_Ended]:
@@ -64,36 +89,28 @@ def _ended(notices: Sequence[Notice], seconds_of: dict[str, float], out: Path) -
         news = event["data"]
         if "outcome" not in news:
             continue
-        problem = news["problem"]
+        problem = news["problem"] or {}
+        objects = filter(None, (news["artifact"], news["record"]))
         rows.append(
             _Ended(
                 outcome=news["outcome"],
                 build=event["subject"],
                 seconds=seconds_of.get(event["subject"], 0.0),
-                place=out / BUCKET / (news["artifact"] or news["record"])["key"],
-                problem=" ".join(filter(None, (problem["message"], problem["advice"]))) if problem else "",
+                places=[out / BUCKET / each["key"] for each in objects],
+                words=[text for text in (problem.get("message"), problem.get("advice")) if text],
             )
         )
     return rows
 
 
-def _table(ended: Sequence[_Ended]) -> Table:
-    table = Table(title="Outcomes", title_justify="left")
-    for heading in ("outcome", "build", "seconds", "where it lies, and why"):
-        table.add_column(heading, overflow="fold", justify="right" if heading == "seconds" else "left")
-    for row in ended:
-        # Words of providers: Text shows them as they are and reads no markup in them.
-        why = Text(f"{row.place}\n{row.problem}" if row.problem else str(row.place))
-        table.add_row(row.outcome, Text(row.build), f"{row.seconds:.1f}", why)
-    return table
-
-
 def _troubles(verdict: Verdict) -> list[str]:
-    lines = [f"failed execution {run.name}: {run.error}: {run.cause}" for run in verdict.failed_executions]
-    lines += [f"dead letter: {letter[:500]}" for letter in verdict.dead_letters]
-    lines += [f"not ended when the time was up: {build}" for build in verdict.unfinished]
-    return lines
+    lines = [f"execution {run.name} failed: {run.error}: {run.cause}" for run in verdict.failed_executions]
+    lines += [_dead_letter(letter) for letter in verdict.dead_letters]
+    lines += [f"source {name} is ill: {words}" for name, words in verdict.ill.items()]
+    lines += [f"source {name} did not answer" for name in verdict.silent]
+    lines += [f"{build} had not ended when the run did" for build in verdict.unfinished]
+    return [" ".join(line.split()) for line in lines]
 
 
-def _say(console: Console, line: str, style: str | None = None) -> None:
-    console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+def _dead_letter(letter: DeadLetter) -> str:
+    return f"{letter.function} failed {letter.attempts} times, last with {letter.error}: {letter.message}"

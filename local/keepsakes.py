@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 from courier.errors import SettingsError
@@ -16,11 +17,6 @@ BUCKET, NOTICES, EXECUTIONS, USAGE = "bucket", "notices.jsonl", "executions.json
 
 def keep(session: Session, folder: Path) -> None:
     """Write the results of a run into a folder, in place of those of an earlier run."""
-    bucket = folder / BUCKET
-    if bucket.exists():
-        shutil.rmtree(bucket)
-    bucket.mkdir()
-    session.aws.mirror_bucket(bucket)
     notices = [
         {"subject": notice.subject, "attributes": notice.attributes, "message": _parsed(notice.message)}
         for notice in session.notices()
@@ -29,6 +25,12 @@ def keep(session: Session, folder: Path) -> None:
     _write_json(folder / EXECUTIONS, [_execution(run) for run in session.aws.executions()])
     invocations = {name: usage.invocations for name, usage in session.aws.usage().items()}
     _write_json(folder / USAGE, {"lambda_invocations": invocations, "provider_requests": session.provider_requests()})
+    # After the files that show whose folder this is: an interruption must not leave a bucket that seems foreign.
+    bucket = folder / BUCKET
+    if bucket.exists():
+        shutil.rmtree(bucket)
+    bucket.mkdir()
+    session.aws.mirror_bucket(bucket)
 
 
 def check_folder(folder: Path) -> None:
@@ -43,8 +45,11 @@ def check_folder(folder: Path) -> None:
         raise SettingsError(f"--out {folder}: {folder / BUCKET} is not from an earlier run; name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # Rights are only known by trying: root, read-only file systems and quotas have their own.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as exc:
-        raise SettingsError(f"--out {folder}: cannot be made: {exc.strerror}") from exc
+        raise SettingsError(f"--out {folder}: cannot be written to: {exc.strerror or type(exc).__name__}") from exc
 
 
 def _execution(run: ExecutionReport) -> dict[str, object]:

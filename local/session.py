@@ -5,27 +5,36 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from courier.models import BuildRef, BuildRequest
+from courier.health import FAILURES_BEFORE_REST
+from courier.models import BuildRequest, BuildStatus
 from courier.settings import SourceSettings
 from local.asynchronous import Delivery
 from local.embedded_aws import EmbeddedAws
 from local.interception import Interception
-from local.results import ExecutionReport, Notice
-from local.schedules import Rate
+from local.results import Notice
 from local.ticker import Ticker
+from local.verdict import Verdict, read_dead_letter
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "template.yaml"
 # The template's schedules count in minutes; a tick is how long one of them lasts here.
 MINUTE_SECONDS = 60.0
+# The bounds of the settings that are scaled (courier.settings).
+_LONGEST_GAP_SECONDS = 86_400
+_MOST_REQUESTS_PER_MINUTE = 10_000
+# What `run` waits between two looks at its builds, and for what is under way before it judges.
+_BEAT_SECONDS = 0.5
+_SETTLING_SECONDS = 10.0
+# What a build is called whose outcome is known and not yet recorded.
+ENDING = "ending"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,36 +60,14 @@ class BuildLine:
         return self.outcome or self.status
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What a run is asked for, beside what the sources' schedules find by themselves."""
-
-    requests: Sequence[BuildRequest] = ()
-    watches: Sequence[BuildRef] = ()
-
-
-@dataclass(kw_only=True)
-class Verdict:
-    """How a run went; empty lists are good news."""
-
-    failed_executions: list[ExecutionReport] = field(default_factory=list)
-    dead_letters: list[str] = field(default_factory=list)
-    unfinished: list[str] = field(default_factory=list)
-
-    @property
-    def is_good(self) -> bool:
-        """Whether every build reached an outcome and the courier failed nowhere."""
-        return not (self.failed_executions or self.dead_letters or self.unfinished)
-
-
 class Session:
     """The embedded AWS with a configured courier in it, up between ``with`` and its end.
 
     Parameters
     ----------
     tick_seconds
-        How long one minute of the template's schedules lasts. The sources' beat and the pauses of
-        retries shrink or grow with it; deadlines do not.
+        How long one minute of the template's schedules lasts. The sources' beat, their budget of
+        requests and the pauses of retries shrink or grow with it; deadlines do not.
     """
 
     def __init__(
@@ -118,12 +105,11 @@ class Session:
         self._ticker.stop()
         self.aws.stop()
 
-    def ask(self, wishes: Wishes) -> None:
-        """Hand requests and watches to ``request_build``, as EventBridge would: asynchronously, repeated on errors."""
-        for request in wishes.requests:
-            self._request(request)
-        for ref in wishes.watches:
-            self._request(BuildRequest(source=ref.source, scope=ref.scope, build_id=ref.build_id))
+    def ask(self, requests: Sequence[BuildRequest]) -> None:
+        """Hand requests to ``request_build``, as EventBridge would: asynchronously, repeated on errors."""
+        for request in requests:
+            event = json.loads(request.model_dump_json(exclude_none=True))
+            self._asked.append(self.aws.invoke_asynchronously("request_build", event))
 
     def run(
         self,
@@ -133,7 +119,7 @@ class Session:
         on_change: Callable[[Sequence[BuildLine]], None],
         pause: Callable[[float], object] | None = None,
         monotonic: Callable[[], float],
-    ) -> Verdict:
+    ) -> None:
         """Let the schedules fire until nothing is in flight, or the time is up.
 
         Parameters
@@ -149,19 +135,25 @@ class Session:
         while True:
             lines = self.builds()
             on_change(lines)
-            if until_idle and self._is_idle(lines):
-                break
-            if timeout_seconds is not None and monotonic() - started >= timeout_seconds:
-                break
-            pause(0.5)
+            if until_idle and self._seems_idle(lines) and self._is_idle():
+                return
+            left = _BEAT_SECONDS if timeout_seconds is None else timeout_seconds - (monotonic() - started)
+            if left <= 0:
+                return
+            pause(min(_BEAT_SECONDS, left))
+
+    def finish(self) -> Verdict:
+        """Fire no more, let what is under way come to its end, and judge."""
         self._ticker.stop()
-        self._drain()
-        lines = self.builds()
-        on_change(lines)
+        self._settle()
+        rows = self._source_rows()
+        names = {physical: logical for logical, physical in self.aws.resources.items()}
         return Verdict(
             failed_executions=[run for run in self.aws.executions() if run.status not in {"SUCCEEDED", "RUNNING"}],
-            dead_letters=self.aws.dead_letters(),
-            unfinished=[line.build for line in lines if line.outcome is None],
+            dead_letters=[read_dead_letter(text, names) for text in self.aws.dead_letters()],
+            unfinished=[line.build for line in self.builds() if line.outcome is None],
+            ill=self._illnesses({name for name, row in rows.items() if row.get("illness")}),
+            silent=[name for name, row in rows.items() if not row.get("illness") and _is_resting(row)],
         )
 
     def builds(self) -> list[BuildLine]:
@@ -201,45 +193,62 @@ class Session:
         beat = source.polling
         scaled = beat.model_copy(
             update={
-                "first_seconds": beat.first_seconds * self._scale,
-                "longest_seconds": beat.longest_seconds * self._scale,
+                "first_seconds": min(_LONGEST_GAP_SECONDS, beat.first_seconds * self._scale),
+                "longest_seconds": min(_LONGEST_GAP_SECONDS, beat.longest_seconds * self._scale),
             }
         )
-        return source.model_copy(update={"polling": scaled})
+        # A minute's budget for a minute that is shorter than one; it is never made smaller.
+        budget = max(source.requests_per_minute, round(source.requests_per_minute / self._scale))
+        return source.model_copy(
+            update={"polling": scaled, "requests_per_minute": min(_MOST_REQUESTS_PER_MINUTE, budget)}
+        )
 
-    def _request(self, request: BuildRequest) -> None:
-        event = json.loads(request.model_dump_json(exclude_none=True))
-        self._asked.append(self.aws.invoke_asynchronously("request_build", event))
-
-    def _is_idle(self, lines: Sequence[BuildLine]) -> bool:
+    def _seems_idle(self, lines: Sequence[BuildLine]) -> bool:
         """Whether all requests were served, every source was looked through, and no build waits for anything."""
+        may_come_back = any(
+            row.get("failures") and not row.get("illness") and not _is_resting(row)
+            for row in self._source_rows().values()
+        )
         return (
             all(future.done() for future in self._asked)
-            and self._has_looked_around()
+            and self._ticker.has_fired_all
+            and not may_come_back
             and all(line.outcome is not None for line in lines)
-            and not self.aws.busy()
         )
 
-    def _has_looked_around(self) -> bool:
-        """Whether discovery has run, and no source failed at it that may still come back by itself."""
-        fired = self._ticker.usage()
-        regular = [plan.logical_id for plan in self.aws.schedules() if plan.enabled and isinstance(plan.timing, Rate)]
-        down = any(
-            row.get("failures") and not row.get("illness")
-            for row in self.aws.ledger_rows()
-            if str(row["build"]).startswith("#source/")
-        )
-        return all(fired[name].fires for name in regular) and not down
+    def _is_idle(self) -> bool:
+        """Hold the schedules and look again: a tick under way may have found a build meanwhile."""
+        self._ticker.stop()
+        if self._settle() and self._seems_idle(self.builds()):
+            return True
+        self._ticker = Ticker(self.aws, tick_seconds=self._tick_seconds)
+        self._ticker.start()
+        return False
 
-    def _drain(self) -> None:
+    def _settle(self) -> bool:
         """Let what is under way come to its end: a notice follows its record by a moment."""
-        waited = threading.Event()
-        for _ in range(100):
-            if not any(
-                run.status == "RUNNING" and run.states[-1:] != ("WaitForBuild",) for run in self.aws.executions()
-            ):
-                return
-            waited.wait(0.1)
+        try:
+            self.aws.await_quiet(_SETTLING_SECONDS)
+        except TimeoutError:
+            return False
+        return True
+
+    def _source_rows(self) -> dict[str, Mapping[str, object]]:
+        rows = {str(row["build"]): row for row in self.aws.ledger_rows()}
+        return {key.removeprefix("#source/"): row for key, row in rows.items() if key.startswith("#source/")}
+
+    def _illnesses(self, sources: Set[str]) -> dict[str, str]:
+        """Give what was announced about sources that are ill now."""
+        told: dict[str, str] = dict.fromkeys(sorted(sources), "ill")
+        for notice in self.notices():
+            news = json.loads(notice.message)["data"]
+            if news.get("health") == "ill" and news["source"] in sources:
+                told[news["source"]] = " ".join(filter(None, (news["problem"]["message"], news["problem"]["advice"])))
+        return told
+
+
+def _is_resting(row: Mapping[str, object]) -> bool:
+    return int(str(row.get("failures") or 0)) >= FAILURES_BEFORE_REST
 
 
 def _line(row: Mapping[str, object], now: datetime) -> BuildLine:
@@ -247,9 +256,13 @@ def _line(row: Mapping[str, object], now: datetime) -> BuildLine:
     ended = row.get("ended_at")
     until = datetime.fromisoformat(str(ended)) if ended else now
     outcome = row.get("outcome")
+    status = str(row.get("status", BuildStatus.UNKNOWN))
+    if status == BuildStatus.UNKNOWN and "next_poll_at" not in row:
+        # A request that no build came of has no status; nobody waits for one.
+        status = ENDING
     return BuildLine(
         build=str(row["build"]),
-        status=str(row.get("status", "unknown")),
+        status=status,
         outcome=str(outcome) if outcome else None,
         looks=int(str(row.get("polls", 0))),
         seconds=(until - seen).total_seconds(),
