@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from courier.discovery import Discovery
 from courier.health import SourceHealth
@@ -11,9 +12,12 @@ from courier.lifecycle import Lifecycle
 from courier.models import Build, BuildRef
 from courier.notices import Publication
 from courier.requesting import Requesting
-from courier.settings import SourceSettings
+from courier.settings import Environment, SourceSettings
+from courier.sources import Sources
 from courier.watching import TickSummary, Watch
+from courier.wiring import Parts
 from local.simulator import ManualClock
+from tests.aws import BUCKET, TABLE
 from tests.fakes import STATE_MACHINE, FakeProvider, FakeStepFunctions, begin_waiting
 
 
@@ -34,7 +38,13 @@ class World:
         self.lifecycle = Lifecycle(STATE_MACHINE, self.stepfunctions, self.builds)  # type: ignore[arg-type]  # a fake
         self.health = SourceHealth(self.sources, announce=self.announce, stack="test", clock=self.clock)
         self.discovery = Discovery(builds=self.builds, sources=self.sources, lifecycle=self.lifecycle, clock=self.clock)
-        self.requesting = Requesting(requests=self.requests, builds=self.builds, discovery=self.discovery)
+        self.requesting = Requesting(
+            requests=self.requests,
+            builds=self.builds,
+            lifecycle=self.lifecycle,
+            discovery=self.discovery,
+            clock=self.clock,
+        )
         self.watch = Watch(
             builds=self.builds,
             sources=self.sources,
@@ -54,7 +64,7 @@ class World:
     def use(self, settings: SourceSettings) -> None:
         self.provider.settings = settings
 
-    def discover(self, *, scopes_left: int = 1_000) -> int:
+    def discover(self, *, scopes_left: int = 1_000) -> int | None:
         left = [scopes_left]
 
         def time_is_up() -> bool:
@@ -75,3 +85,51 @@ class World:
     def in_flight(self, ref: BuildRef) -> bool:
         row = self.builds.find(ref)
         return row is not None and row.next_poll_at is not None
+
+
+class FakeCatalog:
+    """The configured sources, without Parameter Store."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+
+    def load(self) -> Sources:
+        return self.sources
+
+
+class FakeParts(Parts):
+    """The parts of an invocation over fake providers; tables and buckets are moto's."""
+
+    def __init__(self, clock: ManualClock, *providers: FakeProvider, broken: dict[str, str] | None = None) -> None:
+        environment = Environment(
+            stack="test",
+            table=TABLE,
+            bucket=BUCKET,
+            prefix="",
+            parameter_path="/test/sources",
+            state_machine=STATE_MACHINE,
+            topic="arn:aws:sns:eu-central-1:123456789012:outcomes",
+        )
+        super().__init__(environment, clock)
+        self.providers = {provider.settings.name: provider for provider in providers}
+        self.broken = broken or {}
+        self.published: list[Publication] = []
+
+    @cached_property
+    def sources(self) -> FakeCatalog:  # type: ignore[override]  # it loads the same
+        usable = {name: provider.settings for name, provider in self.providers.items()}
+        return FakeCatalog(Sources(usable, self.broken))
+
+    @cached_property
+    def stepfunctions(self) -> FakeStepFunctions:
+        return FakeStepFunctions(self.table)
+
+    @cached_property
+    def lifecycle(self) -> Lifecycle:
+        return Lifecycle(STATE_MACHINE, self.stepfunctions, self.builds)  # type: ignore[arg-type]  # a fake
+
+    def provider(self, settings: SourceSettings) -> FakeProvider:
+        return self.providers[settings.name]
+
+    def _announce(self, publication: Publication) -> None:
+        self.published.append(publication)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from courier.endings import Ending, ending_of
 from courier.errors import SourceError, SourceUnauthorizedError
 from courier.health import Refusals, concerns_whole_source
+from courier.judging import Judge
 from courier.ledger.builds import KEEP_ENDED
 from courier.models import LONGEST_WAIT_SECONDS, Build, Passage, Verdict
 from courier.observability import logger
@@ -33,14 +34,15 @@ class Discovery:
         self._sources = sources
         self._lifecycle = lifecycle
         self._clock = clock
+        self._judge = Judge(builds, lifecycle, clock)
 
-    def discover(self, provider: Provider, *, time_is_up: Callable[[], bool]) -> int:
-        """Look through all scopes of one source, and give the number of builds begun.
+    def discover(self, provider: Provider, *, time_is_up: Callable[[], bool]) -> int | None:
+        """Look through all scopes of one source, and give the number of builds begun; None when nothing was heard.
 
         A scope that time did not suffice for is looked through at the next tick.
         """
         if not provider.can_list:
-            return 0
+            return None
         source = provider.settings.name
         begin_at = self._sources.state(source).next_scope
         begun = 0
@@ -52,6 +54,9 @@ class Discovery:
                 logger.warning("discovery stopped early, the next tick goes on", scope=scope)
                 self._sources.note_next_scope(source, scope)
                 break
+            if self._is_fresh(provider.settings, scope):
+                refusals.answered = True
+                continue
             try:
                 listed = provider.list_builds(scope)
             except SourceUnauthorizedError as exc:
@@ -64,21 +69,24 @@ class Discovery:
             else:
                 refusals.answered = True
                 begun += self.adopt(provider, listed)
+                self._sources.note_listed(source, scope)
         else:
             if begin_at is not None:
                 self._sources.note_next_scope(source, None)
         if refusals.first is not None and not refusals.answered:
             raise refusals.first
-        return begun
+        return begun if refusals.answered else None
 
     def adopt(self, provider: Provider, listed: Sequence[Build]) -> int:
         """Begin those of the listed builds that are new, the oldest first; gives their number."""
         first_sight = self._sources.note_sight(provider.settings.name)
         wanted = [build for build in listed if self._is_wanted(build, provider.settings, first_sight)]
         known = self._builds.find_many(build.ref for build in wanted)
-        for row in known.values():
-            if row is not None:
-                self._lifecycle.resume(row)
+        by_ref = {build.ref: build for build in wanted}
+        for ref, row in known.items():
+            if row is not None and self._lifecycle.resume(row) and by_ref[ref].status.is_terminal and row.task_token:
+                # The list that finds new builds also tells the end of old ones.
+                self._judge.settle(provider, row, by_ref[ref])
         new = [build for build in wanted if build.ref not in known]
         return sum(self.begin(provider, build) for build in _oldest_first(new))
 
@@ -92,6 +100,13 @@ class Discovery:
     def begin_ended(self, provider: Provider, build: Build, ending: Ending) -> bool:
         """Begin a build whose end is known otherwise, such as a report that would have been empty."""
         return self._begin(provider.settings, provider, build, ending)
+
+    def _is_fresh(self, settings: SourceSettings, scope: str) -> bool:
+        """Whether the poller has just listed the scope: its list was looked through for new builds as well."""
+        listed_at = self._sources.scope(settings.name, scope).listed_at
+        if listed_at is None:
+            return False
+        return self._clock() - listed_at < timedelta(seconds=settings.polling.first_seconds)
 
     def _begin(self, settings: SourceSettings, provider: Provider, build: Build, ending: Ending) -> bool:
         now = self._clock()

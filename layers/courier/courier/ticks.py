@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AwareDatetime, ConfigDict, ValidationError
+from pydantic import AwareDatetime, ConfigDict, StringConstraints, ValidationError
 
 from courier.errors import CourierError, SettingsError, SourceError
-from courier.models import BuildRequest, FrozenModel, Slug
+from courier.models import BuildRequest, FrozenModel, Identifier, Slug
 from courier.observability import logger
 from courier.settings import describe_validation
 from courier.watching import TickSummary
@@ -33,33 +33,42 @@ class EventBridgeRequest(FrozenModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
-    id: str
+    # It becomes part of the id of a build that stands in for the request.
+    id: Annotated[Identifier, StringConstraints(max_length=150)]
     detail: BuildRequest
 
 
 def discover(parts: Parts, tick: Tick, *, time_is_up: Callable[[], bool]) -> dict[str, int]:
     """Look for new builds in every source; gives the number begun per source."""
     begun: dict[str, int] = {}
-    for settings in _sources(parts, tick):
+
+    def serve(settings: SourceSettings) -> None:
         state = parts.health.examine(settings.name)
         if parts.health.rests(state):
-            continue
+            return
         try:
-            begun[settings.name] = parts.discovery.discover(parts.provider(settings), time_is_up=time_is_up)
-        except SourceError as exc:
+            found = parts.discovery.discover(parts.provider(settings), time_is_up=time_is_up)
+        except (SourceError, SettingsError) as exc:
             parts.health.note_failure(settings, state, exc)
-        else:
+            return
+        if found is not None:
+            begun[settings.name] = found
             parts.health.note_answer(settings, state)
+
+    _each_source(parts, tick, serve)
     return begun
 
 
 def poll(parts: Parts, tick: Tick, *, time_is_up: Callable[[], bool]) -> dict[str, int]:
     """Look at every due build; gives what was done, summed over the sources."""
     total = TickSummary()
-    for settings in _sources(parts, tick):
+
+    def serve(settings: SourceSettings) -> None:
         summary = parts.watch.tick(settings, partial(parts.provider, settings), time_is_up=time_is_up)
         for name, value in asdict(summary).items():
             setattr(total, name, getattr(total, name) + value)
+
+    _each_source(parts, tick, serve)
     return asdict(total)
 
 
@@ -69,36 +78,63 @@ def request(parts: Parts, event: object, *, invocation_id: str) -> list[RequestR
     Raises
     ------
     SettingsError
-        The event is not one that this function knows.
+        The event is not one that this function knows, or a request does not fit its source.
+    SourceError
+        A provider did not answer. All requests were tried; a repetition serves what is left.
     """
-    wishes = _wishes(parts, event, invocation_id)
     results: list[RequestResult] = []
     failures: list[CourierError] = []
-    for request_id, wish in wishes:
-        settings = parts.sources.load().get(wish.source)
-        state = parts.health.examine(settings.name)
+    for request_id, wish in _wishes(parts, event, invocation_id):
         try:
-            results.append(parts.requesting.request(parts.provider(settings), wish, request_id=request_id))
-            parts.health.note_answer(settings, state)
-        except SourceError as exc:
-            parts.health.note_failure(settings, state, exc)
+            results.append(_serve(parts, wish, request_id))
+        except CourierError as exc:
+            logger.error("request not served", source=wish.source, request_id=request_id, reason=str(exc))
             failures.append(exc)
     if failures:
-        # Raised after all were tried; a repetition of the invocation serves only what is left.
         raise failures[0]
     return results
 
 
+def _serve(parts: Parts, wish: BuildRequest, request_id: str) -> RequestResult:
+    settings = parts.sources.load().get(wish.source)
+    state = parts.health.examine(settings.name)
+    try:
+        result = parts.requesting.request(parts.provider(settings), wish, request_id=request_id)
+    except SourceError as exc:
+        parts.health.note_failure(settings, state, exc)
+        raise
+    if result.answered:
+        parts.health.note_answer(settings, state)
+    return result
+
+
+def _each_source(parts: Parts, tick: Tick, serve: Callable[[SourceSettings], None]) -> None:
+    """Serve the sources, another one first each minute, so that a slow one does not use up every tick's time.
+
+    What goes wrong with one is raised when the others have been served.
+    """
+    sources = list(_sources(parts, tick))
+    first = int(parts.clock().timestamp() // 60) % len(sources) if sources else 0
+    failures: list[Exception] = []
+    for settings in [*sources[first:], *sources[:first]]:
+        try:
+            serve(settings)
+        except Exception as exc:  # noqa: BLE001 - raised below
+            logger.exception("source not served", source=settings.name)
+            failures.append(exc)
+    if failures:
+        raise failures[0]
+
+
 def _wishes(parts: Parts, event: object, invocation_id: str) -> list[tuple[str, BuildRequest]]:
     """Read the event; every wish gets an id that a repeated delivery of the event has too."""
-    document = event if isinstance(event, dict) else {}
     try:
-        if "detail" in document:
-            delivered = EventBridgeRequest.model_validate(document)
+        if isinstance(event, dict) and "detail" in event:
+            delivered = EventBridgeRequest.model_validate(event)
             return [(delivered.id, delivered.detail)]
-        if "source" in document and len(document) > 1:
-            return [(invocation_id, BuildRequest.model_validate(document))]
-        tick = Tick.model_validate(document)
+        if isinstance(event, dict) and "source" in event and len(event) > 1:
+            return [(invocation_id, BuildRequest.model_validate(event))]
+        tick = Tick.model_validate(event)
     except ValidationError as exc:
         raise SettingsError(f"the event is no request for a build: {describe_validation(exc)}") from exc
     fired = tick.scheduled_time.isoformat() if tick.scheduled_time else invocation_id

@@ -103,7 +103,13 @@ class Parts:
         """Asks providers to start builds."""
         from courier.requesting import Requesting  # noqa: PLC0415
 
-        return Requesting(requests=self.requests, builds=self.builds, discovery=self.discovery)
+        return Requesting(
+            requests=self.requests,
+            builds=self.builds,
+            lifecycle=self.lifecycle,
+            discovery=self.discovery,
+            clock=self.clock,
+        )
 
     @cached_property
     def watch(self) -> Watch:

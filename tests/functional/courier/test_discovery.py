@@ -209,7 +209,7 @@ def test_a_scope_that_is_gone_meanwhile_does_not_hold_up_the_turn(world: World) 
 
 def test_a_provider_that_cannot_list_is_not_asked(world: World) -> None:
     world.provider.forget_how_to_list()
-    assert world.discover() == 0
+    assert world.discover() is None
     assert world.provider.calls == []
 
 
