@@ -53,7 +53,7 @@ def test_s3_is_allowed_by_default(url: str) -> None:
         "https://s3.amazonaws.com/ke\ny",
         "https://s3.amazonaws.com/a b",
         "https://s3.amazonaws.com/\u2028",
-        "https://ſ3.amazonaws.com/",
+        "https://\u017f3.amazonaws.com/",
         "https://s3。amazonaws.com/",
     ],
 )

@@ -173,6 +173,7 @@ class Copier:
             if kept.upload_id == ours.upload_id or not takes_up or kept.etag is None:
                 if takes_up:
                     opened = look if size == len(buffer) else None
+                    buffer.clear()  # the workers have their own
                     return self._parallel(ours, {}, opened)
                 return self._stream(ours, look, look.answer, buffer)
         # Another copier was faster; both add to its upload from here on.

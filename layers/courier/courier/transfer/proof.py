@@ -1,6 +1,7 @@
 """What makes a copy worth keeping: the content fits what was promised, and every byte was counted and hashed."""
 
 import hashlib
+import re
 import threading
 from collections.abc import Sequence
 from typing import Final
@@ -14,6 +15,7 @@ LEADING_BYTES: Final = 1_024
 TRAILING_BYTES: Final = 22 + 65_535
 _PDF_END_WITHIN: Final = 1_024  # PDF reference 1.7, appendix H.3, note 18
 
+_WORD: Final = re.compile(r"[a-z0-9.+/-]{0,80}\Z")
 _UNKNOWN: Final = frozenset({"", "application/octet-stream", "binary/octet-stream"})
 _ZIP: Final = ("application/vnd.openxmlformats-", "application/vnd.oasis.opendocument.", "application/epub+zip")
 _MARKUP_STARTS: Final = (b"<!doctype", b"<html", b"<?xml", b"<error", b"<head", b"<body", b"<!--")
@@ -22,6 +24,11 @@ _MARKUP_STARTS: Final = (b"<!doctype", b"<html", b"<?xml", b"<error", b"<head", 
 def media_type(header: str | None) -> str:
     """Give the bare media type of a Content-Type header, empty when there is none."""
     return (header or "").partition(";")[0].strip().lower()
+
+
+def quoted(words: str) -> str:
+    """Quote what a server said in a message, if it is a word; else it could be anything, such as the link itself."""
+    return repr(words) if _WORD.match(words) else "something unreadable"
 
 
 def judge_content(header: str | None, leading: bytes, declared: Sequence[str]) -> str:
@@ -48,12 +55,12 @@ def judge_content(header: str | None, leading: bytes, declared: Sequence[str]) -
         return _recognise(leading, wanted)
     if wanted and media not in wanted:
         raise ArtifactRefusedError(
-            f"the store answers with {media!r}, artifact.content_types allows {', '.join(wanted)}"
+            f"the store answers with {quoted(media)}, artifact.content_types allows {', '.join(wanted)}"
         )
     if not names_markup and (_family(media) == "markup" or _family_of_bytes(leading) == "markup"):
-        raise ArtifactRefusedError(f"the store answers with a page of HTML or XML ({media!r}), not with a report")
+        raise ArtifactRefusedError(f"the store answers with a page of HTML or XML ({quoted(media)}), not with a report")
     if not _fits(media, leading):
-        raise ArtifactRefusedError(f"the store calls its answer {media!r}, but it does not begin like one")
+        raise ArtifactRefusedError(f"the store calls its answer {quoted(media)}, but it does not begin like one")
     return media
 
 

@@ -19,7 +19,7 @@ from courier.transfer.backoff import Backoff
 from courier.transfer.connection import Answer, Fetcher
 from courier.transfer.deadline import Deadline
 from courier.transfer.plan import Part
-from courier.transfer.proof import LEADING_BYTES, TRAILING_BYTES, has_end_mark, judge_content
+from courier.transfer.proof import LEADING_BYTES, TRAILING_BYTES, has_end_mark, judge_content, quoted
 from courier.transfer.signals import LinkRefusedError, OutOfTimeError, SourceTroubleError
 
 _T = TypeVar("_T")
@@ -319,7 +319,9 @@ class SourceReader:
             encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
             if encoding not in {"", "identity"}:
                 answer.close()
-                raise ArtifactRefusedError(f"the store sends the report encoded ({encoding!r}) although it must not")
+                raise ArtifactRefusedError(
+                    f"the store sends the report encoded ({quoted(encoding)}) although it must not"
+                )
             return answer
         if answer.status in {CHANGED, UNSATISFIABLE}:
             return answer

@@ -1,0 +1,212 @@
+"""The link and its redirects are hostile until proven: where the download connects to, and what it sends there."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+
+import pytest
+
+from courier.errors import ArtifactRefusedError, SettingsError
+from courier.links import ArtifactLink, SecretUrl
+from courier.transfer import LinkRules
+from local.simulator import Redirect
+from local.simulator.exchange import Request
+from local.simulator.faults import Fault
+from tests.functional.transfer.conftest import OpenDesk
+from tests.functional.transfer.desk import MIB, Desk
+
+SIZES = [300_000, 12 * MIB]
+
+
+def port_of(desk: Desk) -> str:
+    return desk.providers.url.rpartition(":")[2]
+
+
+def url_on(desk: Desk, origin: str) -> str:
+    """Give a fresh link, on another host."""
+    return desk.locate().url.reveal().replace(f"http://localhost:{port_of(desk)}", origin)
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+def test_redirect_to_an_allowed_host_is_followed(open_desk: OpenDesk, size_bytes: int) -> None:
+    desk = open_desk(size_bytes)
+    desk.strike(Redirect(desk.locate().url.reveal(), status=307))
+    desk.strike(Redirect(desk.locate().url.reveal()), nth=3)
+    desk.copy()
+    assert desk.stored() == desk.report
+    assert 307 in desk.statuses()
+
+
+def test_redirect_may_be_relative(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    relative = "/" + desk.locate().url.reveal().split("/", 3)[3]
+    desk.strike(Redirect(relative))
+    desk.copy()
+    assert desk.stored() == desk.report
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "http://169.254.169.254/latest/meta-data/iam/security-credentials/",
+        "https://169.254.169.254/",
+        "http://evil.example/",
+        "https://10.0.0.1/",
+        "file:///etc/passwd",
+        "//evil.example/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://[broken/",
+    ],
+)
+@pytest.mark.parametrize("nth", [1, 3])
+def test_redirect_to_anything_else_is_refused(open_desk: OpenDesk, elsewhere: str, nth: int) -> None:
+    desk = open_desk(12 * MIB)
+    desk.strike(Redirect(elsewhere), nth=nth)
+    with pytest.raises(ArtifactRefusedError) as caught:
+        desk.copy()
+    assert "X-Amz" not in str(caught.value)
+    assert desk.stored() is None
+
+
+def test_at_most_three_redirects_are_followed(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    desk.strike(Redirect(desk.locate().url.reveal()), times=3)
+    desk.copy()
+    desk.strike(Redirect(desk.locate().url.reveal()), times=4)
+    with pytest.raises(ArtifactRefusedError, match="redirects more than 3 times"):
+        desk.copy()
+
+
+def test_name_is_resolved_once_per_connection_and_the_address_is_the_one_that_was_checked(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    asked: list[str] = []
+
+    def resolve(host: str, _: int) -> Sequence[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    # Nobody knows this name: only who connects to the checked address arrives.
+    link = url_on(desk, f"http://storage.invalid:{port_of(desk)}")
+    desk.strike(_AnyHost(port_of(desk)), times=None)
+    desk.copy(locate=lambda: _link(link), rules=_rules(desk, private=True), resolver=resolve)
+    assert asked == ["storage.invalid"]
+    assert desk.stored() == desk.report
+
+
+def test_name_that_points_inside_is_refused_without_a_connection(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    link = url_on(desk, f"http://storage.invalid:{port_of(desk)}")
+    with pytest.raises(ArtifactRefusedError, match=r"storage\.invalid resolves to 127\.0\.0\.1, a loopback address"):
+        desk.copy(locate=lambda: _link(link), rules=_rules(desk), resolver=lambda *_: ["127.0.0.1"])
+    assert desk.statuses() == []
+
+
+def test_next_address_is_tried_when_one_does_not_answer(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    with _closed_address(int(port_of(desk))) as dead:
+        desk.copy(resolver=lambda *_: [dead, "127.0.0.1"])
+    assert desk.stored() == desk.report
+    assert desk.waits == []
+
+
+def test_certificate_of_an_unknown_authority_is_refused(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000, tls=True)
+    with pytest.raises(ArtifactRefusedError, match=r"certificate of localhost is not trusted .* ca_bundle"):
+        desk.copy()
+    assert desk.statuses() == []
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+def test_authority_of_ones_own_is_trusted_when_named(open_desk: OpenDesk, size_bytes: int) -> None:
+    desk = open_desk(size_bytes, tls=True)
+    assert desk.providers.ca_file is not None
+    desk.copy(ca_bundle=desk.providers.ca_file.read_text())
+    assert desk.stored() == desk.report
+
+
+def test_certificate_must_be_for_the_name_and_not_the_address(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000, tls=True)
+    assert desk.providers.ca_file is not None
+    link = desk.locate().url.reveal().replace("localhost", "storage.invalid")
+    rules = LinkRules.parse([f"storage.invalid:{port_of(desk)}"], private_addresses=True)
+    with pytest.raises(ArtifactRefusedError, match=r"certificate of storage\.invalid is not trusted"):
+        desk.copy(
+            locate=lambda: _link(link),
+            rules=rules,
+            resolver=lambda *_: ["127.0.0.1"],
+            ca_bundle=desk.providers.ca_file.read_text(),
+        )
+
+
+def test_authority_that_cannot_be_read_is_a_setting(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000, tls=True)
+    broken = "-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n"
+    with pytest.raises(SettingsError, match="ca_bundle"):
+        desk.copy(ca_bundle=broken)
+
+
+def test_download_carries_nothing_but_itself(open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A client that heeds the environment would send requests for localhost, the store, to nobody.
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    desk = open_desk(12 * MIB)
+    seen = _Headers()
+    desk.strike(seen, times=None)
+    desk.copy()
+    assert seen.names == {"host", "user-agent", "accept", "accept-encoding", "range", "if-match"}
+    assert seen.encodings == {"identity"}
+
+
+def test_connections_are_kept_alive(open_desk: OpenDesk) -> None:
+    desk = open_desk(27 * MIB)
+    asked: list[str] = []
+
+    def resolve(host: str, _: int) -> Sequence[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    desk.copy(resolver=resolve)
+    assert len(asked) <= 4
+    assert len(desk.ranges()) == 6
+
+
+class _Headers(Fault):
+    """Changes nothing and remembers which headers came."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.encodings: set[str] = set()
+
+    def on_request(self, request: Request) -> Request:
+        self.names |= set(request.headers)
+        self.encodings.add(request.headers.get("accept-encoding", ""))
+        return request
+
+
+class _AnyHost(Fault):
+    """Lets the store check the signature for its own name."""
+
+    def __init__(self, port: str) -> None:
+        self._host = f"localhost:{port}"
+
+    def on_request(self, request: Request) -> Request:
+        headers = {**request.headers, "host": self._host}
+        return Request(request.at, request.method, request.path, request.query, headers, request.target, request.body)
+
+
+def _rules(desk: Desk, *, private: bool = False) -> LinkRules:
+    return LinkRules.parse([f"http://storage.invalid:{port_of(desk)}"], private_addresses=private)
+
+
+def _link(url: str) -> ArtifactLink:
+    return ArtifactLink(url=SecretUrl(url), size_bytes=None, expires_at=None, filename="report.pdf")
+
+
+@contextmanager
+def _closed_address(port: int) -> Iterator[str]:
+    """Give a loopback address where nobody listens on this port."""
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.9", port))
+        yield "127.0.0.9"

@@ -1,0 +1,47 @@
+"""A copy takes the memory of its buffers, however large the report is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local.simulator import IgnoreRange, NoLength
+from local.simulator.faults import Fault
+from tests.functional.transfer.conftest import OpenDesk
+from tests.functional.transfer.desk import KEY, MIB, Desk
+
+ROOT = Path(__file__).parents[3]
+PROC = Path("/proc/self/status")
+
+
+def extra_bytes(desk: Desk, size_bytes: int) -> int:
+    """Copy in another process with the default options, and give what it took over its baseline."""
+    script = Path(__file__).with_name("measured_copy.py")
+    ended = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, script, desk.locate().url.reveal(), desk.s3.meta.endpoint_url, KEY],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        cwd=ROOT,
+    )
+    copied, extra = ended.stdout.split()
+    assert int(copied) == size_bytes
+    assert desk.stored() == desk.report
+    desk.s3.delete_object(Bucket="reports", Key=KEY)
+    return int(extra)
+
+
+@pytest.mark.skipif(not PROC.exists(), reason="peak memory is read from /proc")
+@pytest.mark.parametrize(
+    "faults", [[], [IgnoreRange()], [IgnoreRange(), NoLength()]], ids=["parts", "stream", "no length"]
+)
+def test_memory_is_the_buffers_and_a_constant(open_desk: OpenDesk, faults: list[Fault]) -> None:
+    size_bytes = 72 * MIB
+    desk = open_desk(size_bytes)
+    for fault in faults:
+        desk.strike(fault, times=None)
+    assert extra_bytes(desk, size_bytes) < 4 * 8 * MIB + 10 * MIB

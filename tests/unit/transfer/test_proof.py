@@ -1,0 +1,144 @@
+"""What content is believed, and the hash that is fed out of order."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+
+import pytest
+
+from courier.errors import ArtifactRefusedError
+from courier.transfer.proof import Sha256InOrder, has_end_mark, judge_content
+from courier.transfer.signals import OutOfTimeError
+
+PDF = b"%PDF-1.7\n%\xe2\xe3"
+ZIP = b"PK\x03\x04\x14\x00"
+GZIP = b"\x1f\x8b\x08\x00"
+JSON = b' {"a": 1}'
+HTML = b"\n<!DOCTYPE html><html>"
+XML = b'\xef\xbb\xbf<?xml version="1.0"?><Error>'
+CSV = b"a,b\n1,2\n"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+@pytest.mark.parametrize(
+    ("header", "leading", "declared", "taken_as"),
+    [
+        ("application/pdf", PDF, ["application/pdf"], "application/pdf"),
+        ("Application/PDF; charset=binary", PDF, ["application/pdf"], "application/pdf"),
+        ("application/pdf", PDF, [], "application/pdf"),
+        ("application/octet-stream", PDF, ["application/pdf"], "application/pdf"),
+        ("binary/octet-stream", PDF, ["application/pdf", "application/zip"], "application/pdf"),
+        ("binary/octet-stream", ZIP, ["application/pdf", "application/zip"], "application/zip"),
+        (None, PDF, ["application/pdf"], "application/pdf"),
+        ("", CSV, ["text/csv"], "text/csv"),
+        (None, CSV, ["application/pdf", "text/csv"], "text/csv"),
+        (None, CSV, [], "application/octet-stream"),
+        ("application/octet-stream", CSV, ["application/octet-stream"], "application/octet-stream"),
+        (XLSX, ZIP, [XLSX], XLSX),
+        ("application/gzip", GZIP, ["application/gzip"], "application/gzip"),
+        ("application/json", JSON, ["application/json"], "application/json"),
+        ("application/json", b"\xef\xbb\xbf[1]", ["application/json"], "application/json"),
+        ("application/ld+json", JSON, [], "application/ld+json"),
+        ("text/html", HTML, ["text/html"], "text/html"),
+        ("application/xml", XML, ["application/xml"], "application/xml"),
+        ("image/svg+xml", b"<svg>", ["image/svg+xml"], "image/svg+xml"),
+        ("text/csv", CSV, ["text/csv"], "text/csv"),
+        ("text/csv", b"<3 is not a tag", ["text/csv"], "text/csv"),
+    ],
+)
+def test_content_that_fits(header: str | None, leading: bytes, declared: list[str], taken_as: str) -> None:
+    assert judge_content(header, leading, declared) == taken_as
+
+
+@pytest.mark.parametrize(
+    ("header", "leading", "declared"),
+    [
+        ("text/html", HTML, ["application/pdf"]),
+        ("application/xml", XML, ["application/pdf"]),
+        ("application/pdf", HTML, ["application/pdf"]),
+        ("application/pdf", XML, ["application/pdf"]),
+        ("application/pdf", CSV, ["application/pdf"]),
+        ("application/pdf", b" " + PDF, ["application/pdf"]),
+        ("application/zip", PDF, ["application/zip"]),
+        ("application/gzip", ZIP, ["application/gzip"]),
+        ("application/json", CSV, ["application/json"]),
+        (XLSX, PDF, [XLSX]),
+        ("text/csv", HTML, ["text/csv"]),
+        ("text/csv", b"<Error><Code>AccessDenied", ["text/csv"]),
+        ("text/html", HTML, []),
+        ("text/html", CSV, []),
+        ("application/xml", XML, []),
+        ("text/plain", HTML, []),
+        ("text/html", CSV, ["text/html"]),
+        ("application/octet-stream", HTML, ["application/pdf"]),
+        ("application/octet-stream", HTML, []),
+        ("application/octet-stream", HTML, ["text/csv"]),
+        ("application/octet-stream", PDF, ["application/zip"]),
+        ("application/octet-stream", PDF, ["text/csv"]),
+        ("application/octet-stream", CSV, ["application/pdf"]),
+        ("application/octet-stream", HTML, ["application/octet-stream"]),
+        (None, HTML, ["application/pdf"]),
+        ("image/png", PDF, ["application/pdf"]),
+    ],
+)
+def test_content_that_cannot_be_the_report(header: str | None, leading: bytes, declared: list[str]) -> None:
+    with pytest.raises(ArtifactRefusedError):
+        judge_content(header, leading, declared)
+
+
+@pytest.mark.parametrize(
+    ("media", "trailing", "ends"),
+    [
+        ("application/pdf", b"startxref\n12\n%%EOF\n", True),
+        ("application/pdf", b"%%EOF" + b"\n" * 1_100, False),
+        ("application/pdf", b"stream", False),
+        ("application/zip", b"PK\x05\x06" + b"\0" * 18, True),
+        ("application/zip", b"PK\x05\x06" + b"\0" * 18 + b"comment" * 9_000, True),
+        ("application/zip", b"PK\x03\x04", False),
+        (XLSX, b"PK\x01\x02", False),
+        ("application/gzip", b"\0\0\0\0", None),
+        ("application/json", b"}", None),
+        ("text/csv", b"1,2\n", None),
+    ],
+)
+def test_end_marks(media: str, trailing: bytes, ends: bool | None) -> None:
+    assert has_end_mark(media, trailing) is ends
+
+
+def test_digest_does_not_depend_on_the_order_of_arrival() -> None:
+    parts = [bytes([number]) * 1_000 for number in range(1, 41)]
+    digest = Sha256InOrder()
+    for number in (1, 2):
+        assert digest.add_if_next(number, memoryview(parts[number - 1]))
+    assert not digest.add_if_next(4, memoryview(parts[3]))
+    # Threads take the parts in order and finish them in any order, as workers do.
+    left = iter(range(3, 41))
+    lock, random = threading.Lock(), Random(7)  # noqa: S311 - a test
+
+    def work() -> None:
+        while True:
+            with lock:
+                number = next(left, None)
+            if number is None:
+                return
+            data = memoryview(parts[number - 1])
+            if random.random() < 0.5 and digest.add_if_next(number, data):
+                continue
+            digest.add(number, data)
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(work) for _ in range(4)]:
+            future.result()
+    assert digest.hexdigest() == hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def test_whoever_waits_for_a_part_that_will_not_come_is_told() -> None:
+    digest = Sha256InOrder()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(digest.add, 2, memoryview(b"x"))
+        digest.stop()
+        with pytest.raises(OutOfTimeError):
+            waiting.result()
