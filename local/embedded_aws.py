@@ -22,6 +22,7 @@ from local.expansion import DEFAULT_PLACE, expand
 from local.function_runtime import (
     FunctionRuntime,
     FunctionUsage,
+    HandlerLoader,
     InvocationResult,
     new_request_id,
     shared_environment,
@@ -87,6 +88,8 @@ class EmbeddedAws:
     second_lasts
         Real seconds that one second of a Retry's pause lasts, in the state machine and between
         asynchronous attempts. Timeouts are not scaled.
+    load_handler
+        Gives what to call for a function; by default the checkout's own module, in this process.
 
     Attributes
     ----------
@@ -108,6 +111,7 @@ class EmbeddedAws:
         interception: Interception | None = None,
         clock: Callable[[], float] = time.monotonic,
         second_lasts: float = 1.0,
+        load_handler: HandlerLoader | None = None,
     ) -> None:
         self.place = Place(region=region, account=_ACCOUNT, stack_name=stack_name)
         self.expanded = expand(template, parameters=parameters, region=region, account=_ACCOUNT, stack_name=stack_name)
@@ -115,6 +119,7 @@ class EmbeddedAws:
         self._interception = interception or Interception()
         self._clock = clock
         self._second_lasts = second_lasts
+        self._load_handler = load_handler
         self._stopping = threading.Event()
         self._exit = ExitStack()
         self._logs = LogCapture()
@@ -174,7 +179,11 @@ class EmbeddedAws:
     def _start_functions(self, stack: ExitStack) -> None:
         stack.enter_context(shared_environment(self._deployment.functions))
         self._runtime = FunctionRuntime(
-            self._deployment.functions, logs=self._logs, interception=self._interception, clock=self._clock
+            self._deployment.functions,
+            logs=self._logs,
+            interception=self._interception,
+            clock=self._clock,
+            load_handler=self._load_handler,
         )
         self._runtime.load()
         self._logs.take_over_loggers()

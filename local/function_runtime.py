@@ -98,6 +98,14 @@ class FunctionUsage:
     most_at_once: int
 
 
+class FailedElsewhereError(Exception):
+    """A handler that runs in another process ended badly; ``result`` is what it said."""
+
+    def __init__(self, result: InvocationResult) -> None:
+        super().__init__(result.error_type)
+        self.result = result
+
+
 class _Tally:
     """Counts the runs of one function; guarded by the runtime's lock."""
 
@@ -108,6 +116,9 @@ class _Tally:
         self.most_at_once = 0
 
 
+HandlerLoader = Callable[[FunctionSpec], Handler]
+
+
 class FunctionRuntime:
     """Loads and calls the handlers.
 
@@ -115,6 +126,8 @@ class FunctionRuntime:
     ----------
     clock
         Seconds, monotonic; what is left of a function's timeout is measured with it.
+    load_handler
+        Gives what to call for a function; by default the checkout's own module, imported here.
     """
 
     def __init__(
@@ -124,11 +137,13 @@ class FunctionRuntime:
         logs: LogCapture,
         interception: Interception,
         clock: Callable[[], float] = time.monotonic,
+        load_handler: HandlerLoader | None = None,
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
         self._logs = logs
         self._interception = interception
         self._clock = clock
+        self._load_handler = load_handler or _load_handler
         self._lock = threading.Lock()
         self._tallies = {spec.name: _Tally() for spec in specs}
         self._handlers: dict[str, Handler] = {}
@@ -162,7 +177,7 @@ class FunctionRuntime:
         for spec in self._specs.values():
             own = {name: value for name, value in spec.variables.items() if name in OWN_VARIABLES}
             with patch.dict(os.environ, own | {"AWS_LAMBDA_FUNCTION_NAME": spec.physical_name}):
-                self._handlers[spec.name] = _load_handler(spec)
+                self._handlers[spec.name] = self._load_handler(spec)
 
     def invoke(self, invocation: Invocation) -> InvocationResult:
         """Run a function and wait for it.
@@ -279,6 +294,8 @@ def _load_handler(spec: FunctionSpec) -> Handler:
 def _call(handler: Handler, payload: str, context: Context) -> InvocationResult:
     try:
         result = handler(json.loads(payload), context)
+    except FailedElsewhereError as exc:
+        return exc.result
     except (KilledError, SystemExit) as exc:
         return _error("Runtime.ExitError", f"the process ended: {exc}", [])
     except Exception as exc:  # noqa: BLE001  # what Lambda's runtime does: every exception becomes an error document

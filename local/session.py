@@ -18,6 +18,7 @@ from courier.models import BuildRequest, BuildStatus
 from courier.settings import SourceSettings
 from local.asynchronous import Delivery
 from local.embedded_aws import EmbeddedAws
+from local.function_runtime import HandlerLoader
 from local.interception import Interception
 from local.results import Notice
 from local.ticker import Ticker
@@ -68,6 +69,8 @@ class Session:
     tick_seconds
         How long one minute of the template's schedules lasts. The sources' beat, their budget of
         requests and the pauses of retries shrink or grow with it; deadlines do not.
+    load_handler
+        Gives what to call for a function; by default the checkout's own module, in this process.
     """
 
     def __init__(
@@ -77,13 +80,16 @@ class Session:
         secrets: Mapping[str, str],
         tick_seconds: float = MINUTE_SECONDS,
         interception: Interception | None = None,
+        load_handler: HandlerLoader | None = None,
     ) -> None:
         self._scale = tick_seconds / MINUTE_SECONDS
         self._sources = sources
         self._secrets = secrets
         self._asked: list[Future[Delivery]] = []
         self._notices: list[Notice] = []
-        self.aws = EmbeddedAws(TEMPLATE, second_lasts=min(1.0, self._scale), interception=interception)
+        self.aws = EmbeddedAws(
+            TEMPLATE, second_lasts=min(1.0, self._scale), interception=interception, load_handler=load_handler
+        )
         self._tick_seconds = tick_seconds
 
     def __enter__(self) -> Self:
