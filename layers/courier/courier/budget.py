@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from courier.errors import SourceThrottledError
@@ -22,29 +23,47 @@ class RequestBudget:
         self._sources = sources
         self._clock = clock
         self._reserved = 0
+        self._spare = 0
+        self._lock = threading.Lock()
 
-    def reserve(self, requests: int = 1) -> bool:
-        """Set requests aside before work begins that needs them; False when the minute has none left."""
-        missing = requests - self._reserved
-        if missing > 0:
-            self._reserved += self._sources.spend(
-                self._settings.name, wanted=missing, budget=self._settings.requests_per_minute
-            )
-        return self._reserved >= requests
+    def reserve(self) -> bool:
+        """Set one request aside before work begins that needs it; False when the minute has none left."""
+        with self._lock:
+            if self._spare:
+                self._spare -= 1
+            elif not self._spend():
+                return False
+            self._reserved += 1
+            return True
+
+    def give_back(self) -> None:
+        """Return a reserved request that is not needed."""
+        with self._lock:
+            self._reserved -= 1
+            self._spare += 1
 
     def take(self, kind: str) -> None:
-        """Use up one request, just before it is sent.
+        """Use up one request, reserved or not, just before it is sent.
 
         Raises
         ------
         SourceThrottledError
             The minute has none left; it says when the next one begins.
         """
-        if not self.reserve():
-            wait = SECONDS_PER_MINUTE - self._clock().timestamp() % SECONDS_PER_MINUTE
-            raise SourceThrottledError(
-                f"{self._settings.name}: {kind} not sent: requests_per_minute "
-                f"({self._settings.requests_per_minute}) is spent",
-                retry_after_seconds=wait,
-            )
-        self._reserved -= 1
+        with self._lock:
+            if self._reserved:
+                self._reserved -= 1
+                return
+            if self._spare:
+                self._spare -= 1
+                return
+            if self._spend():
+                return
+        raise SourceThrottledError(
+            f"{self._settings.name}: {kind} not sent: requests_per_minute "
+            f"({self._settings.requests_per_minute}) is spent",
+            retry_after_seconds=SECONDS_PER_MINUTE - self._clock().timestamp() % SECONDS_PER_MINUTE,
+        )
+
+    def _spend(self) -> bool:
+        return self._sources.spend(self._settings.name, wanted=1, budget=self._settings.requests_per_minute) > 0

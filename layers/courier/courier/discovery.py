@@ -36,10 +36,11 @@ class Discovery:
         self._clock = clock
         self._judge = Judge(builds, lifecycle, clock)
 
-    def discover(self, provider: Provider, *, time_is_up: Callable[[], bool]) -> int | None:
+    def discover(self, provider: Provider, *, time_is_up: Callable[[], bool], scheduled: bool = False) -> int | None:
         """Look through all scopes of one source, and give the number of builds begun; None when nothing was heard.
 
-        A scope that time did not suffice for is looked through at the next tick.
+        A scope that time did not suffice for is looked through at the next tick. A scheduled discovery
+        leaves out the scopes that the poller lists in the same minute.
         """
         if not provider.can_list:
             return None
@@ -54,8 +55,8 @@ class Discovery:
                 logger.warning("discovery stopped early, the next tick goes on", scope=scope)
                 self._sources.note_next_scope(source, scope)
                 break
-            if self._is_fresh(provider.settings, scope):
-                refusals.answered = True
+            if scheduled and not self._sources.claim_list(source, scope, again_after=again_after(provider.settings)):
+                # The poller has just listed it, and looked through the list for new builds as well.
                 continue
             try:
                 listed = provider.list_builds(scope)
@@ -69,7 +70,6 @@ class Discovery:
             else:
                 refusals.answered = True
                 begun += self.adopt(provider, listed)
-                self._sources.note_listed(source, scope)
         else:
             if begin_at is not None:
                 self._sources.note_next_scope(source, None)
@@ -101,13 +101,6 @@ class Discovery:
         """Begin a build whose end is known otherwise, such as a report that would have been empty."""
         return self._begin(provider.settings, provider, build, ending)
 
-    def _is_fresh(self, settings: SourceSettings, scope: str) -> bool:
-        """Whether the poller has just listed the scope: its list was looked through for new builds as well."""
-        listed_at = self._sources.scope(settings.name, scope).listed_at
-        if listed_at is None:
-            return False
-        return self._clock() - listed_at < timedelta(seconds=settings.polling.first_seconds)
-
     def _begin(self, settings: SourceSettings, provider: Provider, build: Build, ending: Ending) -> bool:
         now = self._clock()
         passage = Passage(
@@ -134,6 +127,11 @@ class Discovery:
             return True
         ended = build.completed_at or born
         return ended is None or ended >= first_sight - timedelta(hours=settings.backfill_hours)
+
+
+def again_after(settings: SourceSettings) -> timedelta:
+    """Give how long a list is as good as new: half a beat, so that the next tick's list is never left out."""
+    return timedelta(seconds=settings.polling.first_seconds / 2)
 
 
 def _wait_seconds(settings: SourceSettings) -> int:

@@ -1,22 +1,24 @@
 """What is measured: embedded metrics (EMF) in the log, through Powertools.
 
 A metric has the dimensions ``service`` (the stack's name, as in the logs) and ``source``; `ALARMED` ones are
-written for the ``service`` alone as
-well, because alarms cannot search, and `Metric.PROVIDER_REQUESTS` has ``kind`` and ``answer`` besides.
+written for the ``service`` alone as well, because alarms cannot search. `Metric.PROVIDER_REQUESTS` has
+``kind`` and ``answer`` besides, and `Metric.OUTCOMES` has ``outcome``.
 CloudWatch bills each combination by the hours in which it is written, so an idle stack writes none.
 Names and units are the interface of ``monitoring.yaml``; a test compares both sides.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from courier.providers.hooks import Oddity, OddityKind, RequestSeen, log_oddity
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    # Not imported at run time: record_outcome measures too, and needs no provider.
+    from courier.providers.hooks import Oddity, RequestSeen
 
 
 class Metric(StrEnum):
@@ -48,37 +50,45 @@ _UNITS = {
     Metric.LAG: "Seconds",
     Metric.COPIED_BYTES: "Bytes",
 }
-_ODDITIES = {
-    OddityKind.UNKNOWN_STATUS: Metric.UNKNOWN_STATUS_WORDS,
-    OddityKind.MALFORMED_ENTRY: Metric.MALFORMED_ENTRIES,
-}
 TOO_MANY_REQUESTS = 429
 
 
 class Meter:
-    """Collects what one invocation measures about one source, and writes it when told to."""
+    """Collects what one invocation measures about one source, from any thread, and writes it when told to."""
 
     def __init__(self, *, stack: str, source: str) -> None:
         self._stack = stack
         self._source = source
+        self._lock = threading.Lock()
         self._values: dict[Metric, list[float]] = {}
         self._requests: Counter[tuple[str, str]] = Counter()
+        self._outcomes: Counter[str] = Counter()
 
     def count(self, metric: Metric, value: float = 1) -> None:
         """Note one value; several of one metric are kept apart, so that a percentile can be asked for."""
-        self._values.setdefault(metric, []).append(value)
+        with self._lock:
+            self._values.setdefault(metric, []).append(value)
+
+    def saw_outcome(self, outcome: str) -> None:
+        """Note the outcome of one build."""
+        with self._lock:
+            self._outcomes[outcome] += 1
 
     def saw_request(self, seen: RequestSeen) -> None:
         """Note one try of one provider request."""
-        self._requests[seen.kind, str(seen.status or seen.trouble)] += 1
+        with self._lock:
+            self._requests[seen.kind, str(seen.status or seen.trouble)] += 1
         self.count(Metric.PROVIDER_SECONDS, seen.seconds)
         if seen.status == TOO_MANY_REQUESTS:
             self.count(Metric.THROTTLED_REQUESTS)
 
     def saw_oddity(self, oddity: Oddity) -> None:
         """Note something in an answer that the provider's documentation does not know, and say it in the log."""
+        from courier.providers.hooks import OddityKind, log_oddity  # noqa: PLC0415
+
         log_oddity(oddity)
-        self.count(_ODDITIES[oddity.kind])
+        unknown = oddity.kind is OddityKind.UNKNOWN_STATUS
+        self.count(Metric.UNKNOWN_STATUS_WORDS if unknown else Metric.MALFORMED_ENTRIES)
 
     def write(self) -> None:
         """Write what was collected, if anything; the log's JSON lines become metrics in CloudWatch."""
@@ -90,8 +100,11 @@ class Meter:
             self._emit({}, others)
         for (kind, answer), count in self._requests.items():
             self._emit({"kind": kind, "answer": answer}, {Metric.PROVIDER_REQUESTS: [float(count)]})
+        for outcome, count in self._outcomes.items():
+            self._emit({"outcome": outcome}, {Metric.OUTCOMES: [float(count)]})
         self._values.clear()
         self._requests.clear()
+        self._outcomes.clear()
 
     def _emit(
         self, dimensions: Mapping[str, str], values: Mapping[Metric, Sequence[float]], *, also_per_stack: bool = False

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AwareDatetime, ConfigDict, StringConstraints, ValidationError
 
 from courier.errors import CourierError, SettingsError, SourceError
+from courier.ledger import DueBuild
+from courier.metrics import Metric
 from courier.models import BuildRequest, FrozenModel, Identifier, Slug
 from courier.observability import logger
 from courier.settings import describe_validation
@@ -38,16 +40,36 @@ class EventBridgeRequest(FrozenModel):
     detail: BuildRequest
 
 
+class PollTick(Tick):
+    """A tick of the poller, or one segment of it: the builds of one source that its dispatcher found due."""
+
+    due: tuple[DueBuild, ...] = ()
+
+
+# Hands a segment to another invocation; gives how many that made.
+Dispatch = Callable[[PollTick], int]
+
+# A row is some 250 bytes in an event of at most 256 KB, and 300 looks take a minute at 200 ms one after the
+# other: a segment ends well within its time even if nothing can be done at once.
+SEGMENT_BUILDS = 300
+# More than this is not handed out in one minute; the oldest come first, so nobody starves.
+MOST_DUE = 10_000
+SOURCES_AT_ONCE = 8
+
+
 def discover(parts: Parts, tick: Tick, *, time_is_up: Callable[[], bool]) -> dict[str, int]:
     """Look for new builds in every source; gives the number begun per source."""
     begun: dict[str, int] = {}
 
     def serve(settings: SourceSettings) -> None:
         state = parts.health.examine(settings.name)
+        _measure(parts, settings, at_rest=parts.health.rests(state) or state.illness is not None)
         if parts.health.rests(state):
             return
         try:
-            found = parts.discovery.discover(parts.provider(settings), time_is_up=time_is_up)
+            found = parts.discovery.discover(
+                parts.provider(settings), time_is_up=time_is_up, scheduled=tick.scheduled_time is not None
+            )
         except (SourceError, SettingsError) as exc:
             parts.health.note_failure(settings, state, exc)
             return
@@ -55,21 +77,86 @@ def discover(parts: Parts, tick: Tick, *, time_is_up: Callable[[], bool]) -> dic
             begun[settings.name] = found
             parts.health.note_answer(settings, state)
 
-    _each_source(parts, tick, serve)
+    _each(list(_sources(parts, tick)), serve)
     return begun
 
 
-def poll(parts: Parts, tick: Tick, *, time_is_up: Callable[[], bool]) -> dict[str, int]:
-    """Look at every due build; gives what was done, summed over the sources."""
+def _measure(parts: Parts, settings: SourceSettings, *, at_rest: bool) -> None:
+    """Measure what is stuck and who is ill; nothing is written for a source that is well and idle."""
+    meter = parts.meter(settings.name)
+    if at_rest:
+        meter.count(Metric.SOURCE_AT_REST)
+    waiting = parts.builds.in_flight(settings.name, limit=MOST_DUE)
+    if waiting:
+        meter.count(Metric.BUILDS_IN_FLIGHT, len(waiting))
+        oldest = min(build.first_seen_at for build in waiting)
+        meter.count(Metric.OLDEST_BUILD, (parts.clock() - oldest).total_seconds())
+
+
+def poll(parts: Parts, tick: PollTick, *, time_is_up: Callable[[], bool], dispatch: Dispatch) -> dict[str, int]:
+    """Look at every due build, or hand the due ones over in segments when they are too many for one invocation.
+
+    Gives what this invocation did, summed over the sources.
+    """
     total = TickSummary()
+    if tick.due:
+        settings = parts.sources.load().get(tick.due[0].ref.source)
+        _poll_source(parts, settings, tick.due, total, time_is_up)
+        return total.counts()
+    work = [(settings, parts.builds.due(settings.name, limit=MOST_DUE)) for settings in _sources(parts, tick)]
+    if sum(len(due) for _, due in work) > SEGMENT_BUILDS:
+        total.segments = sum(dispatch(segment) for settings, due in work for segment in segments(settings.name, due))
+        return total.counts()
+    due_of = {settings.name: due for settings, due in work if due}
+    _each(
+        [settings for settings, due in work if due],
+        lambda settings: _poll_source(parts, settings, due_of[settings.name], total, time_is_up),
+    )
+    return total.counts()
 
-    def serve(settings: SourceSettings) -> None:
-        summary = parts.watch.tick(settings, partial(parts.provider, settings), time_is_up=time_is_up)
-        for name, value in asdict(summary).items():
-            setattr(total, name, getattr(total, name) + value)
 
-    _each_source(parts, tick, serve)
-    return asdict(total)
+def _poll_source(
+    parts: Parts,
+    settings: SourceSettings,
+    due: Sequence[DueBuild],
+    total: TickSummary,
+    time_is_up: Callable[[], bool],
+) -> None:
+    summary = parts.watch.tick(
+        settings,
+        due,
+        partial(parts.provider, settings),
+        budget=parts.budget(settings),
+        time_is_up=time_is_up,
+    )
+    total.add(summary)
+    meter = parts.meter(settings.name)
+    meter.count(Metric.BUILDS_DUE, summary.due)
+    meter.count(Metric.BUILDS_LOOKED_AT, summary.looked)
+    meter.count(Metric.BUILDS_RELEASED, summary.released)
+    meter.count(Metric.BUILDS_BEGUN, summary.begun)
+    for size in summary.batches:
+        meter.count(Metric.BATCH_SIZE, size)
+
+
+def segments(source: str, due: Sequence[DueBuild]) -> Iterator[PollTick]:
+    """Cut the due builds of one source into segments; the builds of a scope stay together as far as they fit.
+
+    One list call then serves them all, and the builds that wait longest are in the first segment.
+    """
+    by_scope: dict[str, list[DueBuild]] = {}
+    for build in due:
+        by_scope.setdefault(build.ref.scope, []).append(build)
+    segment: list[DueBuild] = []
+    for group in by_scope.values():
+        for start in range(0, len(group), SEGMENT_BUILDS):
+            piece = group[start : start + SEGMENT_BUILDS]
+            if len(segment) + len(piece) > SEGMENT_BUILDS:
+                yield PollTick(source=source, due=tuple(segment))
+                segment = []
+            segment += piece
+    if segment:
+        yield PollTick(source=source, due=tuple(segment))
 
 
 def request(parts: Parts, event: object, *, invocation_id: str) -> list[RequestResult]:
@@ -108,22 +195,20 @@ def _serve(parts: Parts, wish: BuildRequest, request_id: str) -> RequestResult:
     return result
 
 
-def _each_source(parts: Parts, tick: Tick, serve: Callable[[SourceSettings], None]) -> None:
-    """Serve the sources, another one first each minute, so that a slow one does not use up every tick's time.
+def _each(sources: Sequence[SourceSettings], serve: Callable[[SourceSettings], None]) -> None:
+    """Serve the sources beside each other, so that a slow one delays no other.
 
     What goes wrong with one is raised when the others have been served.
     """
-    sources = list(_sources(parts, tick))
-    first = int(parts.clock().timestamp() // 60) % len(sources) if sources else 0
-    failures: list[Exception] = []
-    for settings in [*sources[first:], *sources[:first]]:
-        try:
-            serve(settings)
-        except Exception as exc:  # noqa: BLE001 - raised below
-            logger.exception("source not served", source=settings.name)
-            failures.append(exc)
+    if not sources:
+        return
+    with ThreadPoolExecutor(min(SOURCES_AT_ONCE, len(sources)), thread_name_prefix="sources") as pool:
+        served = {settings.name: pool.submit(serve, settings) for settings in sources}
+    failures = [(name, error) for name, future in served.items() if (error := future.exception()) is not None]
+    for name, error in failures:
+        logger.error("source not served", source=name, exc_info=error)
     if failures:
-        raise failures[0]
+        raise failures[0][1]
 
 
 def _wishes(parts: Parts, event: object, invocation_id: str) -> list[tuple[str, BuildRequest]]:
@@ -153,4 +238,5 @@ def _sources(parts: Parts, tick: Tick) -> Iterator[SourceSettings]:
         return
     for name, reason in sources.broken.items():
         logger.error("source is misconfigured", source=name, reason=reason)
+        parts.meter(name).count(Metric.SOURCE_MISCONFIGURED)
     yield from sources.usable.values()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from courier.discovery import again_after
 from courier.errors import (
     BuildNotFoundError,
     LedgerError,
     SettingsError,
     SourceError,
+    SourceExhaustedError,
     SourceProtocolError,
     SourceThrottledError,
     SourceUnauthorizedError,
@@ -22,6 +26,7 @@ from courier.observability import logger
 from courier.polling import next_look
 
 if TYPE_CHECKING:
+    from courier.budget import RequestBudget
     from courier.clock import Clock
     from courier.discovery import Discovery
     from courier.health import SourceHealth
@@ -31,8 +36,11 @@ if TYPE_CHECKING:
     from courier.providers.base import Provider
     from courier.settings import SourceSettings
 
-# More than a tick can serve at a provider's default budget; the rest stays due and comes first next time.
-DUE_LIMIT = 300
+# Requests of one source under way at once. At 150 ms each, eight make some 50 a second: a tick of a few
+# seconds for as many builds as a segment holds, and few enough connections for any API.
+REQUESTS_AT_ONCE = 8
+
+_adding = threading.Lock()
 
 
 @dataclass
@@ -43,6 +51,37 @@ class TickSummary:
     looked: int = 0
     released: int = 0
     begun: int = 0
+    segments: int = 0
+    batches: list[int] = field(default_factory=list)
+
+    def add(self, other: TickSummary) -> None:
+        """Count another summary in; from any thread."""
+        with _adding:
+            self.due += other.due
+            self.looked += other.looked
+            self.released += other.released
+            self.begun += other.begun
+            self.batches += other.batches
+
+    def counts(self) -> dict[str, int]:
+        """Give the figures as what a function returns."""
+        return {
+            "due": self.due,
+            "looked": self.looked,
+            "released": self.released,
+            "begun": self.begun,
+            "segments": self.segments,
+        }
+
+
+@dataclass(frozen=True)
+class Errand:
+    """One request to make: the list of a scope for several of its builds, or one build."""
+
+    scope: str
+    due: Sequence[DueBuild]
+    history: Sequence[float]
+    lists: bool
 
 
 class Watch:
@@ -67,81 +106,157 @@ class Watch:
         self._judge = Judge(builds, lifecycle, clock)
 
     def tick(
-        self, settings: SourceSettings, open_provider: Callable[[], Provider], *, time_is_up: Callable[[], bool]
+        self,
+        settings: SourceSettings,
+        due: Sequence[DueBuild],
+        open_provider: Callable[[], Provider],
+        *,
+        budget: RequestBudget,
+        time_is_up: Callable[[], bool],
     ) -> TickSummary:
-        """Serve what is due of one source; what time does not suffice for stays due."""
-        summary = TickSummary()
-        due = self._builds.due(settings.name, limit=DUE_LIMIT)
-        summary.due = len(due)
+        """Serve the due builds of one source; what time or budget does not suffice for stays due."""
+        summary = TickSummary(due=len(due))
         if not due:
             return summary
         state = self._health.examine(settings.name)
         if self._health.rests(state):
             logger.info("source rests", source=settings.name, until=str(state.rest_until))
             return summary
-        provider = open_provider()
-        refusals = Refusals()
-        for scope, group in _by_scope(due).items():
-            if time_is_up() or refusals.prove_a_dead_key:
-                logger.warning("tick stopped early, the rest stays due", source=settings.name)
-                break
-            try:
-                self._serve(provider, scope, group, summary, time_is_up=time_is_up)
-            except SourceUnauthorizedError as exc:
-                refusals.add(exc, scope)
-            except (SourceError, SettingsError) as exc:
-                if isinstance(exc, SourceThrottledError) or not summary.looked:
-                    self._health.note_failure(settings, state, exc)
-                else:
-                    logger.warning("source answers, but not always", source=settings.name, reason=str(exc))
-                if concerns_whole_source(exc):
-                    # The other scopes would fare alike: they stay due, and one timeout a tick is enough.
-                    return summary
+        visit = Visit(open_provider(), budget, summary, time_is_up)
+        self._run(visit, self._errands(visit.provider, due))
+        if visit.error is not None:
+            if isinstance(visit.error, SourceThrottledError) or not summary.looked:
+                self._health.note_failure(settings, state, visit.error)
             else:
-                refusals.answered = True
-        if refusals.answered:
+                logger.warning("source answers, but not always", source=settings.name, reason=str(visit.error))
+        elif visit.refusals.answered:
             self._health.note_answer(settings, state)
-        elif refusals.first is not None:
-            self._health.note_failure(settings, state, refusals.first)
+        elif (failure := visit.refusals.first or visit.senseless) is not None:
+            self._health.note_failure(settings, state, failure)
         return summary
 
-    def _serve(
-        self,
-        provider: Provider,
-        scope: str,
-        due: Sequence[DueBuild],
-        summary: TickSummary,
-        *,
-        time_is_up: Callable[[], bool],
-    ) -> None:
-        """Look at the due builds of one scope: asked for once altogether where that is cheaper, else one by one."""
-        history = self._sources.durations(provider.settings.name, scope)
-        if not (provider.can_list and len(due) > 1):
-            claims = (self._claim(provider.settings, build, history) for build in due)
-            self._look_singly(provider, (row for row in claims if row is not None), summary, time_is_up=time_is_up)
+    def _errands(self, provider: Provider, due: Sequence[DueBuild]) -> Iterator[Errand]:
+        """Give the requests to make, those for the builds that wait longest first."""
+        for scope, group in _by_scope(due).items():
+            history = self._sources.durations(provider.settings.name, scope)
+            if provider.can_list and len(group) > 1:
+                yield Errand(scope, group, history, lists=True)
+            else:
+                yield from (Errand(scope, (build,), history, lists=False) for build in group)
+
+    def _run(self, visit: Visit, errands: Iterator[Errand]) -> None:
+        """Run the errands, the first one alone: one dead provider costs one timeout a tick, not eight."""
+        first = next(errands, None)
+        if first is None or not self._try(visit, first):
             return
-        rows = [row for build in due if (row := self._claim(provider.settings, build, history)) is not None]
+        rest = list(errands)
+        if not rest:
+            return
+        taking = threading.Lock()
+        left = iter(rest)
+
+        def work() -> None:
+            while True:
+                with taking:
+                    errand = next(left, None)
+                if errand is None or not self._try(visit, errand):
+                    return
+
+        with ThreadPoolExecutor(min(REQUESTS_AT_ONCE, len(rest)), thread_name_prefix="looks") as pool:
+            for future in [pool.submit(work) for _ in range(min(REQUESTS_AT_ONCE, len(rest)))]:
+                future.result()
+
+    def _try(self, visit: Visit, errand: Errand) -> bool:
+        """Run one errand; False when no further one is of any use now."""
+        if visit.is_over:
+            return False
+        if not visit.budget.reserve():
+            logger.info("requests_per_minute is spent, the rest stays due", source=visit.provider.settings.name)
+            visit.stop()
+            return False
         try:
-            found = self._list(provider, scope)
-        except SourceUnauthorizedError:
-            raise
+            if errand.lists:
+                self._look_at_scope(visit, errand)
+            else:
+                for build in errand.due:
+                    row = self._claim(visit.provider.settings, build, errand.history)
+                    if row is None:
+                        visit.budget.give_back()
+                    else:
+                        self._look_at_build(visit, row)
+        except SourceUnauthorizedError as exc:
+            visit.refused(exc, errand.scope)
+        except (SourceError, SettingsError) as exc:
+            if concerns_whole_source(exc):
+                # The other errands would fare alike: their builds stay due.
+                visit.stop(exc)
+            else:
+                logger.warning("scope cannot be looked at", scope=errand.scope, reason=str(exc))
+        return not visit.is_over
+
+    def _look_at_scope(self, visit: Visit, errand: Errand) -> None:
+        """Ask once for all due builds of a scope, and let discovery see the same list."""
+        provider = visit.provider
+        rows = [
+            row for build in errand.due if (row := self._claim(provider.settings, build, errand.history)) is not None
+        ]
+        if not rows:
+            visit.budget.give_back()
+            return
+        settings = provider.settings
+        if not self._sources.claim_list(settings.name, errand.scope, again_after=again_after(settings)):
+            # Discovery lists the scope in this very minute, and tells the end of the builds in its list.
+            visit.budget.give_back()
+            return
+        try:
+            found = self._list(provider, errand.scope)
         except SourceError as exc:
-            for row in rows:
-                summary.released += self._judge.miss(provider, row, exc, not_found=False)
+            self._no_answer(visit, rows, exc)
             raise
+        visit.answered()
         listed = {build.ref.build_id: build for build in found}
         # Those that the list has cost nothing more. A list without a build proves nothing; the single call does.
         absent = [row for row in rows if row.ref.build_id not in listed]
         for row in rows:
             if row.ref.build_id in listed:
-                summary.looked += 1
-                summary.released += self._judge.settle(provider, row, listed[row.ref.build_id])
-        summary.begun += self._discovery.adopt(provider, found)
+                visit.count(looked=1, released=self._judge.settle(provider, row, listed[row.ref.build_id]))
+        visit.count(batch=len(rows) - len(absent), begun=self._discovery.adopt(provider, found))
+        waiting = iter(absent)
         try:
-            self._look_singly(provider, (left := iter(absent)), summary, time_is_up=time_is_up)
+            for row in waiting:
+                if visit.is_over or not visit.budget.reserve():
+                    self._builds.hurry(row.ref)
+                    break
+                self._look_at_build(visit, row)
         finally:
-            for row in left:
+            for row in waiting:
                 self._builds.hurry(row.ref)
+
+    def _look_at_build(self, visit: Visit, row: BuildRow) -> None:
+        provider = visit.provider
+        try:
+            build = provider.get_build(row.ref)
+        except BuildNotFoundError as exc:
+            visit.answered()
+            visit.count(released=self._judge.miss(provider, row, exc, not_found=True))
+        except SourceError as exc:
+            self._no_answer(visit, [row], exc)
+            if concerns_whole_source(exc) and not isinstance(exc, SourceProtocolError):
+                raise
+            # An answer that makes no sense is taken for the source's only if none made any.
+            logger.warning("look without an answer", build=row.build, reason=str(exc))
+            visit.senseless = exc
+        else:
+            visit.answered()
+            visit.count(looked=1, released=self._judge.settle(provider, row, build))
+
+    def _no_answer(self, visit: Visit, rows: Sequence[BuildRow], error: SourceError) -> None:
+        """Count a look without an answer, unless it says nothing about the build: then the look is still to be made."""
+        for row in rows:
+            if isinstance(error, SourceUnauthorizedError | SourceExhaustedError | SourceThrottledError):
+                self._builds.hurry(row.ref)
+            else:
+                visit.count(released=self._judge.miss(visit.provider, row, error, not_found=False))
 
     def _claim(self, settings: SourceSettings, build: DueBuild, history: Sequence[float]) -> BuildRow | None:
         """Set a build's next look before anybody is asked; None when there is nothing to look at now."""
@@ -164,41 +279,62 @@ class Watch:
             logger.error("row cannot be read", reason=str(exc))
             return None
 
-    def _look_singly(
-        self, provider: Provider, rows: Iterator[BuildRow], summary: TickSummary, *, time_is_up: Callable[[], bool]
-    ) -> None:
-        """Ask for each build. An answer that makes no sense is taken for the source's only if none made any."""
-        asked = answered = 0
-        senseless: SourceError | None = None
-        while not (asked and time_is_up()) and (row := next(rows, None)) is not None:
-            asked += 1
-            try:
-                build = provider.get_build(row.ref)
-            except BuildNotFoundError as exc:
-                answered += 1
-                summary.released += self._judge.miss(provider, row, exc, not_found=True)
-            except SourceUnauthorizedError:
-                # A key that does not work says nothing about the build.
-                raise
-            except SourceError as exc:
-                summary.released += self._judge.miss(provider, row, exc, not_found=False)
-                if concerns_whole_source(exc) and not isinstance(exc, SourceProtocolError):
-                    raise
-                logger.warning("look without an answer", build=row.build, reason=str(exc))
-                senseless = exc
-            else:
-                answered += 1
-                summary.looked += 1
-                summary.released += self._judge.settle(provider, row, build)
-        if senseless is not None and not answered:
-            raise senseless
-
     def _list(self, provider: Provider, scope: str) -> Sequence[Build]:
         try:
             return provider.list_builds(scope)
         except BuildNotFoundError:
             # The whole scope is gone; the single calls tell what that means for each build.
             return ()
+
+
+class Visit:
+    """One tick's dealings with one source, from several threads."""
+
+    def __init__(
+        self, provider: Provider, budget: RequestBudget, summary: TickSummary, time_is_up: Callable[[], bool]
+    ) -> None:
+        self.provider = provider
+        self.budget = budget
+        self.refusals = Refusals()
+        self.senseless: SourceError | None = None
+        self.error: SourceError | SettingsError | None = None
+        self._summary = summary
+        self._time_is_up = time_is_up
+        self._stopped = False
+        self._began = False
+        self._lock = threading.Lock()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether to begin nothing new: but one thing is always begun, so that every tick makes progress."""
+        began, self._began = self._began, True
+        if self._stopped or self.refusals.prove_a_dead_key:
+            return True
+        return began and self._time_is_up()
+
+    def stop(self, error: SourceError | SettingsError | None = None) -> None:
+        """Begin nothing new, and keep the first reason."""
+        with self._lock:
+            self._stopped = True
+            self.error = self.error or error
+
+    def refused(self, error: SourceUnauthorizedError, scope: str) -> None:
+        """Note that a scope was refused."""
+        with self._lock:
+            self.refusals.add(error, scope)
+
+    def answered(self) -> None:
+        """Note that the source answered something that makes sense."""
+        self.refusals.answered = True
+
+    def count(self, *, looked: int = 0, released: int = 0, begun: int = 0, batch: int = 0) -> None:
+        """Add to the summary."""
+        with self._lock:
+            self._summary.looked += looked
+            self._summary.released += released
+            self._summary.begun += begun
+            if batch:
+                self._summary.batches.append(batch)
 
 
 def _by_scope(due: Sequence[DueBuild]) -> Mapping[str, list[DueBuild]]:

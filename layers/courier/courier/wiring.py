@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from courier.requesting import Requesting
     from courier.settings import SourceSettings
     from courier.sources import SourceCatalog
+    from courier.ticks import PollTick
     from courier.watching import Watch
 
 
@@ -161,6 +162,17 @@ class Parts:
         from courier.budget import RequestBudget  # noqa: PLC0415
 
         return self._budgets.setdefault(settings.name, RequestBudget(settings, self.source_ledger, self.clock))
+
+    def dispatcher(self, function: str) -> Callable[[PollTick], int]:
+        """Give what hands a segment of a tick to another invocation of a function."""
+
+        def dispatch(segment: PollTick) -> int:
+            aws.client("lambda").invoke(
+                FunctionName=function, InvocationType="Event", Payload=segment.model_dump_json().encode()
+            )
+            return 1
+
+        return dispatch
 
     def finish(self) -> None:
         """Write what was measured."""

@@ -18,6 +18,8 @@ ROW_VERSION = 1
 KEEP_ENDED = timedelta(days=400)
 # A row that this version cannot read is one of a newer version, or somebody's edit: neither changes by the minute.
 UNREADABLE_AGAIN = timedelta(hours=1)
+# Sorts behind every stamp.
+END_OF_TIME = "9999-12-31T23:59:59.999Z"
 # What takes a row out of the index of builds in flight.
 _IN_FLIGHT_ATTRIBUTES = ("due_source", "next_poll_at", "task_token")
 _IN_FLIGHT = "attribute_exists(#due_source)"
@@ -141,6 +143,11 @@ class BuildLedger:
                 logger.error("row cannot be read", reason=str(exc), again_in=str(UNREADABLE_AGAIN))
                 self._put_off(row)
         return readable
+
+    def in_flight(self, source: str, *, limit: int) -> Sequence[DueBuild]:
+        """Give the builds of a source that are waited for, due or not; changes nothing."""
+        rows = self._table.due(source, until=END_OF_TIME, limit=limit)
+        return [build for row in rows if (build := _parse_due_or_none(row)) is not None]
 
     def claim(self, due: DueBuild, *, next_poll_at: datetime) -> BuildRow | None:
         """Take a due build for one look: its next look is set *before* the provider is asked.
@@ -270,6 +277,13 @@ def _parse(row: Mapping[str, Scalar]) -> BuildRow:
         return BuildRow.model_validate(row)
     except ValidationError as exc:
         raise LedgerError(f"row {row.get('build')} cannot be read: {exc.error_count()} wrong attributes") from exc
+
+
+def _parse_due_or_none(row: Mapping[str, Scalar]) -> DueBuild | None:
+    try:
+        return _parse_due(row)
+    except LedgerError:
+        return None
 
 
 def _parse_due(row: Mapping[str, Scalar]) -> DueBuild:

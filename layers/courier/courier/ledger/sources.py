@@ -115,6 +115,14 @@ class SourceLedger:
         """Take requests out of this minute's budget, shared by all invocations; gives how many were granted."""
         minute = int(self._clock().timestamp() // 60)
         key = _source_key(source)
+        # Nearly always the minute is open and has room: one write.
+        taken = Change(
+            add={"spent": wanted},
+            condition="#budget_minute = :minute AND #spent <= :room",
+            values={"minute": minute, "room": budget - wanted},
+        )
+        if self._table.update(key, taken) is not None:
+            return wanted
         # The first spender of a minute opens it; everybody adds, and what is over the budget is given back.
         self._table.update(
             key,
@@ -135,10 +143,22 @@ class SourceLedger:
             self._table.update(key, given_back)
         return granted
 
-    def durations(self, source: str, scope: str) -> list[float]:
+    def durations(self, source: str, scope: str) -> tuple[float, ...]:
         """Give the seconds that the scope's last builds took, in no particular order."""
         row = self._table.get(_scope_key(source, scope)) or {}
-        return [float(value) for name, value in row.items() if name.startswith("took_") and not isinstance(value, str)]
+        return tuple(
+            float(value) for name, value in row.items() if name.startswith("took_") and not isinstance(value, str)
+        )
+
+    def claim_list(self, source: str, scope: str, *, again_after: timedelta) -> bool:
+        """Take it upon oneself to list a scope; False when that was done less than ``again_after`` ago."""
+        now = self._clock()
+        change = Change(
+            set={"listed_at": stamp(now)},
+            condition="attribute_not_exists(#listed_at) OR #listed_at <= :stale",
+            values={"stale": stamp(now - again_after)},
+        )
+        return self._table.update(_scope_key(source, scope), change) is not None
 
     def note_duration(self, ref: BuildRef, seconds: float) -> None:
         """Remember how long a build took, from its creation to its end."""

@@ -145,11 +145,18 @@ class Table:
 
     def due(self, source: str, *, until: str, limit: int) -> list[dict[str, Scalar]]:
         """Read the index rows of one source that are due by ``until``, the oldest first."""
-        answer = self._client.query(
-            TableName=self.name,
-            IndexName=DUE_INDEX,
-            KeyConditionExpression="due_source = :source AND next_poll_at <= :until",
-            ExpressionAttributeValues={":source": {"S": source}, ":until": {"S": until}},
-            Limit=limit,
-        )
-        return [decode(item) for item in answer["Items"]]
+        arguments: dict[str, Any] = {
+            "TableName": self.name,
+            "IndexName": DUE_INDEX,
+            "KeyConditionExpression": "due_source = :source AND next_poll_at <= :until",
+            "ExpressionAttributeValues": {":source": {"S": source}, ":until": {"S": until}},
+        }
+        rows: list[dict[str, Scalar]] = []
+        # A page ends after 1 MB; each one has rows or is the last.
+        while len(rows) < limit:
+            answer = self._client.query(**arguments, Limit=limit - len(rows))
+            rows += [decode(item) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                break
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return rows
