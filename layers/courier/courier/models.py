@@ -3,7 +3,18 @@
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
+
+from courier.errors import MESSAGE_LIMIT_CHARACTERS
 
 # A provider's identifiers become S3 key segments, execution names and log keys, all of them bounded.
 # Real ones are UUIDs of 36 characters and slugs; 200 leaves room without letting one fill an S3 key (1,024 bytes).
@@ -15,6 +26,9 @@ Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-
 
 # A partition key has at most 2,048 bytes (DynamoDB developer guide, "Constraints"); a character takes up to four.
 KEY_LIMIT_BYTES = 2_048
+
+# Texts travel through Step Functions (256 KiB a payload) and, escaped twice, into notices (256 KB): they are cut.
+Words = Annotated[str, AfterValidator(lambda text: text[:MESSAGE_LIMIT_CHARACTERS])]
 
 # A Standard execution lives at most a year; the waiting state has an hour more than this.
 LONGEST_WAIT_SECONDS = 31_532_400
@@ -107,7 +121,7 @@ class Build(FrozenModel):
     created_at: AwareDatetime | None = None
     started_at: AwareDatetime | None = None
     completed_at: AwareDatetime | None = None
-    error_message: str | None = None
+    error_message: Words | None = None
 
 
 class Verdict(StrEnum):
@@ -124,9 +138,9 @@ class Problem(FrozenModel):
     ``name`` is one of our error classes or a state machine error such as ``States.Timeout``.
     """
 
-    name: str
-    message: str
-    advice: str | None = None
+    name: Words
+    message: Words
+    advice: Words | None = None
 
 
 class AccountLimits(FrozenModel):

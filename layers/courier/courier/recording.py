@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING
 from pydantic import AwareDatetime
 
 from courier import aws
-from courier.errors import SettingsError
+from courier.errors import MESSAGE_LIMIT_CHARACTERS, SettingsError
+from courier.metrics import Metric
 from courier.models import CaughtError, FrozenModel, Outcome, Passage, Problem
 from courier.notices import Publication, build_notice
 from courier.observability import logger
+from courier.providers.answers import clean_text
 from courier.records import Record, make_record
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from courier.wiring import Parts
 
 TIMEOUT_ERROR = "States.Timeout"
+_ERROR_MESSAGE = re.compile(r'^\s*\{.*?"errorMessage"\s*:\s*', re.DOTALL)
 
 
 class RecordRequest(FrozenModel):
@@ -54,8 +58,17 @@ def record(parts: Parts, request: RecordRequest) -> Publication:
     seconds = _duration_seconds(settled)
     if seconds is not None:
         parts.source_ledger.note_duration(settled.build, seconds)
+    _measure(parts, settled)
     logger.info("outcome recorded", outcome=settled.outcome, record=key)
     return build_notice(settled, bucket=parts.environment.required("bucket"), key=key)
+
+
+def _measure(parts: Parts, settled: Record) -> None:
+    meter = parts.meter(settled.build.source)
+    meter.saw_outcome(settled.outcome)
+    lag = _positive(parts.clock(), settled.timeline.completed_at) if settled.timeline.completed_at else None
+    if lag is not None:
+        meter.count(Metric.LAG, lag)
 
 
 def _abort_upload(parts: Parts, row: BuildRow) -> None:
@@ -102,13 +115,20 @@ def _outcome_of_error(caught: CaughtError, passage: Passage) -> tuple[Outcome, P
 
 
 def _message_of(caught: CaughtError) -> str:
-    """Give the error's own text: Lambda hands it over inside a JSON document."""
+    """Give the error's own text: Lambda puts it into a JSON document, which Step Functions cuts if it is long."""
+    found = _ERROR_MESSAGE.search(caught.Cause)
+    # What is no such document may be anything, so it is made fit for a record and a notice.
+    words = _text_at(caught.Cause, found.end()) if found else caught.Cause
+    return clean_text(words, limit=MESSAGE_LIMIT_CHARACTERS) or caught.Error
+
+
+def _text_at(document: str, position: int) -> str:
     try:
-        cause = json.loads(caught.Cause)
+        message, _ = json.JSONDecoder().raw_decode(document, position)
     except ValueError:
-        return caught.Cause or caught.Error
-    message = cause.get("errorMessage") if isinstance(cause, dict) else None
-    return message if isinstance(message, str) else caught.Error
+        # Cut off in the middle of the text.
+        return document[position:]
+    return message if isinstance(message, str) else ""
 
 
 def _duration_seconds(record: Record) -> float | None:

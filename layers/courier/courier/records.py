@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, ConfigDict, ValidationError
 
 from courier import keys
 from courier.models import AccountLimits, BuildRef, FrozenModel, Outcome, Passage, Problem, StoredArtifact
+from courier.observability import logger
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 # `latest` is contended only when two builds of one scope end at once; each lost race means another build won it.
 LATEST_ATTEMPTS = 5
+_LOST_RACES = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
 
 
 class Timeline(FrozenModel):
@@ -63,6 +65,29 @@ class Record(FrozenModel):
         return self.outcome in {Outcome.DELIVERED, Outcome.SUCCEEDED}
 
 
+class StandingTimeline(FrozenModel):
+    """The instants that decide which of two records is newer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    completed_at: AwareDatetime | None
+    detected_at: AwareDatetime
+
+
+class StandingRecord(FrozenModel):
+    """What has to be known of the record under ``latest``, whatever 1.x version wrote it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    build: BuildRef
+    timeline: StandingTimeline
+
+    @property
+    def ended_at(self) -> datetime:
+        """As of a `Record`."""
+        return self.timeline.completed_at or self.timeline.detected_at
+
+
 def make_record(
     passage: Passage, *, provider: str, outcome: Outcome, ended_at: datetime, stack: str, execution: str
 ) -> Record:
@@ -106,30 +131,33 @@ class RecordStore:
     def write_latest(self, record: Record) -> bool:
         """Make this the newest good build of its scope, unless a newer one is; it never moves back in time."""
         key = keys.latest_key(self._prefix, record.build)
-        for _ in range(LATEST_ATTEMPTS):
-            current, etag = self._read(key)
-            if current is not None and current.ended_at >= record.ended_at and current.build != record.build:
+        for attempt in range(1, LATEST_ATTEMPTS + 1):
+            current, etag = self._read_latest(key)
+            if current is not None and current.build != record.build and current.ended_at >= record.ended_at:
                 return False
-            if self._put_if(key, record, etag):
+            if self._put_if(key, record, etag, last=attempt == LATEST_ATTEMPTS):
                 return True
-        return False
+        raise AssertionError("the last attempt either writes or raises")
 
-    def _read(self, key: str) -> tuple[Record | None, str | None]:
+    def _read_latest(self, key: str) -> tuple[StandingRecord | None, str | None]:
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
         except self._client.exceptions.NoSuchKey:
             return None, None
         with answer["Body"] as body:
-            return Record.model_validate_json(body.read()), answer["ETag"]
+            text = body.read()
+        try:
+            return StandingRecord.model_validate_json(text), answer["ETag"]
+        except ValidationError:
+            logger.warning("latest holds no record, so it is replaced", key=key)
+            return None, answer["ETag"]
 
     def _put(self, key: str, record: Record) -> None:
-        self._client.put_object(
-            Bucket=self._bucket, Key=key, Body=record.model_dump_json(indent=2).encode(), ContentType="application/json"
-        )
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=_line_of(record), ContentType="application/json")
 
-    def _put_if(self, key: str, record: Record, etag: str | None) -> bool:
-        """Write if the key still holds what was read; False when somebody was faster."""
-        body = record.model_dump_json(indent=2).encode()
+    def _put_if(self, key: str, record: Record, etag: str | None, *, last: bool) -> bool:
+        """Write if the key still holds what was read; False when somebody was faster, unless this try is the last."""
+        body = _line_of(record)
         try:
             if etag is None:
                 self._client.put_object(
@@ -140,8 +168,13 @@ class RecordStore:
                     Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfMatch=etag
                 )
         except self._client.exceptions.ClientError as exc:
-            # 412 lost the race, 409 met another conditional write in flight (S3 user guide, "conditional writes").
-            if exc.response["Error"]["Code"] in {"PreconditionFailed", "ConditionalRequestConflict"}:
-                return False
-            raise
+            # 412 lost the race, 409 met another write in flight, 404 a deletion (S3 user guide, "conditional writes").
+            if last or exc.response["Error"]["Code"] not in _LOST_RACES:
+                raise
+            return False
         return True
+
+
+def _line_of(record: Record) -> bytes:
+    """Write a record as one line: Athena takes each line for a document (user guide, "Hive JSON SerDe")."""
+    return f"{record.model_dump_json()}\n".encode()
