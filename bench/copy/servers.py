@@ -1,0 +1,194 @@
+"""A TLS source of reports and a null S3 sink on loopback, for as long as a benchmark runs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from string import Template
+
+from local.simulator.certificates import make_tls_files
+
+MIB = 1024**2
+
+# What Amazon S3 gives one connection (S3 user guide, "Performance guidelines": 85-90 MB/s per request).
+THROTTLED_BYTES_PER_SECOND = 85_000_000
+
+BUCKET = "reports"
+_TEMPLATE = Path(__file__).with_name("nginx.conf.in")
+# Files on disk would be what is measured; where there is no tmpfs, the folder for temporary files has to do.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - only as the parent of a folder with a name of its own
+_START_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
+# A report repeats this much randomness: nothing on the way compresses, and making it takes no time.
+_PIECE_BYTES = 16 * MIB
+
+
+class Speed(StrEnum):
+    """How the source answers."""
+
+    THROTTLED = "throttled"
+    UNTHROTTLED = "unthrottled"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A file of the source."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass
+class Servers:
+    """The running servers.
+
+    Attributes
+    ----------
+    folder
+        Where everything lies; on tmpfs.
+    authority
+        The certificate to trust, as a PEM file.
+    ports
+        Of the source, by speed.
+    endpoint
+        The sink's URL.
+    """
+
+    folder: Path
+    authority: Path
+    ports: dict[Speed, int]
+    endpoint: str
+    _made: dict[int, Report] = field(default_factory=dict)
+
+    def report(self, size_bytes: int) -> Report:
+        """Give a report of this size, made at the first call."""
+        if size_bytes not in self._made:
+            self._made[size_bytes] = _make_report(self.folder / "source", size_bytes)
+        return self._made[size_bytes]
+
+    def forget(self, report: Report) -> None:
+        """Remove a report: tmpfs is memory."""
+        del self._made[report.size_bytes]
+        (self.folder / "source" / report.name).unlink()
+
+    def url(self, report: Report, speed: Speed) -> str:
+        """Give the address of a report."""
+        return f"https://localhost:{self.ports[speed]}/{report.name}"
+
+    def empty_sink(self) -> None:
+        """Remove what was stored."""
+        shutil.rmtree(self.folder / "sink" / BUCKET, ignore_errors=True)
+
+    def stored_bytes(self, key: str) -> int:
+        """Give the size of what the sink was sent last under this key: of the whole, or of one part."""
+        return (self.folder / "sink" / BUCKET / key).stat().st_size
+
+
+def has_nginx() -> bool:
+    """Whether there is a web server to measure against."""
+    return nginx() is not None
+
+
+def nginx() -> str | None:
+    """Find nginx, which Debian keeps out of the path of ordinary users."""
+    return shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin")))
+
+
+@contextmanager
+def running_servers() -> Generator[Servers, None, None]:
+    """Start the servers, and leave nothing of them behind.
+
+    Raises
+    ------
+    RuntimeError
+        nginx does not start, or is not installed.
+    """
+    program = nginx()
+    if program is None:
+        raise RuntimeError("nginx is not installed")
+    with ExitStack() as stack:
+        parent = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="courier-bench-", dir=parent)))
+        for name in ("source", "sink", "bodies"):
+            (folder / name).mkdir()
+        tls = make_tls_files(folder)
+        unthrottled, throttled, sink = _free_ports(3)
+        configuration = folder / "nginx.conf"
+        configuration.write_text(
+            Template(_TEMPLATE.read_text("utf-8")).substitute(
+                folder=folder,
+                certificate=tls.certificate,
+                key=tls.key,
+                unthrottled_port=unthrottled,
+                throttled_port=throttled,
+                sink_port=sink,
+                bytes_per_second=THROTTLED_BYTES_PER_SECOND,
+            ),
+            "utf-8",
+        )
+        process = subprocess.Popen(
+            [program, "-c", configuration, "-e", folder / "error.log"], stdin=subprocess.DEVNULL, cwd=folder
+        )
+        stack.callback(_stop, process)
+        _await_port(sink, process, folder / "error.log")
+        yield Servers(
+            folder=folder,
+            authority=tls.authority,
+            ports={Speed.UNTHROTTLED: unthrottled, Speed.THROTTLED: throttled},
+            endpoint=f"https://localhost:{sink}",
+        )
+
+
+def _make_report(folder: Path, size_bytes: int) -> Report:
+    piece = os.urandom(min(_PIECE_BYTES, size_bytes))
+    digest = hashlib.sha256()
+    name = f"report-{size_bytes}"
+    left = size_bytes
+    with (folder / name).open("wb") as file:
+        while left:
+            written = file.write(piece[:left])
+            digest.update(piece[:written])
+            left -= written
+    return Report(name, size_bytes, digest.hexdigest())
+
+
+def _free_ports(count: int) -> list[int]:
+    """Find ports that nobody listens on at the moment; all are held until the last is found."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _await_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(_LOOK_SECONDS)
+        else:
+            return
+    said = log.read_text("utf-8").strip().splitlines()[-3:] if log.exists() else []
+    raise RuntimeError("nginx does not start: " + " / ".join(said))
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_START_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

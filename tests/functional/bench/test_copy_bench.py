@@ -1,0 +1,103 @@
+"""The copy's benchmark: processes are measured rightly, and a whole run works where nginx is installed."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from bench.copy.__main__ import main
+from bench.copy.contestants import ToolContestant, contestants
+from bench.copy.measure import InProcessMeter, ToolFailedError, run_pipeline
+from bench.copy.servers import MIB, Speed, has_nginx, running_servers
+from bench.copy.worker import Job, Place
+
+MORE_BYTES = 48 * MIB
+PLACE = Place("https://localhost:1", "reports", "authority.pem")
+JOB = Job("https://localhost:2/report-1", "artifacts/report", 1)
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-S", "-E", "-c", code]
+
+
+def test_a_pipeline_counts_the_memory_and_cpu_of_all_its_processes() -> None:
+    allocating = python(f"import sys; b = bytearray(b'x') * {MORE_BYTES}; sys.stdout.write('1'); sys.stdin.read()")
+    computing = python("import sys; sys.stdin.read(); sum(i * i for i in range(3_000_000))")
+    idle = run_pipeline([python("pass"), python("pass")], environment={})
+    used = run_pipeline([allocating, computing], environment={})
+    assert MORE_BYTES < used.peak_bytes - idle.peak_bytes < 1.2 * MORE_BYTES
+    assert used.cpu_seconds > idle.cpu_seconds
+    assert used.wall_seconds > 0
+
+
+def test_the_peak_of_a_process_is_not_that_of_its_parent() -> None:
+    ballast = bytearray(b"x") * (4 * MORE_BYTES)
+    assert run_pipeline([python("pass")], environment={}).peak_bytes < len(ballast)
+
+
+def test_a_tool_that_fails_is_no_result() -> None:
+    with pytest.raises(ToolFailedError, match="status 3"):
+        run_pipeline([python("raise SystemExit(3)"), python("pass")], environment={})
+
+
+def test_inside_a_process_only_what_comes_on_top_counts() -> None:
+    ballast = bytearray(b"x") * MORE_BYTES
+    with InProcessMeter() as meter:
+        more = bytearray(b"x") * (MORE_BYTES // 2)
+    assert len(more) <= meter.usage.peak_bytes < len(ballast)
+
+
+def test_a_contestant_that_is_not_installed_says_so() -> None:
+    absent = ToolContestant("a", "a", {"rclone": lambda: None, "curl": lambda: "/bin/curl"}, {}, lambda *_: [])
+    assert absent.missing() == "no rclone: make bench-setup"
+
+
+def test_no_tool_is_told_to_trust_anybody() -> None:
+    tools = [each for each in contestants() if isinstance(each, ToolContestant)]
+    commands = [tool.commands(dict.fromkeys(tool.programs, "tool"), JOB, PLACE) for tool in tools]
+    words = {word for pipeline in commands for command in pipeline for word in command}
+    assert words.isdisjoint({"--insecure", "-k", "--no-verify-ssl", "--no-check-certificate"})
+
+
+needs_nginx = pytest.mark.skipif(not has_nginx(), reason="nginx is not installed: make bench-setup")
+
+
+@needs_nginx
+def test_servers_leave_nothing_behind() -> None:
+    with running_servers() as servers:
+        requests.get(servers.endpoint, verify=str(servers.authority), timeout=5)
+    assert not servers.folder.exists()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(servers.endpoint, timeout=5)
+
+
+@needs_nginx
+@pytest.mark.parametrize("speed", Speed)
+def test_the_source_serves_ranges_under_a_strong_validator(speed: Speed) -> None:
+    with running_servers() as servers:
+        report = servers.report(MIB)
+        url, verify = servers.url(report, speed), str(servers.authority)
+        whole = requests.get(url, verify=verify, timeout=5)
+        etag = whole.headers["ETag"]
+        part = requests.get(url, verify=verify, timeout=5, headers={"Range": "bytes=5-9", "If-Match": etag})
+        stale = requests.get(url, verify=verify, timeout=5, headers={"Range": "bytes=5-9", "If-Match": '"other"'})
+    assert hashlib.sha256(whole.content).hexdigest() == report.sha256
+    assert (part.status_code, part.content, etag[0]) == (206, whole.content[5:10], '"')
+    assert stale.status_code == 412
+
+
+@needs_nginx
+def test_a_quick_run_measures_and_writes_its_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "results.md"
+    status = main(["--quick", "--only", "build-courier,requests-put-object", "--output", str(output)])
+    text = output.read_text("utf-8")
+    assert status == 0
+    assert text in capsys.readouterr().out
+    assert text.count("| build-courier, SHA-256 agrees | ") == 2
+    assert "| 8 MiB | `requests.get().content` + `put_object` | " in text
+    assert "## Memory of ours" in text
+    assert str(tmp_path.anchor + "dev") not in text

@@ -1,0 +1,106 @@
+"""Medians, ratios and verdicts of the copy's benchmark, and the tables they end up in."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.copy.measure import Usage
+from bench.copy.pace import Pace
+from bench.copy.report import Results, render
+from bench.copy.results import TARGETS, Row, Target, peak_spread, ratios, rotated
+from bench.copy.servers import MIB, Speed
+
+GIB = 1024 * MIB
+
+
+def row(name: str, *walls: float, cpu: float = 1.0, peak_mib: int = 40, size: int = GIB) -> Row:
+    runs = [Usage(wall, cpu, peak_mib * MIB) for wall in walls]
+    return Row(name, f"label of {name}", size, runs, sha256_held=True if name == "build-courier" else None)
+
+
+def results(ours: Row, *others: Row, speed: Speed = Speed.THROTTLED) -> Results:
+    return Results(rounds=5, load=0.25, pace=Pace(84.6, 86.4), copies={speed: [ours, *others]})
+
+
+def test_one_slow_run_does_not_move_the_median() -> None:
+    assert row("any", 3.0, 2.0, 60.0).wall_seconds == 3.0
+
+
+def test_memory_is_that_of_the_worst_run() -> None:
+    runs = [Usage(1.0, 1.0, 40 * MIB), Usage(1.0, 1.0, 90 * MIB), Usage(1.0, 1.0, 41 * MIB)]
+    assert Row("any", "any", GIB, runs).peak_bytes == 90 * MIB
+
+
+def test_speed_is_size_by_median() -> None:
+    assert row("any", 2.0, 4.0, 8.0).mib_per_second == 256.0
+
+
+def test_a_ratio_is_ours_by_theirs_and_the_target_itself_is_met() -> None:
+    found = ratios(row("build-courier", 4.0, cpu=2.0), row("rclone", 10.0, cpu=2.0), Target(wall=0.40, cpu=0.99))
+    assert [(each.quantity, each.value, each.is_met) for each in found] == [("wall", 0.4, True), ("CPU", 1.0, False)]
+
+
+def test_without_a_target_there_is_no_verdict() -> None:
+    (found,) = ratios(row("build-courier", 4.0), row("new", 10.0), Target())
+    assert found.is_met is None
+
+
+def test_memory_is_the_same_when_largest_and_smallest_are() -> None:
+    assert peak_spread([row("a", 1.0, peak_mib=40), row("a", 1.0, peak_mib=50)]) == 1.25
+
+
+def test_everybody_is_first_once() -> None:
+    orders = [rotated("abc", number) for number in range(4)]
+    assert ["".join(order) for order in orders] == ["abc", "bca", "cab", "abc"]
+
+
+def test_a_missed_target_stands_in_the_table() -> None:
+    text = render(results(row("build-courier", 5.0), row("rclone", 10.0)))
+    line = next(line for line in text.splitlines() if "label of rclone" in line)
+    assert "| 0.50 | <= 0.40 | **missed** |" in line
+
+
+def test_a_target_that_is_met_stands_there_too() -> None:
+    text = render(results(row("build-courier", 3.0, cpu=1.0), row("rclone", 10.0, cpu=9.0), speed=Speed.UNTHROTTLED))
+    line = next(line for line in text.splitlines() if "label of rclone" in line)
+    assert "| 0.30, CPU 0.11 | <= 0.75, CPU <= 0.80 | met, met |" in line
+
+
+def test_targets_are_for_one_gibibyte_only() -> None:
+    text = render(results(row("build-courier", 5.0, size=MIB), row("rclone", 10.0, size=MIB)))
+    line = next(line for line in text.splitlines() if "label of rclone" in line)
+    assert line.endswith("| 0.50 |  |  |")
+
+
+def test_memory_that_grows_with_the_report_is_missed() -> None:
+    measured = results(row("build-courier", 1.0))
+    measured.memory = [row("build-courier", 1.0, peak_mib=30, size=64 * MIB), row("build-courier", 1.0, peak_mib=70)]
+    lines = render(measured).splitlines()
+    assert "| 64 MiB | 30 | < 64 | met |" in lines
+    assert "| 1 GiB | 70 | < 64 | **missed** |" in lines
+    assert "| largest / smallest | 2.33 | <= 1.10 | **missed** |" in lines
+
+
+def test_small_reports_are_compared_in_milliseconds() -> None:
+    measured = results(row("build-courier", 1.0))
+    measured.small = [(row("build-courier", 0.012, size=MIB), row("requests-put-object", 0.010, size=MIB))]
+    text = render(measured)
+    assert "| 1 MiB | label of build-courier | 12.0 |" in text
+    assert "| 1.20 | <= 1.10 | **missed** |" in text
+
+
+def test_who_was_not_measured_is_said() -> None:
+    measured = results(row("build-courier", 1.0))
+    measured.skipped["`rclone copyurl`"] = "no rclone: make bench-setup"
+    assert "- `rclone copyurl`: no rclone: make bench-setup" in render(measured)
+
+
+def test_a_version_is_a_number_however_the_tool_says_it() -> None:
+    measured = results(row("build-courier", 1.0))
+    measured.versions["tools"] = {"rclone": "rclone v1.60.1-DEV", "curl": "curl 7.88.1 (x86_64-pc-linux-gnu) libcurl/7"}
+    assert "- tools: rclone 1.60.1-DEV, curl 7.88.1" in render(measured)
+
+
+@pytest.mark.parametrize("speed", Speed)
+def test_every_rival_has_a_target_at_both_speeds(speed: Speed) -> None:
+    assert TARGETS[speed].keys() == TARGETS[Speed.THROTTLED].keys()
