@@ -134,6 +134,8 @@ class _Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.0"
     # Header and body are two writes; without this the second waits 40 ms for the first one's acknowledgement.
     disable_nagle_algorithm = True
+    # Seconds of silence; a client that connects and says nothing must not hold up the end.
+    timeout = 120
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Stay silent."""

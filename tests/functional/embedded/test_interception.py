@@ -157,6 +157,7 @@ def test_a_killed_run_does_nothing_any_more(disturbed: Start, when: str, left: s
     assert aws.invoke("work", {"do": "put and clean up"}).error_type == "Runtime.ExitError"
     assert keys(aws) == left
     assert len(killing.calls) == 1
+    assert not [line for line in aws.logs() if "survived" in line.text]
 
 
 def test_a_run_is_killed_from_a_thread_that_it_started(disturbed: Start) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+import courier.aws
 from local.embedded_aws import EmbeddedAws
 from local.intrinsics import TemplateError
 
@@ -23,6 +24,26 @@ def test_a_second_stack_begins_with_nothing_of_the_first(small_template: Path) -
             aws.invoke("work", {"do": "put"})
             assert aws.client("s3").list_objects_v2(Bucket=aws.resources["Store"])["KeyCount"] == 2
             aws.client("dynamodb").put_item(TableName=aws.resources["Table"], Item={"build": {"S": "x"}})
+
+
+def test_clients_of_an_earlier_life_are_forgotten(small_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    before = courier.aws.client("sns").meta.endpoint_url
+    with EmbeddedAws(small_template) as aws:
+        during = courier.aws.client("sns").meta.endpoint_url
+        assert during == aws.client("sns").meta.endpoint_url
+    assert during != before
+    assert courier.aws.client("sns").meta.endpoint_url == before
+    courier.aws.forget_clients()
+
+
+def test_the_couriers_own_functions_begin_anew() -> None:
+    for _ in range(2):
+        with EmbeddedAws(ROOT / "template.yaml") as aws:
+            result = aws.invoke("discover_builds", {})
+            assert result.error_type is None, result.payload
+            assert ("discover_builds", "ssm:GetParametersByPath", aws.outputs["ParameterPath"]) in aws.calls()
 
 
 def test_everything_is_put_back_in_the_end(small_template: Path) -> None:
