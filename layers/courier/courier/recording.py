@@ -127,7 +127,7 @@ def _text_at(document: str, position: int) -> str:
         message, _ = json.JSONDecoder().raw_decode(document, position)
     except ValueError:
         # Cut off in the middle of the text.
-        return document[position:]
+        return document[position:].lstrip('"')
     return message if isinstance(message, str) else ""
 
 

@@ -1,0 +1,55 @@
+"""What state machines hand to ``record_outcome``, and what is found in the bucket after it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+
+from courier.models import Build, BuildStatus, CaughtError, Passage, StoredArtifact, Verdict
+from courier.notices import Publication
+from courier.recording import RecordRequest, record
+from tests.aws import BUCKET
+from tests.fakes import HOUR, NOON, REGION, build_of, passage_of
+from tests.world import FakeParts
+
+EXECUTION = (
+    "arn:aws:states:eu-central-1:123456789012:execution:build-courier-build-lifecycle:insights-b1-0123456789abcdef"
+)
+LATER = NOON + timedelta(minutes=1)
+ENDED = build_of("b1", BuildStatus.SUCCEEDED, completed=NOON - HOUR, created=NOON - 2 * HOUR)
+
+
+def artifact(**fields: object) -> StoredArtifact:
+    usual = {"bucket": BUCKET, "key": "artifacts/insights/sales/2026/04/15/b1/b1.pdf", "size_bytes": 3}
+    known = {"sha256": "0" * 64, "content_type": "application/pdf", "verified": True, "copied_at": LATER}
+    return StoredArtifact.model_validate({**usual, **known, **fields})
+
+
+def ended(build: Build = ENDED, **fields: object) -> Passage:
+    return passage_of(build, Verdict.RECORD, detected_at=NOON, **fields)
+
+
+def caught(error: str, cause: str = "") -> CaughtError:
+    return CaughtError(Error=error, Cause=cause)
+
+
+def lambda_cause(message: str, **more: object) -> str:
+    return json.dumps({"errorMessage": message, "errorType": "ArtifactExpiredError", "requestId": "r", **more})
+
+
+def settle(parts: FakeParts, passage: Passage, entered_at: datetime = LATER) -> Publication:
+    return record(parts, RecordRequest(passage=passage, execution=EXECUTION, entered_at=entered_at))
+
+
+def event_of(publication: Publication) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(publication.message["default"])
+    return event
+
+
+def objects() -> dict[str, bytes]:
+    client = boto3.client("s3", region_name=REGION)
+    listed = client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    return {entry["Key"]: client.get_object(Bucket=BUCKET, Key=entry["Key"])["Body"].read() for entry in listed}

@@ -1,0 +1,121 @@
+"""`latest`: the newest good build of a scope, whoever writes at the same time."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import boto3
+import pytest
+
+from courier.ledger import Table
+from courier.models import BuildStatus, Outcome, Passage
+from local.simulator import ManualClock
+from tests.aws import BUCKET
+from tests.endings import artifact, ended, objects, settle
+from tests.fakes import HOUR, NOON, REGION, build_of
+from tests.world import FakeParts
+
+pytestmark = pytest.mark.usefixtures("bucket")
+
+
+@pytest.fixture
+def parts(table: Table, clock: ManualClock) -> FakeParts:
+    return FakeParts(clock)
+
+
+def latest() -> str:
+    return str(json.loads(objects()["latest/insights/sales.json"])["build"]["build_id"])
+
+
+def good(build_id: str, ended_at: datetime) -> Passage:
+    return ended(build_of(build_id, BuildStatus.SUCCEEDED, completed=ended_at), outcome=Outcome.SUCCEEDED)
+
+
+def test_latest_is_the_newest_good_build_and_never_moves_back(parts: FakeParts) -> None:
+    for build_id, minutes, expected in (("b1", 1, "b1"), ("b3", 3, "b3"), ("b2", 2, "b3"), ("b4", 4, "b4")):
+        settle(parts, good(build_id, NOON + timedelta(minutes=minutes)))
+        assert latest() == expected
+
+
+def test_a_bad_build_does_not_become_the_latest(parts: FakeParts) -> None:
+    settle(parts, good("b1", NOON))
+    settle(parts, ended(build_of("b2", BuildStatus.FAILED, completed=NOON + HOUR), outcome=Outcome.FAILED))
+    assert latest() == "b1"
+
+
+def test_latest_of_the_same_build_is_written_again(parts: FakeParts) -> None:
+    settle(parts, ended(outcome=Outcome.SUCCEEDED))
+    settle(parts, ended(artifact=artifact()))
+    assert json.loads(objects()["latest/insights/sales.json"])["outcome"] == "delivered"
+
+
+@pytest.mark.parametrize(("rival_ended_at", "winner"), [(NOON + HOUR, "rival"), (NOON - HOUR, "b1")])
+def test_latest_holds_the_newest_after_a_race(
+    parts: FakeParts, monkeypatch: pytest.MonkeyPatch, rival_ended_at: datetime, winner: str
+) -> None:
+    settle(parts, good("b0", NOON - 2 * HOUR))
+    race(monkeypatch, parts, [lambda: settle(parts, good("rival", rival_ended_at))])
+    settle(parts, good("b1", NOON))
+    assert latest() == winner
+
+
+def test_latest_is_made_by_one_of_two_first_builds(parts: FakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    race(monkeypatch, parts, [lambda: settle(parts, good("rival", NOON + HOUR))])
+    settle(parts, good("b1", NOON))
+    assert latest() == "rival"
+
+
+def test_latest_that_is_deleted_meanwhile_is_made_anew(parts: FakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(parts, good("b0", NOON - HOUR))
+    client = boto3.client("s3", region_name=REGION)
+    race(monkeypatch, parts, [lambda: client.delete_object(Bucket=BUCKET, Key="latest/insights/sales.json")])
+    settle(parts, good("b1", NOON))
+    assert latest() == "b1"
+
+
+def test_a_race_that_never_ends_is_an_error_and_no_silence(parts: FakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    rivals: list[Callable[[], object]] = [
+        partial(settle, parts, good(f"r{number}", NOON - HOUR + timedelta(seconds=number))) for number in range(9)
+    ]
+    settle(parts, good("b0", NOON - 2 * HOUR))
+    race(monkeypatch, parts, rivals)
+    with pytest.raises(boto3.client("s3", region_name=REGION).exceptions.ClientError):
+        settle(parts, good("b1", NOON))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "not json", '{"schema_version": "9", "build": 1}'])
+def test_latest_that_nobody_can_read_is_replaced(parts: FakeParts, content: str) -> None:
+    put_latest(content)
+    settle(parts, good("b1", NOON))
+    assert latest() == "b1"
+
+
+def test_latest_of_a_newer_version_is_respected(parts: FakeParts) -> None:
+    settle(parts, good("newer", NOON + HOUR))
+    document = json.loads(objects()["latest/insights/sales.json"])
+    put_latest(json.dumps({**document, "schema_version": "1.1", "outcome": "brand_new", "mood": "good"}))
+    settle(parts, good("b1", NOON))
+    assert latest() == "newer"
+
+
+def put_latest(content: str) -> None:
+    boto3.client("s3", region_name=REGION).put_object(Bucket=BUCKET, Key="latest/insights/sales.json", Body=content)
+
+
+def race(monkeypatch: pytest.MonkeyPatch, parts: FakeParts, rivals: list[Callable[[], object]]) -> None:
+    """Let rivals write between each reading of `latest` and the writing that follows."""
+    records = parts.records
+    read = records._read_latest
+
+    def read_then_rival(key: str) -> Any:  # noqa: ANN401 - what the original gives
+        answer = read(key)
+        if rivals:
+            rival = rivals.pop(0)
+            waiting, rivals[:] = rivals[:], []
+            rival()
+            rivals[:] = waiting
+        return answer
+
+    monkeypatch.setattr(records, "_read_latest", read_then_rival)

@@ -1,0 +1,182 @@
+"""The end of every build: outcomes, records, and what repeating changes."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+
+import boto3
+import pytest
+
+from courier.errors import SettingsError
+from courier.ledger import Table
+from courier.models import (
+    AccountLimits,
+    BuildStatus,
+    Outcome,
+    Passage,
+    Problem,
+)
+from local.simulator import ManualClock
+from tests.aws import BUCKET
+from tests.endings import ENDED, EXECUTION, LATER, artifact, caught, ended, event_of, lambda_cause, objects, settle
+from tests.fakes import HOUR, NOON, REGION, build_of, passage_of, ref_of
+from tests.world import FakeParts
+
+pytestmark = pytest.mark.usefixtures("bucket")
+
+
+@pytest.fixture
+def parts(table: Table, clock: ManualClock) -> FakeParts:
+    return FakeParts(clock)
+
+
+CASES: dict[str, tuple[Callable[[], Passage], Outcome]] = {
+    "delivered": (lambda: ended(artifact=artifact()), Outcome.DELIVERED),
+    "succeeded": (lambda: ended(outcome=Outcome.SUCCEEDED), Outcome.SUCCEEDED),
+    "failed": (
+        lambda: ended(
+            build_of("b1", BuildStatus.FAILED, completed=NOON),
+            outcome=Outcome.FAILED,
+            problem=Problem(name="BuildFailed", message="no memory", advice="Use less data."),
+            limits=AccountLimits(build_size_gb=8, query_size_gb=4),
+        ),
+        Outcome.FAILED,
+    ),
+    "canceled": (lambda: ended(outcome=Outcome.CANCELED), Outcome.CANCELED),
+    "empty": (
+        lambda: ended(
+            build_of("request-r1", BuildStatus.UNKNOWN, created=None),
+            outcome=Outcome.EMPTY,
+            problem=Problem(name="EmptyReportError", message="nothing in findings"),
+        ),
+        Outcome.EMPTY,
+    ),
+    "timed out by the poller": (lambda: ended(build_of(), outcome=Outcome.TIMED_OUT), Outcome.TIMED_OUT),
+    "timed out by the state machine": (lambda: passage_of(caught=caught("States.Timeout")), Outcome.TIMED_OUT),
+    "lost": (lambda: ended(build_of(), outcome=Outcome.LOST), Outcome.LOST),
+    "undeliverable": (
+        lambda: ended(caught=caught("ArtifactExpiredError", lambda_cause("the link is dead"))),
+        Outcome.UNDELIVERABLE,
+    ),
+    "a copy that timed out": (lambda: ended(caught=caught("States.Timeout")), Outcome.UNDELIVERABLE),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_outcome_is_recorded_closed_and_announced(parts: FakeParts, case: str) -> None:
+    make, outcome = CASES[case]
+    passage = make()
+    publication = settle(parts, passage)
+    ref = passage.build.ref
+    row = parts.builds.find(ref)
+    assert row is not None
+    assert (row.outcome, row.next_poll_at, row.task_token) == (outcome, None, None)
+    written = json.loads(objects()[row.record_key or ""])
+    assert (written["outcome"], written["courier"]["execution"]) == (outcome, EXECUTION)
+    event = event_of(publication)
+    assert event["data"]["record"] == {"bucket": BUCKET, "key": row.record_key}
+    assert (event["data"]["outcome"], event["type"]) == (outcome, f"build-courier.build.{outcome}")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_writing_twice_writes_the_same(parts: FakeParts, clock: ManualClock, case: str) -> None:
+    passage = CASES[case][0]()
+    first, before = settle(parts, passage), objects()
+    clock.advance(7200)
+    assert settle(parts, passage) == first
+    assert objects() == before
+
+
+def test_a_redrive_on_another_day_keeps_the_key_and_the_event(parts: FakeParts) -> None:
+    passage = passage_of(caught=caught("States.Timeout"))
+    first = settle(parts, passage)
+    again = settle(parts, passage, LATER + timedelta(days=2))
+    assert len(objects()) == 1
+    assert event_of(again)["id"] == event_of(first)["id"]
+
+
+def test_a_report_delivered_by_a_redrive_replaces_what_was_said_before(parts: FakeParts) -> None:
+    first = settle(parts, ended(caught=caught("ArtifactExpiredError")))
+    again = settle(parts, ended(artifact=artifact()))
+    assert event_of(first)["data"]["record"] == event_of(again)["data"]["record"]
+    assert event_of(first)["id"] != event_of(again)["id"]
+    row = parts.builds.find(ref_of())
+    assert row is not None
+    assert row.outcome is Outcome.DELIVERED
+
+
+def test_an_execution_without_an_outcome_says_so(parts: FakeParts) -> None:
+    with pytest.raises(SettingsError, match="insights/sales/b1"):
+        settle(parts, passage_of())
+
+
+@pytest.mark.parametrize(
+    ("cause", "message"),
+    [
+        (lambda_cause("the link is dead"), "the link is dead"),
+        (json.dumps({"errorType": "X", "errorMessage": "second"}), "second"),
+        (lambda_cause("long", stackTrace=["x" * 50_000])[:32_768], "long"),
+        (lambda_cause("y" * 50_000)[:32_768], "y" * 1999 + "…"),
+        (
+            lambda_cause("got https://s3.example.com/r.pdf?X-Amz-Signature=abc123 twice"),
+            "got https://s3.example.com/r.pdf?… twice",
+        ),
+        ("", "ArtifactExpiredError"),
+        ("junk", "junk"),
+        ("see https://s3.example.com/r.pdf?X-Amz-Signature=abc123", "see https://s3.example.com/r.pdf?…"),
+        ("[1, 2]", "[1, 2]"),
+        ('{"errorMessage": 7}', "ArtifactExpiredError"),
+        ('{"errorMessage": null}', "ArtifactExpiredError"),
+        ("a\nb\x00c", "a b c"),
+        ("{" * 30_000, "{" * 1999 + "…"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_the_reason_is_read_out_of_any_cause(parts: FakeParts, cause: str, message: str) -> None:
+    event = event_of(settle(parts, ended(caught=caught("ArtifactExpiredError", cause))))
+    assert event["data"]["problem"] == {"name": "ArtifactExpiredError", "message": message, "advice": None}
+
+
+def test_no_link_gets_out_whatever_the_cause_holds(parts: FakeParts) -> None:
+    cause = "x" * 100 + "https://s3.example.com/r.pdf?X-Amz-Signature=abc123&X-Amz-Credential=AKIAEXAMPLE"
+    for text in (cause, lambda_cause(cause), lambda_cause(cause)[:-40], json.dumps([cause])):
+        publication = settle(parts, ended(caught=caught("ArtifactExpiredError", text)))
+        for words in (*publication.message.values(), *(body.decode() for body in objects().values())):
+            assert "abc123" not in words
+            assert "AKIAEXAMPLE" not in words
+
+
+def test_the_record_lies_at_the_day_of_the_end_of_the_build(parts: FakeParts) -> None:
+    settle(parts, ended(outcome=Outcome.SUCCEEDED))
+    settle(parts, ended(build_of("b2", BuildStatus.SUCCEEDED, completed=None), outcome=Outcome.SUCCEEDED))
+    settle(parts, passage_of(build_of("b3"), caught=caught("States.Timeout")), NOON + timedelta(days=1))
+    assert set(objects()) == {
+        "records/source=insights/date=2026-04-15/sales/b1.json",
+        "records/source=insights/date=2026-04-15/sales/b2.json",
+        "records/source=insights/date=2026-04-16/sales/b3.json",
+        "latest/insights/sales.json",
+    }
+
+
+def test_how_long_a_build_took_is_remembered_once(parts: FakeParts, table: Table) -> None:
+    for _ in range(2):
+        settle(parts, ended(outcome=Outcome.SUCCEEDED))
+    settle(parts, passage_of(build_of("b2"), caught=caught("States.Timeout")))
+    settle(
+        parts, ended(build_of("b3", BuildStatus.FAILED, created=NOON, completed=NOON - HOUR), outcome=Outcome.FAILED)
+    )
+    took = {
+        name: value for name, value in (table.get("#scope/insights/sales") or {}).items() if name.startswith("took_")
+    }
+    assert list(took.values()) == [3600.0]
+
+
+def test_what_an_unfinished_copy_left_is_dropped(parts: FakeParts) -> None:
+    client = boto3.client("s3", region_name=REGION)
+    parts.builds.register(passage_of(ENDED), next_poll_at=NOON)
+    upload = client.create_multipart_upload(Bucket=BUCKET, Key="artifacts/x")["UploadId"]
+    parts.builds.save_checkpoint(ref_of(), upload_id=upload, key="artifacts/x", text="{}")
+    for _ in range(2):
+        settle(parts, ended(caught=caught("ArtifactExpiredError")))
+    assert client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
+    assert parts.builds.checkpoint(ref_of()) is None
