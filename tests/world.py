@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from courier.budget import RequestBudget
 from courier.discovery import Discovery
 from courier.health import SourceHealth
 from courier.ledger import BuildLedger, RequestLedger, SourceLedger, Table
@@ -14,7 +16,8 @@ from courier.notices import Publication
 from courier.requesting import Requesting
 from courier.settings import Environment, SourceSettings
 from courier.sources import Sources
-from courier.watching import TickSummary, Watch
+from courier.visits import TickSummary
+from courier.watching import Watch
 from courier.wiring import Parts
 from local.simulator import ManualClock
 from tests.aws import BUCKET, TABLE
@@ -52,6 +55,8 @@ class World:
             lifecycle=self.lifecycle,
             discovery=self.discovery,
             clock=self.clock,
+            # One after the other, so that a test can tell what came first; test_watching_at_once has several.
+            requests_at_once=1,
         )
 
     def announce(self, publication: Publication) -> None:
@@ -73,9 +78,15 @@ class World:
 
         return self.discovery.discover(self.provider, time_is_up=time_is_up)
 
-    def tick(self, *, seconds: float = 0) -> TickSummary:
+    def tick(self, *, seconds: float = 0, time_is_up: Callable[[], bool] = lambda: False) -> TickSummary:
         self.clock.advance(seconds)
-        return self.watch.tick(self.settings, lambda: self.provider, time_is_up=lambda: False)
+        return self.watch.tick(
+            self.settings,
+            self.builds.due(self.settings.name, limit=1_000),
+            lambda: self.provider,
+            budget=RequestBudget(self.settings, self.sources, self.clock),
+            time_is_up=time_is_up,
+        )
 
     def wait_for(self, *builds: Build) -> None:
         """Let the provider know the builds, and executions wait for them; they are due now."""

@@ -15,7 +15,7 @@ from courier.metrics import Metric
 from courier.models import BuildRequest, FrozenModel, Identifier, Slug
 from courier.observability import logger
 from courier.settings import describe_validation
-from courier.watching import TickSummary
+from courier.visits import TickSummary
 
 if TYPE_CHECKING:
     from courier.requesting import RequestResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,11 @@ from courier.errors import (
     SourceThrottledError,
     SourceUnauthorizedError,
 )
-from courier.health import Refusals, concerns_whole_source
+from courier.health import concerns_whole_source
 from courier.judging import Judge
 from courier.observability import logger
 from courier.polling import next_look
+from courier.visits import TickSummary, Visit
 
 if TYPE_CHECKING:
     from courier.budget import RequestBudget
@@ -39,39 +40,6 @@ if TYPE_CHECKING:
 # Requests of one source under way at once. At 150 ms each, eight make some 50 a second: a tick of a few
 # seconds for as many builds as a segment holds, and few enough connections for any API.
 REQUESTS_AT_ONCE = 8
-
-_adding = threading.Lock()
-
-
-@dataclass
-class TickSummary:
-    """What one tick did, for the log and the metrics."""
-
-    due: int = 0
-    looked: int = 0
-    released: int = 0
-    begun: int = 0
-    segments: int = 0
-    batches: list[int] = field(default_factory=list)
-
-    def add(self, other: TickSummary) -> None:
-        """Count another summary in; from any thread."""
-        with _adding:
-            self.due += other.due
-            self.looked += other.looked
-            self.released += other.released
-            self.begun += other.begun
-            self.batches += other.batches
-
-    def counts(self) -> dict[str, int]:
-        """Give the figures as what a function returns."""
-        return {
-            "due": self.due,
-            "looked": self.looked,
-            "released": self.released,
-            "begun": self.begun,
-            "segments": self.segments,
-        }
 
 
 @dataclass(frozen=True)
@@ -96,7 +64,9 @@ class Watch:
         lifecycle: Lifecycle,
         discovery: Discovery,
         clock: Clock,
+        requests_at_once: int = REQUESTS_AT_ONCE,
     ) -> None:
+        self._requests_at_once = requests_at_once
         self._builds = builds
         self._sources = sources
         self._health = health
@@ -162,13 +132,14 @@ class Watch:
                 if errand is None or not self._try(visit, errand):
                     return
 
-        with ThreadPoolExecutor(min(REQUESTS_AT_ONCE, len(rest)), thread_name_prefix="looks") as pool:
-            for future in [pool.submit(work) for _ in range(min(REQUESTS_AT_ONCE, len(rest)))]:
+        workers = min(self._requests_at_once, len(rest))
+        with ThreadPoolExecutor(workers, thread_name_prefix="looks") as pool:
+            for future in [pool.submit(work) for _ in range(workers)]:
                 future.result()
 
     def _try(self, visit: Visit, errand: Errand) -> bool:
-        """Run one errand; False when no further one is of any use now."""
-        if visit.is_over:
+        """Run one errand; False when no further one may begin."""
+        if not visit.may_begin():
             return False
         if not visit.budget.reserve():
             logger.info("requests_per_minute is spent, the rest stays due", source=visit.provider.settings.name)
@@ -192,7 +163,7 @@ class Watch:
                 visit.stop(exc)
             else:
                 logger.warning("scope cannot be looked at", scope=errand.scope, reason=str(exc))
-        return not visit.is_over
+        return True
 
     def _look_at_scope(self, visit: Visit, errand: Errand) -> None:
         """Ask once for all due builds of a scope, and let discovery see the same list."""
@@ -224,7 +195,7 @@ class Watch:
         waiting = iter(absent)
         try:
             for row in waiting:
-                if visit.is_over or not visit.budget.reserve():
+                if not (visit.may_begin() and visit.budget.reserve()):
                     self._builds.hurry(row.ref)
                     break
                 self._look_at_build(visit, row)
@@ -285,56 +256,6 @@ class Watch:
         except BuildNotFoundError:
             # The whole scope is gone; the single calls tell what that means for each build.
             return ()
-
-
-class Visit:
-    """One tick's dealings with one source, from several threads."""
-
-    def __init__(
-        self, provider: Provider, budget: RequestBudget, summary: TickSummary, time_is_up: Callable[[], bool]
-    ) -> None:
-        self.provider = provider
-        self.budget = budget
-        self.refusals = Refusals()
-        self.senseless: SourceError | None = None
-        self.error: SourceError | SettingsError | None = None
-        self._summary = summary
-        self._time_is_up = time_is_up
-        self._stopped = False
-        self._began = False
-        self._lock = threading.Lock()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether to begin nothing new: but one thing is always begun, so that every tick makes progress."""
-        began, self._began = self._began, True
-        if self._stopped or self.refusals.prove_a_dead_key:
-            return True
-        return began and self._time_is_up()
-
-    def stop(self, error: SourceError | SettingsError | None = None) -> None:
-        """Begin nothing new, and keep the first reason."""
-        with self._lock:
-            self._stopped = True
-            self.error = self.error or error
-
-    def refused(self, error: SourceUnauthorizedError, scope: str) -> None:
-        """Note that a scope was refused."""
-        with self._lock:
-            self.refusals.add(error, scope)
-
-    def answered(self) -> None:
-        """Note that the source answered something that makes sense."""
-        self.refusals.answered = True
-
-    def count(self, *, looked: int = 0, released: int = 0, begun: int = 0, batch: int = 0) -> None:
-        """Add to the summary."""
-        with self._lock:
-            self._summary.looked += looked
-            self._summary.released += released
-            self._summary.begun += begun
-            if batch:
-                self._summary.batches.append(batch)
 
 
 def _by_scope(due: Sequence[DueBuild]) -> Mapping[str, list[DueBuild]]:

@@ -226,7 +226,7 @@ def test_what_time_does_not_suffice_for_stays_due(world: World) -> None:
     def time_is_up() -> bool:
         return world.provider.counts["get_build"] >= 2
 
-    asked[0] = world.watch.tick(world.settings, lambda: world.provider, time_is_up=time_is_up).looked
+    asked[0] = world.tick(time_is_up=time_is_up).looked
     assert asked == [2]
     # The others are still due, now, and come first.
     assert [due.ref.build_id for due in world.builds.due("insights", limit=10)] == ["b2", "b3", "b4"]
@@ -235,7 +235,7 @@ def test_what_time_does_not_suffice_for_stays_due(world: World) -> None:
 def test_what_time_does_not_suffice_for_after_a_list_is_due_again(world: World) -> None:
     world.wait_for(*(build_of(f"b{number}") for number in range(4)))
     world.provider.unlisted |= {"b1", "b2", "b3"}
-    world.watch.tick(world.settings, lambda: world.provider, time_is_up=lambda: world.provider.counts["get_build"] >= 1)
+    world.tick(time_is_up=lambda: world.provider.counts["get_build"] >= 1)
     assert world.provider.calls == ["list_builds sales", "get_build b1"]
     assert {due.ref.build_id for due in world.builds.due("insights", limit=10)} == {"b2", "b3"}
 

@@ -143,12 +143,10 @@ class SourceLedger:
             self._table.update(key, given_back)
         return granted
 
-    def durations(self, source: str, scope: str) -> tuple[float, ...]:
+    def durations(self, source: str, scope: str) -> list[float]:
         """Give the seconds that the scope's last builds took, in no particular order."""
         row = self._table.get(_scope_key(source, scope)) or {}
-        return tuple(
-            float(value) for name, value in row.items() if name.startswith("took_") and not isinstance(value, str)
-        )
+        return [float(value) for name, value in row.items() if name.startswith("took_") and not isinstance(value, str)]
 
     def claim_list(self, source: str, scope: str, *, again_after: timedelta) -> bool:
         """Take it upon oneself to list a scope; False when that was done less than ``again_after`` ago."""
