@@ -119,12 +119,13 @@ class Discovery:
 
     def _is_wanted(self, build: Build, settings: SourceSettings, first_sight: datetime) -> bool:
         """Tell builds to look after from history: what had ended before we came is left alone."""
+        # A word that we do not know may be an end too; a time of completion says that it is.
+        if not build.status.is_terminal and build.completed_at is None:
+            # However old it says it is: it has not ended, and once it has it will be history.
+            return True
         born = build.created_at or build.started_at or build.completed_at
         if born is not None and born < self._clock() - HORIZON:
             return False
-        # A word that we do not know may be an end too; a time of completion says that it is.
-        if not build.status.is_terminal and build.completed_at is None:
-            return True
         ended = build.completed_at or born
         return ended is None or ended >= first_sight - timedelta(hours=settings.backfill_hours)
 

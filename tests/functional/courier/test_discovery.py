@@ -87,9 +87,16 @@ def test_a_running_build_is_looked_after_however_old_it_is(world: World) -> None
     assert begun(world) == ["old"]
 
 
-def test_a_build_beyond_the_horizon_is_left_alone_for_ever(world: World) -> None:
-    world.provider.put(build_of("ancient", created=NOON - 201 * DAY), build_of("zero", created=NOON.replace(year=1)))
+def test_an_ended_build_beyond_the_horizon_is_left_alone_for_ever(world: World) -> None:
+    world.discover()
+    world.clock.advance(201 * 24 * 3600)
+    world.provider.put(build_of("forgotten", BuildStatus.SUCCEEDED, created=NOON, completed=NOON + DAY))
     assert world.discover() == 0
+
+
+def test_a_running_build_is_waited_for_however_old_it_says_it_is(world: World) -> None:
+    world.provider.put(build_of("ancient", created=NOON - 201 * DAY), build_of("zero", created=NOON.replace(year=1)))
+    assert world.discover() == 2
 
 
 def test_an_unknown_word_with_a_time_of_completion_is_history_too(world: World) -> None:
