@@ -16,8 +16,8 @@ from courier.metrics import Metric
 from courier.models import CaughtError, FrozenModel, Outcome, Passage, Problem
 from courier.notices import Publication, build_notice
 from courier.observability import logger
-from courier.providers.answers import clean_text
 from courier.records import Record, make_record
+from courier.texts import clean_text
 
 if TYPE_CHECKING:
     from courier.ledger import BuildRow

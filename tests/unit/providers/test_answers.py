@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from courier.providers.answers import clean_text, error_words, parse_instant, parse_number
+from courier.providers.answers import error_words, parse_instant, parse_number
+from courier.texts import clean_text
 
 TREASURE = {
     "error": "Not found",

@@ -7,7 +7,6 @@ read leniently: absent, null and garbage are all None. What a build cannot be kn
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
@@ -15,19 +14,14 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue
 
 from courier.models import Identifier
+from courier.texts import clean_text
 
-# Long enough for a validation error with a few places, short enough for one line of a notice.
-WORDS_LIMIT_CHARACTERS = 1_000
 # A gateway's page says what it has to say at its start; the bound keeps the clean-up below cheap.
 _PAGE_LIMIT_CHARACTERS = 8_192
 _ERRORS_SHOWN = 10
 # API keys are longer than this; redacting shorter words would garble ordinary sentences.
 _SHORTEST_SECRET_CHARACTERS = 8
 
-_URL_QUERY = re.compile(r"(https?:\\?/[^\s?\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
-_SIGNED_PARAMETER = re.compile(
-    r"((?:x-amz-(?:signature|credential|security-token)|signature|token|api[_-]?key)=)[^\s&\"'<>]+", re.IGNORECASE
-)
 _INVISIBLE_ELEMENT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
 
@@ -116,18 +110,6 @@ def _object_without_repeats(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str,
     if len(document) != len(pairs):
         raise ValueError("a name stands twice in one object")
     return document
-
-
-def clean_text(text: str, *, limit: int = WORDS_LIMIT_CHARACTERS, secrets: Iterable[str] = ()) -> str:
-    """Make foreign words fit for a message: one line, bounded, printable, without URL queries and ``secrets``."""
-    for secret in secrets:
-        text = text.replace(secret, "…")
-    # A lone surrogate is legal in JSON and cannot be encoded by anything that comes after.
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    text = "".join(" " if unicodedata.category(character).startswith("C") else character for character in text)
-    text = _URL_QUERY.sub(r"\1?…", " ".join(text.split()))
-    text = _SIGNED_PARAMETER.sub(r"\1…", text)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def secrets_of(headers: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from courier.clock import Clock, utc_now
 from courier.errors import SettingsError, SourceError, SourceUnavailableError
-from courier.providers.answers import clean_text, decode_json, error_words, secrets_of
+from courier.providers.answers import decode_json, error_words, secrets_of
 from courier.providers.hooks import RequestSeen
 from courier.providers.refusals import (
     Explain,
@@ -24,6 +24,7 @@ from courier.providers.refusals import (
 )
 from courier.providers.transport import STANDING_HEADERS, WitnessedBody, make_transport
 from courier.providers.troubles import FOREIGN_ERRORS, Trouble, map_foreign_error, trouble_error
+from courier.texts import clean_text
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0

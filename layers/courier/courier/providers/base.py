@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from courier.errors import SettingsError
 from courier.models import BuildStatus
-from courier.providers.answers import clean_text
 from courier.providers.hooks import Oddity, OddityKind, ProviderHooks
+from courier.texts import clean_text
 
 if TYPE_CHECKING:
     # The settings models are read in functions that open no provider, so requests must not come along.

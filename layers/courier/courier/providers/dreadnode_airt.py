@@ -39,7 +39,6 @@ from courier.providers.answers import (
     LenientModel,
     LenientText,
     PathIdentifier,
-    clean_text,
     parse_number,
     refuse_dots,
 )
@@ -47,6 +46,7 @@ from courier.providers.base import Provider, path_segment
 from courier.providers.empty_sections import find_empty_sections
 from courier.providers.hooks import ProviderHooks
 from courier.settings import SourceSettings
+from courier.texts import clean_text
 
 if TYPE_CHECKING:
     from courier.credentials import ApiKey

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from courier.providers.answers import clean_text
+from courier.texts import clean_text
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

@@ -1,0 +1,24 @@
+"""Words of others, made fit for our messages, logs, records and notices."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+# Long enough for a validation error with a few places, short enough for one line of a notice.
+WORDS_LIMIT_CHARACTERS = 1_000
+_URL_QUERY = re.compile(r"(https?:\\?/[^\s?\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
+_SIGNED_PARAMETER = re.compile(
+    r"((?:x-amz-(?:signature|credential|security-token)|signature|token|api[_-]?key)=)[^\s&\"'<>]+", re.IGNORECASE
+)
+
+
+def clean_text(text: str, *, limit: int = WORDS_LIMIT_CHARACTERS, secrets: Iterable[str] = ()) -> str:
+    """Make foreign words fit for a message: one line, bounded, printable, without URL queries and ``secrets``."""
+    for secret in secrets:
+        text = text.replace(secret, "…")
+    # A lone surrogate is legal in JSON and cannot be encoded by anything that comes after.
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = "".join(" " if unicodedata.category(character).startswith("C") else character for character in text)
+    text = _URL_QUERY.sub(r"\1?…", " ".join(text.split()))
+    text = _SIGNED_PARAMETER.sub(r"\1…", text)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
