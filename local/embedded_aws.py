@@ -25,7 +25,6 @@ from local.function_runtime import (
     HandlerLoader,
     InvocationResult,
     new_request_id,
-    shared_environment,
 )
 from local.interception import Interception, Invocation
 from local.intrinsics import Place
@@ -35,19 +34,17 @@ from local.moto_engine import running_executions, state_machine_runs, stop_execu
 from local.operator_clients import OperatorClients
 from local.results import (
     ExecutionReport,
-    Notice,
+    Subscription,
     drain_queue,
     mirror_bucket,
-    parse_notice,
     report_execution,
     scan_table,
 )
 from local.schedules import Schedule, schedules
-from local.surroundings import sandbox
+from local.surroundings import sandbox, shared_environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import MultipartUploadTypeDef
-    from mypy_boto3_sqs import SQSClient
 
 # moto's own account; it has one unless told otherwise.
 _ACCOUNT = DEFAULT_PLACE.account
@@ -56,18 +53,6 @@ _one = threading.Lock()
 
 # How often `EmbeddedAws.await_quiet` looks.
 _QUIET_BEAT_SECONDS = 0.02
-
-
-class Subscription:
-    """A queue that hears a topic, as an application of a customer would."""
-
-    def __init__(self, sqs: "SQSClient", queue_url: str) -> None:
-        self._sqs = sqs
-        self._queue_url = queue_url
-
-    def notices(self) -> list[Notice]:
-        """Take the messages that have arrived since the last time."""
-        return [parse_notice(body) for body in drain_queue(self._sqs, self._queue_url)]
 
 
 class EmbeddedAws:

@@ -11,8 +11,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -22,11 +21,9 @@ from local.attribution import KilledError, Run, current_run
 from local.interception import DeliverTwice, Interception, Invocation, LoseAnswer, Throttle
 from local.intrinsics import TemplateError
 from local.log_capture import LogCapture
+from local.surroundings import OWN_VARIABLES
 
 Handler = Callable[[object, "Context"], object]
-
-# Read where a function's module is loaded, so each may have its own; all other variables are shared by the process.
-OWN_VARIABLES = frozenset({"POWERTOOLS_SERVICE_NAME", "AWS_LAMBDA_FUNCTION_NAME"})
 
 
 class ThrottledError(Exception):
@@ -246,28 +243,6 @@ class FunctionRuntime:
             log_stream_name="embedded",
             remaining_seconds=lambda: spec.timeout_seconds - (self._clock() - started),
         )
-
-
-@contextmanager
-def shared_environment(specs: Sequence[FunctionSpec]) -> Iterator[None]:
-    """Set the functions' variables in the one environment of this process.
-
-    Raises
-    ------
-    TemplateError
-        Two functions want different values for one variable; the text names both.
-    """
-    merged: dict[str, str] = {}
-    owners: dict[str, str] = {}
-    for spec in specs:
-        for name, value in spec.variables.items():
-            if name in OWN_VARIABLES:
-                continue
-            if merged.setdefault(name, value) != value:
-                raise TemplateError(f"{owners[name]} and {spec.name} give different values to {name}")
-            owners.setdefault(name, spec.name)
-    with patch.dict(os.environ, merged):
-        yield
 
 
 def new_request_id() -> str:

@@ -35,8 +35,8 @@ class LogCapture(io.TextIOBase):
     def lines(self, function: str | None = None) -> list[LogLine]:
         """Give the lines of one function, or of all, in the order in which they were ended; unended ones last."""
         with self._lock:
-            lines = self._lines + [LogLine(*origin, text) for (*origin, _), text in self._pieces.items()]
-            return [line for line in lines if function in (None, line.function)]
+            unended = [LogLine(name, request_id, text) for (name, request_id, _), text in self._pieces.items()]
+            return [line for line in self._lines + unended if function in (None, line.function)]
 
     def write(self, text: str) -> int:
         """Keep or pass on one piece of text."""

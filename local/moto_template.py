@@ -11,7 +11,7 @@ from local.intrinsics import Place, Resolver, Template, TemplateError
 
 # Resource types that moto's CloudFormation does not create, and why the embedded AWS can do without.
 LEFT_OUT = {
-    "AWS::CloudFormation::Stack": "dashboard and alarms; nobody is called here, and monitoring.yaml is judged by itself",
+    "AWS::CloudFormation::Stack": "dashboard and alarms; nobody is called here, and its template is judged by itself",
     "AWS::CloudWatch::Alarm": "nobody is called here; the run's own report says what failed",
     "AWS::Lambda::EventInvokeConfig": "read from the template; the embedded AWS delivers asynchronous calls itself",
     "AWS::S3::BucketPolicy": "access is not enforced here; the policy is judged on the template",

@@ -66,6 +66,18 @@ class Notice:
     envelope: str
 
 
+class Subscription:
+    """A queue that hears a topic, as an application of a customer would."""
+
+    def __init__(self, sqs: "SQSClient", queue_url: str) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+
+    def notices(self) -> list[Notice]:
+        """Take the messages that have arrived since the last time."""
+        return [parse_notice(body) for body in drain_queue(self._sqs, self._queue_url)]
+
+
 def report_execution(run: StateMachineRun) -> ExecutionReport:
     """Sum up one execution."""
     described = run.description

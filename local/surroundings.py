@@ -1,14 +1,22 @@
 """What the functions find around them: the environment of a Lambda sandbox, and caches as of a cold start."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import boto3
 from aws_lambda_powertools.utilities import parameters
 
 from courier.aws import forget_clients
+from local.intrinsics import TemplateError
+
+if TYPE_CHECKING:
+    from local.function_runtime import FunctionSpec
+
+# Read where a function's module is loaded, so each may have its own; all other variables are shared by the process.
+OWN_VARIABLES = frozenset({"POWERTOOLS_SERVICE_NAME", "AWS_LAMBDA_FUNCTION_NAME"})
 
 # Whoever starts this may have an account of their own; nothing of it may be found by our functions.
 _FOREIGN_PREFIXES = ("AWS_", "POWERTOOLS_", "MOTO_")
@@ -27,6 +35,28 @@ def sandbox(*, port: int, region: str) -> Iterator[None]:
             yield
         finally:
             _forget()
+
+
+@contextmanager
+def shared_environment(specs: "Sequence[FunctionSpec]") -> Iterator[None]:
+    """Set the functions' variables in the one environment of this process.
+
+    Raises
+    ------
+    TemplateError
+        Two functions want different values for one variable; the text names both.
+    """
+    merged: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for spec in specs:
+        for name, value in spec.variables.items():
+            if name in OWN_VARIABLES:
+                continue
+            if merged.setdefault(name, value) != value:
+                raise TemplateError(f"{owners[name]} and {spec.name} give different values to {name}")
+            owners.setdefault(name, spec.name)
+    with patch.dict(os.environ, merged):
+        yield
 
 
 def _environment(port: int, region: str) -> dict[str, str]:
@@ -52,5 +82,4 @@ def _forget() -> None:
     """Drop clients and cached values that belong to another environment."""
     boto3.DEFAULT_SESSION = None
     forget_clients()
-
     parameters.clear_caches()  # type: ignore[no-untyped-call]  # Powertools'

@@ -10,10 +10,11 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from local.attribution import Run, current_run
-from local.function_runtime import FunctionRuntime, FunctionSpec, shared_environment
+from local.function_runtime import FunctionRuntime, FunctionSpec
 from local.interception import Interception, Invocation
 from local.intrinsics import TemplateError
 from local.log_capture import LogCapture
+from local.surroundings import shared_environment
 
 SPEC = FunctionSpec(
     name="one",
