@@ -5,6 +5,7 @@ The settings that belong to one provider alone stand in that provider's file, as
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -17,6 +18,8 @@ from courier.errors import SettingsError
 from courier.models import BuildRequest, FrozenModel, Slug
 
 GIB = 1024**3
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~%/-]*)?", re.IGNORECASE)
 
 
 class PollingSettings(FrozenModel):
@@ -100,9 +103,12 @@ class SourceSettings(FrozenModel):
 
     @model_validator(mode="after")
     def _endpoint_is_safe(self) -> Self:
+        # What a URL library would strip, decode or read as the end of the host must not be in there at all.
+        if not _ENDPOINT.fullmatch(self.endpoint):
+            raise ValueError("endpoint must look like https://host, without user, query, fragment or blanks")
         parts = urlsplit(self.endpoint)
-        if not parts.hostname or parts.username or parts.query or parts.fragment:
-            raise ValueError("endpoint must look like https://host, without user, query or fragment")
+        if not parts.hostname or parts.port == 0:
+            raise ValueError("endpoint must name a host, and a port from 1 to 65535 or none")
         if parts.scheme == "https":
             return self
         if parts.scheme == "http" and self.insecure and is_loopback_name(parts.hostname):
@@ -112,8 +118,8 @@ class SourceSettings(FrozenModel):
     @field_validator("ca_bundle")
     @classmethod
     def _ca_bundle_is_pem(cls, value: str | None) -> str | None:
-        if value is not None and "-----BEGIN CERTIFICATE-----" not in value:
-            raise ValueError("ca_bundle must hold PEM text (-----BEGIN CERTIFICATE-----)")
+        if value is not None and not _PEM.search(value):
+            raise ValueError("ca_bundle must hold PEM text (-----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----)")
         return value
 
 
