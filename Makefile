@@ -68,6 +68,22 @@ bench-setup: setup .venv-bench/.ready  ## Install what the benchmark compares wi
 	@missing=$$($(BIN)/python -m bench.copy --missing); [ -z "$$missing" ] || { \
 		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); set -x; $$as_root apt-get install --yes --no-install-recommends $$missing; }
 
+# What was built is for arm64; its third-party packages once more for this machine, the rest as it is.
+.aws-sam/runtime/.ready: layers/dependencies/requirements.txt layers/dependencies/Makefile .venv-sam/.ready
+	@rm -rf $(@D)
+	@$(MAKE) -s -C layers/dependencies build-DependenciesLayer ARTIFACTS_DIR="$(CURDIR)/$(@D)/DependenciesLayer" \
+		MACHINE="$$(uname -m)" PYTHON="$(CURDIR)/.venv-sam/bin/python" PYTHON313="$$(scripts/find-python3.13)"
+	@touch $@
+
+verify-runtime: setup  ## Run what was built under Lambda's own runtime client on Python 3.13, whole lives of builds, and time cold starts
+	@if scripts/find-python3.13 >/dev/null; then \
+		$(MAKE) -s build .aws-sam/runtime/.ready && \
+		$(MAKE) -s .venv-runtime/.ready PYTHON="$$(scripts/find-python3.13)" && \
+		$(BIN)/python -m scripts.runtime; \
+	else \
+		echo "Notice: no Python 3.13 was found (PYTHON313=...), so the built functions cannot be run here"; \
+	fi
+
 format: setup  ## Put the sources into the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

@@ -1,0 +1,102 @@
+"""``python -m scripts.runtime``: run the built functions as Lambda would, and time their cold starts.
+
+Needs what `make build` made, the dependencies built for this machine in ``.aws-sam/runtime``, and
+``.venv-runtime``; `make verify-runtime` sees to all three.
+"""
+
+import sys
+from pathlib import Path
+
+from local.demo import demo_secrets, demo_sources
+from local.function_runtime import Context, FunctionSpec, Handler
+from local.session import Session
+from local.simulator import SimulatedProviders, demo_scenario
+from scripts.runtime.cold_starts import (
+    BARE_SERVICE,
+    FIRST_EVENT,
+    REACH,
+    ROUNDS,
+    SAMPLES,
+    Stopwatch,
+    Timing,
+    is_fault,
+    unwanted_modules,
+)
+from scripts.runtime.life import live
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ROOT / ".venv-runtime/bin/python"
+BUILD = ROOT / ".aws-sam/build"
+LAYERS = (BUILD / "CourierLayer", ROOT / ".aws-sam/runtime/DependenciesLayer")
+
+
+def show_life() -> list[str]:
+    """Run the whole life of the simulated providers' builds; what went wrong."""
+    life = live(PYTHON, BUILD, LAYERS)
+    outcomes = ", ".join(f"{source} {outcome} {count}" for (source, outcome), count in sorted(life.outcomes.items()))
+    print(f"lives of {life.outcomes.total()} builds in {life.seconds:.0f} s: {outcomes}")
+    print(f"invocations: {', '.join(f'{name} {count}' for name, count in life.invocations.items())}")
+    return list(life.faults)
+
+
+def show_cold_starts() -> list[str]:
+    """Time the cold starts beside the bare handlers, and send all sample events; what went wrong."""
+    specs: dict[str, FunctionSpec] = {}
+
+    def remember(spec: FunctionSpec) -> Handler:
+        specs[spec.name] = spec
+        return _not_called
+
+    scenario = demo_scenario()
+    with (
+        SimulatedProviders(scenario, seed=1) as providers,
+        Session(sources=demo_sources(scenario, providers.url), secrets=demo_secrets(scenario), load_handler=remember),
+    ):
+        watch = Stopwatch(PYTHON, specs, build=BUILD, layers=LAYERS, events=ROOT / "events")
+        faults = [fault for name in FIRST_EVENT for fault in _show_function(watch, name)]
+        rejected = watch.reject_events()
+        count = len(list((ROOT / "events").iterdir()))
+        print(f"sample events: {count - len(rejected)} of {count} pass through the built functions")
+    return faults + rejected
+
+
+def _show_function(watch: Stopwatch, name: str) -> list[str]:
+    timing, service = Timing(name), BARE_SERVICE.get(name)
+    bare = Timing(f"bare, with a client of {service}")
+    faults = set()
+    for _ in range(ROUNDS):
+        # In turns, so that what else this machine does disturbs both alike.
+        for _ in range(SAMPLES):
+            outcome = watch.time_function(timing)
+            if is_fault(outcome):
+                faults.add(f"{name}: {outcome.payload[:500]}")
+            if service:
+                watch.time_bare(bare, service)
+        if faults or not service or timing.median < REACH * bare.median:
+            break
+    watch.profile(timing)
+    print(f"{name:16} {timing.describe()}")
+    if service:
+        ratio = timing.median / bare.median
+        print(f"{'':16} {ratio:.2f} of {bare.describe()}: {bare.name}; reach {REACH}")
+        if ratio >= REACH:
+            faults.add(f"{name}: its cold start takes {ratio:.2f} of the bare handler's, more than {REACH}")
+    if unwanted := unwanted_modules(timing):
+        faults.add(f"{name} imports what it does not use: {', '.join(unwanted[:10])}")
+    return sorted(faults)
+
+
+def _not_called(event: object, context: Context) -> object:  # noqa: ARG001 - what a handler takes
+    raise AssertionError("nothing is due while cold starts are timed")
+
+
+def main() -> int:
+    """Run both; the exit code is 1 if anything went wrong."""
+    faults = [*show_life(), *show_cold_starts()]
+    for fault in faults:
+        print(f"error: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""How long the built functions take from the start of their process to the first answer, and where the time goes."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local.function_runtime import FunctionSpec
+from scripts.runtime.imports import Imports, read_imports
+from scripts.runtime.sandbox import Code, Outcome, Sandbox
+
+TIMEOUT_SECONDS = 60.0
+# Enough for a median that one disturbance does not move; more rounds follow while a reach is missed.
+SAMPLES = 7
+ROUNDS = 3
+
+# Reach: a function with the service of the one client that it needs, and how many times the bare handler it may take.
+REACH = 1.3
+BARE_SERVICE = {"poll_builds": "dynamodb", "record_outcome": "s3"}
+
+# The event that is each function's usual first one.
+FIRST_EVENT = {
+    "poll_builds": "poll_builds.schedule.json",
+    "record_outcome": "record_outcome.delivered.json",
+    "request_build": "request_build.schedule.json",
+    "copy_artifact": "copy_artifact.execution.json",
+    "discover_builds": "discover_builds.schedule.json",
+}
+
+# Modules that no first invocation may import, by function; "*" is all of them.
+UNWANTED = {
+    "*": ("rich", "typer", "moto", "local", "cli"),
+    "poll_builds": ("courier.transfer",),
+    "record_outcome": ("requests", "courier.providers", "courier.transfer"),
+}
+
+_BARE = Path(__file__).with_name("bare")
+
+
+@dataclass
+class Timing:
+    """Cold starts of one handler, in milliseconds, and the profile of one more."""
+
+    name: str
+    totals: list[float] = field(default_factory=list)
+    inits: list[float] = field(default_factory=list)
+    imports: Imports | None = None
+
+    @property
+    def median(self) -> float:
+        """Of the whole cold starts."""
+        return statistics.median(self.totals)
+
+    def describe(self) -> str:
+        """Give median and least, and the part until all imports at the top were done."""
+        init = statistics.median(self.inits)
+        text = f"{self.median:5.0f} ms (least {min(self.totals):4.0f})  init {init:4.0f} ms"
+        if self.imports is not None:
+            text += f"  imports {self.imports.total_milliseconds:4.0f} ms profiled: {self.imports.largest(5)}"
+        return text
+
+
+class Stopwatch:
+    """Measures cold starts, each in a sandbox of its own.
+
+    Parameters
+    ----------
+    python
+        Of an environment that holds awslambdaric and boto3 only.
+    specs
+        The functions as deployed, by name.
+    build, layers
+        Where the built functions lie, by logical id, and the layers below them.
+    events
+        Folder of the sample events.
+    """
+
+    def __init__(
+        self,
+        python: Path,
+        specs: Mapping[str, FunctionSpec],
+        *,
+        build: Path,
+        layers: tuple[Path, ...],
+        events: Path,
+    ) -> None:
+        self._python = python
+        self._specs = specs
+        self._build = build
+        self._layers = layers
+        self._events = events
+
+    def time_function(self, timing: Timing) -> Outcome:
+        """Add one cold start of a function, with its usual first event."""
+        with self._sandbox(timing.name) as sandbox:
+            return _run(sandbox, self._event(FIRST_EVENT[timing.name]), timing)
+
+    def time_bare(self, timing: Timing, service: str) -> Outcome:
+        """Add one cold start of the bare handler for a service."""
+        with Sandbox(self._python, Code(folder=_BARE), variables={"SERVICE": service}) as sandbox:
+            return _run(sandbox, "{}", timing)
+
+    def profile(self, timing: Timing) -> None:
+        """Find out what one more cold start imports."""
+        with self._sandbox(timing.name, profile=True) as sandbox:
+            sandbox.invoke(self._event(FIRST_EVENT[timing.name]), timeout_seconds=TIMEOUT_SECONDS)
+            timing.imports = read_imports(sandbox.output())
+
+    def reject_events(self) -> list[str]:
+        """Send every sample event through its built function, and name those that are not understood."""
+        faults = []
+        for name in self._specs:
+            with self._sandbox(name) as sandbox:
+                for path in sorted(self._events.glob(f"{name}.*.json")):
+                    outcome = sandbox.invoke(self._event(path.name), timeout_seconds=TIMEOUT_SECONDS)
+                    if is_fault(outcome):
+                        faults.append(f"events/{path.name}: {outcome.payload[:300]}")
+        return faults
+
+    def _sandbox(self, name: str, *, profile: bool = False) -> Sandbox:
+        spec = self._specs[name]
+        code = Code(folder=self._build / spec.logical_id, layers=self._layers, handler=spec.handler)
+        return Sandbox(self._python, code, variables=spec.variables, name=spec.physical_name, profile=profile)
+
+    def _event(self, name: str) -> str:
+        return (self._events / name).read_text(encoding="utf-8")
+
+
+def is_fault(outcome: Outcome) -> bool:
+    """Whether an invocation failed in a way that no provider is to blame for.
+
+    The samples name builds that the simulated providers do not know; saying so is right.
+    """
+    if outcome.error_type is None or outcome.error_type == "BuildNotFoundError":
+        return False
+    return not outcome.error_type.startswith(("Source", "Artifact"))
+
+
+def unwanted_modules(timing: Timing) -> list[str]:
+    """Name what a function imported and does not use."""
+    if timing.imports is None:
+        return []
+    unwanted: Sequence[str] = (*UNWANTED["*"], *UNWANTED.get(timing.name, ()))
+    return sorted(
+        module
+        for module in timing.imports.modules
+        if any(module == name or module.startswith(f"{name}.") for name in unwanted)
+    )
+
+
+def _run(sandbox: Sandbox, payload: str, timing: Timing) -> Outcome:
+    json.loads(payload)
+    outcome = sandbox.invoke(payload, timeout_seconds=TIMEOUT_SECONDS)
+    if sandbox.cold_start is not None:
+        timing.totals.append(sandbox.cold_start.total_seconds * 1000)
+        timing.inits.append(sandbox.cold_start.init_seconds * 1000)
+    return outcome
