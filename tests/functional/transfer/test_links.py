@@ -153,6 +153,20 @@ def test_change_that_an_earlier_invocation_saw_counts(open_desk: OpenDesk) -> No
         desk.copy()
 
 
+def test_size_that_the_provider_changed_between_invocations_is_a_change(open_desk: OpenDesk) -> None:
+    desk = open_desk(27 * MIB)
+    invocation = Invocation()
+    Seam(client := desk.fresh_client()).call("UploadPart", invocation.nearly_end, nth=2)
+    with pytest.raises(CopyUnfinishedError):
+        desk.copy(s3=client, seconds_left=invocation, locate=desk.locate_without_size)
+    kept = desk.checkpoints.load()
+    assert kept is not None
+    # What the first invocation began was another version, of another length.
+    desk.checkpoints.advance(kept.model_copy(update={"size_bytes": 28 * MIB}))
+    desk.copy()
+    assert desk.stored() == desk.report
+
+
 def test_stream_is_one_version_even_when_the_object_changes(open_desk: OpenDesk) -> None:
     desk = open_desk(12 * MIB)
     desk.strike(IgnoreRange(), times=None)

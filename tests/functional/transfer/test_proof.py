@@ -7,6 +7,8 @@ import hashlib
 import pytest
 
 from courier.errors import ArtifactIncompleteError, ArtifactRefusedError, SettingsError
+from courier.keys import artifact_key
+from courier.models import BuildRef
 from courier.transfer import CopyOptions, Destination
 from local.simulator import (
     HTML_PAGE,
@@ -184,6 +186,17 @@ def test_whole_object_in_the_place_of_a_part_is_not_taken(open_desk: OpenDesk) -
     desk.strike(IgnoreRange(), nth=2)
     desk.copy()
     assert desk.stored() == desk.report
+
+
+@pytest.mark.parametrize("filename", ["../../x", "..", "/etc/passwd", "a\x00b", "ä" * 300, ""])
+def test_filename_cannot_leave_the_prefix_of_its_build(open_desk: OpenDesk, filename: str) -> None:
+    desk = open_desk(300_000)
+    ref = BuildRef(source="red-team", scope="acme/main/chatbot", build_id=desk.job_id)
+    key = artifact_key("", ref, desk.clock(), filename)
+    artifact = desk.copy(destination=Destination(bucket=BUCKET, key=key))
+    assert artifact.key.startswith(f"artifacts/red-team/acme/main/chatbot/2026/04/15/{desk.job_id}/")
+    assert artifact.key.count("/") == 9
+    assert desk.stored(key) == desk.report
 
 
 @pytest.mark.parametrize("key", ["artifacts/../../x", "../../x", "/x", "", "a/./b", "a\x00b", "ä" * 513])

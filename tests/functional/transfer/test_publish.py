@@ -168,6 +168,22 @@ def test_parts_that_another_copier_stored_again_are_listed_again(open_desk: Open
     assert desk.stored() == desk.report
 
 
+def test_report_that_is_read_back_with_trouble_is_read_on(open_desk: OpenDesk) -> None:
+    desk = open_desk(12 * MIB)
+    desk.copy()
+    Seam(desk.s3).answer("GetObject", 503, "SlowDown", times=2)
+    assert desk.copy().sha256 == hashlib.sha256(desk.report).hexdigest()
+
+
+def test_report_that_cannot_be_read_back_is_tried_again_later(open_desk: OpenDesk) -> None:
+    desk = open_desk(12 * MIB)
+    desk.copy()
+    client = desk.fresh_client()
+    Seam(client).answer("GetObject", 503, "SlowDown", times=None)
+    with pytest.raises(ArtifactUnavailableError):
+        desk.copy(s3=client)
+
+
 def test_interrupt_leaves_nothing(open_desk: OpenDesk) -> None:
     desk = open_desk(27 * MIB)
 

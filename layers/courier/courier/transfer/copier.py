@@ -87,6 +87,7 @@ class Copier:
     progress: Progress | None
     restarts: int = 0
     fetchers: list[Fetcher] = field(default_factory=list)
+    is_cut: bool = False
 
     def run(self) -> StoredArtifact:
         """Copy, beginning anew a few times where that helps."""
@@ -190,7 +191,8 @@ class Copier:
                     f"the copy has begun at {checkpoint.started_at:%Y-%m-%d %H:%M} UTC and was taken up"
                     f" {checkpoint.continuations} times, that is enough"
                 )
-            self.reader.check_promise(checkpoint.size_bytes)
+            if self.reader.promised_bytes not in {None, checkpoint.size_bytes}:
+                raise self._changed(ArtifactChangedError("the provider promises another size than it did"))
             try:
                 stored = self.storage.parts(checkpoint.upload_id)
             except UploadGoneError:
@@ -216,10 +218,7 @@ class Copier:
             except UploadGoneError:
                 return self._after_upload(checkpoint)
             except ArtifactChangedError as changed:
-                if self.restarts:
-                    raise
-                self.restarts += 1
-                raise StartOverError(changed) from changed
+                raise self._changed(changed) from changed
             original = Original(size_bytes=total, etag=etag, content_type=checkpoint.content_type, verified=True)
             try:
                 artifact = self.publisher.complete(checkpoint.upload_id, sink.done, original, sink.sha256)
@@ -270,6 +269,13 @@ class Copier:
             return accept()
         except OutOfTimeError:
             raise self._no_progress("the report is stored, but too large to be read back in one invocation") from None
+
+    def _changed(self, changed: ArtifactChangedError) -> Exception:
+        """Give what to raise when the source object is another one now: it is allowed once in a copy."""
+        if self.restarts:
+            return changed
+        self.restarts += 1
+        return StartOverError(changed)
 
     def _pause(self, checkpoint: Checkpoint, done_bytes: int) -> ArtifactError:
         """Note how far the copy got, and give the error that ends this invocation."""
@@ -335,9 +341,12 @@ class Copier:
             read_seconds=self.options.read_seconds,
         )
         self.fetchers.append(fetcher)
+        if self.is_cut:  # looked at once `_cut` can see the fetcher
+            fetcher.cut()
         return fetcher
 
     def _cut(self) -> None:
+        self.is_cut = True
         for fetcher in tuple(self.fetchers):
             fetcher.cut()
 

@@ -83,8 +83,8 @@ class HostRule:
         if (scheme, port) != (self.scheme, self.port):
             return False
         if self.host.startswith("*."):
-            label, dot, _ = host.partition(self.host[1:])
-            return bool(label and dot) and host.endswith(self.host[1:])
+            suffix = self.host[1:]
+            return host.endswith(suffix) and host != suffix
         return host == self.host
 
     @property

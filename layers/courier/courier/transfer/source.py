@@ -202,15 +202,10 @@ class SourceReader:
 
         self._persist(fetcher, attempt)
 
-    def check_promise(self, total_bytes: int | None) -> int | None:
-        """Compare a length with the provider's promise and with the limit; give the promise.
-
-        Raises
-        ------
-        ArtifactIncompleteError, ArtifactRefusedError
-            They do not agree; there are no bytes; there are too many.
-        """
-        return self._check_length(total_bytes, self._links.current())
+    @property
+    def promised_bytes(self) -> int | None:
+        """The length that the provider gives now; None when it does not."""
+        return self._links.current().size_bytes or None
 
     def _look(self, fetcher: Fetcher, link: ArtifactLink, buffer: bytearray) -> Look:
         answer = self._open(fetcher, link, {"Range": f"bytes=0-{len(buffer) - 1}"})

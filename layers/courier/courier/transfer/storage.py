@@ -256,20 +256,23 @@ class Storage:
         """
         digest = hashlib.sha256()
         position = failures = 0
-        while position < existing.size_bytes:
+        while position < existing.size_bytes:  # ends: every round gets further, or counts as a failure
+            began_at = position
+            reason: Exception | None = None
             try:
-                body = self._call("GetObject", self._s3.get_object, IfMatch=existing.etag, Range=f"bytes={position}-")[
+                with self._call("GetObject", self._s3.get_object, IfMatch=existing.etag, Range=f"bytes={position}-")[
                     "Body"
-                ]
-                with body:
+                ] as body:
                     while piece := body.read(_READ_BYTES):
                         check()
                         digest.update(piece)
                         position += len(piece)
             except _BROKEN as exc:
+                reason = exc
+            if reason is not None or position == began_at:
                 failures += 1
                 if failures >= self._backoff.attempts:
-                    raise ArtifactUnavailableError(f"{self._name} breaks off while the report is read back") from exc
+                    raise ArtifactUnavailableError(f"{self._name} breaks off while the report is read back") from reason
                 self._backoff.wait(failures)
         return digest.hexdigest()
 
