@@ -1,0 +1,52 @@
+"""The `courier` command, called in this process: arguments in, exit code and both outputs back."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from unittest.mock import patch
+
+from cli.main import main
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    exit_code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line on standard error, without its end.
+
+        Raises
+        ------
+        ValueError
+            There is not exactly one.
+        """
+        (line,) = self.err.splitlines()
+        return line
+
+
+def courier(*arguments: object) -> Ended:
+    """Run the command without a terminal."""
+    out, err = io.StringIO(), io.StringIO()
+    on_terminate = signal.getsignal(signal.SIGTERM)
+    code: object = None
+    try:
+        with (
+            patch.object(sys, "argv", ["courier", *map(str, arguments)]),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            main()
+    except SystemExit as exc:
+        code = exc.code
+    finally:
+        signal.signal(signal.SIGTERM, on_terminate)
+    return Ended(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())

@@ -1,0 +1,103 @@
+"""A customer's accounts and files: one of every kind of source, request and mistake."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from local.simulator import (
+    AirtAccount,
+    BuildPlan,
+    DataModel,
+    JobPlan,
+    Project,
+    Scenario,
+    ScheduledBuild,
+    ScheduledJob,
+    Template,
+    TreasureAccount,
+    UrlPolicy,
+)
+from local.simulator.scenario import MEBIBYTE
+
+CUSTOMER_SEED: Final = 21
+MODEL: Final = "0b0f6d0e-5a57-4a53-9a0a-aaaaaaaaaaaa"
+OLD_BUILD: Final = "0b0f6d0e-5a57-4a53-9a0a-000000000001"
+NEW_BUILD: Final = "0b0f6d0e-5a57-4a53-9a0a-000000000002"
+CANCELED_BUILD: Final = "0b0f6d0e-5a57-4a53-9a0a-000000000003"
+BIG_JOB: Final = "2489e9ad-2ee2-8e00-8ec9-32d5f69181c7"
+TEMPLATE: Final = "2489e9ad-2ee2-8e00-8ec9-000000000001"
+EMPTY_TEMPLATE: Final = "2489e9ad-2ee2-8e00-8ec9-000000000002"
+NOBODYS_JOB: Final = "2489e9ad-2ee2-8e00-8ec9-ffffffffffff"
+
+REQUESTS: Final = (
+    {"source": "reports", "report": {"template_id": TEMPLATE}},
+    {"source": "reports", "report": {"preset": {"format": "pdf", "sections": ["risk_score_metrics"]}}},
+    {"source": "reports", "report": {"template_id": EMPTY_TEMPLATE}},
+    {"source": "no-project", "report": {"template_id": TEMPLATE}},
+)
+WATCHES: Final = (
+    f"reports/acme/main/support/{BIG_JOB}",
+    f"reports/acme/main/support/{NOBODYS_JOB}",
+    f"models/{MODEL}/{OLD_BUILD}",
+)
+
+
+def customer_scenario() -> Scenario:
+    """Make accounts whose builds all end within a few seconds."""
+    model = DataModel(
+        oid=MODEL,
+        name="orders",
+        builds=(
+            ScheduledBuild(BuildPlan(), created_offset_seconds=-90_000, build_id=OLD_BUILD),
+            ScheduledBuild(BuildPlan(queue_seconds=0.5, run_seconds=3), build_id=NEW_BUILD),
+            ScheduledBuild(BuildPlan(queue_seconds=0.5, run_seconds=4, ending="canceled"), build_id=CANCELED_BUILD),
+        ),
+    )
+    support = Project(
+        slug="support",
+        uuid="2489e9ad-2ee2-4e00-8ec9-32d5f69181d0",
+        empty_sections=("findings",),
+        templates=(Template(TEMPLATE), Template(EMPTY_TEMPLATE, sections=("findings",))),
+        jobs=(ScheduledJob(BIG_JOB, JobPlan(queue_seconds=0.5, run_seconds=2, artifact_bytes=17 * MEBIBYTE)),),
+        when_started=(
+            JobPlan(queue_seconds=0.2, run_seconds=1, artifact_bytes=300 * 1024),
+            JobPlan(queue_seconds=0.2, run_seconds=0.5, ending="failed", error_message="no data for 2026"),
+        ),
+    )
+    return Scenario(
+        treasure=TreasureAccount(
+            models=(model,), account_id="77", key="77/" + "fedcba98" * 5, unset_times="absent", start_status=201
+        ),
+        airt=AirtAccount(
+            projects=(support,),
+            key="dn_key_fedcba9876543210",
+            url_policy=UrlPolicy.STORED_UNTIL_IT_DIES,
+            token_lifetime_seconds=900,
+            empty_sections_shape="in_detail",
+        ),
+    )
+
+
+def customer_sources(endpoint: str) -> list[dict[str, object]]:
+    """Give the list of ``sources.yaml``: two that are right, one with a dead key, three that are wrong."""
+    loopback = {"endpoint": endpoint, "insecure": True}
+    treasure = {**loopback, "provider": "treasure_insights", "secret": "build-courier/td"}
+    airt = {**loopback, "provider": "dreadnode_airt", "organization": "acme", "workspace": "main"}
+    return [
+        {**treasure, "name": "models", "data_models": [MODEL]},
+        {**airt, "name": "reports", "secret": "build-courier/dn", "auth": "x-api-key", "project": "support"},
+        {**treasure, "name": "revoked", "secret": "build-courier/revoked"},
+        {**treasure, "name": "Wrong_Name"},
+        {**airt, "name": "no-project", "secret": "build-courier/dn"},
+        {**treasure, "name": "no-secret", "secret": "build-courier/nobody-wrote-it"},
+    ]
+
+
+def customer_secrets(scenario: Scenario) -> dict[str, str]:
+    """Give the content of the secrets file; one key has its prefix, one is not valid any more."""
+    return {
+        "build-courier/td": f"TD1 {scenario.treasure.key}",
+        "build-courier/dn": scenario.airt.key,
+        "build-courier/revoked": "77/" + "0f1e2d3c" * 5,
+        "build-courier/unused": "a-key-of-nobody",
+    }

@@ -1,0 +1,213 @@
+"""What a run of the command left behind, in its folder and inside, kept for any number of tests."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from unittest.mock import patch
+from urllib.parse import quote
+
+from courier.settings import SourceSettings
+from local.interception import Interception
+from local.results import ExecutionReport
+from local.session import Session
+from local.simulator.artifact_store import ArtifactStore
+from tests.functional.cli.command import Ended
+
+# Whatever a link may be signed with: a parameter of a query, or any URL that has a query.
+LINK = re.compile(r"X-Amz-|AWSAccessKeyId|https?://[^\s\"'\\<>]+\?[^\s\"'\\<>]+")
+BINARY = frozenset({".pdf"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inside:
+    """What only the embedded AWS knew."""
+
+    executions: Sequence[ExecutionReport]
+    histories: Sequence[str]
+    logs: Sequence[str]
+    rows: Sequence[Mapping[str, object]]
+    dead_letters: Sequence[str]
+    envelopes: Sequence[str]
+    open_uploads: int
+    parameters: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One run: the result folder, the terminal, and the inside."""
+
+    ended: Ended
+    folder: Path
+    inside: Inside
+
+    @property
+    def notices(self) -> list[dict[str, Any]]:
+        lines = (self.folder / "notices.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    @property
+    def news(self) -> list[dict[str, Any]]:
+        """The data of the notices about builds."""
+        return [notice["message"]["data"] for notice in self.notices if "outcome" in notice["message"]["data"]]
+
+    @property
+    def executions(self) -> list[dict[str, Any]]:
+        runs: list[dict[str, Any]] = json.loads((self.folder / "executions.json").read_text(encoding="utf-8"))
+        return runs
+
+    @property
+    def usage(self) -> dict[str, dict[str, int]]:
+        counts: dict[str, dict[str, int]] = json.loads((self.folder / "usage.json").read_text(encoding="utf-8"))
+        return counts
+
+    @property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """All records, by their keys."""
+        bucket = self.folder / "bucket"
+        return {
+            str(path.relative_to(bucket)): json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted(bucket.glob("records/**/*.json"))
+        }
+
+    @property
+    def objects(self) -> dict[str, Path]:
+        """All objects, by their keys."""
+        bucket = self.folder / "bucket"
+        return {str(path.relative_to(bucket)): path for path in sorted(bucket.rglob("*")) if path.is_file()}
+
+    def places(self) -> dict[str, str]:
+        """Everything that somebody may read, as text, by where it is."""
+        inside = self.inside
+        files = {f"out/{key}": _text(path) for key, path in self._files()}
+        return files | {
+            "standard output": self.ended.out,
+            "standard error": self.ended.err,
+            "logs": "\n".join(inside.logs),
+            "histories": "\n".join(inside.histories),
+            "inputs": "\n".join(run.input for run in inside.executions),
+            "ledger": "\n".join(json.dumps(row, default=str) for row in inside.rows),
+            "dead letters": "\n".join(inside.dead_letters),
+            "notices": "\n".join(inside.envelopes),
+            "parameters": "\n".join(inside.parameters),
+        }
+
+    def _files(self) -> Iterator[tuple[str, Path]]:
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file():
+                yield str(path.relative_to(self.folder)), path
+
+
+def leaks(places: Mapping[str, str], secrets: Iterable[str]) -> list[str]:
+    """Say where secrets are, or links that anybody could follow; in other spellings too."""
+    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+    found = [f"{place}: a secret" for place, text in places.items() if any(each in text for each in spellings)]
+    found += [
+        f"{place}: {match[0][:20]}"
+        for place, text in places.items()
+        # A report is compressed noise, in which the needles are looked for and patterns would be found by chance.
+        if Path(place).suffix not in BINARY and (match := LINK.search(text))
+    ]
+    return found
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    yield secret
+    yield quote(secret, safe="")
+    yield base64.b64encode(secret.encode()).decode().rstrip("=")
+
+
+def _without_the_topics_own(envelope: str) -> str:
+    """Drop what SNS itself puts around every message: the link to unsubscribe, which is no report's."""
+    return json.dumps({name: value for name, value in json.loads(envelope).items() if name != "UnsubscribeURL"})
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="latin-1" if path.suffix in BINARY else "utf-8")
+
+
+class Watcher:
+    """Looks into every session that the command opens, right before it closes."""
+
+    def __init__(self) -> None:
+        self.insides: list[Inside] = []
+        self.links: list[str] = []
+
+    def look(self, session: Session, dead_letters: Sequence[str]) -> None:
+        aws = session.aws
+        path = aws.outputs["ParameterPath"]
+        parameters = aws.client("ssm").get_parameters_by_path(Path=path, Recursive=True)["Parameters"]
+        self.insides.append(
+            Inside(
+                executions=aws.executions(),
+                histories=aws.history_texts(),
+                logs=[line.text for line in aws.logs()],
+                rows=aws.ledger_rows(),
+                dead_letters=list(dead_letters),
+                envelopes=[_without_the_topics_own(notice.envelope) for notice in session.notices()],
+                open_uploads=len(aws.open_multipart_uploads()),
+                parameters=[parameter["Value"] for parameter in parameters],
+            )
+        )
+
+    @property
+    def secrets_in_links(self) -> Iterator[str]:
+        """Signatures and tokens of all links that the simulated store has signed."""
+        for link in self.links:
+            for pair in link.partition("?")[2].split("&"):
+                name, _, value = pair.partition("=")
+                if name in {"X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Credential"}:
+                    yield value
+
+
+@contextmanager
+def watched(interception: Interception | None = None) -> Iterator[Watcher]:
+    """Let a `Watcher` look into the runs of the command, and an interception disturb them."""
+    watcher = Watcher()
+    presigned_url = ArtifactStore.presigned_url
+
+    class WatchedSession(Session):
+        def __init__(
+            self, *, sources: Sequence[SourceSettings], secrets: Mapping[str, str], tick_seconds: float
+        ) -> None:
+            super().__init__(sources=sources, secrets=secrets, tick_seconds=tick_seconds, interception=interception)
+            self._letters: list[str] = []
+            take = self.aws.dead_letters
+
+            def remember(queue_url: str | None = None) -> list[str]:
+                self._letters += (letters := take(queue_url))
+                return letters
+
+            self.aws.dead_letters = remember  # type: ignore[method-assign]  # reading empties the queue
+
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None:
+            watcher.look(self, self._letters)
+            super().__exit__(kind, error, trace)
+
+    def remember_link(
+        store: ArtifactStore,
+        key: str,
+        *,
+        at: datetime,
+        lifetime_seconds: int,
+        token_expires_at: datetime | None,
+        mint: int | None,
+    ) -> str:
+        link = presigned_url(
+            *(store, key), at=at, lifetime_seconds=lifetime_seconds, token_expires_at=token_expires_at, mint=mint
+        )
+        watcher.links.append(link)
+        return link
+
+    with patch("cli.run.Session", WatchedSession), patch.object(ArtifactStore, "presigned_url", remember_link):
+        yield watcher
