@@ -40,7 +40,7 @@ run: setup  ## See it work: the real template and functions on an embedded AWS, 
 	@$(BIN)/courier run
 
 test: setup  ## The whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: setup  ## Style, types, and the template's and state machine's linters
 	$(BIN)/ruff check .
