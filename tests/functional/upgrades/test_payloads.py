@@ -1,0 +1,93 @@
+"""Executions that an earlier version started, and the settings that it was given: today's functions serve them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import BaseModel
+
+from courier import aws
+from courier.delivery import CopyRequest
+from courier.errors import SettingsError
+from courier.handling import read_event
+from courier.models import News, Passage, Verdict
+from courier.notices import BuildNews, Notice
+from courier.recording import RecordRequest, record
+from courier.records import Record
+from courier.settings import SourceSettings
+from courier.sources import read_source
+from courier.wiring import Parts
+from tests.aws import BUCKET
+from tests.functional.upgrades.samples import names, sample, text
+
+MODELS: dict[str, type[BaseModel]] = {
+    "executions": Passage,
+    "copy_artifact": CopyRequest,
+    "record_outcome": RecordRequest,
+    "news": News,
+    "records": Record,
+    "notices": Notice,
+}
+SAMPLES = [(kind, name) for kind in MODELS for name in names(kind)]
+
+
+@pytest.mark.parametrize(("kind", "name"), SAMPLES)
+def test_nothing_of_a_document_is_lost(kind: str, name: str) -> None:
+    read = MODELS[kind].model_validate_json(text(kind, name))
+    assert json.loads(read.model_dump_json(exclude_unset=True)) == sample(kind, name)
+
+
+@pytest.mark.parametrize("verdict", names("news"))
+def test_the_pollers_news_fit_into_an_execution_that_was_started_before(verdict: str) -> None:
+    # What the state WaitForBuild does with them.
+    merged = {**sample("executions", "wait"), **sample("news", verdict)}
+    passage = read_event(CopyRequest, {"passage": merged}).passage
+    assert passage.verdict in {Verdict.FETCH, Verdict.RECORD}
+
+
+@pytest.mark.parametrize("name", ["delivered", "failed"])
+def test_an_outcome_is_recorded_under_the_same_key_and_announced_under_the_same_id(name: str, parts: Parts) -> None:
+    request = read_event(RecordRequest, sample("record_outcome", name))
+    now = Notice.model_validate_json(record(parts, request).message["default"])
+    before = Notice.model_validate_json(text("notices", name))
+    assert (now.id, now.source, now.subject, now.type) == (before.id, before.source, before.subject, before.type)
+    assert isinstance(now.data, BuildNews)
+    assert isinstance(before.data, BuildNews)
+    assert now.data.record == before.data.record
+
+
+@pytest.mark.parametrize("name", ["delivered", "failed"])
+def test_the_record_of_an_outcome_says_all_that_it_said(name: str, parts: Parts) -> None:
+    record(parts, read_event(RecordRequest, sample("record_outcome", name)))
+    before = sample("records", name)
+    key = sample("notices", name)["data"]["record"]["key"]
+    now = json.loads(aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    assert _without_version(now) | _without_version(before) == _without_version(now)
+
+
+def _without_version(document: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in document.items() if name != "schema_version"}
+
+
+def test_an_error_that_was_caught_is_still_an_outcome(parts: Parts) -> None:
+    request = read_event(RecordRequest, sample("record_outcome", "undeliverable"))
+    notice = Notice.model_validate_json(record(parts, request).message["default"])
+    assert isinstance(notice.data, BuildNews)
+    assert notice.data.problem is not None
+    assert (notice.data.outcome, notice.data.problem.name) == ("undeliverable", "ArtifactExpiredError")
+    assert notice.data.problem.message == "3 fresh links in a row were refused (403 AccessDenied)"
+
+
+def test_a_payload_of_a_later_version_fails_its_execution_and_waits_for_a_redrive() -> None:
+    # No Catch of the definition names SettingsError, so the execution fails at this very task (docs/decisions.md, 2).
+    later = {**sample("executions", "ended"), "priority": "high"}
+    with pytest.raises(SettingsError, match=r"passage\.priority: extra inputs are not permitted"):
+        read_event(CopyRequest, {"passage": later})
+
+
+@pytest.mark.parametrize("name", names("sources"))
+def test_the_parameter_of_a_source_is_still_accepted_as_it_was_meant(name: str) -> None:
+    settings = read_source(name, text("sources", name))
+    assert isinstance(settings, SourceSettings)
+    assert json.loads(settings.model_dump_json(exclude_unset=True)) == sample("sources", name)
