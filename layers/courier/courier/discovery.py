@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from courier.endings import Ending, ending_of
-from courier.errors import SourceError, SourceUnauthorizedError
+from courier.errors import LedgerError, SourceError, SourceUnauthorizedError
 from courier.health import Refusals, concerns_whole_source
 from courier.judging import Judge
 from courier.ledger.builds import KEEP_ENDED
-from courier.models import LONGEST_WAIT_SECONDS, Build, Passage, Verdict
+from courier.models import LONGEST_WAIT_SECONDS, Build, BuildRef, Passage, Verdict
 from courier.observability import logger
 from courier.polling import next_look
 
 if TYPE_CHECKING:
     from courier.clock import Clock
-    from courier.ledger import BuildLedger, SourceLedger
+    from courier.ledger import BuildLedger, BuildRow, SourceLedger
     from courier.lifecycle import Lifecycle
     from courier.providers.base import Provider
     from courier.settings import SourceSettings
@@ -77,18 +77,31 @@ class Discovery:
             raise refusals.first
         return begun if refusals.answered else None
 
-    def adopt(self, provider: Provider, listed: Sequence[Build]) -> int:
-        """Begin those of the listed builds that are new, the oldest first; gives their number."""
+    def adopt(self, provider: Provider, listed: Sequence[Build], *, settled: Collection[BuildRef] = ()) -> int:
+        """Begin those of the listed builds that are new, the oldest first; gives their number.
+
+        The poller names the builds that it has ``settled`` by the same list: what is read of them here may
+        be older than that.
+        """
         first_sight = self._sources.note_sight(provider.settings.name)
         wanted = [build for build in listed if self._is_wanted(build, provider.settings, first_sight)]
         known = self._builds.find_many(build.ref for build in wanted)
         by_ref = {build.ref: build for build in wanted}
         for ref, row in known.items():
-            if row is not None and self._lifecycle.resume(row) and by_ref[ref].status.is_terminal and row.task_token:
-                # The list that finds new builds also tells the end of old ones.
-                self._judge.settle(provider, row, by_ref[ref])
+            if row is not None and ref not in settled:
+                self._follow_up(provider, row, by_ref[ref])
         new = [build for build in wanted if build.ref not in known]
         return sum(self.begin(provider, build) for build in _oldest_first(new))
+
+    def _follow_up(self, provider: Provider, row: BuildRow, build: Build) -> None:
+        """Do for a known build what a list can: start what was not started, and tell its end."""
+        try:
+            waits = self._lifecycle.resume(row)
+        except LedgerError as exc:
+            logger.error("row cannot be read", reason=str(exc))
+            return
+        if waits and build.status.is_terminal and row.task_token:
+            self._judge.settle(provider, row, build)
 
     def begin(self, provider: Provider, build: Build) -> bool:
         """Begin one build, whatever its age; False when it was known already."""

@@ -92,8 +92,13 @@ class Watch:
         if self._health.rests(state):
             logger.info("source rests", source=settings.name, until=str(state.rest_until))
             return summary
-        visit = Visit(open_provider(), budget, summary, time_is_up)
-        self._run(visit, self._errands(visit.provider, due))
+        try:
+            provider = open_provider()
+        except SettingsError as exc:
+            self._health.note_failure(settings, state, exc)
+            return summary
+        visit = Visit(provider, budget, summary, time_is_up)
+        self._run(visit, self._errands(provider, due))
         if visit.error is not None:
             if isinstance(visit.error, SourceThrottledError) or not summary.looked:
                 self._health.note_failure(settings, state, visit.error)
@@ -191,7 +196,10 @@ class Watch:
         for row in rows:
             if row.ref.build_id in listed:
                 visit.count(looked=1, released=self._judge.settle(provider, row, listed[row.ref.build_id]))
-        visit.count(batch=len(rows) - len(absent), begun=self._discovery.adopt(provider, found))
+        visit.count(
+            batch=len(rows) - len(absent),
+            begun=self._discovery.adopt(provider, found, settled={row.ref for row in rows}),
+        )
         waiting = iter(absent)
         try:
             for row in waiting:

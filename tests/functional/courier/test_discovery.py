@@ -224,3 +224,18 @@ def test_the_same_id_in_two_scopes_is_two_builds(world: World) -> None:
     world.provider.scope_names = ("a", "b")
     world.provider.put(build_of("b1", scope="a"), build_of("b1", scope="b"))
     assert world.discover() == 2
+
+
+def test_a_passage_that_nobody_can_read_does_not_stop_the_others(world: World) -> None:
+    world.provider.put(build_of("poisoned"), build_of("sound"))
+    world.builds.register(passage_of(build_of("poisoned")), next_poll_at=NOON)
+    world.table.update(str(ref_of("poisoned")), Change(set={"passage": "{"}))
+    assert world.discover() == 1
+
+
+def test_the_list_tells_the_end_of_known_builds_too(world: World) -> None:
+    world.wait_for(build_of("b1"), build_of("b2"))
+    world.provider.set_status("b1", BuildStatus.SUCCEEDED)
+    world.discover()
+    assert [news.build.ref.build_id for news in world.stepfunctions.released] == ["b1"]
+    assert [world.in_flight(ref_of(build_id)) for build_id in ("b1", "b2")] == [False, True]

@@ -7,7 +7,7 @@ import pytest
 from courier.ledger import BuildLedger
 from courier.ledger.table import Change
 from courier.models import AccountLimits, BuildStatus, Outcome, Verdict
-from courier.watching import TickSummary
+from courier.visits import TickSummary
 from tests.fakes import NOON, build_of, passage_of, ref_of, settings_of
 from tests.world import World
 

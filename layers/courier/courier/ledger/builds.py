@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Annotated
 
-from pydantic import AwareDatetime, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, ValidationError
 
 from courier.clock import Clock, stamp
 from courier.errors import LedgerError
@@ -25,13 +26,21 @@ _IN_FLIGHT_ATTRIBUTES = ("due_source", "next_poll_at", "task_token")
 _IN_FLIGHT = "attribute_exists(#due_source)"
 
 
+def _is_reference(text: str) -> str:
+    BuildRef.parse(text)
+    return text
+
+
+BuildKey = Annotated[str, AfterValidator(_is_reference)]
+
+
 class BuildRow(FrozenModel):
     """A build as the ledger knows it; attributes of a newer version are passed over."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     schema_version: int
-    build: str
+    build: BuildKey
     status: BuildStatus = BuildStatus.UNKNOWN
     first_seen_at: AwareDatetime
     created_at: AwareDatetime | None = None
@@ -61,7 +70,7 @@ class DueBuild(FrozenModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
-    build: str
+    build: BuildKey
     status: BuildStatus = BuildStatus.UNKNOWN
     next_poll_at: str
     first_seen_at: AwareDatetime
