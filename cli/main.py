@@ -57,7 +57,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="courier", standalone_mode=False)
     except SettingsError as exc:
         _complain(f"courier: {exc}")
         code = EXIT_BAD_USAGE
@@ -75,7 +75,7 @@ def _explain_usage(exc: typer.TyperException) -> int:
     context = getattr(exc, "ctx", None)
     command = context.command_path if context is not None else "courier"
     if type(exc).__name__ != "NoArgsIsHelpError":
-        _complain(f"{command}: {' '.join(exc.format_message().split())}; see {command} --help")
+        _complain(f"{command}: {' '.join(exc.format_message().split()).removesuffix('.')}; see {command} --help")
     return EXIT_BAD_USAGE
 
 
