@@ -1,0 +1,252 @@
+"""Every mistake of a user is one line on standard error that names its place, and exit code 2; no value is shown."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.functional.cli.command import Ended, courier
+
+KEY = "1234/0123456789abcdef0123456789abcdef01234567"
+MODELS: dict[str, Any] = {
+    "name": "models",
+    "provider": "treasure_insights",
+    "endpoint": "https://api.example.com",
+    "secret": "build-courier/td",
+}
+REPORTS: dict[str, Any] = {
+    "name": "reports",
+    "provider": "dreadnode_airt",
+    "endpoint": "https://app.example.com",
+    "secret": "build-courier/dn",
+    "organization": "acme",
+    "workspace": "main",
+    "project": "chatbot",
+}
+SECRETS = {"build-courier/td": KEY, "build-courier/dn": "dn_key_of_this_test"}
+
+
+def run(folder: Path, *options: object, sources: object = None, secrets: object = None) -> Ended:
+    """Run with these files; a text is written as it is, anything else as YAML."""
+    for name, content in (
+        ("sources.yaml", sources or {"sources": [MODELS, REPORTS]}),
+        ("keys.yaml", secrets or SECRETS),
+    ):
+        text = content if isinstance(content, str) else yaml.safe_dump(content)
+        (folder / name).write_text(text, encoding="utf-8")
+    files = ("--sources", folder / "sources.yaml", "--secrets", folder / "keys.yaml", "--out", folder / "out")
+    return courier("run", *files, "--until-idle", *options)
+
+
+def complaint_of(ended: Ended) -> str:
+    assert ended.exit_code == 2
+    assert ended.out == ""
+    assert ended.complaint.startswith("courier")
+    assert KEY.partition("/")[2] not in ended.err
+    assert SECRETS["build-courier/dn"] not in ended.err
+    return ended.complaint
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"provider": "jenkins"},
+            "sources[0].provider: 'jenkins' is unknown, give one of dreadnode_airt, treasure_insights",
+        ),
+        ({"provider": None}, "sources[0].provider: field required, one of dreadnode_airt, treasure_insights"),
+        ({"secret": None}, "sources[0].secret: field required"),
+        ({"polling": {"first_seconds": 0}}, "sources[0].polling.first_seconds: "),
+        ({"polling": {"first_second": 9}}, "sources[0].polling.first_second: extra inputs are not permitted"),
+        ({"name": "Not A Slug"}, "sources[0].name: "),
+        ({"endpoint": "http://api.example.com"}, "sources[0]: endpoint must be https"),
+        ({"endpoint": "http://api.example.com", "insecure": True}, "sources[0]: endpoint must be https"),
+        ({"endpoint": "http://127.0.0.1:80"}, "sources[0]: endpoint must be https"),
+        ({"endpoint": "https://me:secret@api.example.com"}, "sources[0]: endpoint must look like https://host"),
+        ({"artifact": {"hosts": ["a b"]}}, "sources[0].artifact.hosts: 'a b' does not look like"),
+        ({"ca_bundle": "absent.pem"}, "absent.pem: cannot be read: No such file or directory"),
+    ],
+)
+def test_a_source_that_is_wrong(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    source = {name: value for name, value in {**MODELS, **change}.items() if value is not None}
+    assert words in complaint_of(run(tmp_path, sources={"sources": [source]}))
+
+
+def test_a_source_that_is_named_twice(tmp_path: Path) -> None:
+    # Without a key the first one ends the run as well, before anything starts.
+    ended = run(tmp_path, sources={"sources": [{**MODELS, "secret": "other"}, {**MODELS, "secret": "other"}]})
+    assert ended.exit_code == 2
+    assert "sources[1].name: models is taken by a source above; give another name" in ended.err.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sources:\n  - name: a\n   provider: b\n", "sources.yaml: no valid YAML in line 3: "),
+        ("sources: &a [*b]", "no valid YAML in line 1: found undefined alias"),
+        ("sources: []\nsources: []", "no valid YAML in line 2: sources is given twice"),
+        ("- name: a", "the document must have a list named sources"),
+        ("sources: {}", "the document must have a list named sources"),
+        ("sources: []", "sources is empty"),
+        ("sources: [7]", "sources[0]: must be a map of settings"),
+        ("source: []\nsources: [{}]", "unknown: source; only sources is read"),
+        ("[" * 5_000, "sources.yaml: no valid YAML"),
+        ("\u0000", "sources.yaml: no valid YAML"),
+    ],
+)
+def test_a_document_that_is_no_list_of_sources(tmp_path: Path, text: str, words: str) -> None:
+    assert words in complaint_of(run(tmp_path, sources=text))
+
+
+@pytest.mark.parametrize("option", ["--sources", "--secrets", "--request"])
+@pytest.mark.parametrize("kind", ["absent", "directory", "binary"])
+def test_a_file_that_cannot_be_read(tmp_path: Path, option: str, kind: str) -> None:
+    path = tmp_path / "file"
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "binary":
+        path.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
+    words = {"absent": "No such file", "directory": "Is a directory", "binary": "is not UTF-8 text"}
+    assert f"{path}: " in (complaint := complaint_of(run(tmp_path, option, path)))
+    assert words[kind] in complaint
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_the_right_to_read_it(tmp_path: Path) -> None:
+    (tmp_path / "locked").write_text("{}", encoding="utf-8")
+    (tmp_path / "locked").chmod(0)
+    assert "locked: cannot be read: Permission denied" in complaint_of(run(tmp_path, "--request", tmp_path / "locked"))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({}, "source models: secret build-courier/td is missing from the secrets file"),
+        ({"build-courier/td": ""}, "source models: secret build-courier/td is empty"),
+        ({"build-courier/td": None}, "source models: secret build-courier/td is empty"),
+        ({"build-courier/td": "TD1 "}, "source models: secret build-courier/td holds a prefix and no key"),
+        ({"build-courier/td": 12340123456789}, "source models: secret build-courier/td must be text; put it in quotes"),
+        ({"build-courier/td": f"{KEY}\n{KEY}"}, "source models: secret build-courier/td holds characters that no"),
+        ({"build-courier/td": [KEY]}, "source models: secret build-courier/td must be text"),
+    ],
+)
+def test_a_secret_that_is_none_is_named_and_not_shown(tmp_path: Path, value: dict[str, object], words: str) -> None:
+    complaint = complaint_of(run(tmp_path, sources={"sources": [MODELS]}, secrets=value or {"other": KEY}))
+    assert words in complaint
+    assert "12340123456789" not in complaint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f"build-courier/td: *{KEY}", f"a: !{KEY} x", f"{KEY}", f"- {KEY}", f'{{"a": "{KEY}"', f"{KEY}: 1\n{KEY}: 1"],
+)
+def test_a_secrets_file_that_cannot_be_read_shows_nothing_of_itself(tmp_path: Path, text: str) -> None:
+    assert "keys.yaml: " in complaint_of(run(tmp_path, secrets=text))
+
+
+def test_no_secrets_file_at_all(tmp_path: Path) -> None:
+    (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": [MODELS]}), encoding="utf-8")
+    complaint = complaint_of(courier("run", "--sources", tmp_path / "sources.yaml", "--out", tmp_path / "out"))
+    assert "secret build-courier/td is missing" in complaint
+
+
+@pytest.mark.parametrize(
+    ("request_text", "words"),
+    [
+        (
+            {"source": "reports", "report": {"preset": {}, "template_id": "t"}},
+            "give exactly one of preset and template_id",
+        ),
+        ({"source": "reports", "report": {}}, "give exactly one of preset and template_id, not none"),
+        ({"source": "reports", "report": {"presets": {}}}, "report: presets is unknown"),
+        ({"source": "reports", "data_model": "oid"}, "data_model: source reports renders reports"),
+        ({"source": "models", "report": {"template_id": "t"}}, "report: source models builds data models"),
+        ({"source": "models"}, "give exactly one of data_model, report and build_id, not none"),
+        ({"source": "models", "data_model": "a", "report": {}}, "not data_model and report"),
+        ({"source": "nobody", "data_model": "oid"}, "there is no source nobody, only models, reports"),
+        ({"data_model": "oid"}, "source: field required"),
+        ({"source": "models", "data_model": "oid", "more": 1}, "more: extra inputs are not permitted"),
+        ([], "must be an object such as"),
+        ("{", "no valid JSON in line 1"),
+        ("[" * 100_000, "no valid JSON"),
+        ("", "no valid JSON in line 1"),
+    ],
+)
+def test_a_request_that_no_source_can_serve(tmp_path: Path, request_text: object, words: str) -> None:
+    path = tmp_path / "request.json"
+    path.write_text(request_text if isinstance(request_text, str) else json.dumps(request_text), encoding="utf-8")
+    complaint = complaint_of(run(tmp_path, "--request", path))
+    assert f"{path}: " in complaint
+    assert words in complaint
+
+
+@pytest.mark.parametrize(
+    ("watch", "words"),
+    [
+        ("reports", "give SOURCE/SCOPE/BUILD_ID"),
+        ("reports/job", "give SOURCE/SCOPE/BUILD_ID"),
+        ("reports//job", "give SOURCE/SCOPE/BUILD_ID"),
+        ("Reports/acme/main/chatbot/job", "give SOURCE/SCOPE/BUILD_ID"),
+        ("", "give SOURCE/SCOPE/BUILD_ID"),
+        ("nobody/scope/build", "there is no source nobody, only models, reports"),
+        ("reports/acme/main/other/job", "scope: source reports has only acme/main/chatbot"),
+    ],
+)
+def test_a_watch_that_names_no_build(tmp_path: Path, watch: str, words: str) -> None:
+    complaint = complaint_of(run(tmp_path, "--watch", watch))
+    assert complaint.startswith(f"courier: --watch {watch}: ")
+    assert words in complaint
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--tick", "0"], "--tick: give seconds from 0.05 to 86400, not 0"),
+        (["--tick", "-1"], "--tick: give seconds from 0.05 to 86400, not -1"),
+        (["--tick", "nan"], "--tick: give seconds from 0.05 to 86400, not nan"),
+        (["--tick", "inf"], "--tick: give seconds from 0.05 to 86400, not inf"),
+        (["--tick", "soon"], "--tick"),
+        (["--timeout", "0"], "--timeout: give seconds above 0, not 0"),
+        (["--timeout", "-5"], "--timeout: give seconds above 0, not -5"),
+        (["--timeout", "nan"], "--timeout: give seconds above 0, not nan"),
+        (["--timeout"], "--timeout"),
+        (["--untill-idle"], "--until-idle"),
+        (["surplus"], "surplus"),
+    ],
+)
+def test_an_option_that_is_wrong(tmp_path: Path, options: list[str], words: str) -> None:
+    assert words in complaint_of(run(tmp_path, *options))
+
+
+@pytest.mark.parametrize("options", [["--request", "r.json"], ["--watch", "a/b/c"], ["--secrets", "s.yaml"]])
+def test_options_that_need_sources(options: list[str]) -> None:
+    assert complaint_of(courier("run", *options)) == "courier: --secrets, --request and --watch need --sources"
+
+
+def test_an_unknown_command() -> None:
+    assert "No such command 'walk'" in complaint_of(courier("walk"))
+
+
+def test_out_that_is_a_file_or_below_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    for out in (tmp_path / "file", tmp_path / "file" / "out"):
+        assert f"--out {out}: cannot be written to: " in complaint_of(run(tmp_path, "--out", out))
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs a folder that even root cannot write to")
+def test_out_that_cannot_be_written_to(tmp_path: Path) -> None:
+    assert "--out /proc/self/fd: cannot be written to: " in complaint_of(run(tmp_path, "--out", "/proc/self/fd"))
+
+
+def test_out_that_holds_a_bucket_of_somebody_else(tmp_path: Path) -> None:
+    mine = tmp_path / "project" / "bucket" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("precious", encoding="utf-8")
+    assert "is not from an earlier run; name another folder" in complaint_of(run(tmp_path, "--out", mine.parents[1]))
+    assert mine.read_text(encoding="utf-8") == "precious"

@@ -1,0 +1,104 @@
+"""How a run ends that does not end well: time is up, somebody presses Ctrl-C, the courier itself fails."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import yaml
+
+from local.interception import STATE_MACHINE, Answer, AwsCall, Interception
+from tests.functional.cli.command import courier
+from tests.functional.end_to_end.evidence import watched
+from tests.functional.end_to_end.strangers_server import DN_KEY, TD_KEY, Job, World, report, strangers_server
+
+Options = list[object]
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Iterator[Callable[[World], Options]]:
+    """Serve a world and give the options that name its sources."""
+    with ExitStack() as stack:
+
+        def configure(world: World) -> Options:
+            endpoint = {"endpoint": stack.enter_context(strangers_server(world)), "insecure": True}
+            airt = {"provider": "dreadnode_airt", "organization": "acme", "workspace": "main", "project": "p"}
+            sources = [
+                {**endpoint, "name": "td", "provider": "treasure_insights", "secret": "td"},
+                {**endpoint, **airt, "name": "dn", "secret": "dn"},
+            ]
+            (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": sources}), encoding="utf-8")
+            (tmp_path / "secrets.yaml").write_text(yaml.safe_dump({"td": TD_KEY, "dn": DN_KEY}), encoding="utf-8")
+            files = ["--sources", tmp_path / "sources.yaml", "--secrets", tmp_path / "secrets.yaml"]
+            return [*files, "--out", tmp_path / "out", "--tick", 0.1]
+
+        yield configure
+
+
+def test_a_build_that_never_ends_is_named_when_the_time_is_up(configured: Callable[[World], Options]) -> None:
+    options = configured(World(builds={"m": ["endless"]}, never_ending=frozenset({"endless"})))
+    ended = courier("run", *options, "--until-idle", "--timeout", 4)
+    assert ended.exit_code == 1
+    assert ended.complaint == "courier: td/m/endless had not ended when the run did"
+    assert (Path(str(options[5])) / "usage.json").exists()
+
+
+def test_a_courier_that_cannot_announce_has_failed(configured: Callable[[World], Options]) -> None:
+    class NoTopic(Interception):
+        def before_call(self, call: AwsCall) -> Answer | None:
+            if (call.caller, call.action) == (STATE_MACHINE, "sns:Publish"):
+                return Answer(403, "AuthorizationError", "no right to publish")
+            return None
+
+    options = configured(World(builds={"m": ["b1"]}))
+    with watched(NoTopic()):
+        ended = courier("run", *options, "--until-idle", "--timeout", 20)
+    assert ended.exit_code == 1
+    assert ended.complaint.startswith("courier: execution td-b1-")
+    assert "no right to publish" in ended.complaint
+    (run,) = json.loads((Path(str(options[5])) / "executions.json").read_text(encoding="utf-8"))
+    assert (run["status"], run["outcome"]) == ("FAILED", None)
+
+
+def test_a_source_that_nobody_answers_for_ends_the_run_and_is_named(
+    configured: Callable[[World], Options], tmp_path: Path
+) -> None:
+    options = configured(World(builds={"m": ["b1"]}))
+    sources = yaml.safe_load((tmp_path / "sources.yaml").read_text(encoding="utf-8"))["sources"]
+    sources.append({**sources[0], "name": "gone", "endpoint": "http://127.0.0.1:1"})
+    (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": sources}), encoding="utf-8")
+    ended = courier("run", *options, "--until-idle", "--timeout", 30)
+    assert ended.exit_code == 1
+    assert ended.complaint == "courier: source gone did not answer"
+    assert "succeeded      td/m/b1" in ended.out
+
+
+def test_nothing_to_wait_for_is_said_with_a_hint(configured: Callable[[World], Options]) -> None:
+    ended = courier("run", *configured(World(builds={"m": []})), "--until-idle", "--timeout", 20)
+    assert (ended.exit_code, ended.err) == (0, "")
+    assert "backfill_hours" in ended.out
+
+
+def test_after_ctrl_c_it_keeps_what_it_has_and_goes(configured: Callable[[World], Options]) -> None:
+    world = World(builds={"m": ["endless"]}, never_ending=frozenset({"endless"}), jobs={"job": Job(report(500_000), 0)})
+    options = [*configured(world), "--watch", "dn/acme/main/p/job"]
+    command = [sys.executable, "-m", "cli", "run", *map(str, options)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
+        assert process.stdout is not None
+        # Reading blocks until something is said; a run that says nothing ends by the test's own limit below.
+        for line in process.stdout:
+            if "delivered" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err == "courier: td/m/endless had not ended when the run did\n"
+    assert "Results: " in out
+    folder = Path(str(options[5])) / "bucket"
+    assert (folder / "artifacts/dn/acme/main/p/2026/01/05/job/job.pdf").read_bytes() == report(500_000)
