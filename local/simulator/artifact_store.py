@@ -1,4 +1,4 @@
-"""The artifact store: objects behind presigned GETs, refusing what S3 refuses (docs/source-apis.md, presigned URLs)."""
+"""The artifact store: objects behind presigned GETs, refusing what S3 refuses (docs/source-apis.md, 3)."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def _object_without_repeats(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str,
 def secrets_of(headers: Mapping[str, str]) -> list[str]:
     """Give the words of request headers that an answer must not echo into our texts, longest first.
 
-    S3-like stores and debugging gateways do echo them (docs/source-apis.md, presigned URLs, 7).
+    S3-like stores and debugging gateways do echo them (docs/source-apis.md, 3.7).
     """
     words = {
         word

@@ -13,7 +13,7 @@ class Backoff:
     Attributes
     ----------
     attempts
-        Tries of one request in all; S3 asks for a few with growing waits on 500 and 503 (docs/source-apis.md).
+        Tries of one request in all; S3 asks for a few with growing waits on 500 and 503 (docs/source-apis.md, 3.10).
     first_seconds, longest_seconds
         The wait after failure ``n`` is between 0 and ``min(longest, first * 2 ** (n - 1))`` seconds.
     random, sleep

@@ -1,0 +1,55 @@
+"""What the code cites of docs/source-apis.md is there, and so is every source that the document names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.functional.consuming.document import ROOT
+
+DOCUMENT = (ROOT / "docs" / "source-apis.md").read_text(encoding="utf-8")
+CODE = [
+    path for folder in ("layers/courier/courier", "local", "cli", "functions") for path in (ROOT / folder).rglob("*.py")
+]
+SECTIONS = set(re.findall(r"^### (\d\.\d+) ", DOCUMENT, re.MULTILINE))
+CHAPTERS = {"API 1", "API 2", "3"}
+
+
+def long_citations(path: Path) -> set[str]:
+    """``docs/source-apis.md, 1.4`` and ``docs/source-apis.md 1.5 and 2.4``."""
+    text = re.sub(r"\s*\n\s*(?:# )?", " ", path.read_text(encoding="utf-8"))
+    found = re.findall(r"source-apis\.md,? ((?:API \d|\d(?:\.\d+)?)(?:(?:, | and )\d\.\d+)*)", text)
+    return {section for citation in found for section in re.split(r", | and ", citation)}
+
+
+def short_citations(path: Path) -> set[str]:
+    """``(2.4)`` and ``(1.3, number 11)`` in the files of providers, which name the document at their top."""
+    if path.parent.name != "providers":
+        return set()
+    found = re.findall(r"\(((?:[12]\.\d)(?:, [12]\.\d)*)(?:, number \d+)?\)", path.read_text(encoding="utf-8"))
+    return {section for citation in found for section in citation.split(", ")}
+
+
+def test_every_cited_section_exists() -> None:
+    cited = {section for path in CODE for section in long_citations(path) | short_citations(path)}
+    assert len(cited) > 10
+    assert cited - SECTIONS - CHAPTERS == set()
+
+
+def test_every_numbered_request_that_is_cited_stands_in_its_table() -> None:
+    cited = {number for path in CODE for number in re.findall(r"\(1\.3, number (\d+)\)", path.read_text("utf-8"))}
+    assert cited
+    assert all(f"| {number} |" in DOCUMENT for number in cited)
+
+
+def test_every_source_that_is_named_is_listed_and_the_reverse() -> None:
+    body, _, sources = DOCUMENT.partition("## Sources")
+    named = set(re.findall(r"\[((?:TD|DN|S3)(?:-[A-Z0-9]+)?)\]", body))
+    listed = set(re.findall(r"^\| \[([A-Z0-9-]+)\] \|", sources, re.MULTILINE))
+    assert named == listed
+
+
+def test_every_fact_says_how_sure_it_is() -> None:
+    body = DOCUMENT.partition("## API 1")[2].partition("## Sources")[0]
+    for section in re.split(r"^### ", body, flags=re.MULTILINE)[1:]:
+        assert re.search(r"\b(known|inferred|unknown)\b", section), section.splitlines()[0]
