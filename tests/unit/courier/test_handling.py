@@ -1,0 +1,31 @@
+from types import SimpleNamespace
+
+import pytest
+
+from courier.errors import SettingsError
+from courier.handling import RESERVE_SECONDS, read_event, seconds_left, time_is_up
+from courier.ticks import Tick
+
+
+def context_with(seconds: float) -> SimpleNamespace:
+    return SimpleNamespace(get_remaining_time_in_millis=lambda: int(seconds * 1000))
+
+
+def test_an_event_that_does_not_fit_is_told_by_its_places_and_without_its_values() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_event(Tick, {"source": "TD1 abcdef", "colour": "abcdef"})
+    assert str(caught.value).startswith("the event does not fit Tick: source: ")
+    assert "colour: extra inputs are not permitted" in str(caught.value)
+    assert "abcdef" not in f"{caught.value} {caught.value.__cause__}"
+
+
+@pytest.mark.parametrize("event", [None, [], "tick", 7])
+def test_an_event_that_is_no_object_is_refused(event: object) -> None:
+    with pytest.raises(SettingsError):
+        read_event(Tick, event)
+
+
+@pytest.mark.parametrize(("left", "up"), [(RESERVE_SECONDS + 1, False), (RESERVE_SECONDS - 1, True), (-1, True)])
+def test_nothing_new_is_begun_when_little_time_is_left(left: float, up: bool) -> None:
+    assert time_is_up(context_with(left))() is up  # type: ignore[arg-type]  # as much of a context as is asked for
+    assert seconds_left(context_with(left)) == left  # type: ignore[arg-type]  # the same
