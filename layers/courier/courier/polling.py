@@ -10,10 +10,10 @@ where ``price`` is the lag, in seconds, that one look saved is worth. What is kn
 
 * **Nothing yet**: the gap grows slowly with the age. Rounded to ticks that is a look at each tick while
   the build is young (12 minutes by default), and about a tenth of the age around the twentieth minute.
-* **At least five ended builds of the same scope**: a log-normal is fitted to their durations, robustly,
-  and as wide as so few builds leave it; one for each kind of build, where a wide gap tells kinds apart.
-  A build may also be unlike all others; the longer it outlives them the surer that is, and its looks go
-  over to the beat without a history.
+* **At least five ended builds of the same scope**: a log-normal is fitted to their durations, as wide as
+  so few builds leave it; one for each kind of build, where a wide gap tells kinds apart, so that a stray
+  duration moves nothing. A build may also be unlike all others; the longer it outlives them the surer
+  that is, and its looks go over to the beat without a history.
 
 Everything is in proportion to ``first_seconds``, so a demonstration that runs a thousand times
 faster behaves alike. The poller ticks: a look happens at the first tick after the moment given here.
@@ -53,8 +53,6 @@ _JITTER = 0.1
 # What a spread of durations is before any is known, and for how many builds that opinion counts.
 _PRIOR_SIGMA = 0.4
 _PRIOR_WEIGHT = 3.0
-# Durations further out than so many sigmas are pulled in to there before the fit.
-_OUTLIER_SIGMAS = 2.5
 # Durations that differ by more than this factor, with none between, are of different kinds of builds.
 _KINDS_APART = log(2.5)
 # By then nine in ten builds of a kind have ended.
@@ -237,16 +235,8 @@ def _fit(history: tuple[float, ...], first: float, give_up: float) -> tuple[list
 
 
 def _log_normal(logs: Sequence[float]) -> tuple[float, float]:
-    """Give the mean and the sigma of the next of these sorted logarithms, whatever the outliers among them."""
-    count, median = len(logs), _middle(logs)
-    # 1.4826 times the median deviation is the sigma of a normal distribution.
-    rough = 1.4826 * _middle(sorted(abs(value - median) for value in logs))
-    reach = _OUTLIER_SIGMAS * sqrt((_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + count * rough**2) / (_PRIOR_WEIGHT + count))
-    kept = [min(max(value, median - reach), median + reach) for value in logs]
-    mean = sum(kept) / count
-    squares = sum((value - mean) ** 2 for value in kept)
+    """Give the mean and the sigma of the next of these logarithms; few of them leave it wide."""
+    count = len(logs)
+    mean = sum(logs) / count
+    squares = sum((value - mean) ** 2 for value in logs)
     return mean, sqrt((_PRIOR_WEIGHT * _PRIOR_SIGMA**2 + squares) / (_PRIOR_WEIGHT + count - 1) * (1 + 1 / count))
-
-
-def _middle(ordered: Sequence[float]) -> float:
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

@@ -88,6 +88,18 @@ def test_one_outlier_hardly_moves_the_looks(outlier: float) -> None:
     assert count(ages, 15 * MINUTE, 25 * MINUTE) >= 7
 
 
+def test_strays_in_the_history_are_worth_looks_before_the_usual_time() -> None:
+    careful = looks_on_ticks(3600, [*TWENTY_MINUTES, 60.0, 200.0, 9000.0])
+    usual = looks_on_ticks(3600, TWENTY_MINUTES)
+    assert count(careful, 0, 10 * MINUTE) > count(usual, 0, 10 * MINUTE)
+    assert count(careful, 15 * MINUTE, 25 * MINUTE) >= 7
+
+
+def test_durations_beyond_the_deadline_count_as_the_deadline() -> None:
+    beyond = [1e9, 1e12, float("inf"), float("inf"), 86_400.0]
+    assert looks_on_ticks(24 * 3600, beyond) == looks_on_ticks(24 * 3600, [86_400.0] * 5)
+
+
 def test_equal_durations_are_met_closely_and_not_trusted_blindly() -> None:
     ages = looks_on_ticks(2 * 3600, [1200.0] * 20)
     assert count(ages, 18 * MINUTE, 23 * MINUTE) >= 4

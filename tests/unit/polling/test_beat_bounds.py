@@ -122,9 +122,10 @@ def test_a_moment_is_never_past_the_deadline_nor_in_the_past(
         assert now < moment <= deadline + timedelta(microseconds=1)
 
 
-def test_a_skewed_clock_does_not_stop_the_looks() -> None:
-    moment = next_look(NOW, NOW + timedelta(hours=3), PollingSettings(), seed="a")
-    assert moment == NOW + timedelta(seconds=60)
+@pytest.mark.parametrize("history", [[], [1200.0] * 9])
+def test_a_build_from_the_future_is_as_old_as_a_new_one(history: list[float]) -> None:
+    new = next_look(NOW, NOW, PollingSettings(), seed="a", history=history)
+    assert next_look(NOW, NOW + timedelta(hours=3), PollingSettings(), seed="a", history=history) == new
 
 
 def test_the_deadline_follows_from_the_creation_where_none_is_given() -> None:

@@ -125,10 +125,19 @@ def test_loops_above_what_the_provider_bears_are_refused() -> None:
 
 
 def test_a_latency_of_nothing_and_a_tick_below_a_minute_are_possible() -> None:
-    polling = PollingSettings(first_seconds=1, longest_seconds=15)
+    polling = PollingSettings(first_seconds=0.1, longest_seconds=1.5)
     scenario = Scenario(
-        durations=LogNormal(20, 0.35), builds=300, polling=polling, tick_seconds=1, latency_seconds=0, in_flight=0.5
+        durations=LogNormal(2, 0.35),
+        builds=1000,
+        polling=polling,
+        tick_seconds=0.1,
+        latency_seconds=0,
+        in_flight=0.5,
+        requests_per_minute=10_000,
     )
-    finding = study_courier(scenario, make_world(scenario))
-    assert finding.lag_seconds == pytest.approx(0.75, abs=0.1)
-    assert finding.requests == pytest.approx(9.1, abs=0.8)
+    world = make_world(scenario)
+    adaptive, fixed = study_courier(scenario, world), study_fixed(scenario, world, 0.1)
+    assert adaptive.lag_seconds == pytest.approx(0.073, abs=0.005)
+    assert adaptive.requests == pytest.approx(9.1, abs=0.6)
+    assert fixed.lag_seconds == pytest.approx(0.05, abs=0.003)
+    assert fixed.requests == pytest.approx(21.8, abs=0.5)
