@@ -1,9 +1,11 @@
-"""What the code cites of docs/source-apis.md is there, and so is every source that the document names."""
+"""What code cites of docs/source-apis.md is there, and so is what the documents cite of code and of each other."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+
+import pytest
 
 from tests.functional.consuming.document import ROOT
 
@@ -53,3 +55,27 @@ def test_every_fact_says_how_sure_it_is() -> None:
     body = DOCUMENT.partition("## API 1")[2].partition("## Sources")[0]
     for section in re.split(r"^### ", body, flags=re.MULTILINE)[1:]:
         assert re.search(r"\b(known|inferred|unknown)\b", section), section.splitlines()[0]
+
+
+DOCUMENTS = [ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md")] + sorted(
+    (ROOT / "docs").glob("*.md")
+)
+
+
+def test_every_module_and_test_that_the_threat_model_names_exists() -> None:
+    named = set(re.findall(r"`([\w/]+\.py)`", (ROOT / "SECURITY.md").read_text(encoding="utf-8")))
+    assert len(named) > 15
+    places = (ROOT / "tests", ROOT / "layers/courier/courier")
+    assert [name for name in sorted(named) if not any((place / name).is_file() for place in places)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_to_a_file_and_heading_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", document.read_text(encoding="utf-8")):
+        name, _, anchor = target.partition("#")
+        path = document.parent / name if name else document
+        assert path.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in slugs, target
