@@ -79,6 +79,7 @@ verify-runtime: setup  ## Run what was built under Lambda's own runtime client o
 	@if scripts/find-python3.13 >/dev/null; then \
 		$(MAKE) -s build .aws-sam/runtime/.ready && \
 		$(MAKE) -s .venv-runtime/.ready PYTHON="$$(scripts/find-python3.13)" && \
+		$(BIN)/python -m pytest -q -m slow tests/runtime && \
 		$(BIN)/python -m scripts.runtime; \
 	else \
 		echo "Notice: no Python 3.13 was found (PYTHON313=...), so the built functions cannot be run here"; \

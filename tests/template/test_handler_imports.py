@@ -1,0 +1,42 @@
+"""No handler imports at the top what its first invocation may not need: it would pay at every cold start."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+
+# boto3 is imported where the first client is made; rich and typer belong to the command line.
+NOWHERE = {"boto3", "rich", "typer", "moto", "local", "cli", "requests"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_handler_imports_nothing_heavy_at_the_top(function: str) -> None:
+    names = imported_by(function)
+    assert "courier" in names
+    assert not names & NOWHERE
+
+
+def test_record_outcome_never_knows_a_provider() -> None:
+    assert not {name for name in imported_by("record_outcome", whole=True) if name.startswith("courier.providers")}
+
+
+def imported_by(function: str, *, whole: bool = False) -> set[str]:
+    """Import one handler in a process of its own; gives top-level packages, or every module."""
+    program = "import sys, json, app; print(json.dumps(sorted(sys.modules)))"
+    path = os.pathsep.join(str(ROOT / folder) for folder in (f"functions/{function}", "layers/courier"))
+    result = subprocess.run(  # noqa: S603 - our own handlers
+        [sys.executable, "-c", program],
+        cwd=ROOT / "functions" / function,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = json.loads(result.stdout)
+    return set(modules) if whole else {module.split(".")[0] for module in modules}
