@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from samtranslator.yaml_helper import yaml_parse
 
 from courier.ledger import Table
 from tests.fakes import REGION
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
 
 TEMPLATE = Path(__file__).resolve().parent.parent / "template.yaml"
 TABLE = "ledger"
@@ -23,10 +27,22 @@ def _properties(resource: str) -> dict[str, Any]:
     return properties
 
 
+# Clients are slow to make, and moto stands in for those that were made before it as well.
+@cache
+def _dynamodb() -> DynamoDBClient:
+    return boto3.client("dynamodb", region_name=REGION, aws_access_key_id="t", aws_secret_access_key="t")
+
+
+@cache
+def s3() -> S3Client:
+    """Give a client for what a test has to do in the bucket itself."""
+    return boto3.client("s3", region_name=REGION, aws_access_key_id="t", aws_secret_access_key="t")
+
+
 def make_table() -> Table:
     """Make the ledger's table, with the key schema and the index that the template gives it."""
     properties = _properties("LedgerTable")
-    client = boto3.client("dynamodb", region_name=REGION)
+    client = _dynamodb()
     client.create_table(
         TableName=TABLE,
         **{
@@ -39,7 +55,7 @@ def make_table() -> Table:
 
 def make_bucket() -> None:
     """Make a versioned bucket, as the template's is."""
-    client = boto3.client("s3", region_name=REGION)
+    client = s3()
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     client.put_bucket_versioning(
         Bucket=BUCKET, VersioningConfiguration=_properties("ReportsBucket")["VersioningConfiguration"]
@@ -48,5 +64,4 @@ def make_bucket() -> None:
 
 def rows(table: Table) -> dict[str, dict[str, Any]]:
     """Read the whole table, by key."""
-    client = boto3.client("dynamodb", region_name=REGION)
-    return {item["build"]["S"]: dict(item) for item in client.scan(TableName=table.name)["Items"]}
+    return {item["build"]["S"]: dict(item) for item in _dynamodb().scan(TableName=table.name)["Items"]}

@@ -6,13 +6,11 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-import boto3
-
 from courier.models import Build, BuildStatus, CaughtError, Passage, StoredArtifact, Verdict
 from courier.notices import Publication
 from courier.recording import RecordRequest, record
-from tests.aws import BUCKET
-from tests.fakes import HOUR, NOON, REGION, build_of, passage_of
+from tests.aws import BUCKET, s3
+from tests.fakes import HOUR, NOON, build_of, passage_of
 from tests.world import FakeParts
 
 EXECUTION = (
@@ -50,6 +48,6 @@ def event_of(publication: Publication) -> dict[str, Any]:
 
 
 def objects() -> dict[str, bytes]:
-    client = boto3.client("s3", region_name=REGION)
+    client = s3()
     listed = client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
     return {entry["Key"]: client.get_object(Bucket=BUCKET, Key=entry["Key"])["Body"].read() for entry in listed}

@@ -6,7 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import boto3
 
@@ -18,6 +19,9 @@ from courier.links import ArtifactLink, SecretUrl
 from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, News, Passage, Verdict
 from courier.providers.base import Provider
 from courier.settings import PollingSettings, SourceSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
 
 NOON = datetime(2026, 4, 15, 12, 0, tzinfo=UTC)
 REGION = "eu-central-1"
@@ -177,6 +181,12 @@ class FakeProvider(Provider):
         return f"{self.settings.name}: nothing to check"
 
 
+@cache
+def _step_functions() -> SFNClient:
+    # Made once: it is the slowest part of a test, and only its exceptions are used.
+    return boto3.client("stepfunctions", region_name=REGION)
+
+
 class FakeStepFunctions:
     """Step Functions as far as the courier talks to it, with the real client's exceptions.
 
@@ -184,7 +194,7 @@ class FakeStepFunctions:
     """
 
     def __init__(self, table: Table) -> None:
-        self.exceptions = boto3.client("stepfunctions", region_name=REGION).exceptions
+        self.exceptions = _step_functions().exceptions
         self._table = table
         self.executions: dict[str, str] = {}
         self.waiting: dict[str, str] = {}

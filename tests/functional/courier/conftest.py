@@ -20,9 +20,15 @@ def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    aws.forget_clients()
     with mock_aws():
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clients() -> Iterator[None]:
+    """Let the tests of a module share the courier's own clients, and leave none to other tests."""
+    aws.forget_clients()
+    yield
     aws.forget_clients()
 
 

@@ -6,15 +6,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-import boto3
 import pytest
 
 from courier.ledger import Table
 from courier.models import BuildStatus, Outcome, Passage
 from local.simulator import ManualClock
-from tests.aws import BUCKET
+from tests.aws import BUCKET, s3
 from tests.endings import artifact, ended, objects, settle
-from tests.fakes import HOUR, NOON, REGION, build_of
+from tests.fakes import HOUR, NOON, build_of
 from tests.world import FakeParts
 
 pytestmark = pytest.mark.usefixtures("bucket")
@@ -69,7 +68,7 @@ def test_latest_is_made_by_one_of_two_first_builds(parts: FakeParts, monkeypatch
 
 def test_latest_that_is_deleted_meanwhile_is_made_anew(parts: FakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(parts, good("b0", NOON - HOUR))
-    client = boto3.client("s3", region_name=REGION)
+    client = s3()
     race(monkeypatch, parts, [lambda: client.delete_object(Bucket=BUCKET, Key="latest/insights/sales.json")])
     settle(parts, good("b1", NOON))
     assert latest() == "b1"
@@ -81,7 +80,7 @@ def test_a_race_that_never_ends_is_an_error_and_no_silence(parts: FakeParts, mon
     ]
     settle(parts, good("b0", NOON - 2 * HOUR))
     race(monkeypatch, parts, rivals)
-    with pytest.raises(boto3.client("s3", region_name=REGION).exceptions.ClientError):
+    with pytest.raises(s3().exceptions.ClientError):
         settle(parts, good("b1", NOON))
 
 
@@ -101,7 +100,7 @@ def test_latest_of_a_newer_version_is_respected(parts: FakeParts) -> None:
 
 
 def put_latest(content: str) -> None:
-    boto3.client("s3", region_name=REGION).put_object(Bucket=BUCKET, Key="latest/insights/sales.json", Body=content)
+    s3().put_object(Bucket=BUCKET, Key="latest/insights/sales.json", Body=content)
 
 
 def race(monkeypatch: pytest.MonkeyPatch, parts: FakeParts, rivals: list[Callable[[], object]]) -> None:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 
-import boto3
 import pytest
 
 from courier.errors import SettingsError
@@ -17,9 +16,9 @@ from courier.models import (
     Problem,
 )
 from local.simulator import ManualClock
-from tests.aws import BUCKET
+from tests.aws import BUCKET, s3
 from tests.endings import ENDED, EXECUTION, LATER, artifact, caught, ended, event_of, lambda_cause, objects, settle
-from tests.fakes import HOUR, NOON, REGION, build_of, passage_of, ref_of
+from tests.fakes import HOUR, NOON, build_of, passage_of, ref_of
 from tests.world import FakeParts
 
 pytestmark = pytest.mark.usefixtures("bucket")
@@ -172,7 +171,7 @@ def test_how_long_a_build_took_is_remembered_once(parts: FakeParts, table: Table
 
 
 def test_what_an_unfinished_copy_left_is_dropped(parts: FakeParts) -> None:
-    client = boto3.client("s3", region_name=REGION)
+    client = s3()
     parts.builds.register(passage_of(ENDED), next_poll_at=NOON)
     upload = client.create_multipart_upload(Bucket=BUCKET, Key="artifacts/x")["UploadId"]
     parts.builds.save_checkpoint(ref_of(), upload_id=upload, key="artifacts/x", text="{}")
