@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 import requests
 from moto.s3.exceptions import NoSuchUpload
 from moto.s3.models import FakeKey, S3Backend
+from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 from typing_extensions import override
 
@@ -27,23 +30,48 @@ JOB = "2489e9ad-2ee2-4e00-8ec9-32d5f69181c0"
 OpenDesk = Callable[..., Desk]
 
 
-class _Backend(S3Backend):
-    """moto answers 500 to a part of an upload that is gone; S3 answers 404 NoSuchUpload."""
+class Backend(S3Backend):
+    """moto answers 500 about an upload that is gone; S3 answers 404 NoSuchUpload."""
 
-    stored = S3Backend.upload_part
+    moto_upload_part = S3Backend.upload_part
+    moto_complete = S3Backend.complete_multipart_upload
 
     @override
     def upload_part(self, bucket_name: str, multipart_id: str, part_id: int, value: bytes) -> FakeKey:
+        Backend.check(self, bucket_name, multipart_id)
+        return Backend.moto_upload_part(self, bucket_name, multipart_id, part_id, value)
+
+    @override
+    def complete_multipart_upload(
+        self, bucket_name: str, multipart_id: str, body: Iterator[tuple[int, str]]
+    ) -> FakeKey | None:
+        Backend.check(self, bucket_name, multipart_id)
+        return Backend.moto_complete(self, bucket_name, multipart_id, body)
+
+    def check(self, bucket_name: str, multipart_id: str) -> None:
         if multipart_id not in self.get_bucket(bucket_name).multiparts:
             raise NoSuchUpload(upload_id=multipart_id)
-        return _Backend.stored(self, bucket_name, multipart_id, part_id, value)
+
+
+class Response(S3Response):
+    """moto looks whether a key exists, then creates it; S3 does both at once."""
+
+    moto_response = S3Response.key_response
+    one_at_a_time = threading.RLock()
+
+    @override
+    def key_response(self, *args: Any, **kwargs: Any) -> Any:
+        with Response.one_at_a_time:
+            return Response.moto_response(self, *args, **kwargs)
 
 
 @pytest.fixture(scope="session")
 def aws_endpoint() -> Iterator[str]:
     """S3 behind real HTTP."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(S3Backend, "upload_part", _Backend.upload_part)
+        patch.setattr(S3Backend, "upload_part", Backend.upload_part)
+        patch.setattr(S3Backend, "complete_multipart_upload", Backend.complete_multipart_upload)
+        patch.setattr(S3Response, "key_response", Response.key_response)
         yield from _serve()
 
 

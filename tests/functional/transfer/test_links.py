@@ -10,10 +10,12 @@ import pytest
 
 from courier.errors import ArtifactChangedError, ArtifactExpiredError, CopyUnfinishedError, SourceUnavailableError
 from courier.links import ArtifactLink
+from courier.transfer import CopyOptions
 from local.simulator import (
     ErrorStatus,
     IgnoreRange,
     LinkExpired,
+    SetHeaders,
     TokenExpired,
     UrlPolicy,
 )
@@ -127,6 +129,18 @@ def test_object_that_changes_midway_makes_the_copy_begin_anew(open_desk: OpenDes
     assert desk.stored() == other_report(desk.report)
     assert artifact.sha256 == hashlib.sha256(other_report(desk.report)).hexdigest()
     assert 412 in desk.statuses()
+
+
+@pytest.mark.parametrize(
+    "lie", [{"ETag": '"another"'}, {"Content-Range": f"bytes {5 * MIB}-{10 * MIB - 1}/{28 * MIB}"}], ids=str
+)
+def test_change_is_seen_although_the_store_ignores_if_match(open_desk: OpenDesk, lie: dict[str, str | None]) -> None:
+    desk = open_desk(27 * MIB)
+    desk.strike(SetHeaders(lie), nth=2)
+    seam = Seam(desk.s3)
+    desk.copy(options=CopyOptions(workers=1, part_size_bytes=5 * MIB))
+    assert desk.stored() == desk.report
+    assert seam.calls.count("CreateMultipartUpload") == 2
 
 
 def test_object_that_changes_again_is_an_error(open_desk: OpenDesk) -> None:

@@ -168,7 +168,17 @@ def test_trouble_that_lasts_leaves_a_copy_to_take_up(open_desk: OpenDesk) -> Non
     assert desk.stored() == desk.report
 
 
-def test_trouble_that_lasts_leaves_nothing_where_nobody_comes_back(open_desk: OpenDesk) -> None:
+def test_trouble_that_lasts_leaves_nothing_of_a_stream(open_desk: OpenDesk) -> None:
+    desk = open_desk(27 * MIB)
+    desk.strike(IgnoreRange(), times=None)
+    client = desk.fresh_client()
+    Seam(client).answer("UploadPart", 503, "SlowDown", nth=2, times=None)
+    with pytest.raises(ArtifactUnavailableError):
+        desk.copy(s3=client)
+    assert desk.open_uploads() == []
+
+
+def test_trouble_that_lasts_leaves_nothing_where_where_nobody_comes_back(open_desk: OpenDesk) -> None:
     desk = open_desk(27 * MIB)
     desk.checkpoints = MemoryCheckpointStore(outlives_process=False)
     desk.strike(ErrorStatus(503), nth=3, times=None)

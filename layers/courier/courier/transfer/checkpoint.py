@@ -44,6 +44,11 @@ class Checkpoint(FrozenModel):
     done_bytes: Annotated[int, Field(ge=0)] = 0
     restarts: Annotated[int, Field(ge=0)] = 0
 
+    @property
+    def can_be_taken_up(self) -> bool:
+        """Whether the missing parts can be fetched on their own."""
+        return self.etag is not None and self.size_bytes is not None
+
 
 class CheckpointStore(Protocol):
     """Keeps at most one checkpoint for one artifact.

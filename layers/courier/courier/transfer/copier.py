@@ -114,9 +114,9 @@ class Copier:
         if self.expected.sha256 is not None:
             self._discard(checkpoint)
             return self._begin(None)
-        if checkpoint.etag is None or checkpoint.size_bytes is None:
-            return self._begin(checkpoint)
-        return self._take_up(checkpoint)
+        if checkpoint.can_be_taken_up:
+            return self._take_up(checkpoint)
+        return self._begin(checkpoint)
 
     def _begin(self, leftover: Checkpoint | None) -> StoredArtifact:
         """Look at the source and choose the way.
@@ -168,10 +168,9 @@ class Copier:
             started_at=self.deadline.started_at,
             restarts=self.restarts,
         )
-        kept = ours
         with self._guard(ours):
             kept = self.checkpoints.save(ours)
-            if kept.upload_id == ours.upload_id or not takes_up or kept.etag is None:
+            if kept.upload_id == ours.upload_id or not takes_up or not kept.can_be_taken_up:
                 if takes_up:
                     opened = look if size == len(buffer) else None
                     buffer.clear()  # the workers have their own
@@ -301,14 +300,13 @@ class Copier:
         """
         try:
             yield
-        except CopyUnfinishedError:
-            raise
-        except (ArtifactUnavailableError, SourceUnavailableError) as error:
-            if not self.checkpoints.outlives_process:
-                self._discard(checkpoint, error)
-            raise
         except BaseException as error:
-            self._discard(checkpoint, error)
+            called_again = isinstance(error, CopyUnfinishedError) or (
+                isinstance(error, ArtifactUnavailableError | SourceUnavailableError)
+                and self.checkpoints.outlives_process
+            )
+            if not (called_again and checkpoint.can_be_taken_up):
+                self._discard(checkpoint, error)
             raise
 
     def _discard(self, checkpoint: Checkpoint, error: BaseException | None = None) -> None:
