@@ -127,7 +127,14 @@ class Discovery:
             limits=ending.limits,
             problem=ending.problem,
         )
-        look = next_look(now, build.created_at or now, settings.polling, seed=str(build.ref), status=build.status)
+        look = next_look(
+            now,
+            build.created_at or now,
+            settings.polling,
+            seed=str(build.ref),
+            history=self._sources.durations(build.ref.source, build.ref.scope),
+            status=build.status,
+        )
         return self._lifecycle.begin(passage, next_poll_at=look or now)
 
     def _is_wanted(self, build: Build, settings: SourceSettings, first_sight: datetime) -> bool:

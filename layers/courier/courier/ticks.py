@@ -18,6 +18,8 @@ from courier.settings import describe_validation
 from courier.visits import TickSummary
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from courier.requesting import RequestResult
     from courier.settings import SourceSettings
     from courier.wiring import Parts
@@ -101,16 +103,25 @@ def poll(parts: Parts, tick: PollTick, *, time_is_up: Callable[[], bool], dispat
     total = TickSummary()
     if tick.due:
         settings = parts.sources.load().get(tick.due[0].ref.source)
-        _poll_source(parts, settings, tick.due, total, time_is_up)
+        _poll_source(parts, settings, tick.due, total=total, time_is_up=time_is_up, scheduled_at=tick.scheduled_time)
         return total.counts()
     work = [(settings, parts.builds.due(settings.name, limit=MOST_DUE)) for settings in _sources(parts, tick)]
     if sum(len(due) for _, due in work) > SEGMENT_BUILDS:
-        total.segments = sum(dispatch(segment) for settings, due in work for segment in segments(settings.name, due))
+        total.segments = sum(
+            dispatch(segment) for settings, due in work for segment in segments(tick, settings.name, due)
+        )
         return total.counts()
     due_of = {settings.name: due for settings, due in work if due}
     _each(
         [settings for settings, due in work if due],
-        lambda settings: _poll_source(parts, settings, due_of[settings.name], total, time_is_up),
+        lambda settings: _poll_source(
+            parts,
+            settings,
+            due_of[settings.name],
+            total=total,
+            time_is_up=time_is_up,
+            scheduled_at=tick.scheduled_time,
+        ),
     )
     return total.counts()
 
@@ -119,8 +130,10 @@ def _poll_source(
     parts: Parts,
     settings: SourceSettings,
     due: Sequence[DueBuild],
+    *,
     total: TickSummary,
     time_is_up: Callable[[], bool],
+    scheduled_at: datetime | None,
 ) -> None:
     summary = parts.watch.tick(
         settings,
@@ -128,6 +141,7 @@ def _poll_source(
         partial(parts.provider, settings),
         budget=parts.budget(settings),
         time_is_up=time_is_up,
+        scheduled_at=scheduled_at,
     )
     total.add(summary)
     meter = parts.meter(settings.name)
@@ -139,7 +153,7 @@ def _poll_source(
         meter.count(Metric.BATCH_SIZE, size)
 
 
-def segments(source: str, due: Sequence[DueBuild]) -> Iterator[PollTick]:
+def segments(tick: PollTick, source: str, due: Sequence[DueBuild]) -> Iterator[PollTick]:
     """Cut the due builds of one source into segments; the builds of a scope stay together as far as they fit.
 
     One list call then serves them all, and the builds that wait longest are in the first segment.
@@ -152,11 +166,11 @@ def segments(source: str, due: Sequence[DueBuild]) -> Iterator[PollTick]:
         for start in range(0, len(group), SEGMENT_BUILDS):
             piece = group[start : start + SEGMENT_BUILDS]
             if len(segment) + len(piece) > SEGMENT_BUILDS:
-                yield PollTick(source=source, due=tuple(segment))
+                yield PollTick(scheduled_time=tick.scheduled_time, source=source, due=tuple(segment))
                 segment = []
             segment += piece
     if segment:
-        yield PollTick(source=source, due=tuple(segment))
+        yield PollTick(scheduled_time=tick.scheduled_time, source=source, due=tuple(segment))
 
 
 def request(parts: Parts, event: object, *, invocation_id: str) -> list[RequestResult]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from courier.health import Refusals
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from courier.budget import RequestBudget
     from courier.errors import SettingsError, SourceError, SourceUnauthorizedError
     from courier.providers.base import Provider
@@ -52,9 +54,15 @@ class Visit:
     """One tick's dealings with one source, from several threads."""
 
     def __init__(
-        self, provider: Provider, budget: RequestBudget, summary: TickSummary, time_is_up: Callable[[], bool]
+        self,
+        provider: Provider,
+        budget: RequestBudget,
+        summary: TickSummary,
+        time_is_up: Callable[[], bool],
+        beat: datetime,
     ) -> None:
         self.provider = provider
+        self.beat = beat
         self.budget = budget
         self.refusals = Refusals()
         self.senseless: SourceError | None = None

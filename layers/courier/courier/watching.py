@@ -27,6 +27,8 @@ from courier.polling import next_look
 from courier.visits import TickSummary, Visit
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from courier.budget import RequestBudget
     from courier.clock import Clock
     from courier.discovery import Discovery
@@ -83,8 +85,13 @@ class Watch:
         *,
         budget: RequestBudget,
         time_is_up: Callable[[], bool],
+        scheduled_at: datetime | None = None,
     ) -> TickSummary:
-        """Serve the due builds of one source; what time or budget does not suffice for stays due."""
+        """Serve the due builds of one source; what time or budget does not suffice for stays due.
+
+        ``scheduled_at`` is when the tick was to begin. Next looks are reckoned from it: reckoned from a
+        clock that is read a moment into the tick, a gap of one minute would miss the next tick.
+        """
         summary = TickSummary(due=len(due))
         if not due:
             return summary
@@ -97,7 +104,7 @@ class Watch:
         except SettingsError as exc:
             self._health.note_failure(settings, state, exc)
             return summary
-        visit = Visit(provider, budget, summary, time_is_up)
+        visit = Visit(provider, budget, summary, time_is_up, self._beat_of(settings, scheduled_at))
         self._run(visit, self._errands(provider, due))
         if visit.error is not None:
             if isinstance(visit.error, SourceThrottledError) or not summary.looked:
@@ -155,7 +162,7 @@ class Watch:
                 self._look_at_scope(visit, errand)
             else:
                 for build in errand.due:
-                    row = self._claim(visit.provider.settings, build, errand.history)
+                    row = self._claim(visit, build, errand.history)
                     if row is None:
                         visit.budget.give_back()
                     else:
@@ -173,9 +180,7 @@ class Watch:
     def _look_at_scope(self, visit: Visit, errand: Errand) -> None:
         """Ask once for all due builds of a scope, and let discovery see the same list."""
         provider = visit.provider
-        rows = [
-            row for build in errand.due if (row := self._claim(provider.settings, build, errand.history)) is not None
-        ]
+        rows = [row for build in errand.due if (row := self._claim(visit, build, errand.history)) is not None]
         if not rows:
             visit.budget.give_back()
             return
@@ -237,11 +242,18 @@ class Watch:
             else:
                 visit.count(released=self._judge.miss(visit.provider, row, error, not_found=False))
 
-    def _claim(self, settings: SourceSettings, build: DueBuild, history: Sequence[float]) -> BuildRow | None:
-        """Set a build's next look before anybody is asked; None when there is nothing to look at now."""
+    def _beat_of(self, settings: SourceSettings, scheduled_at: datetime | None) -> datetime:
+        """Give the instant that this tick's looks count from: a tick that comes very late counts from now."""
         now = self._clock()
+        if scheduled_at is None or abs(now - scheduled_at) > timedelta(seconds=settings.polling.first_seconds):
+            return now
+        return scheduled_at
+
+    def _claim(self, visit: Visit, build: DueBuild, history: Sequence[float]) -> BuildRow | None:
+        """Set a build's next look before anybody is asked; None when there is nothing to look at now."""
+        settings = visit.provider.settings
         after = next_look(
-            now,
+            visit.beat,
             build.created_at or build.first_seen_at,
             settings.polling,
             seed=build.build,
@@ -250,7 +262,7 @@ class Watch:
             deadline_at=build.deadline_at,
         )
         # Past the deadline this look is the last; should it fail, the next tick tries again.
-        after = after or now + timedelta(seconds=settings.polling.first_seconds)
+        after = after or visit.beat + timedelta(seconds=settings.polling.first_seconds)
         try:
             row = self._builds.claim(build, next_poll_at=after)
             return row if row is not None and self._lifecycle.resume(row) else None

@@ -19,7 +19,7 @@ from courier.settings import describe_validation
 
 # Enough to know a distribution by, few enough for one small row. A build's slot comes from its id, so
 # noting a duration is one write without a read, and noting it twice changes nothing.
-DURATION_SLOTS = 32
+DURATION_SLOTS = 64
 
 
 class SourceState(FrozenModel):
