@@ -26,6 +26,7 @@ OUTCOME_COLOURS = {
     "undeliverable": "red",
 }
 _HEADINGS = ("source", "scope", "build", "state", "looks", "seconds")
+_SCOPE, _BUILD, _STATE = 1, 2, 3
 # Title, headings, rules and the line about the builds that do not fit.
 _LINES_AROUND_THE_ROWS = 7
 _FEWEST_ROWS = 3
@@ -94,39 +95,42 @@ class BuildsTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw it for the width and height at hand."""
+        yield Text(_title(self._builds), style="bold")
+        if not self._builds:
+            return
         room = max(_FEWEST_ROWS, (options.height or console.height) - _LINES_AROUND_THE_ROWS)
         shown = _most_interesting(self._builds, room)
-        rows: list[tuple[str, ...]] = [
-            (*build.parts, build.state, str(build.looks), f"{build.seconds:.0f}") for build in shown
-        ]
-        for column in (2, 1):
-            if _width(rows) > options.max_width:
-                short = abbreviate([row[column] for row in rows])
-                rows = [(*row[:column], short[row[column]], *row[column + 1 :]) for row in rows]
-        table = Table(title=_title(self._builds), title_justify="left", title_style="bold", expand=False)
+        rows = [[*build.parts, build.state, str(build.looks), f"{build.seconds:.0f}"] for build in shown]
+        for column in (_BUILD, _SCOPE):
+            names = [row[column] for row in rows]
+            space = options.max_width - _width(rows) + max(map(cell_len, (*names, _HEADINGS[column])))
+            short = abbreviate(names, space, mark="~" if options.ascii_only else "…")
+            for row in rows:
+                row[column] = short[row[column]]
+        table = Table(expand=False)
         for heading in _HEADINGS:
             is_number = heading in {"looks", "seconds"}
             table.add_column(heading, overflow="fold", justify="right" if is_number else "left")
         for build, row in zip(shown, rows, strict=True):
             # Ids and scopes come from providers: Text shows them as they are and reads no markup in them.
             cells = [Text(cell) for cell in row]
-            cells[3].stylize(OUTCOME_COLOURS.get(build.outcome or "", ""))
+            cells[_STATE].stylize(OUTCOME_COLOURS.get(build.outcome or "", ""))
             table.add_row(*cells)
         yield table
         if len(shown) < len(self._builds):
             yield Text(f"and {len(self._builds) - len(shown)} more", style="dim")
 
 
-def abbreviate(names: Sequence[str]) -> dict[str, str]:
-    """Cut names to their beginnings, as long as it takes to tell them apart, as git does with commits."""
+def abbreviate(names: Sequence[str], width: int, *, mark: str = "…") -> dict[str, str]:
+    """Cut names that are too wide, but never so short that two of them look alike, as git does with commits."""
     different = sorted(set(names))
     short: dict[str, str] = {}
     for name in different:
-        length = _SHORTEST_ID
-        while any(other != name and other.startswith(name[:length]) for other in different) and length < len(name):
+        length = max(_SHORTEST_ID, width - cell_len(mark))
+        while length < len(name) and any(other != name and other.startswith(name[:length]) for other in different):
             length += 1
-        # The mark of a cut is as wide as a character: cutting off one would gain nothing.
-        short[name] = name if length >= len(name) - 1 else f"{name[:length]}…"
+        # Cutting off no more than the mark takes would gain nothing.
+        short[name] = name if len(name) <= max(width, length + len(mark)) else f"{name[:length]}{mark}"
     return short
 
 

@@ -1,0 +1,125 @@
+"""What a run shows while it runs, at every width, on a terminal and without one."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from cli.progress import BuildsTable, PlainLines, abbreviate, progress_on
+from local.session import BuildLine
+
+MODEL = "5d1d4f1c-1111-4222-8333-444444444444"
+OTHER = "5d1d4f1c-2222-4222-8333-444444444444"
+IDS = ("a09aa46a-69b6-403f-81c4-9f3742fd6001", "a09aa46a-14d1-4ccf-bd27-7f0454a178f5")
+
+
+def line(build: str, status: str = "running", outcome: str | None = None, seconds: float = 4) -> BuildLine:
+    return BuildLine(build=build, status=status, outcome=outcome, looks=3, seconds=seconds)
+
+
+BUILDS = (
+    line(f"insights/{MODEL}/{IDS[0]}"),
+    line(f"insights/{OTHER}/{IDS[1]}", "failed", "failed"),
+    line("red-team/acme/main/chatbot/dd4519b2-1901-47cd-9089-a2302d5c4854", "succeeded", "delivered"),
+)
+
+
+def drawn(builds: Sequence[BuildLine], *, width: int, height: int = 40) -> str:
+    screen = io.StringIO()
+    Console(file=screen, width=width, height=height, force_terminal=True, color_system=None).print(BuildsTable(builds))
+    return screen.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_the_table_fits_the_terminal_and_folds_nothing(width: int) -> None:
+    lines = drawn(BUILDS, width=width).splitlines()
+    assert len(lines) == 1 + 3 + len(BUILDS) + 1
+    assert max(map(len, lines)) <= width
+
+
+def test_at_120_columns_all_ids_are_whole() -> None:
+    screen = drawn(BUILDS, width=120)
+    assert all(part in screen for build in BUILDS for part in build.parts)
+
+
+def test_at_80_columns_ids_are_cut_and_can_still_be_told_apart() -> None:
+    screen = drawn(BUILDS, width=80)
+    assert "acme/main/chatbot" in screen
+    for beginning in ("5d1d4f1c-1", "5d1d4f1c-2", "a09aa46a-6", "a09aa46a-1", "dd4519b2"):
+        assert screen.count(beginning) == 1
+
+
+@given(st.lists(st.text("ab1", max_size=14), max_size=8), st.integers(0, 20))
+def test_different_names_stay_different_however_they_are_cut(names: list[str], width: int) -> None:
+    short = abbreviate(names, width)
+    assert set(short) == set(names)
+    assert len(set(short.values())) == len(set(names))
+    assert all(len(short[name]) <= len(name) for name in names)
+
+
+def test_what_is_in_flight_stays_in_sight_when_there_is_more_than_fits() -> None:
+    ended = [line(f"s/scope/ended-{number}", "failed", "failed") for number in range(50)]
+    waiting = [line("s/scope/first"), line("s/scope/second")]
+    lines = drawn([waiting[0], *ended, waiting[1]], width=80, height=20).splitlines()
+    assert len(lines) <= 20
+    assert lines[0] == "2 in flight, 50 failed"
+    assert lines[-1] == "and 39 more"
+    screen = "\n".join(lines)
+    assert all(build in screen for build in ("first", "second", "ended-49"))
+
+
+def test_markup_in_a_providers_words_is_shown_as_it_is() -> None:
+    assert "[red]oops[/red]" in drawn([line("s/[red]oops[/red]/b")], width=80)
+
+
+def test_nothing_to_show_is_said() -> None:
+    assert drawn([], width=80) == "No builds yet\n"
+
+
+def test_without_a_terminal_a_line_appears_when_a_build_changes() -> None:
+    screen, seconds = io.StringIO(), iter([0.5, 2.0, 3.25])
+    lines = PlainLines(Console(file=screen, width=40), lambda: next(seconds))
+    lines.show([line("s/scope/b1", "queued")])
+    lines.show([line("s/scope/b1", "queued")])
+    lines.show([line("s/scope/b1", "running"), line("s/scope/[b2]", "succeeded", "delivered")])
+    assert screen.getvalue().splitlines() == [
+        "   0.5 s  queued         s/scope/b1",
+        "   2.0 s  running        s/scope/b1",
+        "   3.2 s  delivered      s/scope/[b2]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "has_escapes", "has_colours"),
+    [
+        ({"TERM": "xterm"}, True, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True, False),
+        ({"TERM": "dumb"}, False, False),
+    ],
+    ids=["terminal", "NO_COLOR", "dumb terminal"],
+)
+def test_what_a_terminal_cannot_or_shall_not_do_is_left_out(
+    variables: dict[str, str], has_escapes: bool, has_colours: bool
+) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=80, force_terminal=True, _environ=variables)
+    with progress_on(console, monotonic=lambda: 0.0) as progress:
+        progress.show(BUILDS)
+    said = screen.getvalue()
+    assert ("\x1b[" in said) == has_escapes
+    assert ("\x1b[31m" in said) == has_colours
+
+
+def test_the_table_vanishes_when_the_run_ends() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, width=80, height=20, force_terminal=True, _environ={"TERM": "xterm"})
+    with progress_on(console, monotonic=lambda: 0.0) as progress:
+        progress.show(BUILDS)
+    # Each of its lines is erased (CSI 2 K), the cursor goes up (CSI 1 A) and is shown again.
+    assert screen.getvalue().rstrip().endswith("\x1b[1A\x1b[2K")
+    assert "\x1b[?25h" in screen.getvalue()
