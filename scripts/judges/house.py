@@ -23,6 +23,7 @@ RULES: tuple[Rule, ...] = (
     template.asynchronous_functions_keep_failures,
     template.dashboards_parse,
     template.options_are_all_judged,
+    template.nothing_names_a_place,
     sources.handlers_only_handle,
     sources.layer_imports_what_it_ships,
     sources.imports_point_one_way,

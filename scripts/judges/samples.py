@@ -50,6 +50,7 @@ class _Names:
     def __init__(self, template: Template, place: Place, resolver: Resolver) -> None:
         self._resolver = resolver
         self._types: dict[str, str] = {name: entry["Type"] for name, entry in template["Resources"].items()}
+        self._mappings: Template = template.get("Mappings", {})
         self._place = place
 
     def fill(self, node: Any) -> Any:  # noqa: ANN401 - the shape of what it was given
@@ -61,13 +62,16 @@ class _Names:
             ((name, argument),) = node.items()
             if name == "Ref" and argument in self._types:
                 return self._reference(argument)
-            if name in ("Fn::GetAtt", "Fn::Join", "Fn::Sub"):
+            if name in ("Fn::FindInMap", "Fn::GetAtt", "Fn::Join", "Fn::Sub"):
                 return self._call(name, argument)
         return {key: self.fill(item) for key, item in node.items()}
 
     def _call(self, name: str, argument: Any) -> str | Template:  # noqa: ANN401 - each function has its own shape
         if name == "Fn::GetAtt":
             return self._attribute(*(argument.split(".", 1) if isinstance(argument, str) else argument))
+        if name == "Fn::FindInMap":
+            table, row, column = (str(self._resolver.value(item)) for item in argument)
+            return str(self._mappings[table][row][column])
         if name == "Fn::Join":
             # SAM writes some that the template does not have.
             separator, items = argument

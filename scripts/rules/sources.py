@@ -54,16 +54,16 @@ def layer_imports_what_it_ships(case: Case) -> Iterator[str]:
 
 
 def imports_point_one_way(case: Case) -> Iterator[str]:
-    """The parts of the shared package form layers, without circles."""
+    """The parts of the shared package form layers, without circles (types may know each other)."""
     package = case.root / _PACKAGE
     graph: dict[str, set[str]] = {}
     for path in sorted(package.rglob("*.py")):
         part = path.relative_to(package).parts[0].removesuffix(".py")
-        followers = graph.setdefault(part, set())
-        followers |= {name for name in _courier_parts(path) if name not in (part, "__version__")}
-    for part in sorted(graph.keys() & _GROUND):
-        for name in sorted(graph[part] & _ASSEMBLY):
-            yield f"courier.{part} imports courier.{name}, which is put together from it"
+        for name, for_types_only in _courier_parts(path):
+            if part in _GROUND and name in _ASSEMBLY:
+                yield f"courier.{part} imports courier.{name}, which is put together from it"
+            if not for_types_only and name not in (part, "__version__"):
+                graph.setdefault(part, set()).add(name)
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as exc:
@@ -114,13 +114,11 @@ def python_version_agrees(case: Case) -> Iterator[str]:
         yield f"Python differs: {', '.join(f'{place} says {sorted(versions)}' for place, versions in said.items())}"
 
 
-def _courier_parts(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "courier":
-            yield from (alias.name for alias in node.names)
-    for module, _ in _imports(path):
+def _courier_parts(path: Path) -> Iterator[tuple[str, bool]]:
+    """Give each part of the shared package that a module imports, and whether only type checkers do."""
+    for module, for_types_only in _imports(path):
         if module.startswith("courier."):
-            yield module.split(".")[1]
+            yield module.split(".")[1], for_types_only
 
 
 def _imports(path: Path) -> Iterator[tuple[str, bool]]:
@@ -135,5 +133,7 @@ def _imports(path: Path) -> Iterator[tuple[str, bool]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, id(node) in for_types) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "courier":
+            yield from ((f"courier.{alias.name}", id(node) in for_types) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module, id(node) in for_types

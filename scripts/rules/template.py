@@ -23,6 +23,9 @@ MANAGED_POLICIES = {
     "AWSXrayWriteOnlyAccess": "sends traces, which know no resources; SAM adds it where tracing is on",
 }
 
+# A partition in an ARN (a pattern may allow any), a region, an account.
+_PLACE = re.compile(r"arn:aws:|\b(?:af|ap|ca|cn|eu|il|me|mx|sa|us)(?:-gov|-iso[a-z]?)?-[a-z]+-\d\b|\b\d{12}\b")
+
 
 def rights_are_exact(case: Case) -> Iterator[str]:
     """No statement allows all resources or all actions, except where AWS knows no narrower way."""
@@ -130,6 +133,16 @@ def options_are_all_judged(case: Case) -> Iterator[str]:
         kept = [_decides(deployment, name) for deployment in (case.plain, case.everything)]
         if kept[0] == kept[1]:
             yield f"condition {name} ({json.dumps(condition)}) is the same with and without every option"
+
+
+def nothing_names_a_place(case: Case) -> Iterator[str]:
+    """The same files work in every region, account and partition."""
+    definition = "statemachine/build_lifecycle.asl.yaml"
+    for name in ("template.yaml", *case.nested, definition, "samplconfig.toml"):
+        text = (case.root / name).read_text(encoding="utf-8")
+        for number, line in enumerate(text.splitlines(), start=1):
+            if match := _PLACE.search(line):
+                yield f"{name}:{number} names {match[0]}"
 
 
 def _decides(deployment: Template, condition: str) -> bool:

@@ -145,6 +145,14 @@ FAULTS = [
         "HasRegion: !Equals [!Ref AWS::Region, x]\n  HasBoundary: !Not",
         "HasRegion",
     ),
+    Fault(template.nothing_names_a_place, TEMPLATE, "arn:${AWS::Partition}:ssm", "arn:aws:ssm", "names arn:aws:"),
+    Fault(
+        template.nothing_names_a_place,
+        "samplconfig.toml",
+        "[default.sync",
+        'region = "eu-west-1"\n[default.sync',
+        "eu-west-1",
+    ),
     Fault(
         sources.handlers_only_handle,
         POLL,
