@@ -28,7 +28,7 @@ from courier.transfer import (
     copy,
     storage_config,
 )
-from courier.transfer.plan import GIB, MIB, MOST_PARTS
+from courier.transfer.terms import GIB, MIB, MOST_PARTS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -2,23 +2,24 @@
 
 ::
 
-    engine      the public `copy` and `abandon`
-    copier      the course of one copy: which way, when to pause, what to leave behind
-    parallel    parts by several workers          stream   one connection, for sources without ranges
-    source      the first look, exact parts, fresh links
-    connection  the bare HTTP client              rules    which hosts and addresses it may talk to
-    sink        hash, checksum and count parts    storage  every call to S3
-    publish     conditional create, once          proof    content, end marks, the hash in order
-    plan        parts and memory                  deadline, backoff, checkpoint, signals
+    engine       the public `copy` and `abandon`
+    terms        what the caller may say: options, expectations
+    copier       the course of one copy: which way, when to pause, what to leave behind
+    parallel     parts by several workers         stream       one connection, for sources without ranges
+    source       the first look, exact parts      fresh_links  another link when one dies
+    connection   the bare HTTP client             rules        which hosts and addresses it may talk to
+    sink         hash, checksum and count parts   proof        content, end marks, the hash in order
+    storage      every call to S3                 destination  the key, and what lies there
+    publish      conditional create, once         plan         parts and memory
+    deadline, backoff, checkpoint, signals
 """
 
 from courier.transfer.backoff import Backoff
 from courier.transfer.checkpoint import Checkpoint, CheckpointStore, MemoryCheckpointStore
-from courier.transfer.copier import Expected
+from courier.transfer.destination import Destination, storage_config
 from courier.transfer.engine import abandon, copy
-from courier.transfer.plan import CopyOptions
 from courier.transfer.rules import LinkRules
-from courier.transfer.storage import Destination, storage_config
+from courier.transfer.terms import CopyOptions, Expected
 
 __all__ = [
     "Backoff",

@@ -17,49 +17,25 @@ from courier.errors import (
     SourceUnavailableError,
 )
 from courier.models import StoredArtifact
-from courier.settings import ArtifactSettings
 from courier.transfer.backoff import Backoff
 from courier.transfer.checkpoint import Checkpoint, CheckpointStore
 from courier.transfer.connection import Answer, Fetcher, Resolver
 from courier.transfer.deadline import Deadline
+from courier.transfer.destination import Receipt
 from courier.transfer.parallel import PartCrew
-from courier.transfer.plan import CopyOptions, Plan, part_size_for, workers_for
+from courier.transfer.plan import Plan, part_size_for, workers_for
 from courier.transfer.proof import TRAILING_BYTES, Sha256InOrder, has_end_mark
 from courier.transfer.publish import Original, Publisher
 from courier.transfer.rules import LinkRules
 from courier.transfer.signals import OutOfTimeError, SourceTroubleError, StartOverError, UploadGoneError
 from courier.transfer.sink import PartSink, Progress
 from courier.transfer.source import Look, SourceReader, given_up
-from courier.transfer.storage import Receipt, Storage
+from courier.transfer.storage import Storage
 from courier.transfer.stream import copy_stream
+from courier.transfer.terms import CopyOptions, Expected
 
 # Beginnings of one copy within one invocation: a changed source, a broken stream, an upload that somebody aborted.
 MOST_STARTS: Final = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expected:
-    """What the artifact must be.
-
-    Attributes
-    ----------
-    content_types
-        Media types to accept; empty accepts any but pages of HTML and XML.
-    largest_bytes
-        More is refused, announced or received.
-    sha256
-        Hexadecimal; None when nobody said. Such a copy is never taken up by another invocation,
-        because it is proven before it is published.
-    """
-
-    content_types: tuple[str, ...]
-    largest_bytes: int
-    sha256: str | None = None
-
-    @classmethod
-    def of_settings(cls, settings: ArtifactSettings) -> "Expected":
-        """Give what a source's settings say."""
-        return cls(content_types=settings.content_types, largest_bytes=settings.largest_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,14 +11,16 @@ from courier.models import StoredArtifact
 from courier.transfer.backoff import Backoff
 from courier.transfer.checkpoint import CheckpointStore
 from courier.transfer.connection import Resolver, resolve, tls_context
-from courier.transfer.copier import Connecting, Copier, Expected
+from courier.transfer.copier import Connecting, Copier
 from courier.transfer.deadline import Deadline
-from courier.transfer.plan import CopyOptions
+from courier.transfer.destination import Destination
+from courier.transfer.fresh_links import LinkHolder
 from courier.transfer.publish import Publisher
 from courier.transfer.rules import LinkRules
 from courier.transfer.sink import Progress
-from courier.transfer.source import LinkHolder, SourceReader
-from courier.transfer.storage import Destination, Storage
+from courier.transfer.source import SourceReader
+from courier.transfer.storage import Storage
+from courier.transfer.terms import CopyOptions, Expected
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -8,8 +8,9 @@ from typing import Final
 
 from courier.errors import ArtifactConflictError, ArtifactRefusedError, ArtifactUnavailableError
 from courier.models import StoredArtifact
+from courier.transfer.destination import Destination, Existing, Receipt
 from courier.transfer.signals import KeyExistsError, StartOverError, UploadGoneError
-from courier.transfer.storage import Destination, Existing, Receipt, StalePartsError, Storage
+from courier.transfer.storage import StalePartsError, Storage
 
 # Another copier of the same upload may store parts again while we complete it.
 _MOST_LISTINGS: Final = 3

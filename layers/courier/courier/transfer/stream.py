@@ -5,11 +5,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from courier.transfer.connection import Answer
 from courier.transfer.deadline import Deadline
-from courier.transfer.plan import CopyOptions, part_size_for, stream_part_size, workers_for
+from courier.transfer.plan import part_size_for, stream_part_size, workers_for
 from courier.transfer.proof import TRAILING_BYTES
 from courier.transfer.signals import SourceTroubleError
 from courier.transfer.sink import PartSink
 from courier.transfer.source import Look, SourceReader
+from courier.transfer.terms import CopyOptions
 
 
 def copy_stream(
