@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from pydantic import ValidationError
 
 from courier.transfer import Checkpoint, CheckpointStore, MemoryCheckpointStore
 
@@ -71,5 +70,4 @@ def test_checkpoint_survives_the_way_through_text() -> None:
 
 
 def test_checkpoint_holds_no_link() -> None:
-    with pytest.raises(ValidationError):
-        Checkpoint.model_validate({**FIRST.model_dump(), "url": "https://s3.amazonaws.com/"})
+    assert not [name for name in Checkpoint.model_fields if "url" in name or "link" in name]
