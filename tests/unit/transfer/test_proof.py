@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
-from random import Random
 
 import pytest
 
@@ -111,12 +111,9 @@ def test_end_marks(media: str, trailing: bytes, ends: bool | None) -> None:
 def test_digest_does_not_depend_on_the_order_of_arrival() -> None:
     parts = [bytes([number]) * 1_000 for number in range(1, 41)]
     digest = Sha256InOrder()
-    for number in (1, 2):
-        assert digest.add_if_next(number, memoryview(parts[number - 1]))
-    assert not digest.add_if_next(4, memoryview(parts[3]))
     # Threads take the parts in order and finish them in any order, as workers do.
-    left = iter(range(3, 41))
-    lock, random = threading.Lock(), Random(7)  # noqa: S311 - a test
+    left = iter(range(1, 41))
+    lock = threading.Lock()
 
     def work() -> None:
         while True:
@@ -124,15 +121,21 @@ def test_digest_does_not_depend_on_the_order_of_arrival() -> None:
                 number = next(left, None)
             if number is None:
                 return
-            data = memoryview(parts[number - 1])
-            if random.random() < 0.5 and digest.add_if_next(number, data):
-                continue
-            digest.add(number, data)
+            digest.add(number, memoryview(parts[number - 1]))
 
     with ThreadPoolExecutor(4) as pool:
         for future in [pool.submit(work) for _ in range(4)]:
             future.result()
     assert digest.hexdigest() == hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+@pytest.mark.parametrize("length", [1, 65_535, 65_536, 65_537, 1_000_000])
+def test_the_checksum_of_a_part_comes_with_its_hash(length: int) -> None:
+    first, second = bytes(range(256)) * 4_000, b"second"
+    digest = Sha256InOrder()
+    assert digest.add(1, memoryview(first)[:length]) == zlib.crc32(first[:length])
+    assert digest.add(2, memoryview(second)) == zlib.crc32(second)
+    assert digest.hexdigest() == hashlib.sha256(first[:length] + second).hexdigest()
 
 
 def test_whoever_waits_for_a_part_that_will_not_come_is_told() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import threading
+import zlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +14,8 @@ from courier.transfer.signals import OutOfTimeError
 LEADING_BYTES: Final = 1_024
 # A zip ends in its central directory's end: 22 bytes and a comment of up to 65,535 (APPNOTE 4.3.16).
 TRAILING_BYTES: Final = 22 + 65_535
+# Fits into the fast cache of any processor of the last fifteen years, with room for all else.
+_CACHED_BYTES: Final = 64 * 1024
 _PDF_END_WITHIN: Final = 1_024  # PDF reference 1.7, appendix H.3, note 18
 
 _WORD: Final = re.compile(r"[a-z0-9.+/-]{0,80}\Z")
@@ -139,6 +142,8 @@ class Sha256InOrder:
     """The SHA-256 of the whole artifact, fed by workers that finish their parts in any order.
 
     It keeps no bytes: whoever is early waits with its part, so memory stays with the parts in flight.
+    The part's CRC32 is computed along with it: bytes that the one has just brought into the processor's
+    cache cost the other next to nothing, while a second pass over 8 MiB takes half as long as the first.
     """
 
     def __init__(self) -> None:
@@ -147,16 +152,8 @@ class Sha256InOrder:
         self._turn = threading.Condition()
         self._stopped = False
 
-    def add_if_next(self, number: int, data: memoryview) -> bool:
-        """Hash the part if all before it are hashed; say whether it is."""
-        with self._turn:
-            if number != self._next:
-                return False
-        self._add(data)
-        return True
-
-    def add(self, number: int, data: memoryview) -> None:
-        """Wait until all parts before this one are hashed, then hash it.
+    def add(self, number: int, data: memoryview) -> int:
+        """Wait until all parts before this one are hashed, then hash it, and give its CRC32.
 
         Raises
         ------
@@ -167,7 +164,16 @@ class Sha256InOrder:
             self._turn.wait_for(lambda: self._stopped or self._next == number)
             if self._next != number:
                 raise OutOfTimeError
-        self._add(data)
+        crc32 = 0
+        # Only the holder of the next part gets here, and hashing lets the other threads run.
+        for start in range(0, len(data), _CACHED_BYTES):
+            piece = data[start : start + _CACHED_BYTES]
+            self._hash.update(piece)
+            crc32 = zlib.crc32(piece, crc32)
+        with self._turn:
+            self._next += 1
+            self._turn.notify_all()
+        return crc32
 
     def stop(self) -> None:
         """Let nobody wait any longer."""
@@ -178,10 +184,3 @@ class Sha256InOrder:
     def hexdigest(self) -> str:
         """Give the digest of what was added."""
         return self._hash.hexdigest()
-
-    def _add(self, data: memoryview) -> None:
-        # Only the holder of the next part gets here, and hashing lets the other threads run.
-        self._hash.update(data)
-        with self._turn:
-            self._next += 1
-            self._turn.notify_all()

@@ -4,8 +4,10 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping
 
+from courier.transfer.destination import Receipt
 from courier.transfer.proof import Sha256InOrder
-from courier.transfer.storage import Receipt, Storage
+from courier.transfer.signals import OutOfTimeError
+from courier.transfer.storage import Storage
 
 Progress = Callable[[int, int | None], None]
 
@@ -51,8 +53,8 @@ class PartSink:
     def store(self, number: int, body: bytearray) -> None:
         """Hash and store one part; returns when ``body`` may be used again.
 
-        The part is hashed first when its turn has come, else after the upload: the wait for the
-        parts before it then costs nothing.
+        The part is hashed when its turn has come, and then uploaded. Parts arrive nearly in order, so
+        that the wait is short, and it costs nothing: without it, this buffer would wait after the upload.
 
         Raises
         ------
@@ -62,16 +64,20 @@ class PartSink:
             The parts before this one will not come; this one is stored.
         """
         with memoryview(body) as view:
-            crc32 = zlib.crc32(view)
-            hashed = self._digest is None or self._digest.add_if_next(number, view)
+            try:
+                crc32 = zlib.crc32(view) if self._digest is None else self._digest.add(number, view)
+            except OutOfTimeError:
+                crc32 = zlib.crc32(view)
+                self._keep(number, body, crc32)
+                raise
+        self._keep(number, body, crc32)
+
+    def _keep(self, number: int, body: bytearray, crc32: int) -> None:
         receipt = self._storage.upload(self._upload_id, number, body, crc32)
         with self._lock:
             self.done[number] = receipt
         if self._progress is not None:
             self._progress(self.done_bytes, self._total_bytes)
-        if self._digest is not None and not hashed:
-            with memoryview(body) as view:
-                self._digest.add(number, view)
 
     def stop(self) -> None:
         """Let no part wait for its turn any longer."""

@@ -1,0 +1,74 @@
+"""What happens to a part between its arrival and S3."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from courier.transfer.destination import Receipt
+from courier.transfer.proof import Sha256InOrder
+from courier.transfer.signals import OutOfTimeError
+from courier.transfer.sink import PartSink
+from courier.transfer.storage import Storage
+
+
+class Shelf(Storage):
+    """Keeps the parts here, in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, tuple[bytes, int]] = {}
+
+    def upload(self, upload_id: str, number: int, body: bytearray, crc32: int) -> Receipt:
+        self.kept[number] = (bytes(body), crc32)
+        return Receipt(f"{upload_id}-{number}", None, len(body))
+
+
+def sink(shelf: Shelf, digest: Sha256InOrder | None) -> PartSink:
+    return PartSink(shelf, "upload", digest=digest, done={}, total_bytes=None, progress=None)
+
+
+class Witness(Sha256InOrder):
+    """Notes what the shelf holds at the moment when a part has been hashed."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        super().__init__()
+        self.shelf = shelf
+        self.stored_at: dict[int, set[int]] = {}
+
+    def add(self, number: int, data: memoryview) -> int:
+        crc32 = super().add(number, data)
+        self.stored_at[number] = set(self.shelf.kept)
+        return crc32
+
+
+def test_a_part_is_hashed_in_its_turn_and_then_stored() -> None:
+    shelf = Shelf()
+    digest = Witness(shelf)
+    parts = sink(shelf, digest)
+    with ThreadPoolExecutor(3) as pool:
+        for stored in [pool.submit(parts.store, number, bytearray(b"%d" % number)) for number in (3, 2, 1)]:
+            stored.result()
+    assert all(number not in stored for number, stored in digest.stored_at.items())
+    assert shelf.kept == {n: (b"%d" % n, zlib.crc32(b"%d" % n)) for n in (1, 2, 3)}
+    assert parts.sha256 == hashlib.sha256(b"123").hexdigest()
+
+
+def test_a_part_whose_turn_will_not_come_is_stored_all_the_same() -> None:
+    shelf = Shelf()
+    parts = sink(shelf, Sha256InOrder())
+    parts.stop()
+    with pytest.raises(OutOfTimeError):
+        parts.store(2, bytearray(b"second"))
+    assert shelf.kept == {2: (b"second", zlib.crc32(b"second"))}
+    assert parts.done_bytes == len(b"second")
+
+
+def test_without_a_hash_parts_come_in_any_order() -> None:
+    shelf = Shelf()
+    parts = sink(shelf, None)
+    parts.store(7, bytearray(b"seventh"))
+    assert shelf.kept == {7: (b"seventh", zlib.crc32(b"seventh"))}
+    assert parts.sha256 is None
