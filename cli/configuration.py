@@ -6,7 +6,7 @@ import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import ValidationError
@@ -160,6 +160,9 @@ def _read_source(entry: object, where: str, folder: Path) -> SourceSettings:
 
 class _StrictLoader(yaml.SafeLoader):
     """YAML without a key that is given twice: the first would be dropped without a word."""
+
+    # Its own: the SAM translator teaches the shared one to take any tag.
+    yaml_multi_constructors: ClassVar[dict[str, Any]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Make a dict of a mapping."""

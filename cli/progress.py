@@ -83,7 +83,15 @@ def progress_on(console: Console, *, monotonic: Callable[[], float]) -> Iterator
         yield PlainLines(console, lambda: monotonic() - started)
         return
     # Transient: the summary says how each build ended, with whole ids.
-    with Live(console=console, refresh_per_second=4, transient=True, vertical_overflow="crop") as live:
+    # Not redirected: the embedded AWS has taken over the standard output already.
+    with Live(
+        console=console,
+        refresh_per_second=4,
+        transient=True,
+        vertical_overflow="crop",
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as live:
         yield LiveTable(live)
 
 

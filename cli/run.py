@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import typer
 from rich.console import Console
 
 from cli.configuration import check_secret, read_request, read_secrets, read_sources, read_watch
-from cli.progress import progress_on
+from cli.progress import progress_on, say
 from cli.summary import print_summary
 from courier.errors import SettingsError
 from courier.models import BuildRequest
@@ -169,14 +170,15 @@ def run(
     **Exit code** 0: every build reached an outcome. 1: the courier failed somewhere, or a build had not ended when
     the time was up. 2: options, files or a source's key are wrong. 130: interrupted.
     """
-    console = Console(highlight=False)
-    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    # The streams of this moment: the embedded AWS puts another standard output in place, which is no terminal.
+    console = Console(file=sys.stdout, highlight=False)
+    errors = Console(file=sys.stderr, highlight=False)
     _check_seconds("--tick", tick, SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS)
     _check_seconds("--timeout", timeout, 0.0, math.inf)
     is_demo = sources is None
     with _plan(sources, secrets, request or [], watch or []) as plan:
         for mistake in plan.mistakes:
-            errors.print(f"courier: {mistake}", style="red", markup=False)
+            say(errors, f"courier: {mistake}", style="red")
         if not plan.sources:
             raise typer.Exit(EXIT_BAD_USAGE)
         check_folder(out)

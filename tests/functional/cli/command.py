@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -33,13 +34,22 @@ class Ended:
         return line
 
 
-def courier(*arguments: object) -> Ended:
-    """Run the command without a terminal."""
-    out, err = io.StringIO(), io.StringIO()
+class _Terminal(io.StringIO):
+    """An output that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def courier(*arguments: object, columns: int | None = None) -> Ended:
+    """Run the command; with ``columns`` its standard output is a terminal."""
+    out, err = io.StringIO() if columns is None else _Terminal(), io.StringIO()
+    terminal = {"TERM": "dumb"} if columns is None else {"TERM": "xterm", "COLUMNS": str(columns), "LINES": "40"}
     on_terminate = signal.getsignal(signal.SIGTERM)
     code: object = None
     try:
         with (
+            patch.dict(os.environ, terminal),
             patch.object(sys, "argv", ["courier", *map(str, arguments)]),
             redirect_stdout(out),
             redirect_stderr(err),

@@ -84,7 +84,8 @@ def customer_sources(endpoint: str) -> list[dict[str, object]]:
     treasure = {**loopback, "provider": "treasure_insights", "secret": "build-courier/td"}
     airt = {**loopback, "provider": "dreadnode_airt", "organization": "acme", "workspace": "main"}
     return [
-        {**treasure, "name": "models", "data_models": [MODEL]},
+        # A slow machine may see the young builds only when they have ended; the old one is history all the same.
+        {**treasure, "name": "models", "data_models": [MODEL], "backfill_hours": 1},
         {**airt, "name": "reports", "secret": "build-courier/dn", "auth": "x-api-key", "project": "support"},
         {**treasure, "name": "revoked", "secret": "build-courier/revoked"},
         {**treasure, "name": "Wrong_Name"},

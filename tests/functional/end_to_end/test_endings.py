@@ -43,10 +43,14 @@ def configured(tmp_path: Path) -> Iterator[Callable[[World], Options]]:
 
 def test_a_build_that_never_ends_is_named_when_the_time_is_up(configured: Callable[[World], Options]) -> None:
     options = configured(World(builds={"m": ["endless"]}, never_ending=frozenset({"endless"})))
-    ended = courier("run", *options, "--until-idle", "--timeout", 4)
+    ended = courier("run", *options, "--until-idle", "--timeout", 4, columns=80)
     assert ended.exit_code == 1
     assert ended.complaint == "courier: td/m/endless had not ended when the run did"
     assert (Path(str(options[5])) / "usage.json").exists()
+    # On a terminal there was a table meanwhile, and it was wiped away.
+    table, _, summary = ended.out.rpartition("\x1b[2K")
+    assert "│ endless │ running" in table
+    assert "│" not in summary
 
 
 def test_a_courier_that_cannot_announce_has_failed(configured: Callable[[World], Options]) -> None:
