@@ -4,14 +4,15 @@
 
     engine       the public `copy` and `abandon`
     terms        what the caller may say: options, expectations
-    copier       the course of one copy: which way, when to pause, what to leave behind
+    copier       the course of one copy: which way, and when to pause
     parallel     parts by several workers         stream       one connection, for sources without ranges
-    source       the first look, exact parts      fresh_links  another link when one dies
-    connection   the bare HTTP client             rules        which hosts and addresses it may talk to
-    sink         hash, checksum and count parts   proof        content, end marks, the hash in order
+    source       the first look, exact parts      answers      what the head of an answer says
+    fresh_links  another link when one dies       connection   the bare HTTP client
+    rules        which hosts and addresses        bounds       how many bytes
+    proof        content, the hash in order       sink         hash, checksum and count parts
     storage      every call to S3                 destination  the key, and what lies there
-    publish      conditional create, once         plan         parts and memory
-    deadline, backoff, checkpoint, signals
+    publish      conditional create, once         uploads      none is left behind
+    plan         parts and memory                 deadline, backoff, checkpoint, signals
 """
 
 from courier.transfer.backoff import Backoff

@@ -1,8 +1,7 @@
 """The course of one copy: which way it goes, when it pauses, and that it leaves nothing behind."""
 
 import ssl
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,8 +12,6 @@ from courier.errors import (
     ArtifactRefusedError,
     ArtifactUnavailableError,
     CopyUnfinishedError,
-    CourierError,
-    SourceUnavailableError,
 )
 from courier.models import StoredArtifact
 from courier.transfer.backoff import Backoff
@@ -33,6 +30,7 @@ from courier.transfer.source import Look, SourceReader, given_up
 from courier.transfer.storage import Storage
 from courier.transfer.stream import copy_stream
 from courier.transfer.terms import CopyOptions, Expected
+from courier.transfer.uploads import Uploads
 
 # Beginnings of one copy within one invocation: a changed source, a broken stream, an upload that somebody aborted.
 MOST_STARTS: Final = 4
@@ -55,6 +53,7 @@ class Copier:
     storage: Storage
     publisher: Publisher
     checkpoints: CheckpointStore
+    uploads: Uploads
     deadline: Deadline
     options: CopyOptions
     backoff: Backoff
@@ -88,7 +87,7 @@ class Copier:
         if checkpoint is None:
             return self._begin(None)
         if self.expected.sha256 is not None:
-            self._discard(checkpoint)
+            self.uploads.discard(checkpoint)
             return self._begin(None)
         if checkpoint.can_be_taken_up:
             return self._take_up(checkpoint)
@@ -112,7 +111,7 @@ class Copier:
         else:
             artifact = self._already_there(look) or self._copy_parts(look, buffer)
         if leftover is not None:
-            self._discard(leftover)
+            self.uploads.discard(leftover)
         return artifact
 
     def _already_there(self, look: Look) -> StoredArtifact | None:
@@ -144,7 +143,7 @@ class Copier:
             started_at=self.deadline.started_at,
             restarts=self.restarts,
         )
-        with self._guard(ours):
+        with self.uploads.guard(ours):
             kept = self.checkpoints.save(ours)
             if kept.upload_id == ours.upload_id or not takes_up or not kept.can_be_taken_up:
                 if takes_up:
@@ -153,14 +152,14 @@ class Copier:
                     return self._parallel(ours, {}, opened)
                 return self._stream(ours, look, look.answer, buffer)
         # Another copier was faster; both add to its upload from here on.
-        self._discard(ours)
+        self.uploads.discard(ours)
         return self._take_up(kept)
 
     def _take_up(self, checkpoint: Checkpoint) -> StoredArtifact:
         """Go on with the upload that a checkpoint points to."""
         self.restarts = checkpoint.restarts
         self.deadline.started_at = checkpoint.started_at
-        with self._guard(checkpoint):
+        with self.uploads.guard(checkpoint):
             if checkpoint.continuations >= self.options.most_continuations or self.deadline.is_too_long:
                 raise ArtifactIncompleteError(
                     f"the copy has begun at {checkpoint.started_at:%Y-%m-%d %H:%M} UTC and was taken up"
@@ -185,7 +184,7 @@ class Copier:
         sink = self._sink(checkpoint, done, plan.size_bytes)
         crew = PartCrew(self.reader, sink, plan=plan, etag=etag, deadline=self.deadline, open_fetcher=self._fetcher)
         missing = [part for part in plan if part.number not in done]
-        with self._guard(checkpoint):
+        with self.uploads.guard(checkpoint):
             try:
                 crew.run(missing, workers_for(plan.part_size_bytes, self.options), opened=opened)
             except OutOfTimeError:
@@ -209,11 +208,10 @@ class Copier:
                 look,
                 buffer,
                 answer,
-                reader=self.reader,
                 sink=sink,
                 deadline=self.deadline,
                 options=self.options,
-                largest_bytes=self.expected.largest_bytes,
+                bounds=self.reader.bounds,
             )
             original = _original(look, received, trailing)
             artifact = self.publisher.complete(ours.upload_id, sink.done, original, sink.sha256)
@@ -267,34 +265,6 @@ class Copier:
         if self.deadline.had_time:
             return ArtifactIncompleteError(reason)
         return CopyUnfinishedError(f"{reason}, but the invocation had little time; call again")
-
-    @contextmanager
-    def _guard(self, checkpoint: Checkpoint) -> Generator[None, None, None]:
-        """Abort the upload on every way out that nobody comes back from.
-
-        A copy that can be taken up again keeps its upload, and the checkpoint that points to it.
-        """
-        try:
-            yield
-        except BaseException as error:
-            called_again = isinstance(error, CopyUnfinishedError) or (
-                isinstance(error, ArtifactUnavailableError | SourceUnavailableError)
-                and self.checkpoints.outlives_process
-            )
-            if not (called_again and checkpoint.can_be_taken_up):
-                self._discard(checkpoint, error)
-            raise
-
-    def _discard(self, checkpoint: Checkpoint, error: BaseException | None = None) -> None:
-        """Abort an upload, then forget it: killed in between, the next copier finds it gone and begins anew."""
-        try:
-            self.storage.abort(checkpoint.upload_id)
-        except CourierError as failed:
-            if error is None:
-                raise
-            error.add_note(f"and its multipart upload {checkpoint.upload_id} could not be aborted: {failed}")
-            return
-        self.checkpoints.clear(checkpoint.upload_id)
 
     def _sink(self, checkpoint: Checkpoint, done: Mapping[int, Receipt], total_bytes: int | None) -> PartSink:
         return PartSink(

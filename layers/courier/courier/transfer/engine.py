@@ -9,6 +9,7 @@ from courier.clock import utc_now
 from courier.links import ArtifactLink
 from courier.models import StoredArtifact
 from courier.transfer.backoff import Backoff
+from courier.transfer.bounds import Bounds
 from courier.transfer.checkpoint import CheckpointStore
 from courier.transfer.connection import Resolver, resolve, tls_context
 from courier.transfer.copier import Connecting, Copier
@@ -21,6 +22,7 @@ from courier.transfer.sink import Progress
 from courier.transfer.source import SourceReader
 from courier.transfer.storage import Storage
 from courier.transfer.terms import CopyOptions, Expected
+from courier.transfer.uploads import Uploads
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -91,13 +93,14 @@ def copy(
             backoff=backoff,
             deadline=deadline,
             content_types=expected.content_types,
-            largest_bytes=expected.largest_bytes,
+            bounds=Bounds(expected.largest_bytes),
         ),
         storage=storage,
         publisher=Publisher(
             storage, destination, expected_sha256=expected.sha256, clock=clock, check_time=deadline.check
         ),
         checkpoints=checkpoints,
+        uploads=Uploads(storage, checkpoints),
         deadline=deadline,
         options=options,
         backoff=backoff,
@@ -120,5 +123,4 @@ def abandon(
     """
     checkpoint = checkpoints.load()
     if checkpoint is not None:
-        Storage(s3, destination, backoff or Backoff()).abort(checkpoint.upload_id)
-        checkpoints.clear(checkpoint.upload_id)
+        Uploads(Storage(s3, destination, backoff or Backoff()), checkpoints).discard(checkpoint)

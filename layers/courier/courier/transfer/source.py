@@ -1,39 +1,38 @@
 """Reading the source object: the first look at it, and exact parts of it."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from courier.errors import (
-    ArtifactChangedError,
     ArtifactError,
     ArtifactIncompleteError,
     ArtifactRefusedError,
     ArtifactUnavailableError,
 )
 from courier.links import ArtifactLink
+from courier.transfer.answers import (
+    CHANGED,
+    CLIENT_ERROR,
+    OK,
+    PARTIAL,
+    PASSING,
+    UNSATISFIABLE,
+    check_part,
+    content_range,
+    retry_after_seconds,
+    strong_etag,
+)
 from courier.transfer.backoff import Backoff
+from courier.transfer.bounds import Bounds
 from courier.transfer.connection import Answer, Fetcher
 from courier.transfer.deadline import Deadline
 from courier.transfer.fresh_links import LinkHolder
 from courier.transfer.plan import Part
-from courier.transfer.proof import LEADING_BYTES, TRAILING_BYTES, has_end_mark, judge_content, quoted
+from courier.transfer.proof import LEADING_BYTES, TRAILING_BYTES, judge_content, quoted
 from courier.transfer.signals import LinkRefusedError, OutOfTimeError, SourceTroubleError
 
 _T = TypeVar("_T")
-
-OK: Final = 200
-PARTIAL: Final = 206
-CLIENT_ERROR: Final = 4  # the class of statuses
-CHANGED: Final = 412
-UNSATISFIABLE: Final = 416
-# Too slow, and too many requests: the link is good.
-PASSING: Final = frozenset({408, 429})
-
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)\s*\Z")
-# Kept as metadata of the copy, which has 2 KB in all.
-_LONGEST_ETAG: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +78,11 @@ class SourceReader:
 
     Refused links lead to a fresh one; broken connections, 408, 429, 5xx and answers that end early
     are tried again after a wait; everything else is final.
+
+    Attributes
+    ----------
+    bounds
+        How long the artifact may be.
     """
 
     def __init__(
@@ -88,13 +92,13 @@ class SourceReader:
         backoff: Backoff,
         deadline: Deadline,
         content_types: Sequence[str],
-        largest_bytes: int,
+        bounds: Bounds,
     ) -> None:
         self._links = links
         self._backoff = backoff
         self._deadline = deadline
         self._content_types = content_types
-        self._largest_bytes = largest_bytes
+        self.bounds = bounds
 
     def look(self, fetcher: Fetcher, buffer: bytearray) -> Look:
         """Ask for the first bytes, up to the size of ``buffer``, and learn length and validator from the answer.
@@ -140,7 +144,7 @@ class SourceReader:
                 answer = self._open(fetcher, link, {"Range": f"bytes={first}-{last}", "If-Match": etag})
             try:
                 if opened_here:
-                    self._check_part(answer, first, last, etag=etag, total_bytes=total_bytes)
+                    check_part(answer, first, last, etag=etag, total_bytes=total_bytes)
                 filled += answer.read_into(view[filled:])
             finally:
                 answer.close()
@@ -152,7 +156,7 @@ class SourceReader:
     @property
     def promised_bytes(self) -> int | None:
         """The length that the provider gives now; None when it does not."""
-        return self._links.current().size_bytes or None
+        return _promised(self._links.current())
 
     def _look(self, fetcher: Fetcher, link: ArtifactLink, buffer: bytearray) -> Look:
         answer = self._open(fetcher, link, {"Range": f"bytes=0-{len(buffer) - 1}"})
@@ -169,22 +173,27 @@ class SourceReader:
         """Whether one request must bring it all: parts without a validator may belong to different versions."""
         if answer.status != PARTIAL:
             return False
-        _, _, total = _content_range(answer)
-        return total is None or (total > asked_bytes and _strong(answer.headers.get("ETag")) is None)
+        _, _, total = content_range(answer)
+        return total is None or (total > asked_bytes and strong_etag(answer.headers.get("ETag")) is None)
 
     def _look_at(self, fetcher: Fetcher, answer: Answer, link: ArtifactLink, buffer: bytearray) -> Look:
         if answer.status == UNSATISFIABLE:  # S3's answer to any range of an empty object
             raise ArtifactIncompleteError("the report has no bytes")
         ranged = answer.status == PARTIAL
         if ranged:
-            first, last, total = _content_range(answer)
-            if total is None or (first, last + 1) != (0, min(total, len(buffer))) or answer.length != last + 1:
+            first, last, total = content_range(answer)
+            if (
+                total is None
+                or (first, last + 1) != (0, min(total, len(buffer)))
+                or answer.length not in {None, last + 1}
+            ):
                 raise SourceTroubleError(f"{answer.host} answers with other bytes than asked for")
         elif answer.status == OK:
             total = answer.length
         else:
             raise SourceTroubleError(f"{answer.host} answers {answer.status}")
-        promised = self._check_length(total, link)
+        promised = _promised(link)
+        self.bounds.check_length(total, promised)
         longest = LEADING_BYTES if ranged else len(buffer)
         wanted = total if total is not None and total <= len(buffer) else longest
         filled = answer.read_into(memoryview(buffer)[:wanted])
@@ -196,16 +205,16 @@ class SourceReader:
         leading = bytes(buffer[: min(filled, LEADING_BYTES)])
         media = judge_content(header, leading, self._content_types)
         ended = filled < wanted or filled == total
-        self.check_received(filled, promised)
+        self.bounds.check_received(filled, promised)
         if total is None and ended:
-            self.check_end(filled, promised, media, bytes(buffer[:filled][-TRAILING_BYTES:]))
+            self.bounds.check_end(filled, promised, media, bytes(buffer[:filled][-TRAILING_BYTES:]))
         if ended:
             answer.close()
         return Look(
             content_type=media,
             total_bytes=total,
             promised_bytes=promised,
-            etag=_strong(answer.headers.get("ETag")),
+            etag=strong_etag(answer.headers.get("ETag")),
             filled=filled,
             ended=ended,
             ranged=ranged,
@@ -213,46 +222,6 @@ class SourceReader:
             fetcher=fetcher,
             answer=None if ended else answer,
         )
-
-    def check_received(self, received: int, promised: int | None) -> None:
-        """See that what has arrived so far is not too much already.
-
-        Raises
-        ------
-        ArtifactRefusedError
-            It is more than the source's limit.
-        ArtifactIncompleteError
-            It is more than promised.
-        """
-        if received > self._largest_bytes:
-            raise ArtifactRefusedError(f"the report has more bytes than artifact.largest_bytes, {self._largest_bytes}")
-        if promised is not None and received > promised:
-            raise ArtifactIncompleteError(f"the provider promises {promised} bytes, the store sends more")
-
-    def check_end(self, received: int, promised: int | None, media: str, trailing: bytes) -> None:
-        """Judge the end of an answer that did not announce its length.
-
-        Raises
-        ------
-        SourceTroubleError
-            It stopped early.
-        """
-        if promised is not None and received < promised:
-            raise SourceTroubleError(f"the store ended after {received} of {promised} bytes", short=True)
-        if promised is None and has_end_mark(media, trailing) is False:
-            raise SourceTroubleError(f"the store ended after {received} bytes without {media}'s end mark", short=True)
-
-    def _check_part(self, answer: Answer, first: int, last: int, *, etag: str, total_bytes: int) -> None:
-        """See that an answer is exactly the bytes that were asked for, of the same version."""
-        if answer.status in {CHANGED, UNSATISFIABLE}:
-            raise ArtifactChangedError("the source object changed while it was read")
-        if answer.status != PARTIAL:
-            raise SourceTroubleError(f"{answer.host} answers {answer.status} to a request for a part")
-        start, end, total = _content_range(answer)
-        if total != total_bytes or answer.headers.get("ETag", etag) != etag:
-            raise ArtifactChangedError("the source object changed while it was read")
-        if (start, end) != (first, last) or answer.length not in {None, last - first + 1}:
-            raise SourceTroubleError(f"{answer.host} answers with other bytes than asked for")
 
     def _open(self, fetcher: Fetcher, link: ArtifactLink, headers: dict[str, str]) -> Answer:
         """Send one request and sort its status: give 200, 206, 412 and 416, raise the rest."""
@@ -267,7 +236,7 @@ class SourceReader:
             return answer
         if answer.status in {CHANGED, UNSATISFIABLE}:
             return answer
-        wished = _retry_after(answer.headers.get("Retry-After"))
+        wished = retry_after_seconds(answer.headers.get("Retry-After"))
         said = answer.error_code()
         if answer.status // 100 == CLIENT_ERROR and answer.status not in PASSING:
             raise LinkRefusedError(said)
@@ -296,43 +265,13 @@ class SourceReader:
                 self._links.worked()
                 return result
 
-    def _check_length(self, total_bytes: int | None, link: ArtifactLink) -> int | None:
-        promised = link.size_bytes or None  # 0 is how the provider says that it does not know
-        for length in (total_bytes, promised):
-            if length is not None and length > self._largest_bytes:
-                raise ArtifactRefusedError(
-                    f"the report has {length} bytes, artifact.largest_bytes allows {self._largest_bytes}"
-                )
-        if total_bytes == 0:
-            raise ArtifactIncompleteError("the report has no bytes")
-        if None not in {promised, total_bytes} and promised != total_bytes:
-            raise ArtifactIncompleteError(f"the provider promises {promised} bytes, the store has {total_bytes}")
-        return promised
+
+def _promised(link: ArtifactLink) -> int | None:
+    """Give the length that the provider promises; it says 0 when it does not know."""
+    return link.size_bytes or None
 
 
 def given_up(trouble: SourceTroubleError, tries: int) -> ArtifactError:
     """Give the error for trouble that did not pass."""
     kind = ArtifactIncompleteError if trouble.short else ArtifactUnavailableError
     return kind(f"{trouble}; gave up after {tries} tries")
-
-
-def _content_range(answer: Answer) -> tuple[int, int, int | None]:
-    """Read ``bytes first-last/total``; the total is None for ``*``."""
-    match = _CONTENT_RANGE.match(answer.headers.get("Content-Range", ""))
-    if match is None:
-        raise SourceTroubleError(f"{answer.host} answers 206 without saying which bytes")
-    first, last, total = match.groups()
-    return int(first), int(last), None if total == "*" else int(total)
-
-
-def _strong(etag: str | None) -> str | None:
-    """Give an ETag that identifies bytes; weak ones (RFC 9110, 8.8.1) and malformed ones do not."""
-    if etag is None or len(etag) > _LONGEST_ETAG or not (etag.isascii() and etag.isprintable()):
-        return None
-    return etag if len(etag) > 2 and etag.startswith('"') and etag.endswith('"') else None  # noqa: PLR2004 - the quotes
-
-
-def _retry_after(header: str | None) -> float:
-    """Read seconds; a date is left alone, our own waits do as well."""
-    text = (header or "").strip()
-    return float(text) if text.isascii() and text.isdigit() else 0.0

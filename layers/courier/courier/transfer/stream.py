@@ -3,13 +3,14 @@
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from courier.transfer.bounds import Bounds
 from courier.transfer.connection import Answer
 from courier.transfer.deadline import Deadline
 from courier.transfer.plan import part_size_for, stream_part_size, workers_for
 from courier.transfer.proof import TRAILING_BYTES
 from courier.transfer.signals import SourceTroubleError
 from courier.transfer.sink import PartSink
-from courier.transfer.source import Look, SourceReader
+from courier.transfer.source import Look
 from courier.transfer.terms import CopyOptions
 
 
@@ -18,11 +19,10 @@ def copy_stream(
     first: bytearray,
     answer: Answer,
     *,
-    reader: SourceReader,
     sink: PartSink,
     deadline: Deadline,
     options: CopyOptions,
-    largest_bytes: int,
+    bounds: Bounds,
 ) -> tuple[int, bytes]:
     """Read ``answer`` to its end and store it in parts; give its length in bytes and its last bytes.
 
@@ -59,7 +59,7 @@ def copy_stream(
                 with memoryview(buffer) as view:
                     filled += answer.read_into(view[filled:wanted])
                 received += filled
-                reader.check_received(received, look.promised_bytes)
+                bounds.check_received(received, look.promised_bytes)
                 ended = filled < wanted or received == look.total_bytes
                 if filled:
                     if filled < len(buffer):
@@ -69,24 +69,24 @@ def copy_stream(
                     number += 1
                 if ended:
                     break
-                buffer, filled = _next_buffer(uploads, _part_size(number, look, largest_bytes, options), options), 0
+                buffer, filled = _next_buffer(uploads, _part_size(number, look, bounds, options), options), 0
             for pending in uploads:
                 pending.result()
         except BaseException:
             sink.stop()
             raise
     if look.total_bytes is None:
-        reader.check_end(received, look.promised_bytes, look.content_type, bytes(trailing))
+        bounds.check_end(received, look.promised_bytes, look.content_type, bytes(trailing))
     elif received < look.total_bytes:
         raise SourceTroubleError(f"{answer.host} ended after {received} of {look.total_bytes} bytes", short=True)
     return received, bytes(trailing)
 
 
-def _part_size(number: int, look: Look, largest_bytes: int, options: CopyOptions) -> int:
+def _part_size(number: int, look: Look, bounds: Bounds, options: CopyOptions) -> int:
     if look.total_bytes is not None:
         # The first part has the size that was asked for at first, which may cost one part more: a thousandth is ample.
         return part_size_for(look.total_bytes + look.total_bytes // 1_000, options.part_size_bytes)
-    return stream_part_size(number, look.promised_bytes or largest_bytes, options)
+    return stream_part_size(number, look.promised_bytes or bounds.largest_bytes, options)
 
 
 def _next_buffer(uploads: deque[Future[bytearray]], size: int, options: CopyOptions) -> bytearray:
