@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 # An ended build is forgotten after KEEP_ENDED; a provider that still lists it must not make it new again.
 HORIZON = KEEP_ENDED / 2
 
+# Builds that ended so long before a list was taken in were in that list: they need not be looked up again each
+# time. An hour is more than clocks differ and lists lag.
+OVERLAP = timedelta(hours=1)
+
 
 class Discovery:
     """Begins an execution for each build that is new to the ledger."""
@@ -83,15 +87,24 @@ class Discovery:
         The poller names the builds that it has ``settled`` by the same list: what is read of them here may
         be older than that.
         """
-        first_sight = self._sources.note_sight(provider.settings.name)
-        wanted = [build for build in listed if self._is_wanted(build, provider.settings, first_sight)]
+        source = provider.settings.name
+        first_sight = self._sources.note_sight(source)
+        if not listed:
+            return 0
+        scope = listed[0].ref.scope
+        begun_at = self._clock()
+        adopted_at = self._sources.adopted_at(source, scope)
+        wanted = [build for build in listed if self._is_wanted(build, provider.settings, first_sight, adopted_at)]
         known = self._builds.find_many(build.ref for build in wanted)
         by_ref = {build.ref: build for build in wanted}
         for ref, row in known.items():
             if row is not None and ref not in settled:
                 self._follow_up(provider, row, by_ref[ref])
         new = [build for build in wanted if build.ref not in known]
-        return sum(self.begin(provider, build) for build in _oldest_first(new))
+        begun = sum(self.begin(provider, build) for build in _oldest_first(new))
+        if adopted_at is None or begun_at - adopted_at > OVERLAP / 2:
+            self._sources.note_adopted(source, scope, begun_at)
+        return begun
 
     def _follow_up(self, provider: Provider, row: BuildRow, build: Build) -> None:
         """Do for a known build what a list can: start what was not started, and tell its end."""
@@ -137,14 +150,18 @@ class Discovery:
         )
         return self._lifecycle.begin(passage, next_poll_at=look or now)
 
-    def _is_wanted(self, build: Build, settings: SourceSettings, first_sight: datetime) -> bool:
-        """Tell builds to look after from history: what had ended before we came is left alone."""
+    def _is_wanted(
+        self, build: Build, settings: SourceSettings, first_sight: datetime, adopted_at: datetime | None
+    ) -> bool:
+        """Tell builds to look after from history: what had ended before we came, or was taken in long ago."""
         # A word that we do not know may be an end too; a time of completion says that it is.
         if not build.status.is_terminal and build.completed_at is None:
             # However old it says it is: it has not ended, and once it has it will be history.
             return True
         born = build.created_at or build.started_at or build.completed_at
         if born is not None and born < self._clock() - HORIZON:
+            return False
+        if adopted_at is not None and build.completed_at is not None and build.completed_at < adopted_at - OVERLAP:
             return False
         ended = build.completed_at or born
         return ended is None or ended >= first_sight - timedelta(hours=settings.backfill_hours)

@@ -13,8 +13,8 @@ from courier.settings import describe_validation
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-# Enough for one provider request at its slowest and the ledger's writes after it.
-RESERVE_SECONDS = 15.0
+# Enough for one provider call at its slowest (ticks.TICK_CALL_SECONDS) and the ledger's writes after it.
+RESERVE_SECONDS = 32.0
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

@@ -35,11 +35,20 @@ LONGEST_WAIT_SECONDS = 31_532_400
 
 
 class FrozenModel(BaseModel):
-    """A value: compared by content, never changed in place, nothing unknown in it."""
+    """A value: compared by content, never changed in place.
+
+    Fields of a later 1.x version are passed over: while a stack is updated, new code starts what old code ends.
+    """
 
     # defer_build: the schema is made at first use, which keeps it out of the cold starts that do not need the model.
     # hide_input_in_errors: what does not fit may be a key that was pasted into the wrong field.
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True, hide_input_in_errors=True)
+
+
+class StrictModel(FrozenModel):
+    """What a person writes: a field that nobody knows is a mistake, and said to be one."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class BuildStatus(StrEnum):
@@ -166,7 +175,7 @@ class StoredArtifact(FrozenModel):
     copied_at: AwareDatetime
 
 
-class BuildRequest(FrozenModel):
+class BuildRequest(StrictModel):
     """A wish for one build; exactly one of the three ways to name it.
 
     ``data_model``
@@ -194,8 +203,6 @@ class BuildRequest(FrozenModel):
 
 class CaughtError(FrozenModel):
     """An error as the state machine's ``Catch`` hands it over (Amazon States Language, "Error output")."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     Error: str
     Cause: str = ""

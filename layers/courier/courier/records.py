@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import AwareDatetime, ConfigDict, ValidationError
+from pydantic import AwareDatetime, ValidationError
 
 from courier import keys
 from courier.models import AccountLimits, BuildRef, FrozenModel, Outcome, Passage, Problem, StoredArtifact
@@ -68,16 +68,12 @@ class Record(FrozenModel):
 class StandingTimeline(FrozenModel):
     """The instants that decide which of two records is newer."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-
     completed_at: AwareDatetime | None
     detected_at: AwareDatetime
 
 
 class StandingRecord(FrozenModel):
     """What has to be known of the record under ``latest``, whatever 1.x version wrote it."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     build: BuildRef
     timeline: StandingTimeline

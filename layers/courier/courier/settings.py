@@ -15,14 +15,14 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from courier.errors import SettingsError
-from courier.models import BuildRequest, FrozenModel, Slug
+from courier.models import BuildRequest, Slug, StrictModel
 
 GIB = 1024**3
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~%/-]*)?", re.IGNORECASE)
 
 
-class PollingSettings(FrozenModel):
+class PollingSettings(StrictModel):
     """When a waiting build is looked at.
 
     ``first_seconds``
@@ -47,7 +47,7 @@ class PollingSettings(FrozenModel):
         return self
 
 
-class ArtifactSettings(FrozenModel):
+class ArtifactSettings(StrictModel):
     """Which links of a source are followed, and what may come out of them.
 
     ``hosts``
@@ -67,7 +67,7 @@ class ArtifactSettings(FrozenModel):
     largest_bytes: Annotated[int, Field(gt=0)] = 5 * GIB
 
 
-class SourceSettings(FrozenModel):
+class SourceSettings(StrictModel):
     """One configured account at a provider; providers add their own fields.
 
     ``endpoint``

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AwareDatetime, ConfigDict, StringConstraints, ValidationError
+from pydantic import AwareDatetime, StringConstraints, ValidationError
 
 from courier.errors import CourierError, SettingsError, SourceError
 from courier.ledger import DueBuild
 from courier.metrics import Metric
-from courier.models import BuildRequest, FrozenModel, Identifier, Slug
+from courier.models import BuildRequest, FrozenModel, Identifier, Slug, StrictModel
 from courier.observability import logger
 from courier.settings import describe_validation
 from courier.visits import TickSummary
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from courier.wiring import Parts
 
 
-class Tick(FrozenModel):
+class Tick(StrictModel):
     """What a schedule sends, or a person: every source, or one."""
 
     scheduled_time: AwareDatetime | None = None
@@ -34,8 +34,6 @@ class Tick(FrozenModel):
 
 class EventBridgeRequest(FrozenModel):
     """An EventBridge event whose detail is a `BuildRequest`."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     # It becomes part of the id of a build that stands in for the request.
     id: Annotated[Identifier, StringConstraints(max_length=150)]
@@ -48,8 +46,8 @@ class PollTick(Tick):
     due: tuple[DueBuild, ...] = ()
 
 
-# Hands a segment to another invocation; gives how many that made.
-Dispatch = Callable[[PollTick], int]
+# Hands an event, as JSON text, to another invocation of this function.
+Dispatch = Callable[[str], None]
 
 # A row is some 250 bytes in an event of at most 256 KB, and 300 looks take a minute at 200 ms one after the
 # other: a segment ends well within its time even if nothing can be done at once.
@@ -57,6 +55,9 @@ SEGMENT_BUILDS = 300
 # More than this is not handed out in one minute; the oldest come first, so nobody starves.
 MOST_DUE = 10_000
 SOURCES_AT_ONCE = 8
+# A call that begins with handling.RESERVE_SECONDS left ends before Lambda ends the tick, so that a source that
+# hangs is noted as down, and rests, like any other.
+TICK_CALL_SECONDS = 25.0
 
 
 def discover(parts: Parts, tick: Tick, *, time_is_up: Callable[[], bool]) -> dict[str, int]:
@@ -70,7 +71,9 @@ def discover(parts: Parts, tick: Tick, *, time_is_up: Callable[[], bool]) -> dic
             return
         try:
             found = parts.discovery.discover(
-                parts.provider(settings), time_is_up=time_is_up, scheduled=tick.scheduled_time is not None
+                parts.provider(settings, call_limit_seconds=TICK_CALL_SECONDS),
+                time_is_up=time_is_up,
+                scheduled=tick.scheduled_time is not None,
             )
         except (SourceError, SettingsError) as exc:
             parts.health.note_failure(settings, state, exc)
@@ -107,9 +110,10 @@ def poll(parts: Parts, tick: PollTick, *, time_is_up: Callable[[], bool], dispat
         return total.counts()
     work = [(settings, parts.builds.due(settings.name, limit=MOST_DUE)) for settings in _sources(parts, tick)]
     if sum(len(due) for _, due in work) > SEGMENT_BUILDS:
-        total.segments = sum(
-            dispatch(segment) for settings, due in work for segment in segments(tick, settings.name, due)
-        )
+        for settings, due in work:
+            for segment in segments(tick, settings.name, due):
+                dispatch(segment.model_dump_json())
+                total.segments += 1
         return total.counts()
     due_of = {settings.name: due for settings, due in work if due}
     _each(
@@ -138,7 +142,7 @@ def _poll_source(
     summary = parts.watch.tick(
         settings,
         due,
-        partial(parts.provider, settings),
+        partial(parts.provider, settings, call_limit_seconds=TICK_CALL_SECONDS),
         budget=parts.budget(settings),
         time_is_up=time_is_up,
         scheduled_at=scheduled_at,

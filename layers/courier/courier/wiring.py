@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from courier.requesting import Requesting
     from courier.settings import SourceSettings
     from courier.sources import SourceCatalog
-    from courier.ticks import PollTick
     from courier.watching import Watch
 
 
@@ -140,7 +139,7 @@ class Parts:
 
         return RecordStore(self.environment.required("bucket"), self.environment.prefix, aws.client("s3"))
 
-    def provider(self, settings: SourceSettings) -> Provider:
+    def provider(self, settings: SourceSettings, *, call_limit_seconds: float | None = None) -> Provider:
         """Open one source, within its budget and under the eyes of its meter."""
         from courier.providers import open_provider  # noqa: PLC0415
         from courier.providers.hooks import ProviderHooks  # noqa: PLC0415
@@ -149,7 +148,7 @@ class Parts:
         hooks = ProviderHooks(
             before_request=self.budget(settings).take, on_request=meter.saw_request, on_oddity=meter.saw_oddity
         )
-        return open_provider(settings, hooks=hooks)
+        return open_provider(settings, hooks=hooks, call_limit_seconds=call_limit_seconds)
 
     def meter(self, source: str) -> Meter:
         """Give the meter of one source, the same for the whole invocation."""
@@ -163,14 +162,11 @@ class Parts:
 
         return self._budgets.setdefault(settings.name, RequestBudget(settings, self.source_ledger, self.clock))
 
-    def dispatcher(self, function: str) -> Callable[[PollTick], int]:
-        """Give what hands a segment of a tick to another invocation of a function."""
+    def dispatcher(self, function: str) -> Callable[[str], None]:
+        """Give what hands an event, as JSON text, to another invocation of a function."""
 
-        def dispatch(segment: PollTick) -> int:
-            aws.client("lambda").invoke(
-                FunctionName=function, InvocationType="Event", Payload=segment.model_dump_json().encode()
-            )
-            return 1
+        def dispatch(event: str) -> None:
+            aws.client("lambda").invoke(FunctionName=function, InvocationType="Event", Payload=event.encode())
 
         return dispatch
 

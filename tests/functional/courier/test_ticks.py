@@ -33,9 +33,8 @@ def source(name: str) -> FakeProvider:
 
 
 def look(parts: FakeParts, tick: PollTick | None = None) -> dict[str, int]:
-    def dispatch(segment: PollTick) -> int:
-        look(parts, PollTick.model_validate_json(segment.model_dump_json()))
-        return 1
+    def dispatch(event: str) -> None:
+        look(parts, PollTick.model_validate_json(event))
 
     return poll(parts, tick or PollTick(), time_is_up=never, dispatch=dispatch)
 
@@ -131,7 +130,7 @@ def test_a_source_that_cannot_be_opened_is_announced_and_fails_no_tick(
 ) -> None:
     waiting(parts, "a", BuildStatus.RUNNING)
 
-    def refuse(settings: object) -> FakeProvider:
+    def refuse(settings: object, **_: object) -> FakeProvider:
         raise SettingsError("ca_bundle is no certificate")
 
     monkeypatch.setattr(parts, "provider", refuse)

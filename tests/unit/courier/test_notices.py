@@ -3,7 +3,7 @@
 import json
 import re
 import string
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ identifiers = st.text(
     st.characters(exclude_characters="/\x7f", exclude_categories=("Cc", "Cs")), min_size=1, max_size=200
 )
 refs = st.builds(BuildRef, source=st.just("insights"), scope=identifiers, build_id=identifiers)
-moments = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.timezones())  # noqa: DTZ001 - bounds are naive
+moments = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds are naive
 artifacts = st.none() | st.builds(
     StoredArtifact,
     bucket=st.just("reports"),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, ValidationError
 
 from courier.clock import Clock, stamp
 from courier.errors import LedgerError
@@ -37,8 +37,6 @@ BuildKey = Annotated[str, AfterValidator(_is_reference)]
 class BuildRow(FrozenModel):
     """A build as the ledger knows it; attributes of a newer version are passed over."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
-
     schema_version: int
     build: BuildKey
     status: BuildStatus = BuildStatus.UNKNOWN
@@ -67,8 +65,6 @@ class BuildRow(FrozenModel):
 
 class DueBuild(FrozenModel):
     """What the index tells about a build that wants to be looked at; ``next_poll_at`` is the claim's condition."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     build: BuildKey
     status: BuildStatus = BuildStatus.UNKNOWN

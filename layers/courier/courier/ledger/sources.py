@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from zlib import crc32
 
-from pydantic import AwareDatetime, ConfigDict, ValidationError
+from pydantic import AwareDatetime, ValidationError
 
 from courier.clock import Clock, stamp
 from courier.errors import LedgerError
@@ -24,8 +24,6 @@ DURATION_SLOTS = 64
 
 class SourceState(FrozenModel):
     """How a source is; ``illness`` is the name of the error that it fell ill with."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     first_sight_at: AwareDatetime | None = None
     illness: str | None = None
@@ -147,6 +145,15 @@ class SourceLedger:
         """Give the seconds that the scope's last builds took, in no particular order."""
         row = self._table.get(_scope_key(source, scope)) or {}
         return [float(value) for name, value in row.items() if name.startswith("took_") and not isinstance(value, str)]
+
+    def adopted_at(self, source: str, scope: str) -> datetime | None:
+        """Give an instant whose list of the scope has been taken in completely; None before the first."""
+        adopted_at = (self._table.get(_scope_key(source, scope)) or {}).get("adopted_at")
+        return datetime.fromisoformat(adopted_at) if isinstance(adopted_at, str) else None
+
+    def note_adopted(self, source: str, scope: str, moment: datetime) -> None:
+        """Note that a list of the scope has been taken in completely."""
+        self._table.update(_scope_key(source, scope), Change(set={"adopted_at": stamp(moment)}))
 
     def claim_list(self, source: str, scope: str, *, again_after: timedelta) -> bool:
         """Take it upon oneself to list a scope; False when that was done less than ``again_after`` ago."""

@@ -71,7 +71,11 @@ def provider_class(document: Mapping[str, object], *, where: str = "") -> type[P
 
 
 def open_provider(
-    settings: SourceSettings, *, read_key: ReadKey | None = None, hooks: ProviderHooks | None = None
+    settings: SourceSettings,
+    *,
+    read_key: ReadKey | None = None,
+    hooks: ProviderHooks | None = None,
+    call_limit_seconds: float | None = None,
 ) -> Provider:
     """Make a source ready to be asked; nothing is sent before the first request.
 
@@ -81,10 +85,12 @@ def open_provider(
         Where API keys come from; Secrets Manager by default.
     hooks
         Who listens to requests and oddities.
+    call_limit_seconds
+        How long one call may take with all its tries; a minute by default.
     """
     # Imported here: see the top of the file.
     from courier.credentials import read_api_key  # noqa: PLC0415
-    from courier.providers.api import ApiClient  # noqa: PLC0415
+    from courier.providers.api import CALL_LIMIT_SECONDS, ApiClient  # noqa: PLC0415
 
     provider = provider_class({"provider": settings.provider})
     hooks = hooks or ProviderHooks()
@@ -97,6 +103,7 @@ def open_provider(
         provider.base_url(settings),
         authorize,
         source=settings.name,
+        call_limit_seconds=call_limit_seconds or CALL_LIMIT_SECONDS,
         ca_bundle=settings.ca_bundle,
         before_request=hooks.before_request,
         on_request=hooks.on_request,

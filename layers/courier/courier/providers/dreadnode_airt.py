@@ -33,7 +33,7 @@ from courier.errors import (
     SourceRejectedError,
 )
 from courier.links import ArtifactLink, SecretUrl
-from courier.models import Build, BuildRef, BuildRequest, BuildStatus, FrozenModel, Identifier
+from courier.models import Build, BuildRef, BuildRequest, BuildStatus, Identifier, StrictModel
 from courier.providers.answers import (
     LenientInstant,
     LenientModel,
@@ -84,7 +84,7 @@ def check_report(report: Mapping[str, JsonValue]) -> None:
         raise ValueError("template_id must be a text")
 
 
-class ReportRequest(FrozenModel):
+class ReportRequest(StrictModel):
     """A report to ask for each time the request schedule fires."""
 
     report: dict[str, JsonValue]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, JsonValue, TypeAdapter, ValidationError, field_validator
 
 from courier.errors import RequestUncertainError, SettingsError, SourceProtocolError
-from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, FrozenModel
+from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, StrictModel
 from courier.providers.answers import LenientInstant, LenientModel, PathIdentifier, parse_number
 from courier.providers.base import Provider, path_segment
 from courier.providers.hooks import OddityKind, ProviderHooks
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PREFIX = re.compile(r"^TD1(?:\s+|$)", re.IGNORECASE)
 
 
-class TreasureRequest(FrozenModel):
+class TreasureRequest(StrictModel):
     """A build to ask for each time the request schedule fires."""
 
     data_model: PathIdentifier
