@@ -139,7 +139,7 @@ class FakeParts(Parts):
     def lifecycle(self) -> Lifecycle:
         return Lifecycle(STATE_MACHINE, self.stepfunctions, self.builds)  # type: ignore[arg-type]  # a fake
 
-    def provider(self, settings: SourceSettings, *, **_: object) -> FakeProvider:
+    def provider(self, settings: SourceSettings, **_: object) -> FakeProvider:
         return self.providers[settings.name]
 
     def _announce(self, publication: Publication) -> None:
