@@ -34,10 +34,12 @@ def case() -> Case:
 
 @pytest.fixture
 def planted(case: Case, tmp_path: Path) -> Plant:
-    """Give a copy of this checkout in which one piece of text was replaced."""
+    """Give a copy of this checkout in which one piece of text was replaced; faults planted later join the earlier."""
 
     def plant(path: str, old: str, new: str) -> Case:
         for name in _READ:
+            if (tmp_path / name).exists():
+                continue
             if (ROOT / name).is_dir():
                 shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
