@@ -162,7 +162,7 @@ class _StrictLoader(yaml.SafeLoader):
     """YAML without a key that is given twice: the first would be dropped without a word."""
 
     # Its own: the SAM translator teaches the shared one to take any tag.
-    yaml_multi_constructors: ClassVar[dict[str, Any]] = {}
+    yaml_multi_constructors: ClassVar[dict[str | None, Any]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Make a dict of a mapping."""

@@ -52,6 +52,15 @@ class Plan:
     mistakes: Sequence[str] = ()
 
 
+class _Output(Console):
+    """A console that says it when whoever read it has gone, as in ``courier run | head``, and then is silent."""
+
+    def on_broken_pipe(self) -> None:
+        """Be silent from now on: the results can still be kept."""
+        self.quiet = True
+        raise BrokenPipeError
+
+
 def run(
     sources: Annotated[
         Path | None,
@@ -171,7 +180,7 @@ def run(
     the time was up. 2: options, files or a source's key are wrong. 130: interrupted.
     """
     # The streams of this moment: the embedded AWS puts another standard output in place, which is no terminal.
-    console = Console(file=sys.stdout, highlight=False)
+    console = _Output(file=sys.stdout, highlight=False)
     errors = Console(file=sys.stderr, highlight=False)
     _check_seconds("--tick", tick, SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS)
     _check_seconds("--timeout", timeout, 0.0, math.inf)
@@ -195,7 +204,7 @@ def run(
 
 
 def _run_to_the_end(session: Session, plan: Plan, console: Console, *, until_idle: bool, timeout: float | None) -> bool:
-    """Let it run; True when somebody pressed Ctrl-C, whose results are worth as much."""
+    """Let it run; True when somebody pressed Ctrl-C or went away, whose results are worth as much."""
     try:
         session.ask(plan.requests)
         with progress_on(console, monotonic=time.monotonic) as progress:
@@ -205,7 +214,7 @@ def _run_to_the_end(session: Session, plan: Plan, console: Console, *, until_idl
                 on_change=progress.show,
                 monotonic=time.monotonic,
             )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         return True
     return False
 

@@ -15,7 +15,7 @@ from cli.progress import OUTCOME_COLOURS, say
 from local.keepsakes import BUCKET
 from local.results import Notice
 from local.session import Session
-from local.verdict import DeadLetter, Verdict
+from local.verdict import Verdict
 
 _INDENT = " " * 15
 NOTHING_HINT = (
@@ -105,12 +105,14 @@ def _ended(notices: Sequence[Notice], seconds_of: dict[str, float], out: Path) -
 
 def _troubles(verdict: Verdict) -> list[str]:
     lines = [f"execution {run.name} failed: {run.error}: {run.cause}" for run in verdict.failed_executions]
-    lines += [_dead_letter(letter) for letter in verdict.dead_letters]
+    # A function that fails at each tick would fill the screen with one sentence.
+    for letter, times in Counter(verdict.dead_letters).items():
+        lines.append(f"{letter.function} failed {_times(letter.attempts * times)}: {letter.error}: {letter.message}")
     lines += [f"source {name} is ill: {words}" for name, words in verdict.ill.items()]
     lines += [f"source {name} did not answer" for name in verdict.silent]
     lines += [f"{build} had not ended when the run did" for build in verdict.unfinished]
     return [" ".join(line.split()) for line in lines]
 
 
-def _dead_letter(letter: DeadLetter) -> str:
-    return f"{letter.function} failed {letter.attempts} times, last with {letter.error}: {letter.message}"
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"

@@ -15,6 +15,7 @@ from typing import Self
 
 from courier.health import FAILURES_BEFORE_REST
 from courier.models import BuildRequest, BuildStatus
+from courier.models import Verdict as Next
 from courier.settings import SourceSettings
 from local.asynchronous import Delivery
 from local.embedded_aws import EmbeddedAws
@@ -262,13 +263,12 @@ def _line(row: Mapping[str, object], now: datetime) -> BuildLine:
     ended = row.get("ended_at")
     until = datetime.fromisoformat(str(ended)) if ended else now
     outcome = row.get("outcome")
-    status = str(row.get("status", BuildStatus.UNKNOWN))
-    if status == BuildStatus.UNKNOWN and "next_poll_at" not in row:
-        # A request that no build came of has no status; nobody waits for one.
-        status = ENDING
+    passage = json.loads(str(row.get("passage", "{}")))
+    # One that had ended when it was first seen, or a request that no build came of, is waited for by nobody.
+    waits = passage.get("verdict", Next.WAIT) == Next.WAIT
     return BuildLine(
         build=str(row["build"]),
-        status=status,
+        status=str(row.get("status", BuildStatus.UNKNOWN)) if waits else ENDING,
         outcome=str(outcome) if outcome else None,
         looks=int(str(row.get("polls", 0))),
         seconds=(until - seen).total_seconds(),

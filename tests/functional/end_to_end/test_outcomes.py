@@ -94,7 +94,7 @@ def test_wrong_sources_stop_no_other_and_each_gets_one_line(customer: Run) -> No
 
 def test_a_dead_key_and_a_job_that_nobody_knows_are_told_at_the_end(customer: Run) -> None:
     *_, unknown, ill = customer.evidence.ended.err.splitlines()
-    assert "BuildNotFoundError" in unknown
+    assert "RequestBuildFunction failed 3 times: BuildNotFoundError" in unknown
     assert ill.startswith("courier: source revoked is ill: ")
     assert "build-courier/revoked" in ill
     assert NOBODYS_JOB not in {news["build"]["build_id"] for news in customer.evidence.news}

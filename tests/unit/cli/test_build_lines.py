@@ -1,0 +1,29 @@
+"""What is shown of a row of the ledger."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from local.session import _line
+
+NOON = datetime(2026, 4, 15, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ({}, "running"),
+        ({"passage": json.dumps({"verdict": "wait"})}, "running"),
+        ({"passage": json.dumps({"verdict": "record"})}, "ending"),
+        ({"passage": json.dumps({"verdict": "fetch"})}, "ending"),
+        ({"passage": json.dumps({"verdict": "record"}), "outcome": "empty"}, "empty"),
+    ],
+)
+def test_a_build_that_nobody_waits_for_is_ending_until_it_has_its_outcome(more: dict[str, str], state: str) -> None:
+    row = {"build": "s/a/b/id", "status": "running", "first_seen_at": NOON.isoformat(), "polls": 2, **more}
+    line = _line(row, NOON + timedelta(seconds=5))
+    assert (line.state, line.looks, line.seconds) == (state, 2, 5)
+    assert line.parts == ("s", "a/b", "id")

@@ -1,0 +1,58 @@
+"""How a run that did not go well is told, and what that makes of its exit code."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from cli.run import _exit_code, _Output
+from cli.summary import _troubles
+from local.verdict import DeadLetter, Verdict, read_dead_letter
+
+
+def letter(error: str = "TypeError", message: str = "poll() has\n no such argument") -> DeadLetter:
+    return DeadLetter(function="PollBuildsFunction", error=error, message=message, attempts=1)
+
+
+def test_what_failed_alike_is_told_once_in_one_line() -> None:
+    assert _troubles(Verdict(dead_letters=[letter()] * 30 + [letter(message="other")])) == [
+        "PollBuildsFunction failed 30 times: TypeError: poll() has no such argument",
+        "PollBuildsFunction failed once: TypeError: other",
+    ]
+
+
+def test_a_dead_letter_is_read_as_lambda_writes_it_even_without_an_answer() -> None:
+    text = """{"requestContext": {"functionArn": "arn:aws:lambda:eu-central-1:1:function:stack-Poll-X1:$LATEST",
+               "approximateInvokeCount": 3}, "responsePayload": null}"""
+    read = read_dead_letter(text, {"stack-Poll-X1": "PollBuildsFunction"})
+    assert read == DeadLetter(function="PollBuildsFunction", error="no answer", message="", attempts=3)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "mistakes", "code"),
+    [
+        (Verdict(), [], 0),
+        (Verdict(), ["sources[0]: wrong"], 2),
+        (Verdict(ill={"models": "dead key"}), [], 2),
+        (Verdict(dead_letters=[letter("SettingsError")]), [], 2),
+        (Verdict(dead_letters=[letter("BuildNotFoundError")]), [], 2),
+        (Verdict(dead_letters=[letter()]), [], 1),
+        (Verdict(unfinished=["s/scope/b"]), [], 1),
+        (Verdict(silent=["models"]), ["sources[0]: wrong"], 1),
+        (Verdict(ill={"models": "dead key"}, unfinished=["s/scope/b"]), [], 1),
+    ],
+)
+def test_the_exit_code_tells_whose_fault_it_was(verdict: Verdict, mistakes: list[str], code: int) -> None:
+    assert _exit_code(verdict, mistakes) == code
+
+
+def test_a_reader_that_has_gone_is_noticed_once_and_then_nothing_is_said() -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    console = _Output(file=Gone())
+    with pytest.raises(BrokenPipeError):
+        console.print("first line")
+    console.print("second line")
