@@ -90,6 +90,15 @@ def test_fresh_links_that_are_all_refused_are_the_end(open_desk: OpenDesk) -> No
     assert len(desk.links) == 3
 
 
+def test_links_may_die_again_and_again_while_the_copy_gets_on(open_desk: OpenDesk) -> None:
+    desk = open_desk(27 * MIB)
+    for nth in (2, 4, 6, 8):
+        desk.strike(LinkExpired(), nth=nth)
+    desk.copy(options=CopyOptions(workers=1, part_size_bytes=5 * MIB))
+    assert desk.stored() == desk.report
+    assert len(desk.links) == 5
+
+
 def test_expiry_that_the_api_announces_is_only_a_hint(open_desk: OpenDesk) -> None:
     desk = open_desk(300_000)
 

@@ -178,7 +178,7 @@ def test_trouble_that_lasts_leaves_nothing_of_a_stream(open_desk: OpenDesk) -> N
     assert desk.open_uploads() == []
 
 
-def test_trouble_that_lasts_leaves_nothing_where_where_nobody_comes_back(open_desk: OpenDesk) -> None:
+def test_trouble_that_lasts_leaves_nothing_where_nobody_comes_back(open_desk: OpenDesk) -> None:
     desk = open_desk(27 * MIB)
     desk.checkpoints = MemoryCheckpointStore(outlives_process=False)
     desk.strike(ErrorStatus(503), nth=3, times=None)
