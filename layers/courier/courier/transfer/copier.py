@@ -99,17 +99,15 @@ class Copier:
         ``leftover`` is the upload of a copier that cannot be taken up, and may be alive: it is
         left alone until this copy has succeeded.
         """
-        buffer = bytearray(self.options.part_size_bytes)
         try:
-            look = self.reader.look(self._fetcher(), buffer)
+            look = self.reader.look(self._fetcher(), self.options.part_size_bytes)
         except OutOfTimeError:
             raise self._no_progress("the source did not answer in time") from None
         if look.ended:
-            del buffer[look.filled :]
-            artifact = self.publisher.put(buffer, _original(look, look.filled, buffer))
+            artifact = self.publisher.put(look.buffer, _original(look, look.filled, look.buffer))
             self._report(look.filled)
         else:
-            artifact = self._already_there(look) or self._copy_parts(look, buffer)
+            artifact = self._already_there(look) or self._copy_parts(look)
         if leftover is not None:
             self.uploads.discard(leftover)
         return artifact
@@ -126,7 +124,7 @@ class Copier:
             return None  # only the whole copy tells
         return self._read_back(lambda: self.publisher.accept(existing, original, None))
 
-    def _copy_parts(self, look: Look, buffer: bytearray) -> StoredArtifact:
+    def _copy_parts(self, look: Look) -> StoredArtifact:
         if look.answer is None:
             raise AssertionError("a look that has not ended has an open answer")
         try:
@@ -147,10 +145,9 @@ class Copier:
             kept = self.checkpoints.save(ours)
             if kept.upload_id == ours.upload_id or not takes_up or not kept.can_be_taken_up:
                 if takes_up:
-                    opened = look if size == len(buffer) else None
-                    buffer.clear()  # the workers have their own
+                    opened = look if size == self.options.part_size_bytes else None
                     return self._parallel(ours, {}, opened)
-                return self._stream(ours, look, look.answer, buffer)
+                return self._stream(ours, look, look.answer)
         # Another copier was faster; both add to its upload from here on.
         self.uploads.discard(ours)
         return self._take_up(kept)
@@ -201,12 +198,11 @@ class Copier:
         self.checkpoints.clear(checkpoint.upload_id)
         return artifact
 
-    def _stream(self, ours: Checkpoint, look: Look, answer: Answer, buffer: bytearray) -> StoredArtifact:
+    def _stream(self, ours: Checkpoint, look: Look, answer: Answer) -> StoredArtifact:
         sink = self._sink(ours, {}, look.total_bytes)
         try:
             received, trailing = copy_stream(
                 look,
-                buffer,
                 answer,
                 sink=sink,
                 deadline=self.deadline,

@@ -97,7 +97,7 @@ class PartCrew:
     def _read(self, fetcher: Fetcher, part: Part, buffer: bytearray, opened: Look | None) -> None:
         with memoryview(buffer) as view:
             if opened is not None:
-                view[: opened.filled] = opened.leading
+                view[: opened.filled] = opened.buffer
             self._reader.read_part(
                 fetcher, part, view, etag=self._etag, total_bytes=self._plan.size_bytes, opened=opened
             )

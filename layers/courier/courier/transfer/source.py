@@ -49,14 +49,16 @@ class Look:
         The length that the provider's API gave, None when it did not.
     etag
         Strong validator, None when there is none.
+    buffer
+        All the bytes, where they are one part at most; a part's buffer, where the rest comes by the same
+        answer; else only the first bytes. It is no larger than that: making 8 MiB takes longer than the
+        whole rest of the work on a small report, and they would stay beside the workers' buffers.
     filled
         Bytes that lie at the beginning of the buffer.
     ended
         Those are all.
     ranged
         Parts can be fetched on their own, under ``If-Match``.
-    leading
-        The first bytes.
     answer, fetcher
         The open answer behind the filled bytes, unless they are all, and whose connection it is.
     """
@@ -65,10 +67,10 @@ class Look:
     total_bytes: int | None
     promised_bytes: int | None
     etag: str | None
+    buffer: bytearray = field(repr=False)
     filled: int
     ended: bool
     ranged: bool
-    leading: bytes = field(repr=False)
     answer: Answer | None
     fetcher: Fetcher
 
@@ -100,8 +102,8 @@ class SourceReader:
         self._content_types = content_types
         self.bounds = bounds
 
-    def look(self, fetcher: Fetcher, buffer: bytearray) -> Look:
-        """Ask for the first bytes, up to the size of ``buffer``, and learn length and validator from the answer.
+    def look(self, fetcher: Fetcher, part_size_bytes: int) -> Look:
+        """Ask for the first part, and learn length and validator from the answer.
 
         A HEAD would not do: the method is part of what is signed, so S3 answers 403.
 
@@ -112,7 +114,7 @@ class SourceReader:
         OutOfTimeError
             The time was up first.
         """
-        return self._persist(fetcher, lambda link: self._look(fetcher, link, buffer))
+        return self._persist(fetcher, lambda link: self._look(fetcher, link, part_size_bytes))
 
     def read_part(
         self, fetcher: Fetcher, part: Part, view: memoryview, *, etag: str, total_bytes: int, opened: Look | None = None
@@ -158,13 +160,13 @@ class SourceReader:
         """The length that the provider gives now; None when it does not."""
         return _promised(self._links.current())
 
-    def _look(self, fetcher: Fetcher, link: ArtifactLink, buffer: bytearray) -> Look:
-        answer = self._open(fetcher, link, {"Range": f"bytes=0-{len(buffer) - 1}"})
-        if self._is_unfit_for_parts(answer, len(buffer)):
+    def _look(self, fetcher: Fetcher, link: ArtifactLink, part_size_bytes: int) -> Look:
+        answer = self._open(fetcher, link, {"Range": f"bytes=0-{part_size_bytes - 1}"})
+        if self._is_unfit_for_parts(answer, part_size_bytes):
             answer.close()
             answer = self._open(fetcher, link, {})
         try:
-            return self._look_at(fetcher, answer, link, buffer)
+            return self._look_at(fetcher, answer, link, part_size_bytes)
         except BaseException:
             answer.close()
             raise
@@ -176,7 +178,7 @@ class SourceReader:
         _, _, total = content_range(answer)
         return total is None or (total > asked_bytes and strong_etag(answer.headers.get("ETag")) is None)
 
-    def _look_at(self, fetcher: Fetcher, answer: Answer, link: ArtifactLink, buffer: bytearray) -> Look:
+    def _look_at(self, fetcher: Fetcher, answer: Answer, link: ArtifactLink, part_size_bytes: int) -> Look:
         if answer.status == UNSATISFIABLE:  # S3's answer to any range of an empty object
             raise ArtifactIncompleteError("the report has no bytes")
         ranged = answer.status == PARTIAL
@@ -184,7 +186,7 @@ class SourceReader:
             first, last, total = content_range(answer)
             if (
                 total is None
-                or (first, last + 1) != (0, min(total, len(buffer)))
+                or (first, last + 1) != (0, min(total, part_size_bytes))
                 or answer.length not in {None, last + 1}
             ):
                 raise SourceTroubleError(f"{answer.host} answers with other bytes than asked for")
@@ -194,31 +196,33 @@ class SourceReader:
             raise SourceTroubleError(f"{answer.host} answers {answer.status}")
         promised = _promised(link)
         self.bounds.check_length(total, promised)
-        longest = LEADING_BYTES if ranged else len(buffer)
-        wanted = total if total is not None and total <= len(buffer) else longest
-        filled = answer.read_into(memoryview(buffer)[:wanted])
+        longest = LEADING_BYTES if ranged else part_size_bytes
+        wanted = total if total is not None and total <= part_size_bytes else longest
+        buffer = bytearray(wanted)
+        with memoryview(buffer) as view:
+            filled = answer.read_into(view)
         if total is not None and filled < wanted:
             raise SourceTroubleError(f"{answer.host} ended after {filled} of {total} bytes", short=True)
         if filled == 0:
             raise ArtifactIncompleteError("the report has no bytes")
         header = answer.headers.get("Content-Type")
-        leading = bytes(buffer[: min(filled, LEADING_BYTES)])
-        media = judge_content(header, leading, self._content_types)
+        media = judge_content(header, bytes(buffer[: min(filled, LEADING_BYTES)]), self._content_types)
         ended = filled < wanted or filled == total
         self.bounds.check_received(filled, promised)
         if total is None and ended:
             self.bounds.check_end(filled, promised, media, bytes(buffer[:filled][-TRAILING_BYTES:]))
         if ended:
             answer.close()
+            del buffer[filled:]
         return Look(
             content_type=media,
             total_bytes=total,
             promised_bytes=promised,
             etag=strong_etag(answer.headers.get("ETag")),
+            buffer=buffer,
             filled=filled,
             ended=ended,
             ranged=ranged,
-            leading=leading,
             fetcher=fetcher,
             answer=None if ended else answer,
         )

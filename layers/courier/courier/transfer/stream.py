@@ -16,7 +16,6 @@ from courier.transfer.terms import CopyOptions
 
 def copy_stream(
     look: Look,
-    first: bytearray,
     answer: Answer,
     *,
     sink: PartSink,
@@ -28,11 +27,6 @@ def copy_stream(
 
     One buffer is filled while the others are uploaded; there are never more of them than `workers_for` allows.
 
-    Parameters
-    ----------
-    first
-        A buffer whose first ``look.filled`` bytes are the beginning.
-
     Raises
     ------
     SourceTroubleError
@@ -42,7 +36,7 @@ def copy_stream(
     OutOfTimeError
         The time was up first.
     """
-    buffer, filled = first, look.filled
+    buffer, filled = look.buffer, look.filled
     received, number = 0, 1
     trailing = b""
     uploads: deque[Future[bytearray]] = deque()
