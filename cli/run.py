@@ -3,53 +3,38 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from cli.configuration import check_secret, read_request, read_secrets, read_sources, read_watch
+from cli.plan import Plan, make_plan
 from cli.progress import progress_on, say
 from cli.summary import print_summary
 from courier.errors import SettingsError
-from courier.models import BuildRequest
-from courier.providers import open_provider
-from courier.settings import SourceSettings
-from local.demo import demo_requests, demo_secrets, demo_sources
 from local.keepsakes import check_folder, keep
-from local.session import MINUTE_SECONDS, Session
-from local.simulator import SimulatedProviders, demo_scenario
+from local.session import MINUTE_SECONDS, PATIENCE_SECONDS, Session
 from local.verdict import Verdict
 
 EXIT_COURIER_FAILED = 1
 EXIT_BAD_USAGE = 2
 # What shells give a command that ended by Ctrl-C: 128 and the signal's number.
 EXIT_INTERRUPTED = 130
+# Who presses Ctrl-C wants to go, but a notice that follows its record by a moment is worth that moment.
+INTERRUPTED_PATIENCE_SECONDS = 2.0
 # The demonstration's minute, so that 20 minutes of polling fit into some seconds.
 DEMO_TICK_SECONDS = 1.0
 DEMO_TIMEOUT_SECONDS = 55.0
-DEMO_SEED = 7
 # A run that is to end by itself ends, even if a build never does.
 IDLE_TIMEOUT_SECONDS = 3600.0
 # A tick of the real functions takes some hundredths of a second.
 SHORTEST_TICK_SECONDS = 0.05
 LONGEST_TICK_SECONDS = 86_400.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a run does, read and checked before anything starts."""
-
-    sources: Sequence[SourceSettings]
-    secrets: Mapping[str, str]
-    requests: Sequence[BuildRequest]
-    mistakes: Sequence[str] = ()
 
 
 class _Output(Console):
@@ -185,7 +170,7 @@ def run(
     _check_seconds("--tick", tick, SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS)
     _check_seconds("--timeout", timeout, 0.0, math.inf)
     is_demo = sources is None
-    with _plan(sources, secrets, request or [], watch or []) as plan:
+    with make_plan(sources, secrets, request or [], watch or []) as plan:
         for mistake in plan.mistakes:
             say(errors, f"courier: {mistake}", style="red")
         if not plan.sources:
@@ -197,10 +182,21 @@ def run(
         started = time.monotonic()
         with Session(sources=plan.sources, secrets=plan.secrets, tick_seconds=tick_seconds) as session:
             was_interrupted = _run_to_the_end(session, plan, console, until_idle=until_idle or is_demo, timeout=timeout)
-            verdict = session.finish()
+            patience = INTERRUPTED_PATIENCE_SECONDS if was_interrupted else PATIENCE_SECONDS
+            verdict = session.finish(patience_seconds=patience)
             keep(session, out)
             print_summary(console, errors, session, verdict, out, seconds=time.monotonic() - started)
-    raise typer.Exit(EXIT_INTERRUPTED if was_interrupted else _exit_code(verdict, plan.mistakes))
+            code = EXIT_INTERRUPTED if was_interrupted else _exit_code(verdict, plan.mistakes)
+            if verdict.is_at_work:
+                _leave(code)
+    raise typer.Exit(code)
+
+
+def _leave(code: int) -> None:
+    """End the process at once: all that is worth keeping is kept, and a copy may go on for as long as its provider."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def _run_to_the_end(session: Session, plan: Plan, console: Console, *, until_idle: bool, timeout: float | None) -> bool:
@@ -231,66 +227,3 @@ def _check_seconds(option: str, seconds: float | None, least: float, most: float
         return
     bounds = "above 0" if least == 0 else f"from {least:g} to {most:g}"
     raise SettingsError(f"{option}: give seconds {bounds}, not {seconds:g}")
-
-
-@contextmanager
-def _plan(
-    sources: Path | None, secrets: Path | None, requests: Sequence[Path], watches: Sequence[str]
-) -> Iterator[Plan]:
-    if sources is not None:
-        yield _read_plan(sources, secrets, requests, watches)
-        return
-    if secrets or requests or watches:
-        raise SettingsError("--secrets, --request and --watch need --sources")
-    scenario = demo_scenario()
-    with SimulatedProviders(scenario, seed=DEMO_SEED) as providers:
-        yield Plan(
-            sources=demo_sources(scenario, providers.url),
-            secrets=demo_secrets(scenario),
-            requests=demo_requests(scenario),
-        )
-
-
-def _read_plan(sources: Path, secrets: Path | None, requests: Sequence[Path], watches: Sequence[str]) -> Plan:
-    """Read everything; what concerns a source that is wrong is left out, any other mistake stops the run."""
-    configuration = read_sources(sources)
-    values = read_secrets(secrets) if secrets else {}
-    mistakes = list(configuration.mistakes)
-    usable: dict[str, SourceSettings] = {}
-    used: dict[str, str] = {}
-    for settings in configuration.sources:
-        try:
-            used[settings.secret] = check_secret(settings, values)
-        except SettingsError as exc:
-            mistakes.append(str(exc))
-        else:
-            usable[settings.name] = settings
-    broken = configuration.names - set(usable)
-    wishes: list[BuildRequest] = []
-    for place, wish in [
-        *((str(path), read_request(path)) for path in requests),
-        *((f"--watch {text}", read_watch(text)) for text in watches),
-    ]:
-        if wish.source in broken:
-            mistakes.append(f"{place}: left out, since source {wish.source} cannot be used")
-            continue
-        _check_wish(wish, usable, place)
-        wishes.append(wish)
-    return Plan(sources=tuple(usable.values()), secrets=used, requests=wishes, mistakes=mistakes)
-
-
-def _check_wish(wish: BuildRequest, usable: Mapping[str, SourceSettings], place: str) -> None:
-    """See that a source can serve a request; nothing is sent.
-
-    Raises
-    ------
-    SettingsError
-        It cannot; the text begins with the place.
-    """
-    if wish.source not in usable:
-        known = ", ".join(sorted(usable)) or "none"
-        raise SettingsError(f"{place}: there is no source {wish.source}, only {known}")
-    try:
-        open_provider(usable[wish.source]).request_scope(wish)
-    except SettingsError as exc:
-        raise SettingsError(f"{place}: {exc}") from exc

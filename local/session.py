@@ -34,7 +34,7 @@ _LONGEST_GAP_SECONDS = 86_400
 _MOST_REQUESTS_PER_MINUTE = 10_000
 # What `run` waits between two looks at its builds, and for what is under way before it judges.
 _BEAT_SECONDS = 0.5
-_SETTLING_SECONDS = 10.0
+PATIENCE_SECONDS = 10.0
 # What a build is called whose outcome is known and not yet recorded.
 ENDING = "ending"
 
@@ -149,10 +149,10 @@ class Session:
                 return
             pause(min(_BEAT_SECONDS, left))
 
-    def finish(self) -> Verdict:
-        """Fire no more, let what is under way come to its end, and judge."""
+    def finish(self, *, patience_seconds: float = PATIENCE_SECONDS) -> Verdict:
+        """Fire no more, let what is under way come to its end if that is soon, and judge."""
         self._ticker.stop()
-        self._settle()
+        is_settled = self._settle(patience_seconds)
         rows = self._source_rows()
         names = {physical: logical for logical, physical in self.aws.resources.items()}
         return Verdict(
@@ -161,6 +161,7 @@ class Session:
             unfinished=[line.build for line in self.builds() if line.outcome is None],
             ill=self._illnesses({name for name, row in rows.items() if row.get("illness")}),
             silent=[name for name, row in rows.items() if not row.get("illness") and _is_resting(row)],
+            is_at_work=not is_settled,
         )
 
     def builds(self) -> list[BuildLine]:
@@ -226,16 +227,16 @@ class Session:
     def _is_idle(self) -> bool:
         """Hold the schedules and look again: a tick under way may have found a build meanwhile."""
         self._ticker.stop()
-        if self._settle() and self._seems_idle(self.builds()):
+        if self._settle(PATIENCE_SECONDS) and self._seems_idle(self.builds()):
             return True
         self._ticker = Ticker(self.aws, tick_seconds=self._tick_seconds)
         self._ticker.start()
         return False
 
-    def _settle(self) -> bool:
+    def _settle(self, patience_seconds: float) -> bool:
         """Let what is under way come to its end: a notice follows its record by a moment."""
         try:
-            self.aws.await_quiet(_SETTLING_SECONDS)
+            self.aws.await_quiet(patience_seconds)
         except TimeoutError:
             return False
         return True

@@ -43,6 +43,8 @@ class Verdict:
         What the sources say that only their owner can heal, by source.
     ``silent``
         Sources that did not answer, again and again.
+    ``is_at_work``
+        A function was still in the middle of something, such as a long copy.
     """
 
     failed_executions: Sequence[ExecutionReport] = ()
@@ -50,6 +52,7 @@ class Verdict:
     unfinished: Sequence[str] = ()
     ill: Mapping[str, str] = field(default_factory=dict)
     silent: Sequence[str] = ()
+    is_at_work: bool = False
 
     @property
     def is_good(self) -> bool:

@@ -42,7 +42,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Run:
             return super().__enter__()
 
     with watched() as watcher, pytest.MonkeyPatch.context() as patches:
-        patches.setattr("cli.run.SimulatedProviders", Served)
+        patches.setattr("cli.plan.SimulatedProviders", Served)
         ended = courier("run", "--out", folder)
     evidence = Evidence(ended=ended, folder=folder, inside=watcher.insides[0])
     return Run(

@@ -35,6 +35,7 @@ class Job:
     declared_bytes: int
     looks: int = 0
     running_for: int = 2
+    drips: bool = False
 
 
 @dataclass
@@ -48,6 +49,8 @@ class World:
     looks: Counter[str] = field(default_factory=Counter)
     downloads: list[Mapping[str, str]] = field(default_factory=list)
     store: str = ""
+    dripping: threading.Event = field(default_factory=threading.Event)
+    closing: threading.Event = field(default_factory=threading.Event)
 
     def status(self, build: str) -> str:
         if build in self.never_ending:
@@ -143,7 +146,8 @@ def strangers_server(world: World) -> Iterator[str]:
         def do_GET(self) -> None:
             world.downloads.append(dict(self.headers))
             path, _, query = self.path.partition("?")
-            content = world.jobs[path.rpartition("/")[2].removesuffix(".pdf")].content
+            job = world.jobs[path.rpartition("/")[2].removesuffix(".pdf")]
+            content = job.content
             if query != QUERY or "Authorization" in self.headers:
                 self.send_error(403)
                 return
@@ -152,10 +156,24 @@ def strangers_server(world: World) -> Iterator[str]:
             self.send_header("Content-Type", "application/pdf")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            if job.drips:
+                self.drip(content)
+            else:
+                self.wfile.write(content)
+
+        def drip(self, content: bytes) -> None:
+            world.dripping.set()
+            for start in range(0, len(content), 1_000):
+                if world.closing.wait(0.05):
+                    return
+                try:
+                    self.wfile.write(content[start : start + 1_000])
+                except OSError:
+                    return
 
     with _served(Store) as world.store, _served(Api) as endpoint:
         yield endpoint
+        world.closing.set()
 
 
 @contextmanager

@@ -89,20 +89,28 @@ def test_nothing_to_wait_for_is_said_with_a_hint(configured: Callable[[World], O
     assert "backfill_hours" in ended.out
 
 
-def test_after_ctrl_c_it_keeps_what_it_has_and_goes(configured: Callable[[World], Options]) -> None:
-    world = World(builds={"m": ["endless"]}, never_ending=frozenset({"endless"}), jobs={"job": Job(report(500_000), 0)})
-    options = [*configured(world), "--watch", "dn/acme/main/p/job"]
+def test_after_ctrl_c_it_keeps_what_it_has_and_goes_even_in_the_middle_of_a_copy(
+    configured: Callable[[World], Options],
+) -> None:
+    jobs = {"job": Job(report(500_000), 0), "slow": Job(report(5_000_000), 0, drips=True)}
+    world = World(builds={"m": ["endless"]}, never_ending=frozenset({"endless"}), jobs=jobs)
+    options = [*configured(world), "--watch", "dn/acme/main/p/job", "--watch", "dn/acme/main/p/slow"]
     command = [sys.executable, "-m", "cli", "run", *map(str, options)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
         assert process.stdout is not None
-        # Reading blocks until something is said; a run that says nothing ends by the test's own limit below.
-        for line in process.stdout:
-            if "delivered" in line:
-                break
+        said: list[str] = []
+        # Reading blocks until something is said, and ends with the process.
+        while not any("delivered" in line for line in said) and (line := process.stdout.readline()):
+            said.append(line)
+        assert world.dripping.wait(20)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        # The copy would take four minutes more.
+        out, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert err == "courier: td/m/endless had not ended when the run did\n"
+    assert set(err.splitlines()) == {
+        "courier: td/m/endless had not ended when the run did",
+        "courier: dn/acme/main/p/slow had not ended when the run did",
+    }
     assert "Results: " in out
     folder = Path(str(options[5])) / "bucket"
     assert (folder / "artifacts/dn/acme/main/p/2026/01/05/job/job.pdf").read_bytes() == report(500_000)
