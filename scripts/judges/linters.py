@@ -4,14 +4,11 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-from local.intrinsics import Template
 from scripts.judges.case import Case, Verdict, states_of
-
-TOOL_SECONDS = 120
+from scripts.judges.tools import last_words, run, written
 
 # Regions that differ in what they offer.
 _REGIONS = ("us-east-1", "eu-central-1", "ap-southeast-2")
@@ -34,34 +31,34 @@ _STATELINT_IGNORED = "FLOAT"
 def cfn_lint(case: Case, work: Path) -> Verdict:
     """Lint the expanded template and its nested ones: errors and warnings."""
     # Side by side, as they refer to each other.
-    paths = [_written(work / "expanded.json", case.expanded)]
+    paths = [written(work / "expanded.json", case.expanded)]
     paths += [Path(shutil.copy(case.root / name, work / name)) for name in case.nested]
     command = [str(Path(sys.executable).parent / "cfn-lint"), "--format", "json", "--regions", *_REGIONS]
     command += ["--ignore-checks", *CFN_LINT_IGNORED]
-    result = _run([*command, "--", *(str(path) for path in paths)])
+    result = run([*command, "--", *(str(path) for path in paths)])
     judged = f"expanded template and {len(case.nested)} nested, {len(case.plain['Resources'])} resources"
     try:
         matches = json.loads(result.stdout or "[]")
     except json.JSONDecodeError:
-        return _broken("cfn-lint", judged, result)
+        return Verdict(judge="cfn-lint", judged=judged, findings=last_words(result))
     findings = []
     for match in matches:
         place = "/".join(str(part) for part in match["Location"].get("Path") or [])
         findings.append(f"{match['Rule']['Id']} {place}: {match['Message']}")
     if result.returncode and not findings:
-        return _broken("cfn-lint", judged, result)
+        return Verdict(judge="cfn-lint", judged=judged, findings=last_words(result))
     return Verdict(judge="cfn-lint", judged=judged, findings=tuple(findings))
 
 
 def statelint(case: Case, work: Path) -> Verdict:
     """Lint the filled definition, its JSONata included."""
-    path = _written(work / "definition.json", case.filled_definition())
-    result = _run([sys.executable, "-m", "statelint", "--ignore", _STATELINT_IGNORED, "--eval-jsonata", str(path)])
+    path = written(work / "definition.json", case.filled_definition())
+    result = run([sys.executable, "-m", "statelint", "--ignore", _STATELINT_IGNORED, "--eval-jsonata", str(path)])
     judged = f"state machine, {len(states_of(case.definition))} states"
     lines = [line.strip() for line in result.stdout.splitlines() if line.startswith(" ")]
     findings = [line for line in lines if not any(re.search(pattern, line) for pattern in STATELINT_EXPLAINED)]
     if result.returncode and not lines:
-        return _broken("statelint", judged, result)
+        return Verdict(judge="statelint", judged=judged, findings=last_words(result))
     return Verdict(judge="statelint", judged=judged, findings=tuple(findings))
 
 
@@ -71,8 +68,8 @@ def asl_validator(case: Case, work: Path, tools: Path) -> Verdict:
     program = tools / "node_modules/.bin/asl-validator"
     if not shutil.which("node") or not program.exists():
         return Verdict(judge="asl-validator", judged=judged, absent="needs node and npm, which are not here")
-    path = _written(work / "definition.json", case.filled_definition())
-    result = _run([str(program), "--json-path", str(path)])
+    path = written(work / "definition.json", case.filled_definition())
+    result = run([str(program), "--json-path", str(path)])
     lines = [line.strip() for line in (result.stdout + result.stderr).splitlines() if line.strip()]
     findings = [line for line in lines if not line.startswith(("✓", "✕"))] or lines
     return Verdict(judge="asl-validator", judged=judged, findings=tuple(findings) if result.returncode else ())
@@ -83,26 +80,9 @@ def sam_validate(case: Case, tools: Path) -> Verdict:
     program = tools / ".venv-sam/bin/sam"
     command = [str(program), "validate", "--lint", "--config-file", "samplconfig.toml", "--template", "template.yaml"]
     # A region is asked for and never called; credentials are not needed.
-    environment = {"AWS_DEFAULT_REGION": _REGIONS[0], **os.environ, "SAM_CLI_TELEMETRY": "0"}
-    result = _run(command, folder=case.root, environment=environment)
+    region = os.environ.get("AWS_DEFAULT_REGION", _REGIONS[0])
+    variables = {"AWS_DEFAULT_REGION": region, "SAM_CLI_TELEMETRY": "0"}
+    result = run(command, folder=case.root, variables=variables)
     judged = "template.yaml as it is"
     lines = [line.strip() for line in (result.stdout + result.stderr).splitlines() if line.strip()]
     return Verdict(judge="sam validate", judged=judged, findings=tuple(lines) if result.returncode else ())
-
-
-def _written(path: Path, document: Template) -> Path:
-    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    return path
-
-
-def _run(
-    command: list[str], *, folder: Path | None = None, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=TOOL_SECONDS, check=False
-    )
-
-
-def _broken(judge: str, judged: str, result: subprocess.CompletedProcess[str]) -> Verdict:
-    words = (result.stderr or result.stdout).strip().splitlines()[-3:]
-    return Verdict(judge=judge, judged=judged, findings=(f"ended with {result.returncode}: {' '.join(words)}",))

@@ -1,18 +1,15 @@
 """Judges of rights and protection that others wrote: checkov and parliament, on deployments without intrinsics."""
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from local.expansion import resources_of
 from local.intrinsics import Template
 from scripts.judges.case import Case, Verdict
-
-TOOL_SECONDS = 120
+from scripts.judges.tools import last_words, run, written
 
 # checkov's checks that are not followed, for one resource or for all ("*"), each with its reason.
 # One that nothing fails any more is a finding itself.
@@ -57,21 +54,25 @@ PARLIAMENT_EXPLAINED = (
 )
 
 
+# It has no reason to reach its platform.
+_QUIET = {"BC_SKIP_MAPPING": "TRUE", "CHECKOV_RUN_SCA_PACKAGE_SCAN_V2": "false"}
+
+
 def checkov(case: Case, work: Path, tools: Path) -> Verdict:
     """Judge both deployments with all of checkov's checks for CloudFormation, without its platform."""
     deployments = {"plain": case.plain, "everything": case.everything}
-    files = [_written(work / f"{name}.json", deployment) for name, deployment in deployments.items()]
+    files = [written(work / f"{name}.json", deployment) for name, deployment in deployments.items()]
     command = [str(tools / ".venv-judges/bin/checkov"), "--framework", "cloudformation", "--compact", "--skip-download"]
     command += ["--output", "json"]
     for path in files:
         command += ["--file", str(path)]
-    result = _run(command)
+    result = run(command, variables=_QUIET)
     try:
         report = json.loads(result.stdout)
         failed, passed = report["results"]["failed_checks"], report["results"]["passed_checks"]
         errors = report["results"]["parsing_errors"]
     except (json.JSONDecodeError, KeyError, TypeError):
-        return Verdict(judge="checkov", judged="", findings=_last_words(result))
+        return Verdict(judge="checkov", judged="", findings=last_words(result))
     findings = [f"cannot read {Path(error).name}" for error in errors]
     needed = set()
     for check in failed:
@@ -96,10 +97,10 @@ def parliament(case: Case, tools: Path) -> Verdict:
         for name, document in policies_of(template)
     }
     program = Path(__file__).with_name("ask_parliament.py")
-    result = _run([str(tools / ".venv-judges/bin/python"), str(program)], given=json.dumps(policies))
+    result = run([str(tools / ".venv-judges/bin/python"), str(program)], given=json.dumps(policies))
     judged = f"{len(policies)} policies of 2 deployments"
     if result.returncode:
-        return Verdict(judge="parliament", judged=judged, findings=_last_words(result))
+        return Verdict(judge="parliament", judged=judged, findings=last_words(result))
     found = json.loads(result.stdout)
     findings = [
         f"{finding['issue']} {finding['policy']}: {finding['detail']}" for finding in found if not _explained(finding)
@@ -121,21 +122,3 @@ def policies_of(deployment: Template) -> Iterator[tuple[str, Template]]:
     for logical_id, role in resources_of(deployment, "AWS::IAM::Role"):
         for policy in role["Properties"].get("Policies", []):
             yield f"{logical_id}.{policy['PolicyName']}", policy["PolicyDocument"]
-
-
-def _written(path: Path, document: Mapping[str, Any]) -> Path:
-    path.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    return path
-
-
-def _run(command: list[str], *, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    # Neither of the two has a reason to reach anything.
-    environment = {**os.environ, "BC_SKIP_MAPPING": "TRUE", "CHECKOV_RUN_SCA_PACKAGE_SCAN_V2": "false"}
-    return subprocess.run(
-        command, env=environment, input=given, capture_output=True, text=True, timeout=TOOL_SECONDS, check=False
-    )
-
-
-def _last_words(result: subprocess.CompletedProcess[str]) -> tuple[str, ...]:
-    words = " ".join((result.stderr or result.stdout).strip().splitlines()[-3:])
-    return (f"ended with {result.returncode}: {words}",)
