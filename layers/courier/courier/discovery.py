@@ -13,7 +13,7 @@ from courier.judging import Judge
 from courier.ledger.builds import KEEP_ENDED
 from courier.models import LONGEST_WAIT_SECONDS, Build, BuildRef, Passage, Verdict
 from courier.observability import logger
-from courier.polling import next_look
+from courier.polling import birth, next_look
 
 if TYPE_CHECKING:
     from courier.clock import Clock
@@ -142,7 +142,7 @@ class Discovery:
         )
         look = next_look(
             now,
-            build.created_at or now,
+            birth(build.created_at, now, settings.polling),
             settings.polling,
             seed=str(build.ref),
             history=self._sources.durations(build.ref.source, build.ref.scope),

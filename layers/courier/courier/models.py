@@ -22,7 +22,8 @@ Identifier = Annotated[str, StringConstraints(min_length=1, max_length=200, patt
 Scope = Annotated[
     str, StringConstraints(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f\x7f/]+(/[^\x00-\x1f\x7f/]+)*$")
 ]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$")]
+SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$"
+Slug = Annotated[str, StringConstraints(pattern=SLUG_PATTERN)]
 
 # A partition key has at most 2,048 bytes (DynamoDB developer guide, "Constraints"); a character takes up to four.
 KEY_LIMIT_BYTES = 2_048

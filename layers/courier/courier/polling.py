@@ -65,6 +65,17 @@ _TABLE_SIGMAS = tuple(-4 + 9 * step / 50 for step in range(51))
 _SQRT_2, _SQRT_2_PI = sqrt(2), sqrt(2 * pi)
 
 
+def birth(created_at: datetime | None, first_seen_at: datetime, polling: "PollingSettings") -> datetime:
+    """Tell from when a build's age counts: from its creation, if that can be.
+
+    One that was created longer ago than it is ever waited for, when it was first seen, is either no
+    ordinary build or wrongly dated; it is looked at as if it were new, not once in a quarter of an hour.
+    """
+    if created_at is None or first_seen_at - created_at > timedelta(hours=polling.give_up_after_hours):
+        return first_seen_at
+    return created_at
+
+
 def next_look(
     now: datetime,
     created_at: datetime,

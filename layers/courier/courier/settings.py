@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from courier.errors import SettingsError
-from courier.models import BuildRequest, Slug, StrictModel
+from courier.models import SLUG_PATTERN, BuildRequest, Slug, StrictModel
 
 GIB = 1024**3
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
@@ -140,6 +140,8 @@ def describe_validation(error: ValidationError, *, where: str = "") -> str:
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
         place = f"{where}{place}".lstrip(".")
         message = item["msg"].removeprefix("Value error, ")
+        if SLUG_PATTERN in message:
+            message = "must be lower-case letters, digits and hyphens, at most 40, with a letter or digit at both ends"
         lines.append(f"{place}: {message[0].lower()}{message[1:]}" if place else message)
     return "; ".join(lines)
 

@@ -23,7 +23,7 @@ from courier.errors import (
 from courier.health import concerns_whole_source
 from courier.judging import Judge
 from courier.observability import logger
-from courier.polling import next_look
+from courier.polling import birth, next_look
 from courier.visits import TickSummary, Visit
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class Watch:
         settings = visit.provider.settings
         after = next_look(
             visit.beat,
-            build.created_at or build.first_seen_at,
+            birth(build.created_at, build.first_seen_at, settings.polling),
             settings.polling,
             seed=build.build,
             history=history,
