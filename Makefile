@@ -47,6 +47,7 @@ check: setup  ## Style, types, and the template's and state machine's linters
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m scripts.generate --check
+	$(BIN)/python -m scripts.judges --light
 
 generate: setup  ## Write what is derived: the picture in the README, the JSON Schemas
 	@$(BIN)/python -m scripts.generate
