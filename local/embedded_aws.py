@@ -30,7 +30,15 @@ from local.interception import Interception, Invocation
 from local.intrinsics import Place
 from local.invoke_api import InvokeApi
 from local.log_capture import LogCapture, LogLine
-from local.moto_engine import running_executions, state_machine_runs, stop_executions, wired, working_executions
+from local.moto_engine import (
+    forget_executions,
+    redrive,
+    running_executions,
+    state_machine_runs,
+    stop_executions,
+    wired,
+    working_executions,
+)
 from local.operator_clients import OperatorClients
 from local.results import (
     ExecutionReport,
@@ -75,6 +83,9 @@ class EmbeddedAws:
         asynchronous attempts. Timeouts are not scaled.
     load_handler
         Gives what to call for a function; by default the checkout's own module, in this process.
+    pause
+        Waits before a Retry and before an asynchronous repetition, in seconds of the definition; True when
+        everything is to stop. By default on the real clock, scaled by ``second_lasts``.
 
     Attributes
     ----------
@@ -97,6 +108,7 @@ class EmbeddedAws:
         clock: Callable[[], float] = time.monotonic,
         second_lasts: float = 1.0,
         load_handler: HandlerLoader | None = None,
+        pause: Callable[[float], bool] | None = None,
     ) -> None:
         self.place = Place(region=region, account=_ACCOUNT, stack_name=stack_name)
         self.expanded = expand(template, parameters=parameters, region=region, account=_ACCOUNT, stack_name=stack_name)
@@ -105,6 +117,7 @@ class EmbeddedAws:
         self._clock = clock
         self._second_lasts = second_lasts
         self._load_handler = load_handler
+        self._pause = pause or self._wait
         self._stopping = threading.Event()
         self._exit = ExitStack()
         self._logs = LogCapture()
@@ -226,6 +239,16 @@ class EmbeddedAws:
         )
         return started["executionArn"]
 
+    def redrive(self, execution_arn: str) -> None:
+        """Let a failed execution go on at the state that failed, as RedriveExecution does.
+
+        Raises
+        ------
+        EngineError
+            There is no such execution, or it has not failed.
+        """
+        redrive(self.place, execution_arn)
+
     def subscribe(self, topic_arn: str | None = None) -> Subscription:
         """Subscribe a new queue to the topic (the only one, unless named), without raw delivery."""
         topic = topic_arn or self._deployment.only("AWS::SNS::Topic")
@@ -241,6 +264,10 @@ class EmbeddedAws:
         """Tell whether an execution or an asynchronous call has not ended."""
         return self._asynchronous.under_way > 0 or running_executions(self.place) > 0
 
+    def at_work(self) -> int:
+        """Count the executions and asynchronous calls that have not ended and do not wait for a task token."""
+        return self._asynchronous.under_way + working_executions(self.place)
+
     def await_quiet(self, timeout_seconds: float = 30.0) -> None:
         """Wait until nothing happens by itself any more: what still runs waits for a task token.
 
@@ -250,10 +277,15 @@ class EmbeddedAws:
             Something still works after so many real seconds.
         """
         for _ in range(int(timeout_seconds / _QUIET_BEAT_SECONDS)):
-            if self._asynchronous.under_way == 0 and working_executions(self.place) == 0:
+            if self.at_work() == 0:
                 return
             self._stopping.wait(_QUIET_BEAT_SECONDS)
         raise TimeoutError(f"the embedded AWS still works after {timeout_seconds} s")
+
+    def forget_executions(self) -> None:
+        """Abort what runs, and forget every execution; their names are free again."""
+        stop_executions(self.place)
+        forget_executions(self.place)
 
     def executions(self) -> list[ExecutionReport]:
         """Sum up every execution, oldest first."""
@@ -298,7 +330,7 @@ class EmbeddedAws:
         bucket = self._deployment.only("AWS::S3::Bucket")
         return self.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
 
-    def _pause(self, seconds: float) -> bool:
+    def _wait(self, seconds: float) -> bool:
         return self._stopping.wait(seconds * self._second_lasts)
 
     def _send_to_queue(self, queue: str, document: str) -> None:

@@ -33,9 +33,15 @@ from local.intrinsics import Place
 # The access key with which moto's interpreter signs its calls (its `boto_client_for`).
 INTERPRETER_ACCESS_KEY = "ak"
 
+# RedriveExecution, API reference: "unsuccessful executions ... failed, timed out, or aborted".
+_REDRIVABLE = {ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatus.ABORTED}
+
 # How long the threads of stopped executions may take to notice; they only have to return from a wait.
 _STOP_SECONDS = 20
 _STOP_BEAT_SECONDS = 0.02
+
+# Where a redriven execution keeps the history that it had before.
+_BEFORE = "history_before_redrive"
 
 # A state machine of the interpreter holds the second kind only; moto's annotations say the first.
 AnyExecution = PlainExecution | Execution
@@ -162,8 +168,51 @@ def state_machine_runs(place: Place) -> list[StateMachineRun]:
     for execution in backend._get_executions():  # noqa: SLF001
         described = execution.to_describe_output()
         history = json.loads(json.dumps(execution.to_history_output()["events"], default=_instant))
+        history = [*getattr(execution, _BEFORE, []), *history]
         runs.append(StateMachineRun(description=json.loads(json.dumps(described, default=_instant)), history=history))
     return sorted(runs, key=lambda run: str(run.description["startDate"]))
+
+
+def redrive(place: Place, arn: str) -> None:
+    """Let a failed execution go on at the state that failed, as RedriveExecution does, which moto does not know.
+
+    The execution keeps its name and its ARN; the state has the input that it had. What differs from AWS: the
+    history shows the state as entered once more, so that its ``EnteredTime`` is a new one, and an execution whose
+    failure lies inside of a Map or Parallel state cannot be redriven.
+
+    Raises
+    ------
+    EngineError
+        There is no such execution, or it has not failed.
+    """
+    backend = stepfunctions_parser_backends[place.account][place.region]
+    for machine in backend.state_machines:
+        # A machine of the interpreter holds its own kind of execution; moto's annotations say the plain one.
+        executions: list[Any] = list(machine.executions)
+        for run in executions:
+            if run.execution_arn == arn:
+                if run.exec_status not in _REDRIVABLE:
+                    raise EngineError(f"{run.name} is {run.exec_status}, so it cannot be redriven")
+                _go_on(backend, machine, run)
+                return
+    raise EngineError(f"there is no execution {arn}")
+
+
+def _go_on(backend: StepFunctionsParserBackend, machine: Any, failed: Execution) -> None:  # noqa: ANN401  # moto's, untyped
+    history = json.loads(json.dumps(failed.to_history_output()["events"], default=_instant))
+    entered = [event["stateEnteredEventDetails"] for event in history if event["type"].endswith("StateEntered")]
+    if not entered:
+        raise EngineError(f"{failed.name} failed before it entered a state")
+    whole = machine.definition
+    machine.executions.remove(failed)
+    # moto takes a snapshot of the definition when it starts an execution.
+    machine.definition = json.dumps({**json.loads(whole), "StartAt": entered[-1]["name"]})
+    try:
+        again = backend.start_execution(machine.arn, name=failed.name, execution_input=entered[-1]["input"])
+    finally:
+        machine.definition = whole
+    redriven = {"type": "ExecutionRedriven", "executionRedrivenEventDetails": {}}
+    setattr(again, _BEFORE, [*getattr(failed, _BEFORE, []), *history, redriven])
 
 
 def running_executions(place: Place) -> int:
@@ -210,6 +259,12 @@ def stop_executions(place: Place) -> None:
             return
         alive[0].join(_STOP_BEAT_SECONDS)
     raise EngineError(f"{len(alive)} threads of executions did not end: {_names(alive)}")
+
+
+def forget_executions(place: Place) -> None:
+    """Forget all executions, which must have ended."""
+    for machine in stepfunctions_parser_backends[place.account][place.region].state_machines:
+        machine.executions.clear()
 
 
 def _instant(value: object) -> str:

@@ -1,0 +1,394 @@
+"""The promises of the courier, checked over what one run left behind.
+
+Nothing of the courier's own code is used: a checker that shared it would share its mistakes. What it compares
+with is the providers' own truth and their own log of requests.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from local.chaos.evidence import Asked, Evidence, StoredVersion
+from local.chaos.leaks import find_leaks
+from local.simulator import Provider, RequestKind, TrueBuild
+
+_DOCUMENTED = re.compile(
+    r"artifacts/[^/]+(/[^/]+)+/\d{4}/\d\d/\d\d/[^/]+/[^/]+"
+    r"|records/source=[^/]+/date=\d{4}-\d\d-\d\d(/[^/]+)+\.json"
+    r"|latest/[^/]+(/[^/]+)+\.json"
+)
+# What a provider's word for an end may become, when nothing is wrong with it.
+_USUAL = {"completed": "delivered", "done": "succeeded", "failed": "failed", "canceled": "canceled"}
+_GOOD = frozenset({"delivered", "succeeded"})
+_IN_FLIGHT = ("task_token", "due_source", "next_poll_at", "checkpoint", "checkpoint_upload")
+# Six states; retries add events. Far above both is a loop.
+_MOST_STATES = 6
+_MOST_HISTORY_EVENTS = 400
+# Looks a minute apart for some hours, with their repetitions.
+_MOST_REQUESTS_PER_BUILD = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """What a run may show because of the very faults that it was given.
+
+    ``outcomes``
+        Of builds whose provider's word says otherwise: ``undeliverable`` where reports were spoilt.
+    ``repeated_notices``
+        Notices more than one per outcome, or per change of a source's health.
+    ``failed_executions``
+        Whether executions may have failed; they are not forgotten, but wait for a redrive.
+    """
+
+    outcomes: frozenset[str] = frozenset()
+    repeated_notices: int = 0
+    failed_executions: bool = False
+
+
+@dataclass(frozen=True, order=True)
+class Violation:
+    """A promise that was broken, and by what."""
+
+    promise: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.promise}: {self.detail}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Announced:
+    """One notice, read as a consumer reads it."""
+
+    event_id: str
+    type: str
+    subject: str
+    data: Mapping[str, Any]
+
+
+class Case:
+    """The evidence, read once and looked up often."""
+
+    def __init__(self, evidence: Evidence, allowance: Allowance) -> None:
+        self.evidence = evidence
+        self.allowance = allowance
+
+    @cached_property
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Records by key; one that is no JSON is an empty one, and so breaks promises."""
+        return {key: _parsed(version) for key, version in self.evidence.records.items()}
+
+    @cached_property
+    def record_keys(self) -> dict[str, list[str]]:
+        """Keys of the records by ``source/scope/build_id``."""
+        keys = defaultdict(list)
+        for key, record in self.records.items():
+            keys[_name(record.get("build", {}))].append(key)
+        return dict(keys)
+
+    @cached_property
+    def announced(self) -> list[Announced]:
+        """All notices."""
+        events = [json.loads(notice.message) for notice in self.evidence.notices]
+        return [
+            Announced(event_id=event["id"], type=event["type"], subject=event["subject"], data=event["data"])
+            for event in events
+        ]
+
+    @cached_property
+    def build_rows(self) -> dict[str, Mapping[str, object]]:
+        """Rows of builds, by key."""
+        return {str(row["build"]): row for row in self.evidence.rows if not str(row["build"]).startswith("#")}
+
+    @cached_property
+    def ended(self) -> dict[str, TrueBuild]:
+        """Builds that have ended and are the courier's business, by ``source/scope/build_id``."""
+        return {
+            name: build
+            for name, build in self.existing.items()
+            if build.completed is not None and build.build_id not in self.evidence.history
+        }
+
+    @cached_property
+    def existing(self) -> dict[str, TrueBuild]:
+        """Builds of the configured sources: those that can be listed, and those that the courier had started."""
+        watched = {asked.watched for asked in self.evidence.asked}
+        return {
+            f"{source}/{build.scope}/{build.build_id}": build
+            for build in self.evidence.truth
+            if (source := self.evidence.sources.get((build.provider, build.scope))) is not None
+            and (
+                build.provider is Provider.TREASURE_INSIGHTS
+                or build.build_id in watched
+                or build.build_id not in self.evidence.scheduled
+            )
+        }
+
+    def failed_builds(self) -> set[str]:
+        """Name the builds whose execution failed: the alarm has rung, and they wait for a redrive."""
+        if not self.allowance.failed_executions:
+            return set()
+        names = set()
+        for run in self.evidence.executions:
+            if run.status != "SUCCEEDED":
+                names.add(_name(json.loads(run.input)["build"]["ref"]))
+        return names
+
+
+def check(evidence: Evidence, allowance: Allowance | None = None) -> list[Violation]:
+    """Give every broken promise; none is the good news."""
+    case = Case(evidence, allowance or Allowance())
+    return sorted(Violation(name, detail) for name, promise in PROMISES.items() for detail in promise(case))
+
+
+def repeated_notices(evidence: Evidence) -> int:
+    """Count the notices that had been sent before."""
+    ids = Counter(json.loads(notice.message)["id"] for notice in evidence.notices)
+    return sum(count - 1 for count in ids.values())
+
+
+def _every_ended_build_has_one_record(case: Case) -> Iterator[str]:
+    failed = case.failed_builds()
+    unknown = Counter[str]()
+    for name in case.ended:
+        keys = case.record_keys.get(name, [])
+        if len(keys) > 1:
+            yield f"{name} has {len(keys)} records"
+        if not keys and name not in failed:
+            unknown[name.rpartition("/")[0]] += 1
+    lost = Counter(
+        name.rpartition("/")[0]
+        for name, keys in case.record_keys.items()
+        for key in keys
+        if case.records[key].get("outcome") == "lost" and "/request-" in name
+    )
+    # A build whose POST was never answered, at a provider that lists nothing, is told of as a lost request.
+    for scope, count in unknown.items():
+        if count > lost[scope]:
+            yield f"{count - lost[scope]} ended builds of {scope} have no record"
+
+
+def _records_say_what_is_true(case: Case) -> Iterator[str]:
+    for key, record in case.records.items():
+        name, outcome = _name(record.get("build", {})), str(record.get("outcome"))
+        truth = case.existing.get(name)
+        if truth is None:
+            if "/request-" not in name and outcome != "lost":
+                yield f"{key} is about a build that does not exist"
+            continue
+        usual = _USUAL.get(truth.status) if truth.completed is not None else None
+        if outcome != usual and outcome not in case.allowance.outcomes:
+            yield f"{name} is recorded as {outcome} and is {truth.status}"
+
+
+def _written_once(case: Case) -> Iterator[str]:
+    contents = defaultdict(set)
+    versions = Counter[str]()
+    for version in case.evidence.objects:
+        contents[version.key].add(version.sha256)
+        versions[version.key] += 1
+    for key, digests in contents.items():
+        if key.startswith("artifacts/") and versions[key] > 1:
+            yield f"{key} was written {versions[key]} times"
+        if key.startswith("records/") and len(digests) > 1:
+            yield f"{key} was written with {len(digests)} contents"
+
+
+def _artifacts_are_true(case: Case) -> Iterator[str]:
+    stored = {version.key: version for version in case.evidence.objects if version.is_latest}
+    wanted = set()
+    for key, record in case.records.items():
+        artifact = record.get("artifact")
+        if (artifact is not None) != (record.get("outcome") == "delivered"):
+            yield f"{key} is {record.get('outcome')} {'with' if artifact else 'without'} an artifact"
+        if artifact is None:
+            continue
+        wanted.add(artifact["key"])
+        found = stored.get(artifact["key"])
+        report = case.evidence.reports.get(record["build"]["build_id"])
+        if found is None:
+            yield f"{artifact['key']} is recorded and not there"
+        elif report is None or found.sha256 != report.sha256:
+            yield f"{artifact['key']} is not the provider's report"
+        elif (artifact["sha256"], artifact["size_bytes"]) != (report.sha256, report.size_bytes):
+            yield f"{key} has a wrong digest or size"
+    failed = {name.rpartition("/")[2] for name in case.failed_builds()}
+    for key in stored:
+        if key.startswith("artifacts/") and key not in wanted and key.split("/")[-2] not in failed:
+            yield f"{key} has no record"
+
+
+def _executions_end(case: Case) -> Iterator[str]:
+    for run in case.evidence.executions:
+        if run.status == "RUNNING" or (run.status != "SUCCEEDED" and not case.allowance.failed_executions):
+            yield f"{run.name} is {run.status} ({run.error}: {(run.cause or '')[:200]}), last in {run.states[-1:]}"
+
+
+def _nothing_goes_round_in_circles(case: Case) -> Iterator[str]:
+    for run in case.evidence.executions:
+        if len(run.states) > _MOST_STATES or run.history_events > _MOST_HISTORY_EVENTS:
+            yield f"{run.name} entered {len(run.states)} states in {run.history_events} events"
+    looks = Counter(
+        (entry.target.scope, entry.target.build_id)
+        for entry in case.evidence.requests
+        if entry.kind in {RequestKind.GET_BUILD, RequestKind.GET_JOB, RequestKind.ARTIFACT}
+    )
+    for (scope, build_id), count in looks.items():
+        if count > _MOST_REQUESTS_PER_BUILD:
+            yield f"{scope}/{build_id} was asked for {count} times"
+
+
+def _outcomes_are_announced(case: Case) -> Iterator[str]:
+    ids = defaultdict(set)
+    times = Counter[tuple[str, str]]()
+    for news in case.announced:
+        if "outcome" in news.data:
+            ids[news.subject, str(news.data["outcome"])].add(news.event_id)
+            times[news.subject, str(news.data["outcome"])] += 1
+            if news.data["record"]["key"] not in case.records:
+                yield f"{news.subject} was announced and has no record"
+    failed = case.failed_builds()
+    for name, keys in case.record_keys.items():
+        outcome = str(case.records[keys[0]].get("outcome"))
+        if times[name, outcome] == 0 and name not in failed:
+            yield f"{name} is {outcome} and nobody was told"
+    for (name, outcome), found in ids.items():
+        if len(found) > 1:
+            yield f"{name} was announced as {outcome} under {len(found)} ids"
+    outcomes = Counter(name for name, _ in ids)
+    for name, count in outcomes.items():
+        if count > 1:
+            yield f"{name} was announced with {count} outcomes"
+
+
+def _notices_are_not_repeated(case: Case) -> Iterator[str]:
+    repeated = repeated_notices(case.evidence)
+    if repeated > case.allowance.repeated_notices:
+        yield f"{repeated} notices were repeated, {case.allowance.repeated_notices} may be"
+
+
+def _nothing_is_asked_for_twice(case: Case) -> Iterator[str]:
+    asked = Counter((a.source, a.scope) for a in case.evidence.asked if a.watched is None)
+    started = Counter[tuple[str, str]]()
+    for build in case.evidence.truth:
+        source = case.evidence.sources.get((build.provider, build.scope))
+        if source is not None and build.build_id not in case.evidence.scheduled:
+            started[source, build.scope] += 1
+    for place, count in started.items():
+        if count > asked[place]:
+            yield f"{'/'.join(place)}: {count} builds were started for {asked[place]} requests"
+
+
+def _requests_lead_somewhere(case: Case) -> Iterator[str]:
+    rows = {str(row["build"]): row for row in case.evidence.rows}
+    for asked in case.evidence.asked:
+        if any(_is_about(letter, asked) for letter in case.evidence.dead_letters):
+            continue
+        name = f"{asked.source}/{asked.scope}/{asked.watched}"
+        if asked.watched is None:
+            row = rows.get(f"#request/{asked.source}/{asked.request_id}", {})
+            name = str(row.get("started", f"{asked.source}/{asked.scope}/request-{asked.request_id}"))
+        if name not in case.record_keys and name not in case.failed_builds():
+            yield f"{asked.request_id} of {asked.source} led neither to a record nor to a dead letter"
+
+
+def _no_upload_is_left_open(case: Case) -> Iterator[str]:
+    yield from case.evidence.open_uploads
+
+
+def _nothing_lies_elsewhere(case: Case) -> Iterator[str]:
+    for key in sorted({version.key for version in case.evidence.objects}):
+        if not _DOCUMENTED.fullmatch(key):
+            yield key
+
+
+def _the_ledger_is_closed(case: Case) -> Iterator[str]:
+    failed = case.failed_builds()
+    for name, row in case.build_rows.items():
+        if name in failed:
+            continue
+        if left := [attribute for attribute in _IN_FLIGHT if attribute in row]:
+            yield f"{name} still has {', '.join(left)}"
+        if "outcome" not in row:
+            yield f"{name} has no outcome"
+        elif row.get("record_key") not in case.records:
+            yield f"{name} points to no record"
+        elif case.records[str(row["record_key"])].get("outcome") != row["outcome"]:
+            yield f"{name} is {row['outcome']} in the ledger only"
+
+
+def _latest_is_the_newest_good_build(case: Case) -> Iterator[str]:
+    newest: dict[str, tuple[str, str]] = {}
+    for key, record in case.records.items():
+        if record.get("outcome") in _GOOD:
+            times = record["timeline"]
+            scope = _name(record["build"]).rpartition("/")[0]
+            newest[scope] = max(newest.get(scope, ("", "")), (times["completed_at"] or times["detected_at"], key))
+    found = {
+        _name(record["build"]).rpartition("/")[0]: record
+        for version in case.evidence.objects
+        if version.is_latest and version.key.startswith("latest/") and (record := _parsed(version))
+    }
+    for scope in sorted(newest.keys() | found.keys()):
+        if scope not in newest or scope not in found:
+            yield f"{scope} has {'a false' if scope in found else 'no'} latest record"
+            continue
+        times = found[scope]["timeline"]
+        if (times["completed_at"] or times["detected_at"]) != newest[scope][0]:
+            yield f"the latest record of {scope} is not the newest"
+
+
+def _nothing_leaks(case: Case) -> Iterator[str]:
+    evidence = case.evidence
+    places = {
+        "objects": [version.text for version in evidence.objects if version.text is not None],
+        "keys": [version.key for version in evidence.objects],
+        "notices": [notice.subject or "" for notice in evidence.notices] + [n.message for n in evidence.notices],
+        "ledger": [json.dumps(row, default=str) for row in evidence.rows],
+        "histories": evidence.histories,
+        "logs": evidence.logs,
+        "dead letters": evidence.dead_letters,
+    }
+    yield from find_leaks(places, evidence.secrets)
+
+
+PROMISES: Mapping[str, Callable[[Case], Iterator[str]]] = {
+    "one record": _every_ended_build_has_one_record,
+    "true record": _records_say_what_is_true,
+    "written once": _written_once,
+    "true artifact": _artifacts_are_true,
+    "executions end": _executions_end,
+    "no circles": _nothing_goes_round_in_circles,
+    "announced": _outcomes_are_announced,
+    "not repeated": _notices_are_not_repeated,
+    "asked once": _nothing_is_asked_for_twice,
+    "never silent": _requests_lead_somewhere,
+    "no open upload": _no_upload_is_left_open,
+    "nothing elsewhere": _nothing_lies_elsewhere,
+    "closed ledger": _the_ledger_is_closed,
+    "true latest": _latest_is_the_newest_good_build,
+    "no leak": _nothing_leaks,
+}
+
+
+def _parsed(version: StoredVersion) -> dict[str, Any]:
+    try:
+        document = json.loads(version.text or "")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _name(ref: Mapping[str, Any]) -> str:
+    return f"{ref.get('source')}/{ref.get('scope')}/{ref.get('build_id')}"
+
+
+def _is_about(letter: str, asked: Asked) -> bool:
+    payload = json.loads(letter).get("requestPayload") or {}
+    return isinstance(payload, dict) and payload.get("id") == asked.request_id

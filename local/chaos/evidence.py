@@ -1,0 +1,157 @@
+"""What one experiment left behind, as plain data: all that the checker gets to see."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from local.embedded_aws import EmbeddedAws
+from local.results import ExecutionReport, Notice
+from local.simulator import LoggedRequest, Provider, SimulatedProviders, TrueBuild
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+# Bytes of an object that are kept as text; reports are larger, and are compared by their digest.
+_TEXT_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredVersion:
+    """One version of one object; ``text`` of JSON objects only."""
+
+    key: str
+    size_bytes: int
+    sha256: str
+    is_latest: bool
+    text: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrueReport:
+    """What the provider's store holds for a finished job."""
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One request for a build that was handed to the courier: its event's id, source and scope.
+
+    ``watched`` is the id of a build that was not to be started, only looked after.
+    """
+
+    request_id: str
+    source: str
+    scope: str
+    watched: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Everything that S3, subscribers, the ledger, Step Functions and the providers know afterwards.
+
+    ``sources``
+        Names of the sources by provider and scope.
+    ``listed_since``
+        Scheduled builds that had ended before the courier came, which it may leave alone.
+    ``scheduled``
+        Ids of the builds that nobody asked the courier for.
+    ``secrets``
+        What nobody may ever see: keys, and what the links are signed with.
+    """
+
+    objects: Sequence[StoredVersion]
+    open_uploads: Sequence[str]
+    notices: Sequence[Notice]
+    rows: Sequence[Mapping[str, object]]
+    executions: Sequence[ExecutionReport]
+    histories: Sequence[str]
+    logs: Sequence[str]
+    dead_letters: Sequence[str]
+    truth: Sequence[TrueBuild]
+    reports: Mapping[str, TrueReport]
+    requests: Sequence[LoggedRequest]
+    sources: Mapping[tuple[Provider, str], str]
+    asked: Sequence[Asked] = ()
+    scheduled: frozenset[str] = frozenset()
+    history: frozenset[str] = frozenset()
+    secrets: Sequence[str] = field(default=(), repr=False)
+
+    @property
+    def records(self) -> dict[str, StoredVersion]:
+        """The newest version of each record, by key."""
+        return {o.key: o for o in self.objects if o.is_latest and o.key.startswith("records/")}
+
+
+def stored_versions(s3: S3Client, bucket: str) -> list[StoredVersion]:
+    """Read all versions of all objects of a bucket, the oldest first."""
+    found = []
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    for entry in [entry for page in pages for entry in page.get("Versions", [])]:
+        body = s3.get_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"])["Body"].read()
+        found.append(
+            StoredVersion(
+                key=entry["Key"],
+                size_bytes=len(body),
+                sha256=hashlib.sha256(body).hexdigest(),
+                is_latest=entry["IsLatest"],
+                text=body.decode("utf-8", "replace")
+                if len(body) < _TEXT_BYTES and entry["Key"].endswith(".json")
+                else None,
+            )
+        )
+    return found
+
+
+def true_reports(providers: SimulatedProviders) -> dict[str, TrueReport]:
+    """Digest what the providers' store holds."""
+    reports = {}
+    for build in providers.builds:
+        if build.artifact_bytes is not None:
+            content = providers.artifact_bytes(build.build_id)
+            reports[build.build_id] = TrueReport(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    return reports
+
+
+def without_the_topics_own(envelope: str) -> str:
+    """Drop what SNS itself puts around every message: the link to unsubscribe, which is no report's."""
+    return json.dumps({name: value for name, value in json.loads(envelope).items() if name != "UnsubscribeURL"})
+
+
+def collect(
+    aws: EmbeddedAws,
+    providers: SimulatedProviders,
+    *,
+    notices: Sequence[Notice],
+    first_line: int,
+    sources: Mapping[tuple[Provider, str], str],
+    asked: Sequence[Asked],
+    scheduled: frozenset[str],
+    history: frozenset[str],
+    secrets: Sequence[str],
+) -> Evidence:
+    """Look everywhere; ``first_line`` is where the logs of this experiment begin."""
+    s3 = aws.client("s3")
+    return Evidence(
+        objects=stored_versions(s3, aws.outputs["BucketName"]),
+        open_uploads=[upload["Key"] for upload in aws.open_multipart_uploads()],
+        notices=notices,
+        rows=aws.ledger_rows(),
+        executions=aws.executions(),
+        histories=aws.history_texts(),
+        logs=[line.text for line in aws.logs()[first_line:]],
+        dead_letters=aws.dead_letters(),
+        truth=providers.builds,
+        reports=true_reports(providers),
+        requests=list(providers.requests),
+        sources=sources,
+        asked=asked,
+        scheduled=scheduled,
+        history=history,
+        secrets=secrets,
+    )

@@ -1,0 +1,103 @@
+"""One fault in one small world, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from local.chaos import scripts
+from local.chaos.checker import Allowance, Violation, check, repeated_notices
+from local.chaos.disturbances import Counting
+from local.chaos.evidence import Evidence
+from local.chaos.laboratory import Disturbance, Laboratory
+from local.simulator import FaultRule
+
+_GOOD = frozenset({"delivered", "succeeded"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One fault in one script.
+
+    ``fault``, ``where``
+        What goes wrong, as a row of the matrix, and the place.
+    ``disturb``
+        Makes the disturbance; a new one for each run, since they count.
+    ``rules``
+        What the providers do wrong on top of their script.
+    """
+
+    fault: str
+    where: str
+    script: str
+    disturb: Callable[[], Disturbance] | None = None
+    rules: Sequence[FaultRule] = ()
+    allowance: Allowance = field(default_factory=Allowance)
+
+    def __str__(self) -> str:
+        return f"{self.fault} in {self.script}: {self.where}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one run showed; ``struck`` is how often the fault happened."""
+
+    experiment: str
+    fault: str
+    script: str
+    struck: int
+    builds: int
+    delivered: int
+    told_once: int
+    told_twice: int
+    lost: int
+    open_uploads: int
+    leaks: int
+    redriven: int
+    seconds: float
+    violations: Sequence[Violation]
+
+
+def run_experiment(laboratory: Laboratory, experiment: Experiment) -> Finding:
+    """Run one experiment, and look at what is left with the checker's eyes."""
+    began = time.monotonic()
+    script = getattr(scripts, experiment.script)()
+    disturbance = experiment.disturb() if experiment.disturb else Disturbance()
+    evidence = laboratory.run(script, disturbance, faults=experiment.rules)
+    allowance = Allowance(
+        outcomes=experiment.allowance.outcomes | script.outcomes,
+        repeated_notices=experiment.allowance.repeated_notices,
+        failed_executions=experiment.allowance.failed_executions,
+    )
+    violations = check(evidence, allowance)
+    struck = disturbance.struck if isinstance(disturbance, Counting) else 0
+    struck += sum(bool(entry.faults) for entry in evidence.requests) if experiment.rules else 0
+    return _finding(experiment, evidence, violations, struck, time.monotonic() - began)
+
+
+def _finding(
+    experiment: Experiment, evidence: Evidence, violations: Sequence[Violation], struck: int, seconds: float
+) -> Finding:
+    outcomes = Counter(
+        json.loads(version.text or "{}").get("outcome", "unreadable") for version in evidence.records.values()
+    )
+    told = Counter(json.loads(notice.message)["id"] for notice in evidence.notices)
+    return Finding(
+        experiment=str(experiment),
+        fault=experiment.fault,
+        script=experiment.script,
+        struck=struck,
+        builds=outcomes.total(),
+        delivered=sum(outcomes[outcome] for outcome in _GOOD),
+        told_once=sum(count == 1 for count in told.values()),
+        told_twice=repeated_notices(evidence),
+        lost=sum(violation.promise in {"one record", "never silent"} for violation in violations),
+        open_uploads=len(evidence.open_uploads),
+        leaks=sum(violation.promise == "no leak" for violation in violations),
+        redriven=sum("ExecutionRedriven" in history for history in evidence.histories),
+        seconds=seconds,
+        violations=violations,
+    )

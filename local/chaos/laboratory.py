@@ -1,0 +1,328 @@
+"""One embedded AWS for many experiments: each begins with nothing, and runs on a clock that nobody waits for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Self
+from unittest.mock import patch
+
+from courier import credentials, ticks, wiring
+from courier.models import BuildRequest
+from courier.settings import Environment, SourceSettings
+from local.asynchronous import Delivery
+from local.chaos.effects import Effect, observed
+from local.chaos.evidence import Asked, Evidence, collect
+from local.chaos.virtual_time import VirtualTime, pauses_skipped
+from local.embedded_aws import EmbeddedAws
+from local.interception import AwsCall, CallVerdict, Interception, Invocation, InvocationVerdict, Kill, LoseAnswer
+from local.results import Notice
+from local.session import TEMPLATE
+from local.simulator import FaultPlan, FaultRule, ManualClock, Provider, Scenario, SimulatedProviders
+from local.simulator.artifact_store import ArtifactStore
+from local.ticker import Ticker
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+# How often the driver looks whether everything waits, and for how long it does.
+_BEAT_SECONDS = 0.001
+_SETTLING_SECONDS = 120.0
+# Minutes that go on after the last build has its outcome: discovery comes by once more and must find nothing new.
+_CALM_MINUTES = 6
+
+
+class Disturbance(Interception):
+    """What goes wrong in one experiment, on the side of AWS and inside of the functions; by default nothing."""
+
+    def before(self, effect: Effect) -> None:
+        """See an exchange of a function before it leaves; see `effects.Seam`."""
+
+    def after(self, effect: Effect) -> None:
+        """See an exchange of a function after its answer; see `effects.Seam`."""
+
+    def tick(self, laboratory: Laboratory) -> None:
+        """Do something of one's own once a minute."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """A small world, and what is asked of the courier in it.
+
+    ``sources``
+        Makes the configured sources for an endpoint.
+    ``requests``
+        Builds to ask for at the beginning, by the scope that they belong to.
+    ``history``
+        Ids of builds that had ended before the courier came.
+    ``faults``, ``outcomes``
+        What the providers do wrong in any case, and which outcomes builds may have because of it.
+    ``events``
+        What happens to the providers after so many seconds.
+    ``least_minutes``, ``most_minutes``
+        By the first all builds have ended and were seen; at the second the experiment is stopped.
+    """
+
+    name: str
+    scenario: Scenario
+    sources: Callable[[str], Sequence[SourceSettings]]
+    secrets: Mapping[str, str]
+    requests: Sequence[tuple[str, BuildRequest]] = ()
+    history: frozenset[str] = frozenset()
+    faults: Sequence[FaultRule] = ()
+    events: Sequence[tuple[float, Callable[[SimulatedProviders], None]]] = ()
+    least_minutes: int = 4
+    most_minutes: int = 240
+    segment_builds: int = ticks.SEGMENT_BUILDS
+    outcomes: frozenset[str] = frozenset()
+
+
+class Laboratory:
+    """An embedded AWS whose functions run on virtual time; up between ``with`` and its end."""
+
+    def __init__(self) -> None:
+        self._switch = _Switch()
+        self._time = VirtualTime(ManualClock())
+        self.aws = EmbeddedAws(TEMPLATE, interception=self._switch, pause=self._pause)
+        self._exit = ExitStack()
+        self._settling = threading.Event()
+        self._first_line = 0
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(observed(self._switch))
+            stack.enter_context(pauses_skipped())
+            stack.enter_context(self.aws)
+            stack.callback(self._stop_time)
+            stack.enter_context(wiring.parts_made_by(self._make_parts))
+            self._subscription = self.aws.subscribe()
+            self._exit = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    @property
+    def now(self) -> datetime:
+        """The virtual instant."""
+        return self._time.clock()
+
+    def run(
+        self, script: Script, disturbance: Disturbance | None = None, *, faults: Sequence[FaultRule] = ()
+    ) -> Evidence:
+        """Let a script play until nothing happens any more, and give what is left of it; then forget it."""
+        self._time = VirtualTime(ManualClock(datetime.now(UTC)))
+        self._switch.to = disturbance or Disturbance()
+        plan = FaultPlan(*script.faults, *faults)
+        try:
+            with (
+                _links_remembered() as links,
+                patch.object(ticks, "SEGMENT_BUILDS", script.segment_builds),
+                SimulatedProviders(
+                    script.scenario, seed=5, clock=self._time.clock, faults=plan, wait=lambda _: None
+                ) as providers,
+            ):
+                sources = script.sources(providers.url)
+                self._configure(sources, script.secrets)
+                scheduled = frozenset(_scheduled(script.scenario))
+                asked, notices = self._play(script, providers, self._switch.to)
+                self._switch.to = Disturbance()
+                return collect(
+                    self.aws,
+                    providers,
+                    notices=notices,
+                    first_line=self._first_line,
+                    sources=_scopes(script.scenario, sources),
+                    asked=asked,
+                    scheduled=scheduled,
+                    history=script.history,
+                    secrets=[*_needles(script), *links],
+                )
+        finally:
+            self._switch.to = Disturbance()
+            self._wipe()
+
+    def _play(
+        self, script: Script, providers: SimulatedProviders, disturbance: Disturbance
+    ) -> tuple[list[Asked], list[Notice]]:
+        clock = self._time.clock
+        started, notices = clock(), list[Notice]()
+        ticker = Ticker(self.aws, now=clock)
+        events = list(script.events)
+        asked, futures = self._ask(script)
+        calm = 0
+        for minute in range(script.most_minutes):
+            now = started + timedelta(minutes=minute)
+            self._time.move_to(now)
+            while events and now >= started + timedelta(seconds=events[0][0]):
+                events.pop(0)[1](providers)
+            ticker.fire_due()
+            disturbance.tick(self)
+            self._settle(now + timedelta(minutes=1))
+            notices += self._subscription.notices()
+            calm = calm + 1 if minute >= script.least_minutes and self._is_over(futures) else 0
+            if calm > _CALM_MINUTES:
+                break
+        return asked, notices
+
+    def _ask(self, script: Script) -> tuple[list[Asked], list[Future[Delivery]]]:
+        asked, futures = [], []
+        for number, (scope, request) in enumerate(script.requests):
+            event = {"id": f"event-{number}", "detail": request.model_dump(mode="json", exclude_none=True)}
+            asked.append(
+                Asked(request_id=f"event-{number}", source=request.source, scope=scope, watched=request.build_id)
+            )
+            futures.append(self.aws.invoke_asynchronously("request_build", event))
+        return asked, futures
+
+    def _is_over(self, futures: Sequence[Future[Delivery]]) -> bool:
+        rows = [row for row in self.aws.ledger_rows() if not str(row["build"]).startswith("#")]
+        return (
+            all(future.done() for future in futures)
+            and all("outcome" in row for row in rows)
+            and self._time.waiting == 0
+            and not self.aws.busy()
+        )
+
+    def _settle(self, until: datetime) -> None:
+        """Let everything happen that happens by itself before an instant; time passes only while all wait."""
+        quiet = 0
+        for _ in range(int(_SETTLING_SECONDS / _BEAT_SECONDS)):
+            waiting = self._time.waiting
+            quiet = quiet + 1 if self.aws.at_work() == waiting else 0
+            if quiet > 1:
+                wake = self._time.next_wake()
+                if wake is None or wake > until:
+                    return
+                self._time.move_to(wake)
+                quiet = 0
+            self._settling.wait(_BEAT_SECONDS)
+        raise TimeoutError(f"something still works after {_SETTLING_SECONDS} real seconds")
+
+    def _configure(self, sources: Sequence[SourceSettings], secrets: Mapping[str, str]) -> None:
+        ssm, manager = self.aws.client("ssm"), self.aws.client("secretsmanager")
+        for name, value in secrets.items():
+            manager.create_secret(Name=name, SecretString=value)
+        for source in sources:
+            name = f"{self.aws.outputs['ParameterPath']}/{source.name}"
+            ssm.put_parameter(Name=name, Value=source.model_dump_json(), Type="String")
+
+    def rotate_secret(self, name: str, value: str) -> None:
+        """Put another key into a secret, as an operator would."""
+        self.aws.client("secretsmanager").put_secret_value(SecretId=name, SecretString=value)
+
+    # The time is another one in each experiment.
+    def _pause(self, seconds: float) -> bool:
+        return self._time.pause(seconds)
+
+    def _stop_time(self) -> None:
+        self._time.close()
+
+    def _make_parts(self) -> wiring.Parts:
+        return wiring.Parts(Environment.from_variables(), self._time.clock)
+
+    def _wipe(self) -> None:
+        """Make everything as it was after the deployment."""
+        self._time.close()
+        self.aws.forget_executions()
+        s3, bucket = self.aws.client("s3"), self.aws.outputs["BucketName"]
+        for upload in self.aws.open_multipart_uploads():
+            s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            for entry in page.get("Versions", []):
+                s3.delete_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"])
+        table = self.aws.outputs["LedgerTableName"]
+        for row in self.aws.ledger_rows():
+            self.aws.client("dynamodb").delete_item(TableName=table, Key={"build": {"S": str(row["build"])}})
+        ssm, manager = self.aws.client("ssm"), self.aws.client("secretsmanager")
+        for parameter in ssm.get_parameters_by_path(Path=self.aws.outputs["ParameterPath"])["Parameters"]:
+            ssm.delete_parameter(Name=parameter["Name"])
+        for secret in manager.list_secrets()["SecretList"]:
+            manager.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)
+        self._subscription.notices()
+        self.aws.dead_letters()
+        self._first_line = len(self.aws.logs())
+        # What a warm function remembers of the configuration belongs to the experiment that is over.
+        wiring._catalog.cache_clear()  # noqa: SLF001 - there is no other way to forget it, and no function needs one
+        credentials._secrets.cache_clear()  # noqa: SLF001 - likewise
+
+
+class _Switch(Interception):
+    """Hands everything on to the disturbance of the present experiment."""
+
+    def __init__(self) -> None:
+        self.to = Disturbance()
+
+    def before(self, effect: Effect) -> None:
+        self.to.before(effect)
+
+    def after(self, effect: Effect) -> None:
+        self.to.after(effect)
+
+    def before_call(self, call: AwsCall) -> CallVerdict | None:
+        return self.to.before_call(call)
+
+    def after_call(self, call: AwsCall, status: int) -> LoseAnswer | Kill | None:
+        return self.to.after_call(call, status)
+
+    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:
+        return self.to.before_invocation(invocation)
+
+    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:
+        return self.to.after_invocation(invocation, error_type=error_type)
+
+
+@contextmanager
+def _links_remembered() -> Iterator[list[str]]:
+    """Collect what the simulated store signs its links with."""
+    presigned_url, needles = ArtifactStore.presigned_url, list[str]()
+
+    def remember(
+        store: ArtifactStore,
+        key: str,
+        *,
+        at: datetime,
+        lifetime_seconds: int,
+        token_expires_at: datetime | None,
+        mint: int | None,
+    ) -> str:
+        link = presigned_url(
+            *(store, key), at=at, lifetime_seconds=lifetime_seconds, token_expires_at=token_expires_at, mint=mint
+        )
+        pairs = dict(pair.partition("=")[::2] for pair in link.partition("?")[2].split("&"))
+        needles.extend(value for name, value in pairs.items() if name in {"X-Amz-Signature", "X-Amz-Security-Token"})
+        return link
+
+    with patch.object(ArtifactStore, "presigned_url", remember):
+        yield needles
+
+
+def _scheduled(scenario: Scenario) -> Iterator[str]:
+    for model in scenario.treasure.models:
+        yield from (build.build_id for build in model.builds if build.build_id is not None)
+    for project in scenario.airt.projects:
+        yield from (job.job_id for job in project.jobs)
+
+
+def _scopes(scenario: Scenario, sources: Sequence[SourceSettings]) -> dict[tuple[Provider, str], str]:
+    """Say which source looks after which scope."""
+    scopes: dict[tuple[Provider, str], str] = {}
+    for source in sources:
+        if source.provider == "treasure_insights":
+            scopes |= {(Provider.TREASURE_INSIGHTS, model.oid): source.name for model in scenario.treasure.models}
+        else:
+            described = source.model_dump()
+            scope = "/".join(str(described[part]) for part in ("organization", "workspace", "project"))
+            scopes[Provider.DREADNODE_AIRT, scope] = source.name
+    return scopes
+
+
+def _needles(script: Script) -> list[str]:
+    treasure, airt = script.scenario.treasure.key, script.scenario.airt.key
+    return [treasure, treasure.partition("/")[2], airt, *script.secrets.values()]

@@ -1,0 +1,91 @@
+"""Time that passes only when nothing else happens: minutes of waiting take as long as looking at the clock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from unittest.mock import patch
+
+import botocore.endpoint
+
+from courier.providers.api import ApiClient
+from courier.transfer.backoff import Backoff
+from local.simulator import ManualClock
+
+
+class VirtualTime:
+    """A clock, and those who wait on it; somebody else moves it on with `move_to`."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self._waiting: list[tuple[datetime, threading.Event]] = []
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait."""
+        with self._lock:
+            return len(self._waiting)
+
+    def pause(self, seconds: float) -> bool:
+        """Wait until the clock has moved on by so much; True when everything is to stop."""
+        wake = threading.Event()
+        with self._lock:
+            if self._closed:
+                return True
+            self._waiting.append((self.clock() + timedelta(seconds=seconds), wake))
+        wake.wait()
+        return self._closed
+
+    def next_wake(self) -> datetime | None:
+        """Give the instant at which the first of those who wait wants to go on."""
+        with self._lock:
+            return min((moment for moment, _ in self._waiting), default=None)
+
+    def move_to(self, moment: datetime) -> None:
+        """Set the clock, never back, and wake everybody whose time has come."""
+        with self._lock:
+            self.clock.advance(max(0.0, (moment - self.clock()).total_seconds()))
+            now = self.clock()
+            due = [wake for until, wake in self._waiting if until <= now]
+            self._waiting = [(until, wake) for until, wake in self._waiting if until > now]
+        for wake in due:
+            wake.set()
+
+    def close(self) -> None:
+        """Wake everybody for good."""
+        with self._lock:
+            self._closed = True
+            due, self._waiting = self._waiting, []
+        for _, wake in due:
+            wake.set()
+
+
+@contextmanager
+def pauses_skipped() -> Iterator[None]:
+    """Let the short pauses inside of one invocation take no time: the courier's own between tries, and botocore's.
+
+    All three take their sleep as a default, of which nothing else is changed.
+    """
+
+    class Sleepless:
+        @staticmethod
+        def sleep(_: float) -> None:
+            """Return at once."""
+
+    with (
+        patch.dict(_defaults_of(ApiClient), sleep=Sleepless.sleep),
+        patch.dict(_defaults_of(Backoff), sleep=Sleepless.sleep),
+        patch.object(botocore.endpoint, "time", Sleepless),
+    ):
+        yield
+
+
+def _defaults_of(kind: type[object]) -> dict[str, object]:
+    defaults = kind.__init__.__kwdefaults__
+    if defaults is None or "sleep" not in defaults:
+        raise TypeError(f"{kind.__name__} takes no sleep any more")
+    return defaults

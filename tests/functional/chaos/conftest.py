@@ -1,0 +1,30 @@
+"""One laboratory for all experiments of a test run, and what the undisturbed scripts leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.chaos import scripts
+from local.chaos.evidence import Evidence
+from local.chaos.laboratory import Laboratory
+
+
+@pytest.fixture(scope="session")
+def laboratory() -> Iterator[Laboratory]:
+    """One embedded AWS; only one can be up in a process."""
+    with Laboratory() as laboratory:
+        yield laboratory
+
+
+@pytest.fixture(scope="session")
+def of_insights(laboratory: Laboratory) -> Evidence:
+    """Builds without reports."""
+    return laboratory.run(scripts.insights())
+
+
+@pytest.fixture(scope="session")
+def of_reports(laboratory: Laboratory) -> Evidence:
+    """Builds with reports."""
+    return laboratory.run(scripts.reports())
