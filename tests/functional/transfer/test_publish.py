@@ -100,6 +100,15 @@ def test_answer_that_was_lost_after_publishing_is_success(open_desk: OpenDesk, s
     assert seam.calls.count(operation) == 2
 
 
+def test_object_that_was_made_although_s3_never_said_so_is_success(open_desk: OpenDesk) -> None:
+    desk = open_desk(12 * MIB)
+    seam = Seam(desk.s3)
+    seam.lose_answer("CompleteMultipartUpload")
+    seam.answer("CompleteMultipartUpload", 500, "InternalError", nth=2, times=None)
+    assert desk.copy().sha256 == hashlib.sha256(desk.report).hexdigest()
+    assert desk.stored() == desk.report
+
+
 @pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "PutObject"])
 @pytest.mark.parametrize("code", ["SlowDown", "InternalError"])
 def test_trouble_with_s3_passes(open_desk: OpenDesk, operation: str, code: str) -> None:
@@ -182,6 +191,25 @@ def test_report_that_cannot_be_read_back_is_tried_again_later(open_desk: OpenDes
     Seam(client).answer("GetObject", 503, "SlowDown", times=None)
     with pytest.raises(ArtifactUnavailableError):
         desk.copy(s3=client)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_upload_that_is_gone_on_complete_is_looked_for_under_the_key(open_desk: OpenDesk, ranges: bool) -> None:
+    desk = open_desk(12 * MIB)
+    if not ranges:
+        desk.strike(IgnoreRange(), times=None)
+    seam = Seam(desk.s3)
+    seam.call("CompleteMultipartUpload", lambda: desk.copy(s3=desk.fresh_client()))
+    seam.answer("CompleteMultipartUpload", 404, "NoSuchUpload")
+    assert desk.copy().sha256 == hashlib.sha256(desk.report).hexdigest()
+    assert seam.calls.count("CompleteMultipartUpload") == 1
+
+
+def test_upload_that_is_gone_on_complete_without_an_object_begins_anew(open_desk: OpenDesk) -> None:
+    desk = open_desk(12 * MIB)
+    Seam(desk.s3).answer("CompleteMultipartUpload", 404, "NoSuchUpload")
+    desk.copy()
+    assert desk.stored() == desk.report
 
 
 def test_interrupt_leaves_nothing(open_desk: OpenDesk) -> None:
