@@ -8,13 +8,14 @@ from functools import cached_property
 
 from courier.budget import RequestBudget
 from courier.discovery import Discovery
+from courier.environment import Environment
 from courier.health import SourceHealth
 from courier.ledger import BuildLedger, RequestLedger, SourceLedger, Table
 from courier.lifecycle import Lifecycle
 from courier.models import Build, BuildRef
 from courier.notices import Publication
 from courier.requesting import Requesting
-from courier.settings import Environment, SourceSettings
+from courier.settings import SourceSettings
 from courier.sources import Sources
 from courier.visits import TickSummary
 from courier.watching import Watch

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from functools import cache
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Literal, cast, overload
 
 if TYPE_CHECKING:
     from botocore.config import Config
+    from botocore.session import Session
+    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
@@ -26,6 +28,8 @@ ATTEMPTS = 4
 _making = threading.Lock()
 
 
+@overload
+def client(service: Literal["cloudformation"]) -> CloudFormationClient: ...
 @overload
 def client(service: Literal["dynamodb"]) -> DynamoDBClient: ...
 @overload
@@ -48,22 +52,28 @@ def client(service: str) -> object:
 
 def storage_client(config: Config) -> S3Client:
     """Make an S3 client with settings of its own, for the copy, whose retries and checksums are its own."""
-    import boto3  # noqa: PLC0415
-
     with _making:
-        return boto3.session.Session().client("s3", config=config)
+        return cast("S3Client", _session().create_client("s3", config=config))
 
 
 def forget_clients() -> None:
     """Drop all clients: the embedded AWS calls this when its endpoint changes."""
     with _making:
         _make.cache_clear()
+        _session.cache_clear()
+
+
+@cache
+def _session() -> Session:
+    # botocore's own session, and one for all clients: boto3 would read the same files again for each, and is a
+    # third of a cold start that nothing here needs.
+    import botocore.session  # noqa: PLC0415
+
+    return botocore.session.get_session()
 
 
 @cache
 def _make(service: str) -> object:
-    # Imported here: boto3 is most of a cold start, and a function that ends early may not need it.
-    import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
     config = Config(
@@ -72,4 +82,4 @@ def _make(service: str) -> object:
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         user_agent_extra="build-courier",
     )
-    return boto3.session.Session().client(service, config=config)  # type: ignore[call-overload]  # the overloads above
+    return _session().create_client(service, config=config)

@@ -1,20 +1,16 @@
-"""What an operator decides: the settings of a source, and the environment of a function.
+"""What an operator decides: the settings of a source.
 
 The settings that belong to one provider alone stand in that provider's file, as a subclass of
 `SourceSettings`; `courier.providers.parse_source` picks the right one.
 """
 
-import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
-from courier.errors import SettingsError
 from courier.models import SLUG_PATTERN, BuildRequest, Slug, StrictModel
 
 GIB = 1024**3
@@ -144,45 +140,3 @@ def describe_validation(error: ValidationError, *, where: str = "") -> str:
             message = "must be lower-case letters, digits and hyphens, at most 40, with a letter or digit at both ends"
         lines.append(f"{place}: {message[0].lower()}{message[1:]}" if place else message)
     return "; ".join(lines)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Environment:
-    """What the template tells a function. A plain dataclass: it is read at every cold start.
-
-    What a function does not get is empty; `required` tells which variable is missing.
-    """
-
-    stack: str
-    table: str
-    bucket: str
-    prefix: str
-    parameter_path: str
-    state_machine: str
-    topic: str
-
-    @classmethod
-    def from_variables(cls, variables: Mapping[str, str] = os.environ) -> Self:
-        """Read the variables that ``template.yaml`` sets."""
-        return cls(
-            stack=variables.get("STACK_NAME", ""),
-            table=variables.get("LEDGER_TABLE", ""),
-            bucket=variables.get("BUCKET_NAME", ""),
-            prefix=variables.get("KEY_PREFIX", ""),
-            parameter_path=variables.get("PARAMETER_PATH", ""),
-            state_machine=variables.get("STATE_MACHINE_ARN", ""),
-            topic=variables.get("TOPIC_ARN", ""),
-        )
-
-    def required(self, field: str) -> str:
-        """Give one value.
-
-        Raises
-        ------
-        SettingsError
-            The function was deployed without it.
-        """
-        value: str = getattr(self, field)
-        if not value:
-            raise SettingsError(f"the function has no environment variable for {field}; deploy it with template.yaml")
-        return value

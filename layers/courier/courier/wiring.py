@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from courier import aws
 from courier.clock import Clock, utc_now
-from courier.settings import Environment
+from courier.environment import Environment
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

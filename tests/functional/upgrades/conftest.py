@@ -10,7 +10,7 @@ from moto import mock_aws
 
 from courier import aws
 from courier.ledger import Table
-from courier.settings import Environment
+from courier.environment import Environment
 from courier.wiring import Parts
 from local.simulator import ManualClock
 from tests.aws import BUCKET, make_bucket, make_table

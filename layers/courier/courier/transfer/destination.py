@@ -7,6 +7,7 @@ from typing import Final
 from botocore.config import Config
 
 from courier.errors import SettingsError
+from courier.transfer.terms import CopyOptions
 
 # Metadata of the copy: the source's validator, with which a later copier knows the report again.
 ETAG_KEY: Final = "source-etag"
@@ -15,7 +16,7 @@ SHA256_KEY: Final = "sha256"
 _LONGEST_KEY_BYTES: Final = 1_024
 
 
-def storage_config(workers: int = 4) -> Config:
+def storage_config(workers: int = CopyOptions.workers) -> Config:
     """Give the settings for the S3 client of a copy.
 
     botocore would hash every part again: a checksum of its own, and SHA-256 for the signature as soon as
