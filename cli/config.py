@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from botocore.exceptions import ClientError
 from rich.console import Console
 
+from cli.changes import Changes, apply, compare, describe
 from cli.configuration import read_sources
-from cli.stack import DEFAULT_STACK, EndpointUrl, Profile, Region, Stack, StackName, find_stack
+from cli.progress import say
+from cli.stack import DEFAULT_STACK, EndpointUrl, Profile, Region, StackName, open_stack
 from courier import aws
-from courier.credentials import read_api_key
+from courier.credentials import parse_api_key, read_api_key
 from courier.errors import CourierError, SettingsError
 from courier.providers import open_provider
 from courier.settings import SourceSettings
 
+EXIT_DECLINED = 1
 EXIT_BAD_USAGE = 2
+# A person waits: a provider that has not answered by then is reported, and the next one is asked.
+CHECK_LIMIT_SECONDS = 20.0
+# The functions may read no other (template.yaml); the characters are those of Secrets Manager.
+_SECRET_NAME = re.compile(r"build-courier/[A-Za-z0-9/_+=.@-]{1,490}")
 config_app = typer.Typer(no_args_is_help=True, help="Bring sources and secrets into a deployed stack.")
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What a push would do to the parameters, by name of the source."""
-
-    written: Mapping[str, str]
-    unchanged: tuple[str, ...]
-    removed: tuple[str, ...]
 
 
 @config_app.command("push")
@@ -52,41 +52,46 @@ def push(
     **Example**
 
         courier config push sources.yaml --dry-run
+
+    **Exit code** 0: the stack has the file's sources. 1: you declined a removal. 2: something is wrong; nothing
+    was written, unless it says what was.
     """
-    console, errors = Console(soft_wrap=True), Console(stderr=True, soft_wrap=True)
+    console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
     configuration = read_sources(sources)
-    mistakes = list(configuration.mistakes)
-    target = find_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url)
-    for settings in configuration.sources:
-        try:
-            console.print(_check(settings, ask=check), markup=False, highlight=False)
-        except CourierError as exc:
-            mistakes.append(f"{settings.name}: {exc}")
-    if mistakes:
-        for mistake in mistakes:
-            errors.print(f"courier: {mistake}", style="red", markup=False, highlight=False)
-        errors.print("Nothing was written.", style="red")
-        raise typer.Exit(EXIT_BAD_USAGE)
-    changes = _changes(target, configuration.sources)
-    for line in _describe(changes, target, dry_run=dry_run):
-        console.print(line, markup=False, highlight=False)
-    if dry_run:
-        return
-    if changes.removed and not yes:
-        typer.confirm(f"Remove {', '.join(changes.removed)}? Builds in flight there will not be looked at", abort=True)
-    _apply(target, changes)
-    console.print("Done. The functions read it within a minute.", highlight=False)
+    with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
+        seen, troubles = _check_all(configuration.sources, _ask if check else _look_for_secret)
+        for line in seen:
+            say(console, line)
+        mistakes = [*configuration.mistakes, *troubles]
+        changes = Changes() if mistakes else compare(target.parameter_path, configuration.sources)
+        mistakes += changes.mistakes
+        if mistakes:
+            for mistake in mistakes:
+                say(errors, f"courier: {mistake}", style="red")
+            say(errors, "Nothing was written.", style="red")
+            raise typer.Exit(EXIT_BAD_USAGE)
+        for line in describe(changes, target.parameter_path, would=dry_run):
+            say(console, line)
+        if dry_run:
+            return
+        if changes.removed and not yes and not _agrees(changes.removed):
+            say(errors, "Nothing was written; --yes removes without asking.", style="red")
+            raise typer.Exit(EXIT_DECLINED)
+        apply(changes, target.parameter_path)
+    say(console, "Done. The functions read it within a minute." if changes else "Nothing to do.")
 
 
 @config_app.command("set-secret")
 def set_secret(
     name: Annotated[str, typer.Argument(help="Name of the secret, such as build-courier/dreadnode.")],
+    stack: StackName = DEFAULT_STACK,
     profile: Profile = None,
     region: Region = None,
     endpoint_url: EndpointUrl = None,
-    stack: StackName = DEFAULT_STACK,
 ) -> None:
     """Store an API key, typed without echo or piped in, so that it stays out of the shell's history.
+
+    It is stored where the stack is. A key that was there before is replaced; running functions notice by themselves.
 
     **Examples**
 
@@ -94,65 +99,79 @@ def set_secret(
 
         pass show dreadnode | courier config set-secret build-courier/dreadnode
     """
-    find_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url)
-    if not name.startswith("build-courier/"):
-        raise SettingsError(f"{name}: the functions may only read secrets whose names begin with build-courier/")
-    stdin = typer.get_text_stream("stdin")
-    value = typer.prompt("API key", hide_input=True) if stdin.isatty() else stdin.read()
-    if not value.strip():
-        raise SettingsError(f"{name}: the key is empty; nothing was stored")
-    client = aws.client("secretsmanager")
-    try:
-        client.create_secret(Name=name, SecretString=value.strip())
-    except client.exceptions.ResourceExistsException:
-        client.put_secret_value(SecretId=name, SecretString=value.strip())
-        typer.echo(f"{name}: replaced")
-    else:
-        typer.echo(f"{name}: stored")
+    console = Console(highlight=False)
+    if not _SECRET_NAME.fullmatch(name):
+        raise SettingsError(
+            f"{name}: the functions may only read secrets whose names begin with build-courier/, "
+            "followed by letters, digits and /_+=.@-"
+        )
+    with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url):
+        value = _read_key(name)
+        # Whatever the functions could not use is refused here, where somebody sees it.
+        parse_api_key(name, value)
+        say(console, f"{name}: {_store(name, value)}")
 
 
-def _check(settings: SourceSettings, *, ask: bool) -> str:
-    """Check one source's secret, and ask its provider for something harmless."""
-    read_api_key(settings.secret, fresh=True)
-    return open_provider(settings).check() if ask else f"{settings.name}: the secret {settings.secret} exists"
+def _check_all(
+    sources: Sequence[SourceSettings], look: Callable[[SourceSettings], str]
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Give one line per source that is fine, and one per source that is not; each begins with its name."""
+    seen, troubles = [], []
+    for settings in sources:
+        try:
+            read_api_key(settings.secret, fresh=True)
+            seen.append(_named(settings.name, look(settings)))
+        except CourierError as exc:
+            troubles.append(_named(settings.name, str(exc)))
+    return seen, troubles
 
 
-def _changes(stack: Stack, sources: tuple[SourceSettings, ...]) -> Changes:
-    wanted = {settings.name: settings.model_dump_json(exclude_defaults=True) for settings in sources}
-    present = _present(stack)
-    return Changes(
-        written={name: text for name, text in wanted.items() if present.get(name) != text},
-        unchanged=tuple(name for name, text in wanted.items() if present.get(name) == text),
-        removed=tuple(sorted(present.keys() - wanted.keys())),
+def _look_for_secret(settings: SourceSettings) -> str:
+    return f"the secret {settings.secret} is there; the provider was not asked"
+
+
+def _ask(settings: SourceSettings) -> str:
+    return open_provider(settings, call_limit_seconds=CHECK_LIMIT_SECONDS).check()
+
+
+def _named(name: str, words: str) -> str:
+    """Begin a line with the source's name; providers' words often do already."""
+    return f"{name}: {words.removeprefix(f'{name}: ')}"
+
+
+def _agrees(removed: Sequence[str]) -> bool:
+    """Ask before sources are removed; where nobody can answer, the answer is no."""
+    if not sys.stdin.isatty():
+        return False
+    return typer.confirm(
+        f"Remove {', '.join(removed)}? Builds in flight there will not be looked at any more.", err=True
     )
 
 
-def _present(stack: Stack) -> dict[str, str]:
-    path = stack.parameter_path
-    pages = aws.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path)
-    return {item["Name"].removeprefix(f"{path}/"): item["Value"] for page in pages for item in page["Parameters"]}
+def _read_key(name: str) -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("API key", hide_input=True, err=True)).strip()
+    try:
+        return sys.stdin.read().strip()
+    except UnicodeDecodeError:
+        # Not chained: the exception carries the bytes.
+        raise SettingsError(f"{name}: what was piped in is no text; nothing was stored") from None
 
 
-def _describe(changes: Changes, stack: Stack, *, dry_run: bool) -> list[str]:
-    would = "would " if dry_run else ""
-    path = stack.parameter_path
-    return [
-        *(f"{would}write   {path}/{name}" for name in changes.written),
-        *(f"{would}keep    {path}/{name}" for name in changes.unchanged),
-        *(f"{would}remove  {path}/{name}" for name in changes.removed),
-    ]
-
-
-def _apply(stack: Stack, changes: Changes) -> None:
-    ssm = aws.client("ssm")
-    for name, text in changes.written.items():
-        # Standard parameters hold 4 KB, which is plenty; a source with a certificate may need an advanced one.
-        ssm.put_parameter(
-            Name=f"{stack.parameter_path}/{name}",
-            Value=text,
-            Type="String",
-            Overwrite=True,
-            Tier="Intelligent-Tiering",
-        )
-    for name in changes.removed:
-        ssm.delete_parameter(Name=f"{stack.parameter_path}/{name}")
+def _store(name: str, value: str) -> str:
+    client = aws.client("secretsmanager")
+    try:
+        try:
+            client.create_secret(Name=name, SecretString=value)
+        except client.exceptions.ResourceExistsException:
+            client.put_secret_value(SecretId=name, SecretString=value)
+            return "replaced"
+    except ClientError as exc:
+        code = exc.response["Error"]["Code"]
+        if code == "InvalidRequestException":
+            raise SettingsError(
+                f"{name} is scheduled for deletion: aws secretsmanager restore-secret --secret-id {name}, then again"
+            ) from exc
+        # AWS's own words may quote what it was given.
+        raise SettingsError(f"{name} was not stored: {code} from {exc.operation_name}") from None
+    return "stored"

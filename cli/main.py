@@ -22,6 +22,8 @@ from courier.errors import SettingsError
 EXIT_BAD_USAGE = 2
 # What shells give a command that SIGPIPE ended.
 EXIT_BROKEN_PIPE = 141
+# What shells give a command that Ctrl-C ended.
+EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="courier",
@@ -63,6 +65,8 @@ def main() -> None:
         code = EXIT_BAD_USAGE
     except typer.TyperException as exc:
         code = _explain_usage(exc)
+    except typer.Abort:
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; the interpreter must not fail once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+import textwrap
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
+from urllib.parse import unquote
 
 import typer
 from pydantic import ValidationError
@@ -12,18 +14,30 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.stack import DEFAULT_STACK, EndpointUrl, Profile, Region, Stack, StackName, find_stack
+from cli.progress import OUTCOME_COLOURS, say
+from cli.stack import DEFAULT_STACK, EndpointUrl, Profile, Region, Stack, StackName, open_stack
 from courier import aws
 from courier.errors import SettingsError
-from courier.keys import segment
 from courier.ledger import SourceState
-from courier.records import Record
+from courier.models import Problem
+from courier.records import StandingRecord
 from courier.sources import Sources
 
 LAST_OUTCOMES = 10
-# Records are found by their day; a stack that had no outcome for so long says so.
-LOOK_BACK_DAYS = 30
 MOST_IN_FLIGHT = 1_000
+# What a source can fall ill with, by the name of the error (courier.health).
+_ILLNESSES = {
+    "SettingsError": "its settings or its secret are wrong",
+    "SourceUnauthorizedError": "its API key is refused",
+    "SourceExhaustedError": "its account is out of credits",
+}
+
+
+class EndedRecord(StandingRecord):
+    """What is shown of a record, whatever 1.x version wrote it."""
+
+    outcome: str
+    problem: Problem | None = None
 
 
 def status(
@@ -32,20 +46,28 @@ def status(
     region: Region = None,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Show the sources and their health, the builds in flight, and the last ten outcomes.
+    """Show the sources and their health, the builds in flight, and the last ten outcomes. Times are UTC.
+
+    It asks AWS only, never a provider: five calls, three or four more per source, and one per outcome.
 
     **Example**
 
         courier status --stack build-courier
     """
-    console = Console()
-    target = find_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url)
-    sources = target.parts.sources.load()
-    if not sources.usable and not sources.broken:
-        console.print(f"Stack {stack} has no sources yet: courier config push sources.yaml", highlight=False)
-        return
-    console.print(_sources_table(target, sources))
-    console.print(_outcomes_table(_last_records(target, list(sources.usable))))
+    console = Console(highlight=False)
+    with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
+        sources = target.parts.sources.load()
+        if sources.usable or sources.broken:
+            _print_sources(console, target, sources)
+        else:
+            say(console, f"Stack {stack} has no sources yet: courier config push sources.yaml")
+        records = _last_records(target)
+        if records:
+            say(console, f"\nLast {len(records)} outcomes" if len(records) > 1 else "\nLast outcome", style="bold")
+            for record in records:
+                _print_outcome(console, record)
+        elif sources.usable:
+            say(console, "\nNo outcomes yet")
 
 
 def limits(
@@ -61,86 +83,157 @@ def limits(
 
         courier limits insights
     """
-    console = Console()
-    target = find_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url)
-    settings = target.parts.sources.load().get(source)
-    provider = target.parts.provider(settings)
-    found = provider.account_limits()
-    if found is None:
-        raise SettingsError(f"{source}: no limits to show: {provider.name} has none, or the source has no account_id")
-    table = Table(title=f"Limits of {source}", title_justify="left")
-    for heading in ("limit", "GB", "when it is exceeded"):
-        table.add_column(heading, justify="right" if heading == "GB" else "left", overflow="fold")
-    table.add_row("build size", _gigabytes(found.build_size_gb), provider.failure_advice(found) or "")
-    table.add_row("query size", _gigabytes(found.query_size_gb), provider.query_advice() or "")
-    console.print(table)
+    console = Console(highlight=False)
+    with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
+        settings = target.parts.sources.load().get(source)
+        if "account_id" not in type(settings).model_fields:
+            raise SettingsError(f"{source}: {settings.provider} has no limits to show")
+        account = getattr(settings, "account_id", None)
+        if account is None:
+            raise SettingsError(f"{source}: give it an account_id in sources.yaml and push it; limits are per account")
+        provider = target.parts.provider(settings)
+        found = provider.account_limits()
+        if found is None:
+            raise SettingsError(f"{source}: the provider tells no limits for account {account}")
+        say(console, f"Limits of {source}, account {account}", style="bold")
+        for name, size, advice in (
+            ("build size", found.build_size_gb, provider.failure_advice(found)),
+            ("query size", found.query_size_gb, provider.query_advice()),
+        ):
+            say(console, f"{name}  {'not told' if size is None else f'{size:g} GB'}")
+            _print_paragraph(console, advice or "")
 
 
-def _sources_table(stack: Stack, sources: Sources) -> Table:
-    table = Table(title="Sources", title_justify="left")
-    for heading in ("source", "provider", "health", "in flight", "longest waiting since"):
-        table.add_column(heading, justify="right" if heading == "in flight" else "left", overflow="fold")
+def _print_sources(console: Console, stack: Stack, sources: Sources) -> None:
+    table = Table(
+        title="Sources", title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    table.add_column("source", overflow="fold")
+    table.add_column("provider", no_wrap=True)
+    table.add_column("in flight", justify="right", no_wrap=True)
+    table.add_column("oldest", no_wrap=True)
+    table.add_column("health", overflow="fold")
+    now = stack.parts.clock()
     for name, settings in sorted(sources.usable.items()):
         waiting = stack.parts.builds.in_flight(name, limit=MOST_IN_FLIGHT)
         oldest = min((build.first_seen_at for build in waiting), default=None)
         count = f"{len(waiting)}{'+' if len(waiting) == MOST_IN_FLIGHT else ''}"
-        health = _health(stack.parts.source_ledger.state(name), stack.parts.clock())
-        table.add_row(name, settings.provider, health, count, _moment(oldest))
+        health = _health(stack.parts.source_ledger.state(name), now)
+        table.add_row(Text(name), settings.provider, count, _age(now, oldest), health)
     for name, reason in sorted(sources.broken.items()):
-        table.add_row(name, "?", Text(f"misconfigured: {reason}", style="red"), "", "")
-    return table
+        table.add_row(Text(name), "", "", "", Text(f"misconfigured: {reason}", style="red"))
+    _print_table(console, table)
 
 
 def _health(state: SourceState, now: datetime) -> Text:
     if state.illness:
-        return Text(f"ill since {_moment(state.ill_since)}: {state.illness}", style="red")
-    if state.first_sight_at is None and not state.failures:
-        return Text("not seen yet")
+        illness = _ILLNESSES.get(state.illness, state.illness)
+        return Text(f"ill for {_age(now, state.ill_since)}: {illness}", style="red")
+    failures = f"{state.failures} failure{'' if state.failures == 1 else 's'} in a row"
     if state.rest_until and state.rest_until > now:
-        return Text(f"rests until {_moment(state.rest_until)} after {state.failures} failures", style="yellow")
+        return Text(f"rests {_age(state.rest_until, now)} more, {failures}", style="yellow")
+    if state.failures:
+        return Text(failures, style="yellow")
     return Text("well", style="green")
 
 
-def _outcomes_table(records: list[Record]) -> Table:
-    table = Table(title=f"Last {LAST_OUTCOMES} outcomes", title_justify="left")
-    for heading in ("ended", "outcome", "build", "problem"):
-        table.add_column(heading, overflow="fold")
-    for record in records:
-        problem = record.problem.message if record.problem else ""
-        table.add_row(_moment(record.ended_at), record.outcome, Text(str(record.build)), Text(problem))
-    return table
+def _print_outcome(console: Console, record: EndedRecord) -> None:
+    """Print one outcome: a line for a pipe, a few short ones for a person."""
+    moment = record.ended_at.astimezone(UTC)
+    message = " ".join(record.problem.message.split()) if record.problem else ""
+    outcome = Text(f"{record.outcome:<13}", style=OUTCOME_COLOURS.get(record.outcome, ""))
+    if not console.is_terminal:
+        line = f"{moment:%Y-%m-%dT%H:%M:%SZ}  {outcome.plain}  {record.build}  {message}"
+        say(console, line.rstrip())
+        return
+    # A whole reference to a build is wider than 80 columns.
+    console.print(Text.assemble(f"{moment:%Y-%m-%d %H:%M}  ", outcome, f"  {record.build.source}"), soft_wrap=True)
+    say(console, f"    {record.build.scope}/{record.build.build_id}")
+    if message:
+        _print_paragraph(console, message)
 
 
-def _last_records(stack: Stack, sources: list[str]) -> list[Record]:
-    """Read the newest records, day by day backwards until there are enough."""
-    today = stack.parts.clock().astimezone(UTC).date()
-    found: list[Record] = []
-    for days in range(LOOK_BACK_DAYS):
-        for name in sources:
-            found += _records_of(stack, name, today - timedelta(days=days))
-        if len(found) >= LAST_OUTCOMES:
+def _print_paragraph(console: Console, text: str) -> None:
+    indent = "    "
+    width = console.width if console.is_terminal else len(indent + text) + 1
+    for line in textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent):
+        say(console, line)
+
+
+def _print_table(console: Console, table: Table) -> None:
+    """Print a table that fits the terminal; in a pipe each row is one line."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    wide = Console(width=100_000, highlight=False, color_system=None)
+    with wide.capture() as captured:
+        wide.print(table)
+    for line in captured.get().splitlines():
+        say(console, line.rstrip())
+
+
+def _last_records(stack: Stack) -> Sequence[EndedRecord]:
+    """Read the newest records of all sources, also of those that were removed.
+
+    One list call tells the sources, one per source its days, and one per source and day the records, from the newest
+    day back until there are enough.
+    """
+    root = f"{stack.parts.environment.prefix}records/"
+    days: dict[str, list[str]] = {}
+    for source in _folders(stack, f"{root}source="):
+        for day in _folders(stack, f"{source}date="):
+            days.setdefault(unquote(day.removesuffix("/").rpartition("date=")[2]), []).append(day)
+    found: list[EndedRecord] = []
+    for day in sorted(days, reverse=True):
+        for key in _newest(stack, days[day]):
+            record = _read(stack, key)
+            if record is not None:
+                found.append(record)
+            if len(found) == LAST_OUTCOMES:
+                break
+        if len(found) == LAST_OUTCOMES:
             break
-    return sorted(found, key=lambda record: record.ended_at, reverse=True)[:LAST_OUTCOMES]
+    return sorted(found, key=lambda record: record.ended_at, reverse=True)
 
 
-def _records_of(stack: Stack, source: str, day: date) -> Iterator[Record]:
-    """Read the newest records of one source and day; an object of another version is passed over."""
-    s3 = aws.client("s3")
-    bucket = stack.outputs["BucketName"]
-    prefix = f"{stack.parts.environment.prefix}records/source={segment(source)}/date={day.isoformat()}/"
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    listed = [item for page in pages for item in page.get("Contents", [])]
-    listed.sort(key=lambda item: item["LastModified"], reverse=True)
-    for item in listed[:LAST_OUTCOMES]:
-        try:
-            yield Record.model_validate_json(s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
-        except ValidationError:
-            continue
+def _folders(stack: Stack, prefix: str) -> Iterator[str]:
+    pages = aws.client("s3").get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=stack.outputs["BucketName"], Prefix=prefix, Delimiter="/"):
+        yield from (entry["Prefix"] for entry in page.get("CommonPrefixes", []))
 
 
-def _gigabytes(size: float | None) -> str:
-    return "not said" if size is None else f"{size:g}"
+def _newest(stack: Stack, prefixes: Sequence[str]) -> Sequence[str]:
+    """Give the keys of one day, the one written last first."""
+    pages = aws.client("s3").get_paginator("list_objects_v2")
+    listed = [
+        (item["LastModified"], item["Key"])
+        for prefix in prefixes
+        for page in pages.paginate(Bucket=stack.outputs["BucketName"], Prefix=prefix)
+        for item in page.get("Contents", [])
+    ]
+    return [key for _, key in sorted(listed, reverse=True)]
 
 
-def _moment(moment: datetime | None) -> str:
-    return "" if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def _read(stack: Stack, key: str) -> EndedRecord | None:
+    """Read one record; None for an object of another version, or of somebody else."""
+    with aws.client("s3").get_object(Bucket=stack.outputs["BucketName"], Key=key)["Body"] as body:
+        text = body.read()
+    try:
+        return EndedRecord.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+def _age(later: datetime, earlier: datetime | None) -> str:
+    """Say how long ago something was, with the two units that matter."""
+    if earlier is None:
+        return ""
+    seconds = int(max(timedelta(), later - earlier).total_seconds())
+    for (size, unit), (smaller, its_unit) in (
+        ((86_400, "d"), (3_600, "h")),
+        ((3_600, "h"), (60, "min")),
+    ):
+        if seconds >= size:
+            rest = seconds % size // smaller
+            return f"{seconds // size} {unit}" + (f" {rest} {its_unit}" if rest else "")
+    return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"  # noqa: PLR2004 - a minute

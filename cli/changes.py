@@ -1,0 +1,151 @@
+"""What ``courier config push`` changes: the sources of a file against the parameters of a stack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from courier import aws
+from courier.errors import SettingsError
+from courier.settings import SourceSettings
+from courier.sources import read_source
+
+# "Managing parameter tiers", Systems Manager user guide: bytes of a standard and of an advanced parameter.
+STANDARD_BYTES = 4_096
+ADVANCED_BYTES = 8_192
+_SHOWN_CHARACTERS = 60
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is to be done to the parameters, by name of the source.
+
+    ``added``, ``changed``
+        Texts to write.
+    ``details``
+        For each changed source one line per setting that differs.
+    ``mistakes``
+        Why it cannot be done.
+    """
+
+    added: Mapping[str, str] = field(default_factory=dict)
+    changed: Mapping[str, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    details: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    mistakes: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.added or self.changed or self.removed)
+
+
+def compare(path: str, sources: Sequence[SourceSettings]) -> Changes:
+    """Compare the sources with what lies below the parameter path."""
+    wanted = {settings.name: _text_of(settings) for settings in sources}
+    present = _present(path)
+    changed = {name: text for name, text in wanted.items() if name in present and present[name] != text}
+    return Changes(
+        added={name: text for name, text in wanted.items() if name not in present},
+        changed=changed,
+        kept=tuple(name for name, text in wanted.items() if present.get(name) == text),
+        removed=tuple(sorted(present.keys() - wanted.keys())),
+        details={name: tuple(_differences(name, present[name], text)) for name, text in changed.items()},
+        mistakes=tuple(
+            f"{name}: its settings take {size:,} bytes, and a parameter holds {ADVANCED_BYTES:,}; "
+            "shorten ca_bundle, requests or data_models, or make two sources of it"
+            for name, text in wanted.items()
+            if (size := _size(text)) > ADVANCED_BYTES
+        ),
+    )
+
+
+def describe(changes: Changes, path: str, *, would: bool) -> Iterator[str]:
+    """Give one line per source, and below a changed one what differs."""
+    verb = "would " if would else ""
+    for name, text in changes.added.items():
+        yield f"{verb}add     {path}/{name}{_price(text)}"
+    for name, text in changes.changed.items():
+        yield f"{verb}change  {path}/{name}{_price(text)}"
+        for line in changes.details[name]:
+            yield f"{' ' * len(verb)}        {line}"
+    for name in changes.kept:
+        yield f"{verb}keep    {path}/{name}"
+    for name in changes.removed:
+        yield f"{verb}remove  {path}/{name}"
+
+
+def apply(changes: Changes, path: str) -> None:
+    """Write and remove.
+
+    Raises
+    ------
+    SettingsError
+        AWS refused one; the text says which. Those before it are done, and the next push does the rest.
+    """
+    ssm = aws.client("ssm")
+    name = ""
+    try:
+        for name, text in {**changes.added, **changes.changed}.items():
+            ssm.put_parameter(
+                Name=f"{path}/{name}", Value=text, Type="String", Overwrite=True, Tier="Intelligent-Tiering"
+            )
+        for name in changes.removed:
+            try:
+                ssm.delete_parameter(Name=f"{path}/{name}")
+            except ssm.exceptions.ParameterNotFound:
+                # Somebody else was faster.
+                continue
+    except (BotoCoreError, ClientError) as exc:
+        why = " ".join(str(exc).split())
+        raise SettingsError(f"{path}/{name}: {why}; what stands above it is done, push again for the rest") from exc
+
+
+def _text_of(settings: SourceSettings) -> str:
+    # Parameter Store takes two braces for a reference and refuses the value (PutParameter, "Value"). JSON has them
+    # side by side only inside its strings, where one of them may be written otherwise.
+    return settings.model_dump_json(exclude_defaults=True).replace("{{", "{\\u007b")
+
+
+def _present(path: str) -> dict[str, str]:
+    pages = aws.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path)
+    return {item["Name"].removeprefix(f"{path}/"): item["Value"] for page in pages for item in page["Parameters"]}
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+def _price(text: str) -> str:
+    return f" (an advanced parameter, which is billed: {_size(text):,} bytes)" if _size(text) > STANDARD_BYTES else ""
+
+
+def _differences(name: str, before: str, after: str) -> Iterator[str]:
+    try:
+        read_source(name, before)
+    except SettingsError:
+        # What a person has put there may be anything, so it is not shown.
+        yield "what is there now is no usable source"
+        return
+    old, new = dict(_flat(json.loads(before))), dict(_flat(json.loads(after)))
+    for place in sorted(old.keys() | new.keys()):
+        if old.get(place) != new.get(place):
+            yield f"{place}: {_shown(old.get(place))} -> {_shown(new.get(place))}"
+
+
+def _flat(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+    """Give each setting's place and value; a list is one value."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _flat(inner, f"{place}.{name}".lstrip("."))
+        return
+    yield place, json.dumps(value, ensure_ascii=False)
+
+
+def _shown(value: str | None) -> str:
+    if value is None:
+        return "default"
+    return value if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]}... ({len(value)} characters)"
