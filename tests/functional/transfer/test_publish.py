@@ -138,6 +138,7 @@ def test_create_that_meets_another_is_tried_again(open_desk: OpenDesk) -> None:
     [
         ("CreateMultipartUpload", 403, "AccessDenied", SettingsError),
         ("UploadPart", 403, "AccessDenied", SettingsError),
+        ("HeadObject", 403, "s3:ListBucket", SettingsError),
         ("UploadPart", 503, "SlowDown", ArtifactUnavailableError),
         ("CompleteMultipartUpload", 403, "AccessDenied", SettingsError),
         ("CompleteMultipartUpload", 500, "InternalError", ArtifactUnavailableError),

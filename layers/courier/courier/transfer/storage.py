@@ -24,6 +24,7 @@ _PASSING: Final = frozenset(
     | {"OperationAborted", "Throttling", "ThrottlingException", "TooManyRequests", "429", "409"}
 )
 _SERVER_ERROR: Final = 500
+_FORBIDDEN: Final = 403
 _BROKEN: Final = (
     botocore_errors.HTTPClientError,
     botocore_errors.ConnectionError,
@@ -241,7 +242,9 @@ class Storage:
         # A store that knows no conditional create says so with 501; without one we could overwrite.
         if code != "NotImplemented" and (status >= _SERVER_ERROR or code in _PASSING):
             return
-        raise SettingsError(f"S3 refuses {operation} on {self._name}: {code}") from exc
+        hint = " (grant s3:ListBucket too, without it S3 says so of keys that do not exist)"
+        unclear = operation == "HeadObject" and status == _FORBIDDEN
+        raise SettingsError(f"S3 refuses {operation} on {self._name}: {code}{hint if unclear else ''}") from exc
 
     def _unavailable(self, operation: str, said: str, tries: int) -> ArtifactError:
         return ArtifactUnavailableError(f"{operation} on {self._name} failed {tries} times: {said}")
