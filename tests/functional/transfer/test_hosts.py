@@ -103,10 +103,12 @@ def test_name_that_points_inside_is_refused_without_a_connection(open_desk: Open
     assert desk.statuses() == []
 
 
-def test_next_address_is_tried_when_one_does_not_answer(open_desk: OpenDesk) -> None:
+@pytest.mark.parametrize("dead_first", [True, False])
+def test_next_address_is_tried_when_one_does_not_answer(open_desk: OpenDesk, dead_first: bool) -> None:
     desk = open_desk(300_000)
     with _closed_address(int(port_of(desk))) as dead:
-        desk.copy(resolver=lambda *_: [dead, "127.0.0.1"])
+        addresses = [dead, "127.0.0.1"] if dead_first else ["127.0.0.1", dead]
+        desk.copy(resolver=lambda *_: addresses)
     assert desk.stored() == desk.report
     assert desk.waits == []
 
