@@ -9,8 +9,8 @@ import pytest
 from moto import mock_aws
 
 from courier import aws
-from courier.ledger import Table
 from courier.environment import Environment
+from courier.ledger import Table
 from courier.wiring import Parts
 from local.simulator import ManualClock
 from tests.aws import BUCKET, make_bucket, make_table

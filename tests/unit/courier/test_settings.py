@@ -1,9 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
+from courier.environment import Environment
 from courier.errors import SettingsError
 from courier.providers import parse_source
-from courier.environment import Environment
 from courier.settings import PollingSettings, describe_validation, is_loopback_name
 from courier.sources import Sources, read_source
 from tests.fakes import settings_of
