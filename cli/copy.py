@@ -68,7 +68,7 @@ def copy_command(
         list[str] | None,
         typer.Option(help="Media type to accept; may be repeated. Without it, all but HTML and XML pages."),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Parts in flight at once.", min=1, max=64)] = 4,
+    workers: Annotated[int, typer.Option(help="Parts in flight at once.", min=1, max=64)] = CopyOptions.workers,
     part_size: Annotated[str, typer.Option(help="Size of a part; memory is workers x part size + 10 MiB.")] = "8MiB",
     allow_host: Annotated[
         list[str] | None,

@@ -20,7 +20,7 @@ from local.simulator.certificates import make_tls_files
 
 MIB = 1024**2
 
-# What Amazon S3 gives one connection (S3 user guide, "Performance guidelines": 85-90 MB/s per request).
+# What Amazon S3 gives one connection: 85 to 90 MB/s (S3 user guide, "Performance design patterns").
 THROTTLED_BYTES_PER_SECOND = 85_000_000
 
 BUCKET = "reports"

@@ -137,7 +137,7 @@ class Desk:
             expected=Expected(content_types=tuple(content_types), largest_bytes=largest_bytes, sha256=sha256),
             checkpoints=more.pop("checkpoints", self.checkpoints),
             seconds_left=seconds_left,
-            options=options or CopyOptions(part_size_bytes=5 * MIB),
+            options=options or CopyOptions(workers=4, part_size_bytes=5 * MIB),
             backoff=Backoff(random=lambda: 0.5, sleep=self.waits.append),
             clock=self.clock,
             progress=lambda done, total: self.progress.append((done, total)),

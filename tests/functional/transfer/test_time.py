@@ -51,7 +51,7 @@ def test_copy_that_stops_after_every_part_gets_there(open_desk: OpenDesk) -> Non
 
 def test_copy_with_several_workers_goes_on(open_desk: OpenDesk) -> None:
     desk = open_desk(60 * MIB)
-    stop_after(desk, 3, CopyOptions(part_size_bytes=5 * MIB))
+    stop_after(desk, 3, CopyOptions(workers=4, part_size_bytes=5 * MIB))
     desk.copy()
     assert desk.stored() == desk.report
 

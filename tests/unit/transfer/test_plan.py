@@ -39,8 +39,9 @@ def test_buffers_stay_within_the_bound_while_a_part_does(size: int) -> None:
 
 
 def test_default_memory_is_what_the_docstring_says() -> None:
-    assert workers_for(part_size_for(78 * GIB, OPTIONS.part_size_bytes), OPTIONS) == 4
-    assert OPTIONS.workers * OPTIONS.part_size_bytes == 32 * MIB
+    assert workers_for(part_size_for(78 * GIB, OPTIONS.part_size_bytes), OPTIONS) == 6
+    assert workers_for(part_size_for(79 * GIB, OPTIONS.part_size_bytes), OPTIONS) == 5
+    assert OPTIONS.workers * OPTIONS.part_size_bytes == BUFFER_BYTES == 48 * MIB
     assert part_size_for(468 * GIB, OPTIONS.part_size_bytes) == BUFFER_BYTES
     assert part_size_for(469 * GIB, OPTIONS.part_size_bytes) > BUFFER_BYTES
     assert part_size_for(5 * TIB, OPTIONS.part_size_bytes) == 525 * MIB
