@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.copy.contestants import Contestant, PythonContestant, contestants, running_worker
-from bench.copy.measure import ToolFailedError
+from bench.copy.measure import Bystanders, ToolFailedError
 from bench.copy.pace import measure_pace
 from bench.copy.report import GIB, Results, render
 from bench.copy.results import OURS, SMALL_RIVAL, Row, rotated
@@ -60,6 +59,7 @@ class Bench:
         ToolFailedError
             A contestant did not do its work; there is no table without it.
         """
+        bystanders = Bystanders(self._servers.process_id)
         for contestant in self._field:
             self._results.versions[contestant.label] = contestant.versions()
             self._results.start_ups[contestant.label] = contestant.start_up(self._warm_up, self._place)
@@ -73,6 +73,7 @@ class Bench:
             self._results.small = [self._small(ours, rival, size) for size in self._sizes.small_bytes]
         if ours is not None:
             self._results.memory = [self._memory(ours, size) for size in self._sizes.memory_bytes]
+        self._results.bystanders = bystanders.share
 
     @property
     def _warm_up(self) -> Job:
@@ -160,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = QUICK if options.quick else FULL
     if options.rounds:
         sizes = Sizes(options.rounds, sizes.report_bytes, sizes.memory_bytes, sizes.small_bytes, sizes.small_copies)
-    results = Results(sizes.rounds, os.getloadavg()[0])
+    results = Results(sizes.rounds)
     wanted = options.only.split(",") if options.only else None
     field = []
     for contestant in contestants():

@@ -15,6 +15,7 @@ from typing import Final
 KIB: Final = 1024
 # Peaks only grow, so looking this often misses nothing but what the last 5 ms of a process add.
 _LOOK_SECONDS: Final = 0.005
+_TICK_SECONDS: Final = 1 / os.sysconf("SC_CLK_TCK")
 _CLEAR_PEAK: Final = "5"  # Linux, Documentation/filesystems/proc.rst, clear_refs
 
 
@@ -111,6 +112,42 @@ class InProcessMeter:
         wall = time.perf_counter() - self._started
         cpu = _own_cpu_seconds() - self._cpu_seconds
         self.usage = Usage(wall, cpu, _memory(os.getpid())["VmHWM"] - self._baseline_bytes)
+
+
+class Bystanders:
+    """What others do on this machine meanwhile: the CPU that neither we, nor our children, nor the servers used.
+
+    Parameters
+    ----------
+    server
+        Process id of the servers, which are children that have not ended yet.
+    """
+
+    def __init__(self, server: int) -> None:
+        self._server = server
+        self._busy, self._total = _machine_seconds()
+        self._ours = self._own_seconds()
+
+    @property
+    def share(self) -> float:
+        """Their part of all the CPU time there was since the beginning."""
+        busy, total = _machine_seconds()
+        theirs = busy - self._busy - (self._own_seconds() - self._ours)
+        return max(0.0, theirs / max(total - self._total, _TICK_SECONDS))
+
+    def _own_seconds(self) -> float:
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # utime and stime, counted behind the name, which may hold blanks (proc(5)).
+        numbers = Path(f"/proc/{self._server}/stat").read_text("utf-8").rpartition(")")[2].split()
+        server = (int(numbers[11]) + int(numbers[12])) * _TICK_SECONDS
+        return _own_cpu_seconds() + ended.ru_utime + ended.ru_stime + server
+
+
+def _machine_seconds() -> tuple[float, float]:
+    """Give the CPU seconds of all cores that were busy, and all there were."""
+    numbers = [int(number) for number in Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:9]]
+    idle = numbers[3] + numbers[4]  # idle and iowait
+    return (sum(numbers) - idle) * _TICK_SECONDS, sum(numbers) * _TICK_SECONDS
 
 
 def _own_cpu_seconds() -> float:

@@ -51,8 +51,8 @@ class Results:
     ----------
     rounds
         How often each contestant copied.
-    load
-        Load average over a minute when the benchmark began: other work on the machine makes every number worse.
+    bystanders
+        The part of the machine's CPU that other processes took meanwhile: it makes every number worse.
     copies
         One table for each speed of the source.
     small
@@ -66,7 +66,7 @@ class Results:
     """
 
     rounds: int
-    load: float
+    bystanders: float = 0.0
     pace: Pace | None = None
     copies: dict[Speed, list[Row]] = field(default_factory=dict)
     small: list[tuple[Row, Row]] = field(default_factory=list)
@@ -96,10 +96,12 @@ def _machine(results: Results) -> str:
     facts = [
         f"{len(os.sched_getaffinity(0))} cores of {_cpu_model()}",
         f"Linux {kernel[0] if kernel else '?'}",
-        f"{results.rounds} rounds",
-        f"load {results.load:.2f} when it began",
+        f"{results.rounds} {'round' if results.rounds == 1 else 'rounds'}",
     ]
-    return f"Machine: {', '.join(facts)}. The servers share it with the contestants."
+    return (
+        f"Machine: {', '.join(facts)}. The servers share it with the contestants;"
+        f" other processes took {results.bystanders:.0%} of its CPU meanwhile."
+    )
 
 
 def _copies(speed: Speed, rows: Sequence[Row], results: Results) -> str:

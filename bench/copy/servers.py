@@ -63,12 +63,15 @@ class Servers:
         Of the source, by speed.
     endpoint
         The sink's URL.
+    process_id
+        Of both.
     """
 
     folder: Path
     authority: Path
     ports: dict[Speed, int]
     endpoint: str
+    process_id: int
     _made: dict[int, Report] = field(default_factory=dict)
 
     def report(self, size_bytes: int) -> Report:
@@ -147,6 +150,7 @@ def running_servers() -> Generator[Servers, None, None]:
             authority=tls.authority,
             ports={Speed.UNTHROTTLED: unthrottled, Speed.THROTTLED: throttled},
             endpoint=f"https://localhost:{sink}",
+            process_id=process.pid,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import requests
 
 from bench.copy.__main__ import main
 from bench.copy.contestants import ToolContestant, contestants
-from bench.copy.measure import InProcessMeter, ToolFailedError, run_pipeline
+from bench.copy.measure import Bystanders, InProcessMeter, ToolFailedError, run_pipeline
 from bench.copy.servers import MIB, Speed, has_nginx, running_servers
 from bench.copy.worker import Job, Place
 
@@ -49,6 +50,14 @@ def test_inside_a_process_only_what_comes_on_top_counts() -> None:
     with InProcessMeter() as meter:
         more = bytearray(b"x") * (MORE_BYTES // 2)
     assert len(more) <= meter.usage.peak_bytes < len(ballast)
+
+
+def test_what_we_use_is_not_counted_as_others_work() -> None:
+    cores = len(os.sched_getaffinity(0))
+    bystanders = Bystanders(os.getpid())
+    ours = run_pipeline([python("sum(i * i for i in range(5_000_000))")] * cores, environment={})
+    ours_share = ours.cpu_seconds / (ours.wall_seconds * cores)
+    assert 0.0 <= bystanders.share < 1.1 - ours_share
 
 
 def test_a_contestant_that_is_not_installed_says_so() -> None:

@@ -19,7 +19,7 @@ def row(name: str, *walls: float, cpu: float = 1.0, peak_mib: int = 40, size: in
 
 
 def results(ours: Row, *others: Row, speed: Speed = Speed.THROTTLED) -> Results:
-    return Results(rounds=5, load=0.25, pace=Pace(84.6, 86.4), copies={speed: [ours, *others]})
+    return Results(rounds=5, pace=Pace(84.6, 86.4), copies={speed: [ours, *others]})
 
 
 def test_one_slow_run_does_not_move_the_median() -> None:
@@ -99,6 +99,14 @@ def test_a_version_is_a_number_however_the_tool_says_it() -> None:
     measured = results(row("build-courier", 1.0))
     measured.versions["tools"] = {"rclone": "rclone v1.60.1-DEV", "curl": "curl 7.88.1 (x86_64-pc-linux-gnu) libcurl/7"}
     assert "- tools: rclone 1.60.1-DEV, curl 7.88.1" in render(measured)
+
+
+def test_what_others_did_meanwhile_is_said() -> None:
+    measured = results(row("build-courier", 1.0))
+    measured.bystanders = 0.123
+    assert "5 rounds. The servers share it with the contestants; other processes took 12% of its CPU" in render(
+        measured
+    )
 
 
 @pytest.mark.parametrize("speed", Speed)
