@@ -28,6 +28,8 @@ class Experiment:
         Makes the disturbance; a new one for each run, since they count.
     ``rules``
         What the providers do wrong on top of their script.
+    ``quick_timeouts``
+        Providers are waited for by the fraction of a second, so that slow ones can be told in a test's time.
     """
 
     fault: str
@@ -36,6 +38,7 @@ class Experiment:
     disturb: Callable[[], Disturbance] | None = None
     rules: Sequence[FaultRule] = ()
     allowance: Allowance = field(default_factory=Allowance)
+    quick_timeouts: bool = False
 
     def __str__(self) -> str:
         return f"{self.fault} in {self.script}: {self.where}"
@@ -66,7 +69,7 @@ def run_experiment(laboratory: Laboratory, experiment: Experiment) -> Finding:
     began = time.monotonic()
     script = getattr(scripts, experiment.script)()
     disturbance = experiment.disturb() if experiment.disturb else Disturbance()
-    evidence = laboratory.run(script, disturbance, faults=experiment.rules)
+    evidence = laboratory.run(script, disturbance, faults=experiment.rules, quick_timeouts=experiment.quick_timeouts)
     allowance = Allowance(
         outcomes=experiment.allowance.outcomes | script.outcomes,
         repeated_notices=experiment.allowance.repeated_notices,

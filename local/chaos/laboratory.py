@@ -5,19 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 from unittest.mock import patch
 
 from courier import credentials, ticks, wiring
+from courier.environment import Environment
 from courier.models import BuildRequest
-from courier.settings import Environment, SourceSettings
+from courier.settings import SourceSettings
 from local.asynchronous import Delivery
 from local.chaos.effects import Effect, observed
 from local.chaos.evidence import Asked, Evidence, collect
-from local.chaos.virtual_time import VirtualTime, pauses_skipped
+from local.chaos.virtual_time import VirtualTime, pauses_skipped, timeouts_shortened
 from local.embedded_aws import EmbeddedAws
 from local.interception import AwsCall, CallVerdict, Interception, Invocation, InvocationVerdict, Kill, LoseAnswer
 from local.results import Notice
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 # How often the driver looks whether everything waits, and for how long it does.
 _BEAT_SECONDS = 0.001
 _SETTLING_SECONDS = 120.0
+# As long as a simulated provider is slow at most: twice what `timeouts_shortened` waits for.
+_LONGEST_PAUSE_SECONDS = 1.0
 # Minutes that go on after the last build has its outcome: discovery comes by once more and must find nothing new.
 _CALM_MINUTES = 6
 
@@ -114,18 +117,27 @@ class Laboratory:
         return self._time.clock()
 
     def run(
-        self, script: Script, disturbance: Disturbance | None = None, *, faults: Sequence[FaultRule] = ()
+        self,
+        script: Script,
+        disturbance: Disturbance | None = None,
+        *,
+        faults: Sequence[FaultRule] = (),
+        quick_timeouts: bool = False,
     ) -> Evidence:
-        """Let a script play until nothing happens any more, and give what is left of it; then forget it."""
+        """Let a script play until nothing happens any more, and give what is left of it; then forget it.
+
+        Providers pause on the real clock, for the parts of a second that ``quick_timeouts`` makes long.
+        """
         self._time = VirtualTime(ManualClock(datetime.now(UTC)))
         self._switch.to = disturbance or Disturbance()
         plan = FaultPlan(*script.faults, *faults)
         try:
             with (
                 _links_remembered() as links,
+                timeouts_shortened() if quick_timeouts else nullcontext(),
                 patch.object(ticks, "SEGMENT_BUILDS", script.segment_builds),
                 SimulatedProviders(
-                    script.scenario, seed=5, clock=self._time.clock, faults=plan, wait=lambda _: None
+                    script.scenario, seed=5, clock=self._time.clock, faults=plan, wait=self._wait_a_little
                 ) as providers,
             ):
                 sources = script.sources(providers.url)
@@ -217,6 +229,9 @@ class Laboratory:
         """Put another key into a secret, as an operator would."""
         self.aws.client("secretsmanager").put_secret_value(SecretId=name, SecretString=value)
 
+    def _wait_a_little(self, seconds: float) -> None:
+        self._settling.wait(min(seconds, _LONGEST_PAUSE_SECONDS))
+
     # The time is another one in each experiment.
     def _pause(self, seconds: float) -> bool:
         return self._time.pause(seconds)
@@ -225,6 +240,8 @@ class Laboratory:
         self._time.close()
 
     def _make_parts(self) -> wiring.Parts:
+        # Each invocation is a cold start: on AWS every function has a process of its own, here all share one.
+        self._forget_configuration()
         return wiring.Parts(Environment.from_variables(), self._time.clock)
 
     def _wipe(self) -> None:
@@ -248,7 +265,9 @@ class Laboratory:
         self._subscription.notices()
         self.aws.dead_letters()
         self._first_line = len(self.aws.logs())
-        # What a warm function remembers of the configuration belongs to the experiment that is over.
+
+    @staticmethod
+    def _forget_configuration() -> None:
         wiring._catalog.cache_clear()  # noqa: SLF001 - there is no other way to forget it, and no function needs one
         credentials._secrets.cache_clear()  # noqa: SLF001 - likewise
 

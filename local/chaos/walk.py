@@ -23,8 +23,8 @@ from local.chaos.laboratory import Laboratory
 from local.chaos.scripts import SCRIPTS
 from local.interception import STATE_MACHINE, Answer, DeliverTwice, LoseAnswer, Throttle
 
-# A place that is passed more often is struck at the first and at the second time.
-_OCCASIONS: Final = 2
+# A place that is passed more often is struck at the first and, by the hardest blows, at the second time as well.
+_OCCASIONS: Final = {Blow.KILL_BEFORE: 2, Blow.KILL_AFTER: 2, Blow.LOSE_BEFORE: 1, Blow.LOSE_AFTER: 1}
 # What each service says when it is asked too often, and when it is broken.
 _THROTTLED: Final = {"s3": Answer(503, "SlowDown")}
 _BROKEN: Final = {"dynamodb": Answer(500, "InternalServerError")}
@@ -62,8 +62,8 @@ def plan(recorders: dict[str, Recorder]) -> list[Experiment]:
 
 
 def _blows(script: str, effect: Effect, count: int) -> Iterator[Experiment]:
-    for blow in Blow:
-        for nth in range(1, min(count, _OCCASIONS) + 1):
+    for blow, occasions in _OCCASIONS.items():
+        for nth in range(1, min(count, occasions) + 1):
             repeats = effect.call == _PUBLISHED and blow in {Blow.KILL_AFTER, Blow.LOSE_AFTER}
             yield Experiment(
                 fault=blow,
