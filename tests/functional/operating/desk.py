@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
 import yaml
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from local.demo import DREADNODE_SECRET, TREASURE_SECRET
@@ -99,6 +101,20 @@ class Desk:
     def no_secret_in(self, ended: Ended) -> bool:
         keys = (self.scenario.treasure.key, self.scenario.airt.key)
         return not any(key in ended.out + ended.err for key in keys)
+
+
+@contextmanager
+def aws_refuses(operation: str, code: str, message: str) -> Iterator[None]:
+    """Let AWS refuse one operation, where the embedded one would not."""
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]  # botocore's one door for all calls
+
+    def refuse(client: BaseClient, name: str, arguments: dict[str, object]) -> object:
+        if name == operation:
+            raise ClientError({"Error": {"Code": code, "Message": message}}, name)
+        return call(client, name, arguments)
+
+    with patch.object(BaseClient, "_make_api_call", refuse):
+        yield
 
 
 class _Keyboard(io.StringIO):

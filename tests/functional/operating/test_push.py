@@ -6,7 +6,7 @@ import pytest
 
 from local.demo import DREADNODE_SECRET, TREASURE_SECRET
 from local.simulator import ErrorStatus, FaultRule, RequestKind
-from tests.functional.operating.desk import Desk, settings_in
+from tests.functional.operating.desk import Desk, aws_refuses, settings_in
 
 PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 
@@ -187,31 +187,14 @@ def test_a_source_above_eight_kilobytes_is_refused_by_name(desk: Desk) -> None:
 
 def test_a_write_that_aws_refuses_is_one_line_and_the_next_push_does_the_rest(desk: Desk) -> None:
     desk.push([desk.insights()], "--no-check")
-    # What the embedded Parameter Store does not say by itself.
-    refusal = {"Error": {"Code": "AccessDeniedException", "Message": "no ssm:PutParameter"}}
     sources = [desk.insights(), desk.red_team()]
-    with pytest.MonkeyPatch.context() as patches:
-        _refuse(patches, "PutParameter", refusal)
+    with aws_refuses("PutParameter", "AccessDeniedException", "no ssm:PutParameter"):
         ended = desk.push(sources, "--no-check")
     assert ended.exit_code == 2
     assert ended.complaint.startswith(f"courier: {desk.path}/red-team: ")
     assert "no ssm:PutParameter" in ended.complaint
     assert desk.push(sources, "--no-check").exit_code == 0
     assert desk.parameters().keys() == {"insights", "red-team"}
-
-
-def _refuse(patches: pytest.MonkeyPatch, operation: str, answer: dict[str, dict[str, str]]) -> None:
-    from botocore.client import BaseClient  # noqa: PLC0415
-    from botocore.exceptions import ClientError  # noqa: PLC0415
-
-    call = BaseClient._make_api_call  # type: ignore[attr-defined]  # botocore's one door for all calls
-
-    def refuse(client: BaseClient, name: str, arguments: dict[str, object]) -> object:
-        if name == operation:
-            raise ClientError(answer, name)  # type: ignore[arg-type]  # a typed dict of the same shape
-        return call(client, name, arguments)
-
-    patches.setattr(BaseClient, "_make_api_call", refuse)
 
 
 def _versions(desk: Desk) -> dict[str, int]:

@@ -1,0 +1,158 @@
+"""``courier status`` and ``courier limits``: what an operator sees of a stack."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from courier.ledger import BuildLedger, SourceLedger, Table
+from courier.models import Outcome, Problem
+from courier.records import RecordStore, make_record
+from tests.fakes import build_of, passage_of
+from tests.functional.operating.desk import Desk
+
+NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def test_a_stack_without_sources_says_what_to_do(desk: Desk) -> None:
+    ended = desk.command("status")
+    assert (ended.exit_code, ended.err) == (0, "")
+    assert ended.out == "Stack build-courier has no sources yet: courier config push sources.yaml\n"
+
+
+def test_every_state_of_a_source_is_told_apart(desk: Desk) -> None:
+    names = ("fine", "dead-key", "penniless", "wrong", "down", "shaky")
+    desk.push([desk.insights(name) for name in names], "--no-check")
+    desk.put_parameter("broken", '{"name": "broken", "provider": "dreadnode_airt", "endpoint": "https://x"}')
+    ledger = SourceLedger(_table(desk), lambda: NOW - 3 * HOUR - timedelta(minutes=5))
+    ledger.note_sight("fine")
+    ledger.note_illness("dead-key", "SourceUnauthorizedError", rest=HOUR)
+    ledger.note_illness("penniless", "SourceExhaustedError", rest=HOUR)
+    ledger.note_illness("wrong", "SettingsError", rest=HOUR)
+    ledger.note_failure("down", rest=3 * HOUR + timedelta(minutes=20), seen=4)
+    ledger.note_failure("shaky", rest=None, seen=0)
+    _wait_for(desk, "fine", 2 * HOUR, 26 * HOUR)
+    ended = desk.command("status")
+    assert (ended.exit_code, ended.err) == (0, "")
+    rows = {line.split()[0]: " ".join(line.split()) for line in ended.out.splitlines()[1:9]}
+    assert rows["fine"] == "fine treasure_insights 2 1 d 2 h well"
+    ill = r"treasure_insights 0 ill for 3 h \d+ min:"
+    assert re.fullmatch(f"dead-key {ill} its API key is refused", rows["dead-key"])
+    assert re.fullmatch(f"penniless {ill} its account is out of credits", rows["penniless"])
+    assert re.fullmatch(f"wrong {ill} its settings or its secret are wrong", rows["wrong"])
+    assert "0 rests 1" in rows["down"]
+    assert rows["down"].endswith("min more, 5 failures in a row")
+    assert rows["shaky"].endswith("0 1 failure in a row")
+    assert rows["broken"].startswith("broken misconfigured: secret: field required; organization: field required")
+    assert ended.out.endswith("\nNo outcomes yet\n")
+
+
+def test_the_last_ten_outcomes_come_from_all_days_and_sources_the_newest_first(desk: Desk) -> None:
+    desk.push([desk.insights(), desk.red_team()], "--no-check")
+    for number in range(7):
+        _ended(desk, "insights", f"a{number}", NOW - number * 20 * DAY, Outcome.SUCCEEDED)
+        _ended(
+            desk, "gone", f"b{number}", NOW - number * 20 * DAY - HOUR, Outcome.FAILED, message="no\n[red]reason[/red]"
+        )
+    records = f"{desk.aws.outputs['KeyPrefix']}records/source=insights/date=2999-01-01/sales/x.json"
+    desk.aws.client("s3").put_object(Bucket=desk.aws.outputs["BucketName"], Key=records, Body=b"{}")
+    calls = sum(desk.aws.calls().values())
+    ended = desk.command("status")
+    assert (ended.exit_code, ended.err) == (0, "")
+    heading, *lines = ended.out.partition("\n\n")[2].splitlines()
+    assert heading == "Last 10 outcomes"
+    assert [line.split()[2] for line in lines] == [
+        f"{source}/sales/{letter}{number}"
+        for number in range(5)
+        for source, letter in (("insights", "a"), ("gone", "b"))
+    ]
+    assert lines[0].startswith(f"{NOW:%Y-%m-%dT%H:%M:%SZ}  succeeded ")
+    assert lines[1].endswith("  failed         gone/sales/b0  no [red]reason[/red]")
+    # Five, four for each source, and one for each record read or list of a day.
+    assert sum(desk.aws.calls().values()) - calls <= 5 + 2 * 4 + 11 + 12
+
+
+def test_a_terminal_of_80_columns_shows_every_word(desk: Desk) -> None:
+    desk.push([desk.insights(), desk.red_team("a-source-with-a-long-name")], "--no-check")
+    SourceLedger(_table(desk), lambda: NOW).note_illness("insights", "SourceUnauthorizedError", rest=HOUR)
+    model, build = "5d1d4f1c-2222-4222-8333-444444444444", "3cc9b959-1e22-408b-9492-caa7a84b8641"
+    _ended(desk, "insights", build, NOW, Outcome.FAILED, message="many words " * 20, scope=model)
+    ended = desk.command("status", columns=80)
+    lines = [_plain(line) for line in ended.out.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert f"    {model}/{build}" in lines
+    assert "\x1b[31m" in ended.out
+    assert " ".join(" ".join(lines).split()).count("many words") == 20
+    assert "\x1b" not in desk.command("status").out
+
+
+def test_limits_are_shown_with_the_advice_for_builds_and_for_queries(desk: Desk) -> None:
+    desk.push([desk.insights(account_id=desk.scenario.treasure.account_id)], "--no-check")
+    ended = desk.command("limits", "insights")
+    assert (ended.exit_code, ended.err) == (0, "")
+    heading, build, build_advice, query, query_advice = ended.out.splitlines()
+    assert heading == "Limits of insights, account 1234"
+    assert (build, query) == ("build size  8 GB", "query size  4 GB")
+    assert "the 8 GB limit" in build_advice
+    assert "queries on this build fail" in query_advice
+    assert max(len(_plain(line)) for line in desk.command("limits", "insights", columns=80).out.splitlines()) <= 80
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("insights", "give it an account_id in sources.yaml"),
+        ("stranger", "account_limits answered 404"),
+        ("red-team", "dreadnode_airt has no limits to show"),
+        ("nobody", "there is no source nobody; configured: insights, red-team, stranger"),
+    ],
+)
+def test_limits_that_cannot_be_shown_are_one_line(desk: Desk, source: str, says: str) -> None:
+    desk.push([desk.insights(), desk.insights("stranger", account_id="999"), desk.red_team()], "--no-check")
+    ended = desk.command("limits", source)
+    assert (ended.exit_code, ended.out) == (2, "")
+    assert says in ended.complaint
+
+
+def test_limits_of_a_source_whose_key_is_refused_are_one_line_without_the_key(desk: Desk) -> None:
+    desk.push([desk.insights(account_id="1234")], "--no-check")
+    dead_key = "1234/" + "00" * 20
+    desk.forget_keys()
+    desk.command("config", "set-secret", "build-courier/treasure-data", piped=dead_key.encode())
+    ended = desk.command("limits", "insights")
+    assert (ended.exit_code, ended.out) == (2, "")
+    assert "answered 401" in ended.complaint
+    assert dead_key not in ended.err
+
+
+def _table(desk: Desk) -> Table:
+    return Table(desk.aws.outputs["LedgerTableName"], desk.aws.client("dynamodb"))
+
+
+def _wait_for(desk: Desk, source: str, *ages: timedelta) -> None:
+    """Put builds in flight into the ledger, first seen so long ago."""
+    ledger = BuildLedger(_table(desk), lambda: NOW)
+    for number, age in enumerate(ages):
+        passage = passage_of(build_of(f"b{number}", source=source), first_seen_at=NOW - age)
+        assert ledger.register(passage, next_poll_at=NOW + HOUR)
+
+
+def _ended(
+    desk: Desk, source: str, build_id: str, at: datetime, outcome: Outcome, *, message: str = "", scope: str = "sales"
+) -> None:
+    problem = Problem(name="BuildFailed", message=message) if message else None
+    build = build_of(build_id, source=source, scope=scope, completed=at)
+    passage = passage_of(build, problem=problem, detected_at=at, first_seen_at=at)
+    record = make_record(passage, provider="fake", outcome=outcome, ended_at=at, stack="s", execution="e")
+    store = RecordStore(desk.aws.outputs["BucketName"], desk.aws.outputs["KeyPrefix"], desk.aws.client("s3"))
+    store.write(record, store.key_of(record))
+
+
+def _plain(line: str) -> str:
+    """Take the colours out."""
+    plain, *coloured = line.split("\x1b[")
+    return plain + "".join(part.partition("m")[2] for part in coloured)
