@@ -1,0 +1,76 @@
+"""A finished report is not given up for one odd moment: not for an answer, not for a key, not for a dead function."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from local.chaos.checker import Allowance, check
+from local.chaos.disturbances import EVERY_TRY, AtCall, AtEffect, Blow, Recorder
+from local.chaos.experiments import Experiment, run_experiment
+from local.chaos.laboratory import Laboratory
+from local.chaos.scripts import large
+from local.interception import Answer
+from local.simulator import HTML_PAGE, ErrorStatus, Fault, FaultRule, LinkExpired, Reply, RequestKind, SetFields
+
+# The request and the poller ask for the job once each; the third one is the copy.
+COPY_ASKS = 3
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(ErrorStatus(401), id="key refused"),
+        pytest.param(ErrorStatus(404), id="not found"),
+        pytest.param(ErrorStatus(409), id="conflict"),
+        pytest.param(Reply(200, HTML_PAGE), id="page of a proxy"),
+        pytest.param(SetFields({"presigned_url": None}), id="no link yet"),
+    ],
+)
+def test_one_odd_answer_does_not_cost_the_report(laboratory: Laboratory, fault: Fault) -> None:
+    evidence = laboratory.run(large(), faults=[FaultRule(fault, RequestKind.GET_JOB, nth=COPY_ASKS, times=2)])
+    assert any(entry.faults for entry in evidence.requests)
+    assert check(evidence) == []
+
+
+def test_what_stays_wrong_ends_as_undeliverable(laboratory: Laboratory) -> None:
+    evidence = laboratory.run(
+        large(), faults=[FaultRule(ErrorStatus(404), RequestKind.GET_JOB, nth=COPY_ASKS, times=None)]
+    )
+    assert check(evidence, Allowance(outcomes=frozenset({"undeliverable"}))) == []
+    (record,) = evidence.records.values()
+    assert '"undeliverable"' in (record.text or "")
+    assert "BuildNotFoundError" in (record.text or "")
+
+
+def test_a_dead_link_is_not_asked_for_again_and_again(laboratory: Laboratory) -> None:
+    evidence = laboratory.run(large(), faults=[FaultRule(LinkExpired(), RequestKind.ARTIFACT, times=None)])
+    (run,) = evidence.executions
+    assert run.status == "SUCCEEDED"
+    copies = [line for line in evidence.histories[0].split('"type"') if "LambdaFunctionScheduled" in line]
+    assert len(copies) == 2  # one copy, one record
+
+
+def test_a_killed_copy_goes_on_by_itself(laboratory: Laboratory) -> None:
+    recorder = Recorder()
+    laboratory.run(large(), recorder)
+    upload = next(effect for effect in recorder.effects if effect.call == "s3:UploadPart")
+    finding = run_experiment(
+        laboratory,
+        Experiment(
+            fault="killed after", where=str(upload), script="large", disturb=partial(AtEffect, upload, Blow.KILL_AFTER)
+        ),
+    )
+    assert (finding.struck, finding.redriven, finding.delivered) == (1, 0, 1)
+    assert finding.violations == []
+
+
+@pytest.mark.parametrize("action", ["dynamodb:GetItem", "ssm:GetParametersByPath"])
+def test_a_copy_outlives_a_service_that_refuses_every_try(laboratory: Laboratory, action: str) -> None:
+    disturb = partial(AtCall, "copy_artifact", action, Answer(400, "ThrottlingException"), times=EVERY_TRY)
+    finding = run_experiment(
+        laboratory, Experiment(fault="throttled by AWS, every try", where=action, script="large", disturb=disturb)
+    )
+    assert finding.struck >= 4
+    assert finding.violations == []
