@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 from unittest.mock import patch
 
 from courier import credentials, ticks, wiring
@@ -23,7 +23,7 @@ from local.embedded_aws import EmbeddedAws
 from local.interception import AwsCall, CallVerdict, Interception, Invocation, InvocationVerdict, Kill, LoseAnswer
 from local.results import Notice
 from local.session import TEMPLATE
-from local.simulator import FaultPlan, FaultRule, ManualClock, Provider, Scenario, SimulatedProviders
+from local.simulator import FaultPlan, FaultRule, FaultSample, ManualClock, Provider, Scenario, SimulatedProviders
 from local.simulator.artifact_store import ArtifactStore
 from local.ticker import Ticker
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # How often the driver looks whether everything waits, and for how long it does.
 _BEAT_SECONDS = 0.001
-_SETTLING_SECONDS = 120.0
+_SETTLING_SECONDS = 600.0
 # As long as a simulated provider is slow at most: twice what `timeouts_shortened` waits for.
 _LONGEST_PAUSE_SECONDS = 1.0
 # Minutes that go on after the last build has its outcome: discovery comes by once more and must find nothing new.
@@ -40,7 +40,13 @@ _CALM_MINUTES = 6
 
 
 class Disturbance(Interception):
-    """What goes wrong in one experiment, on the side of AWS and inside of the functions; by default nothing."""
+    """What goes wrong in one experiment, on the side of AWS and inside of the functions; by default nothing.
+
+    ``redrives``
+        Whether somebody looks after failed executions, once nothing else happens any more.
+    """
+
+    redrives: ClassVar[bool] = False
 
     def before(self, effect: Effect) -> None:
         """See an exchange of a function before it leaves; see `effects.Seam`."""
@@ -62,8 +68,8 @@ class Script:
         Builds to ask for at the beginning, by the scope that they belong to.
     ``history``
         Ids of builds that had ended before the courier came.
-    ``faults``, ``outcomes``
-        What the providers do wrong in any case, and which outcomes builds may have because of it.
+    ``faults``, ``sample``, ``outcomes``
+        What the providers do wrong in any case, always or by chance, and which outcomes builds may have because of it.
     ``events``
         What happens to the providers after so many seconds.
     ``least_minutes``, ``most_minutes``
@@ -77,6 +83,7 @@ class Script:
     requests: Sequence[tuple[str, BuildRequest]] = ()
     history: frozenset[str] = frozenset()
     faults: Sequence[FaultRule] = ()
+    sample: FaultSample | None = None
     events: Sequence[tuple[float, Callable[[SimulatedProviders], None]]] = ()
     least_minutes: int = 4
     most_minutes: int = 240
@@ -90,7 +97,7 @@ class Laboratory:
     def __init__(self) -> None:
         self._switch = _Switch()
         self._time = VirtualTime(ManualClock())
-        self.aws = EmbeddedAws(TEMPLATE, interception=self._switch, pause=self._pause)
+        self.aws = EmbeddedAws(TEMPLATE, interception=self._switch, pause=self.pause)
         self._exit = ExitStack()
         self._settling = threading.Event()
         self._first_line = 0
@@ -130,7 +137,7 @@ class Laboratory:
         """
         self._time = VirtualTime(ManualClock(datetime.now(UTC)))
         self._switch.to = disturbance or Disturbance()
-        plan = FaultPlan(*script.faults, *faults)
+        plan = FaultPlan(*script.faults, *faults, sample=script.sample)
         try:
             with (
                 _links_remembered() as links,
@@ -178,7 +185,9 @@ class Laboratory:
             disturbance.tick(self)
             self._settle(now + timedelta(minutes=1))
             notices += self._subscription.notices()
-            calm = calm + 1 if minute >= script.least_minutes and self._is_over(futures) else 0
+            calm = calm + 1 if minute >= script.least_minutes and self._is_over(futures, disturbance) else 0
+            if disturbance.redrives and minute >= script.least_minutes:
+                self._redrive()
             if calm > _CALM_MINUTES:
                 break
         return asked, notices
@@ -193,14 +202,20 @@ class Laboratory:
             futures.append(self.aws.invoke_asynchronously("request_build", event))
         return asked, futures
 
-    def _is_over(self, futures: Sequence[Future[Delivery]]) -> bool:
+    def _is_over(self, futures: Sequence[Future[Delivery]], disturbance: Disturbance) -> bool:
         rows = [row for row in self.aws.ledger_rows() if not str(row["build"]).startswith("#")]
         return (
             all(future.done() for future in futures)
             and all("outcome" in row for row in rows)
             and self._time.waiting == 0
             and not self.aws.busy()
+            and not (disturbance.redrives and any(run.status == "FAILED" for run in self.aws.executions()))
         )
+
+    def _redrive(self) -> None:
+        for run in self.aws.executions():
+            if run.status == "FAILED":
+                self.aws.redrive(run.arn)
 
     def _settle(self, until: datetime) -> None:
         """Let everything happen that happens by itself before an instant; time passes only while all wait."""
@@ -232,8 +247,8 @@ class Laboratory:
     def _wait_a_little(self, seconds: float) -> None:
         self._settling.wait(min(seconds, _LONGEST_PAUSE_SECONDS))
 
-    # The time is another one in each experiment.
-    def _pause(self, seconds: float) -> bool:
+    def pause(self, seconds: float) -> bool:
+        """Wait for so much virtual time; True when everything is to stop."""
         return self._time.pause(seconds)
 
     def _stop_time(self) -> None:
