@@ -1,0 +1,288 @@
+"""Two hundred builds, and everything goes wrong at once: providers, AWS, functions and deliveries, by chance."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+from typing import Final
+
+from typing_extensions import override
+
+from courier.models import BuildRequest
+from local.chaos.disturbances import Counting
+from local.chaos.effects import Effect, kill
+from local.chaos.laboratory import Laboratory, Script
+from local.chaos.scripts import (
+    AIRT_SECRET,
+    KIBIBYTE,
+    LARGE_BYTES,
+    REPORT,
+    TREASURE_SECRET,
+    airt_source,
+    treasure_source,
+)
+from local.interception import (
+    STATE_MACHINE,
+    Answer,
+    AwsCall,
+    CallVerdict,
+    DeliverTwice,
+    Invocation,
+    InvocationVerdict,
+    LoseAnswer,
+    Throttle,
+)
+from local.simulator import (
+    HTML_PAGE,
+    AirtAccount,
+    BuildPlan,
+    CutBody,
+    DataModel,
+    DropItems,
+    Ending,
+    ErrorStatus,
+    Fault,
+    FaultSample,
+    JobPlan,
+    LinkExpired,
+    Project,
+    ReorderItems,
+    RepeatItems,
+    Reply,
+    RequestKind,
+    ResetBeforeReading,
+    Scenario,
+    ScheduledBuild,
+    ScheduledJob,
+    SetFields,
+    SimulatedProviders,
+    TokenExpired,
+    TreasureAccount,
+    Unanswered,
+)
+from local.simulator.scenario import BuildEnding
+
+BUILDS: Final = 200
+"""How many builds a storm has."""
+
+# After so long the weather clears up, and what is still to be done has to be done.
+_STORM_SECONDS: Final = 3_600
+_STORM_MINUTES: Final = 60
+_PUBLISH: Final = "sns:Publish"
+_ANSWERS: Final = (Answer(400, "ThrottlingException"), Answer(500, "InternalError"))
+
+_BUILD_ENDINGS: Final[Sequence[BuildEnding]] = ("done", "done", "failed", "canceled")
+_API: Final[Sequence[Fault]] = (
+    *(ErrorStatus(status) for status in (401, 429, 500, 502, 503, 504)),
+    Reply(200, HTML_PAGE),
+    CutBody(20),
+    CutBody(20, ending=Ending.RESET),
+    ResetBeforeReading(),
+    Unanswered(carried_out=False),
+    SetFields({"status": "reticulating"}),
+    RepeatItems(),
+    ReorderItems(),
+    DropItems(),
+)
+_STARTS: Final[Sequence[Fault]] = (Unanswered(), ErrorStatus(502, carried_out=True), ErrorStatus(503), CutBody(10))
+_STORE: Final[Sequence[Fault]] = (
+    ErrorStatus(500),
+    ErrorStatus(503),
+    LinkExpired(),
+    TokenExpired(),
+    CutBody(5_000),
+    CutBody(5_000, ending=Ending.RESET),
+    ResetBeforeReading(),
+)
+
+
+class Storm(Counting):
+    """Strikes by chance, at everything: what happens to the n-th of a kind follows from the seed."""
+
+    redrives = True
+
+    def __init__(self, seed: int, *, violence: float = 1.0) -> None:
+        super().__init__()
+        self.kinds: Counter[str] = Counter()
+        self.repeatable = 0
+        self._seed = seed
+        self._violence = violence
+        self._counts: Counter[str] = Counter()
+        self._laboratory: Laboratory | None = None
+        self._minutes = 0
+        self._guard = threading.Lock()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._minutes >= _STORM_MINUTES
+
+    @override
+    def tick(self, laboratory: Laboratory) -> None:
+        self._laboratory = laboratory
+        self._minutes += 1
+        if self._happens("second tick", {"two ticks at once": 0.2}):
+            laboratory.aws.invoke_asynchronously("poll_builds", {})
+            laboratory.aws.invoke_asynchronously("discover_builds", {})
+
+    @override
+    def before(self, effect: Effect) -> None:
+        chance = {"killed before": 0.004, "connection broken before": 0.004}
+        self._blow(self._happens(f"before {effect}", chance))
+
+    @override
+    def after(self, effect: Effect) -> None:
+        fate = self._happens(f"after {effect}", {"killed after": 0.004, "answer lost": 0.004})
+        if fate is not None and effect.call == _PUBLISH:
+            self.repeatable += 1
+        self._blow(fate)
+
+    @override
+    def before_call(self, call: AwsCall) -> CallVerdict | None:
+        match self._happens(f"{call.caller} {call.action}", {"throttled by AWS": 0.01, "error 500 of AWS": 0.01}):
+            case "throttled by AWS":
+                return _ANSWERS[0]
+            case "error 500 of AWS":
+                return _ANSWERS[1]
+            case _:
+                return None
+
+    @override
+    def after_call(self, call: AwsCall, status: int) -> LoseAnswer | None:
+        if call.caller != STATE_MACHINE:
+            return None
+        if self._happens(f"{call.action} answered", {"answer lost": 0.01}) is None:
+            return None
+        self.repeatable += call.action == _PUBLISH
+        return LoseAnswer()
+
+    @override
+    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:
+        chance = {"event delivered twice": 0.02, "no capacity for a function": 0.02, "event delivered late": 0.02}
+        match self._happens(invocation.function, chance):
+            case "event delivered twice":
+                return DeliverTwice()
+            case "no capacity for a function":
+                return Throttle()
+            case "event delivered late" if self._laboratory is not None:
+                self._laboratory.pause(90)
+        return None
+
+    @override
+    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:
+        lost = self._happens(f"{invocation.function} done", {"result of a function lost": 0.01})
+        return LoseAnswer() if lost else None
+
+    @staticmethod
+    def _blow(fate: str | None) -> None:
+        if fate is None:
+            return
+        if fate.startswith("killed"):
+            kill()
+        raise ConnectionResetError(104, "injected")
+
+    def _happens(self, what: str, chances: dict[str, float]) -> str | None:
+        """Decide about the next occasion of a kind, and count what happens."""
+        with self._guard:
+            self._counts[what] += 1
+            dice = Random(f"{self._seed}/{what}/{self._counts[what]}").random()  # noqa: S311 - a test
+            if self._is_over:
+                return None
+            for fate, chance in chances.items():
+                dice -= chance * self._violence
+                if dice < 0:
+                    self.struck += 1
+                    self.kinds[fate] += 1
+                    return fate
+        return None
+
+
+def sample(seed: int) -> FaultSample:
+    """Give the providers' part of a storm."""
+    looks = (RequestKind.LIST_BUILDS, RequestKind.GET_BUILD, RequestKind.GET_JOB, RequestKind.LIST_MODELS)
+    faults: dict[RequestKind, Sequence[Fault]] = dict.fromkeys(looks, _API)
+    faults |= dict.fromkeys((RequestKind.START_BUILD, RequestKind.START_JOB), _STARTS)
+    faults[RequestKind.ARTIFACT] = _STORE
+    return FaultSample(seed=seed, probability=0.05, faults=faults)
+
+
+def storm_script(seed: int, builds: int = BUILDS) -> Script:
+    """Make a world of so many builds: two fifths at Treasure Insights, the rest reports, half of them asked for."""
+    random = Random(f"storm {seed}")  # noqa: S311 - a test
+    listed, watched = builds * 2 // 5, builds * 3 // 10
+    models = _models(random, listed)
+    projects, watches = _projects(random, watched, builds - listed - watched)
+    scenario = Scenario(treasure=TreasureAccount(models=models), airt=AirtAccount(projects=projects))
+    artifact = {"hosts": ["localhost"], "private_addresses": True}
+
+    def clear_up(providers: SimulatedProviders) -> None:
+        providers.faults.clear()
+
+    return Script(
+        name=f"storm {seed}",
+        scenario=scenario,
+        sources=lambda endpoint: [
+            treasure_source(endpoint),
+            *(airt_source(endpoint, project.slug, artifact=artifact) for project in projects),
+        ],
+        secrets={TREASURE_SECRET: scenario.treasure.key, AIRT_SECRET: scenario.airt.key},
+        requests=watches,
+        sample=sample(seed),
+        events=[(_STORM_SECONDS, clear_up)],
+        least_minutes=20,
+    )
+
+
+def _models(random: Random, builds: int) -> tuple[DataModel, ...]:
+    plans = [
+        ScheduledBuild(
+            BuildPlan(
+                run_seconds=random.uniform(30, 900), ending=random.choice(("done", "done", "failed", "canceled"))
+            ),
+            created_offset_seconds=random.uniform(0, 300),
+            build_id=_id("b", number),
+        )
+        for number in range(builds)
+    ]
+    return tuple(
+        DataModel(oid=_id("a", number), name=f"model_{number}", builds=tuple(plans[number::4])) for number in range(4)
+    )
+
+
+def _projects(random: Random, watched: int, asked: int) -> tuple[tuple[Project, ...], list[tuple[str, BuildRequest]]]:
+    plan: Callable[[], JobPlan] = partial(_job_plan, random)
+    jobs = [ScheduledJob(_id("c", number), plan()) for number in range(watched)]
+    large = ScheduledJob(_id("d", 0), JobPlan(run_seconds=120, artifact_bytes=LARGE_BYTES))
+    projects = tuple(
+        Project(
+            slug=f"project-{number}",
+            uuid=_id("e", number),
+            when_started=tuple(plan() for _ in range(asked)),
+            jobs=(*jobs[number::3], large) if number == 0 else tuple(jobs[number::3]),
+        )
+        for number in range(3)
+    )
+    requests = [
+        (project.scope, BuildRequest(source=project.slug, build_id=job.job_id))
+        for project in projects
+        for job in project.jobs
+    ]
+    for number in range(asked - 1):
+        project = projects[number % 3]
+        requests.append((project.scope, BuildRequest(source=project.slug, report=REPORT)))
+    random.shuffle(requests)
+    return projects, requests
+
+
+def _job_plan(random: Random) -> JobPlan:
+    return JobPlan(
+        run_seconds=random.uniform(30, 600),
+        ending=random.choice(("completed", "completed", "completed", "failed")),
+        artifact_bytes=random.randrange(16, 64) * KIBIBYTE,
+    )
+
+
+def _id(kind: str, number: int) -> str:
+    return f"5d1d4f1c-{kind * 4}-4222-8333-{number:012x}"
