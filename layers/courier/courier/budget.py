@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from courier.settings import SourceSettings
 
 SECONDS_PER_MINUTE = 60
+# Requests that are taken out of the minute by one write, when so many are to come: as many as are under way at
+# once (watching.REQUESTS_AT_ONCE). What is taken and not used is lost to the others of this minute.
+BLOCK_REQUESTS = 8
 
 
 class RequestBudget:
@@ -24,14 +27,20 @@ class RequestBudget:
         self._clock = clock
         self._reserved = 0
         self._spare = 0
+        self._expected = 0
+        # The minute that the spare ones were taken from; they are worth nothing in another.
+        self._minute = -1
         self._lock = threading.Lock()
+
+    def expect(self, requests: int) -> None:
+        """Say how many requests are to come, so that they are taken out of the minute together."""
+        with self._lock:
+            self._expected = requests
 
     def reserve(self) -> bool:
         """Set one request aside before work begins that needs it; False when the minute has none left."""
         with self._lock:
-            if self._spare:
-                self._spare -= 1
-            elif not self._spend():
+            if not self._spend():
                 return False
             self._reserved += 1
             return True
@@ -54,9 +63,6 @@ class RequestBudget:
             if self._reserved:
                 self._reserved -= 1
                 return
-            if self._spare:
-                self._spare -= 1
-                return
             if self._spend():
                 return
         raise SourceThrottledError(
@@ -66,4 +72,19 @@ class RequestBudget:
         )
 
     def _spend(self) -> bool:
-        return self._sources.spend(self._settings.name, wanted=1, budget=self._settings.requests_per_minute) > 0
+        minute = int(self._clock().timestamp() // SECONDS_PER_MINUTE)
+        first, self._minute = minute != self._minute, minute
+        if first:
+            self._spare = 0
+        if not self._spare:
+            self._spare = self._sources.spend(
+                self._settings.name,
+                wanted=max(1, min(self._expected, BLOCK_REQUESTS)),
+                budget=self._settings.requests_per_minute,
+                likely_first=first,
+            )
+        if not self._spare:
+            return False
+        self._spare -= 1
+        self._expected = max(0, self._expected - 1)
+        return True

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # A rotated key is noticed at once, because the old one is answered with 401; this only bounds how long a warm
 # function goes on with a key that still works but is to be retired.
-MAX_AGE_SECONDS = 300
+MAX_AGE_SECONDS = 900
 
 _FIELDS = ("api_key", "key", "token")
 

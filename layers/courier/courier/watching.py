@@ -105,7 +105,9 @@ class Watch:
             self._health.note_failure(settings, state, exc)
             return summary
         visit = Visit(provider, budget, summary, time_is_up, self._beat_of(settings, scheduled_at))
-        self._run(visit, self._errands(provider, due))
+        errands = list(self._errands(provider, due))
+        budget.expect(len(errands))
+        self._run(visit, iter(errands))
         if visit.error is not None:
             if isinstance(visit.error, SourceThrottledError) or not summary.looked:
                 self._health.note_failure(settings, state, visit.error)

@@ -109,27 +109,30 @@ class SourceLedger:
         change = Change(remove=("next_scope",)) if scope is None else Change(set={"next_scope": scope})
         self._table.update(_source_key(source), change)
 
-    def spend(self, source: str, *, wanted: int, budget: int) -> int:
-        """Take requests out of this minute's budget, shared by all invocations; gives how many were granted."""
+    def spend(self, source: str, *, wanted: int, budget: int, likely_first: bool = False) -> int:
+        """Take requests out of this minute's budget, shared by all invocations; gives how many were granted.
+
+        A refused write is billed like any other: who is ``likely_first`` in this minute tries to open it
+        before anything else. The answer is the same either way.
+        """
         minute = int(self._clock().timestamp() // 60)
         key = _source_key(source)
-        # Nearly always the minute is open and has room: one write.
+        opened = Change(
+            set={"budget_minute": minute, "spent": min(wanted, budget)},
+            condition="attribute_not_exists(#budget_minute) OR #budget_minute < :minute",
+            values={"minute": minute},
+        )
         taken = Change(
             add={"spent": wanted},
             condition="#budget_minute = :minute AND #spent <= :room",
             values={"minute": minute, "room": budget - wanted},
         )
-        if self._table.update(key, taken) is not None:
-            return wanted
-        # The first spender of a minute opens it; everybody adds, and what is over the budget is given back.
-        self._table.update(
-            key,
-            Change(
-                set={"budget_minute": minute, "spent": 0},
-                condition="attribute_not_exists(#budget_minute) OR #budget_minute < :minute",
-                values={"minute": minute},
-            ),
-        )
+        ways = [(taken, wanted), (opened, min(wanted, budget))]
+        for change, granted in reversed(ways) if likely_first else ways:
+            if self._table.update(key, change) is not None:
+                return granted
+        # There is too little room, or somebody opened the minute just now: everybody adds, and what is
+        # over the budget is given back.
         row = self._table.update(key, Change(add={"spent": wanted}))
         over = max(0, int((row or {}).get("spent", 0)) - budget)
         granted = max(0, wanted - over)
