@@ -1,0 +1,191 @@
+"""What the dashboard and the alarms read is what a whole run emits, and nothing else is emitted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from courier.metrics import Metric
+from courier.models import BuildRequest
+from courier.providers import parse_source
+from local.session import MINUTE_SECONDS, BuildLine, Session
+from local.simulator import (
+    AirtAccount,
+    BuildPlan,
+    DataModel,
+    DropFields,
+    ErrorStatus,
+    FaultPlan,
+    FaultRule,
+    JobPlan,
+    ManualClock,
+    Project,
+    RequestKind,
+    Scenario,
+    ScheduledBuild,
+    SetFields,
+    SimulatedProviders,
+    TreasureAccount,
+)
+from scripts.judges.case import Case, open_case
+from tests.functional.monitoring.readings import (
+    NAMESPACE,
+    Series,
+    alarms,
+    dashboard,
+    emitted_by,
+    read_by_alarms,
+    read_by_widgets,
+)
+
+ROOT = Path(__file__).parents[3]
+MODEL, OTHER_MODEL = "0b0f6d0e-5a57-4a53-9a0a-aaaaaaaaaaaa", "0b0f6d0e-5a57-4a53-9a0a-bbbbbbbbbbbb"
+ODD_BUILD = "0b0f6d0e-5a57-4a53-9a0a-000000000001"
+# Metrics of AWS's own, with the dimensions under which each is published. From the services' own guides:
+# Step Functions, "Monitoring Step Functions metrics using Amazon CloudWatch"; Lambda, "Types of metrics for Lambda
+# functions"; SQS, "Available CloudWatch metrics for Amazon SQS"; DynamoDB, "DynamoDB metrics and dimensions".
+AWS_METRICS = {
+    ("AWS/States", "ExecutionsStarted"): [{"StateMachineArn"}],
+    ("AWS/States", "ExecutionsSucceeded"): [{"StateMachineArn"}],
+    ("AWS/States", "ExecutionsFailed"): [{"StateMachineArn"}],
+    ("AWS/States", "ExecutionsTimedOut"): [{"StateMachineArn"}],
+    ("AWS/States", "ExecutionsAborted"): [{"StateMachineArn"}],
+    ("AWS/Lambda", "Invocations"): [{"FunctionName"}],
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): [{"QueueName"}],
+    ("AWS/DynamoDB", "ConsumedReadCapacityUnits"): [{"TableName"}, {"TableName", "GlobalSecondaryIndexName"}],
+    ("AWS/DynamoDB", "ConsumedWriteCapacityUnits"): [{"TableName"}, {"TableName", "GlobalSecondaryIndexName"}],
+}
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return open_case(ROOT)
+
+
+@pytest.fixture(scope="module")
+def read(case: Case) -> frozenset[Series]:
+    return frozenset([*read_by_widgets(dashboard(case.plain)), *read_by_alarms(alarms(case.plain).values())])
+
+
+@pytest.fixture(scope="module")
+def emitted() -> dict[Series, set[str]]:
+    """Let everything happen that is measured, and give the series with their units."""
+    faults = FaultPlan(
+        FaultRule(ErrorStatus(429), RequestKind.GET_JOB),
+        FaultRule(DropFields(("oid",)), RequestKind.LIST_BUILDS, scope=OTHER_MODEL),
+        FaultRule(SetFields({"status": "resting"}, ODD_BUILD), RequestKind.LIST_BUILDS, scope=MODEL, times=2),
+    )
+    found: dict[Series, set[str]] = {}
+    clock = ManualClock(datetime.now(UTC))
+    with SimulatedProviders(_scenario(), seed=3, faults=faults, clock=clock) as providers:
+        for series, unit in emitted_by(_run(providers, clock)):
+            found.setdefault(series, set()).add(unit)
+    return found
+
+
+def test_every_metric_is_emitted(emitted: dict[Series, set[str]]) -> None:
+    assert {series.metric for series in emitted} == set(Metric)
+    assert {series.namespace for series in emitted} == {NAMESPACE}
+
+
+def test_what_is_read_is_emitted_and_what_is_emitted_is_read(
+    emitted: dict[Series, set[str]], read: frozenset[Series]
+) -> None:
+    ours = {series.anybody for series in read if series.namespace == NAMESPACE}
+    assert ours == {series.anybody for series in emitted}
+
+
+def test_readers_and_functions_mean_the_same_stack(emitted: dict[Series, set[str]], read: frozenset[Series]) -> None:
+    stack = ("service", "build-courier")
+    assert all(series.values == {stack} for series in read if series.namespace == NAMESPACE)
+    assert all(stack in series.values for series in emitted)
+
+
+def test_a_metric_has_one_unit_and_the_titles_say_it(emitted: dict[Series, set[str]], case: Case) -> None:
+    units: dict[str, set[str]] = {}
+    for series, its in emitted.items():
+        units.setdefault(series.metric, set()).update(its)
+    assert all(len(its) == 1 for its in units.values()), units
+    for widget in dashboard(case.plain)["widgets"]:
+        shown = {unit for series in read_by_widgets({"widgets": [widget]}) for unit in units.get(series.metric, ())}
+        title = str(widget["properties"].get("title", "")).lower()
+        assert all(unit.lower() in title for unit in shown - {"Count"}), title
+
+
+def test_what_is_read_of_aws_is_published_by_aws(read: frozenset[Series]) -> None:
+    theirs = [series for series in read if series.namespace != NAMESPACE]
+    assert {(series.namespace, series.metric) for series in theirs} == AWS_METRICS.keys()
+    for series in theirs:
+        assert set(series.dimensions) in AWS_METRICS[series.namespace, series.metric], series
+
+
+def test_what_is_read_of_aws_belongs_to_the_stack(read: frozenset[Series], case: Case) -> None:
+    text = str(case.plain["Resources"])
+    table = case.plain["Resources"]["LedgerTable"]["Properties"]
+    indexes = {index["IndexName"] for index in table["GlobalSecondaryIndexes"]}
+    values = {pair for series in read if series.namespace != NAMESPACE for pair in series.values}
+    assert {value for name, value in values if name == "GlobalSecondaryIndexName"} == indexes
+    functions = {value for name, value in values if name == "FunctionName"}
+    assert functions == {
+        name for name, entry in case.plain["Resources"].items() if entry["Type"].endswith("::Function")
+    }
+    for name, value in values:
+        assert value.removesuffix(".QueueName").rpartition(":")[2] in text, name
+
+
+def _scenario() -> Scenario:
+    usual = ScheduledBuild(BuildPlan(queue_seconds=0.1, run_seconds=2), build_id=ODD_BUILD)
+    # Two of one model: one list call serves both.
+    beside = ScheduledBuild(BuildPlan(queue_seconds=0.1, run_seconds=2.2))
+    failing = ScheduledBuild(BuildPlan(queue_seconds=0.1, run_seconds=1, ending="failed"))
+    models = (
+        DataModel(oid=MODEL, name="a", builds=(usual, beside)),
+        DataModel(oid=OTHER_MODEL, name="b", builds=(failing,)),
+    )
+    project = Project(
+        slug="chatbot",
+        uuid="2489e9ad-2ee2-4e00-8ec9-32d5f69181d0",
+        when_started=(JobPlan(queue_seconds=0.1, run_seconds=0.3, artifact_bytes=20_000),),
+    )
+    return Scenario(treasure=TreasureAccount(models=models), airt=AirtAccount(projects=(project,)))
+
+
+def _run(providers: SimulatedProviders, clock: ManualClock) -> Iterator[str]:
+    """Run a courier with sources that are well, ill and wrong, and give what its functions wrote."""
+    loopback = {"endpoint": providers.url, "insecure": True}
+    treasure = {**loopback, "provider": "treasure_insights"}
+    place = {"organization": "acme", "workspace": "main", "project": "chatbot"}
+    sources: list[Mapping[str, object]] = [
+        {**treasure, "name": "insights", "secret": "build-courier/td", "backfill_hours": 1},
+        {**treasure, "name": "revoked", "secret": "build-courier/revoked"},
+        {**loopback, **place, "name": "red-team", "provider": "dreadnode_airt", "secret": "build-courier/dn"},
+    ]
+    scenario = _scenario()
+    secrets = {
+        "build-courier/td": scenario.treasure.key,
+        "build-courier/dn": scenario.airt.key,
+        "build-courier/revoked": "77/" + "0f" * 20,
+    }
+    settings = [parse_source(source) for source in sources]
+    with Session(sources=settings, secrets=secrets, tick_seconds=0.2) as session:
+        client = session.aws.client("ssm")
+        path = session.aws.outputs["ParameterPath"]
+        client.put_parameter(Name=f"{path}/broken", Value='{"name": "broken"}', Type="String")
+        report = {"preset": {"format": "pdf", "sections": ["risk_score_metrics"]}}
+        session.ask([BuildRequest.model_validate({"source": "red-team", "report": report})])
+        # The second discovery finds what the first one has begun in flight, and the source with the dead key at rest.
+        for _ in range(2):
+            session.aws.invoke("discover_builds", {})
+
+        def go_on(_: Sequence[BuildLine]) -> None:
+            # No build ends before two of a model were looked at together.
+            if any('"BatchSize"' in line.text for line in session.aws.logs("poll_builds")):
+                clock.advance(MINUTE_SECONDS)
+
+        session.run(until_idle=True, timeout_seconds=60, on_change=go_on, monotonic=time.monotonic)
+        assert all(line.outcome for line in session.builds()), session.builds()
+        yield from [line.text for line in session.aws.logs()]
