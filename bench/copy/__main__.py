@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,12 +58,13 @@ class Bench:
         Raises
         ------
         ToolFailedError
-            A contestant did not do its work; there is no table without it.
+            Our own copy does not work; there is no table without it.
         """
         bystanders = Bystanders(self._servers.process_id)
-        for contestant in self._field:
-            self._results.versions[contestant.label] = contestant.versions()
-            self._results.start_ups[contestant.label] = contestant.start_up(self._warm_up, self._place)
+        for contestant in tuple(self._field):
+            with self._or_without(contestant):
+                self._results.start_ups[contestant.label] = contestant.start_up(self._warm_up, self._place)
+                self._results.versions[contestant.label] = contestant.versions()
         report = self._servers.report(self._sizes.report_bytes)
         self._results.pace = measure_pace(self._servers, report, Speed.THROTTLED)
         for speed in Speed:
@@ -85,10 +87,10 @@ class Bench:
         job = Job(self._servers.url(report, speed), _KEY, report.size_bytes)
         for number in range(self._sizes.rounds):
             for contestant in rotated(self._field, number):
-                done = contestant.copy(job, self._warm_up, self._place)
-                self._arrived(contestant, job)
-                runs[contestant.name].append(done)
-                _say(f"{speed}, round {number + 1}: {contestant.name} {done.usage.wall_seconds:.2f} s")
+                with self._or_without(contestant):
+                    done = self._copy(contestant, job)
+                    runs[contestant.name].append(done)
+                    _say(f"{speed}, round {number + 1}: {contestant.name} {done.usage.wall_seconds:.2f} s")
         return [_row(contestant, report, runs[contestant.name]) for contestant in self._field]
 
     def _small(self, ours: PythonContestant, rival: PythonContestant, size_bytes: int) -> tuple[Row, Row]:
@@ -110,17 +112,30 @@ class Bench:
     def _memory(self, ours: Contestant, size_bytes: int) -> Row:
         report = self._servers.report(size_bytes)
         job = Job(self._servers.url(report, Speed.UNTHROTTLED), _KEY, size_bytes)
-        done = ours.copy(job, self._warm_up, self._place)
-        self._arrived(ours, job)
+        done = self._copy(ours, job)
         self._servers.forget(report)
         _say(f"memory: {size_bytes // MIB} MiB")
         return _row(ours, report, [done])
 
-    def _arrived(self, contestant: Contestant, job: Job) -> None:
-        """See that something was stored, and make room."""
-        if self._servers.stored_bytes(job.key) == 0:
-            raise ToolFailedError(f"{contestant.name} stored nothing")
+    def _copy(self, contestant: Contestant, job: Job) -> Done:
+        """Copy once, and see that all of it arrived."""
         self._servers.empty_sink()
+        done = contestant.copy(job, self._warm_up, self._place)
+        if (sent := self._servers.empty_sink()) < job.size_bytes:
+            raise ToolFailedError(f"{contestant.name} sent {sent} of {job.size_bytes} bytes")
+        return done
+
+    @contextmanager
+    def _or_without(self, contestant: Contestant) -> Generator[None, None, None]:
+        """Go on without a rival that fails; the report says why it is not in the tables."""
+        try:
+            yield
+        except ToolFailedError as exc:
+            if contestant.name == OURS:
+                raise
+            _say(f"{contestant.name} is out: {exc}")
+            self._results.skipped[contestant.label] = str(exc)
+            self._field.remove(contestant)
 
 
 def _row(contestant: Contestant, report: Report, done: Sequence[Done]) -> Row:

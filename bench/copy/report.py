@@ -80,7 +80,8 @@ def render(results: Results) -> str:
     """Write the whole report."""
     sections = [_ABOUT, _machine(results)]
     for speed, rows in results.copies.items():
-        sections.append(_copies(speed, rows, results))
+        if rows:
+            sections.append(_copies(speed, rows, results))
     if results.small:
         sections.append(_small(results.small))
     if results.memory:

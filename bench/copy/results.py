@@ -128,5 +128,5 @@ def peak_spread(rows: Sequence[Row]) -> float:
 
 def rotated(items: Sequence[_T], places: int) -> list[_T]:
     """Give the items beginning at another one, so that over the rounds none is always first."""
-    start = places % len(items)
+    start = places % max(1, len(items))
     return [*items[start:], *items[:start]]

@@ -89,13 +89,13 @@ class Servers:
         """Give the address of a report."""
         return f"https://localhost:{self.ports[speed]}/{report.name}"
 
-    def empty_sink(self) -> None:
-        """Remove what was stored."""
+    def empty_sink(self) -> int:
+        """Remove what was stored, and give the bytes that the sink was sent since this was called last."""
         shutil.rmtree(self.folder / "sink" / BUCKET, ignore_errors=True)
-
-    def stored_bytes(self, key: str) -> int:
-        """Give the size of what the sink was sent last under this key: of the whole, or of one part."""
-        return (self.folder / "sink" / BUCKET / key).stat().st_size
+        log = self.folder / "received.log"
+        lines = [line.split() for line in log.read_text("ascii").splitlines()]
+        os.truncate(log, 0)
+        return sum(int(length) for method, length in lines if method == "PUT")
 
 
 def has_nginx() -> bool:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import requests
+from typing_extensions import override
 
-from bench.copy.__main__ import main
-from bench.copy.contestants import ToolContestant, contestants
-from bench.copy.measure import Bystanders, InProcessMeter, ToolFailedError, run_pipeline
+from bench.copy.__main__ import Bench, Sizes, main
+from bench.copy.contestants import Contestant, ToolContestant, contestants
+from bench.copy.measure import Bystanders, InProcessMeter, ToolFailedError, Usage, run_pipeline
+from bench.copy.report import Results, render
+from bench.copy.results import OURS
 from bench.copy.servers import MIB, Speed, has_nginx, running_servers
-from bench.copy.worker import Job, Place
+from bench.copy.worker import Done, Job, Place
 
 MORE_BYTES = 48 * MIB
 PLACE = Place("https://localhost:1", "reports", "authority.pem")
@@ -97,6 +101,54 @@ def test_the_source_serves_ranges_under_a_strong_validator(speed: Speed) -> None
     assert hashlib.sha256(whole.content).hexdigest() == report.sha256
     assert (part.status_code, part.content, etag[0]) == (206, whole.content[5:10], '"')
     assert stale.status_code == 412
+
+
+class Idle(Contestant):
+    """A contestant that sends nothing, and fails or lies."""
+
+    def __init__(self, name: str, *, fails: bool) -> None:
+        self._name = name
+        self.fails = fails
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def label(self) -> str:
+        return f"idle {self.name}"
+
+    def missing(self) -> None:
+        return None
+
+    def versions(self) -> Mapping[str, str]:
+        return {}
+
+    @override
+    def copy(self, job: Job, small: Job, place: Place) -> Done:
+        if self.fails:
+            raise ToolFailedError("no wish to work")
+        return Done(Usage(0.1, 0.1, 1), None)
+
+    @override
+    def start_up(self, small: Job, place: Place) -> Usage:
+        return Usage(0.1, 0.1, 1)
+
+
+@needs_nginx
+def test_a_rival_that_fails_or_does_nothing_is_left_out_and_named() -> None:
+    results = Results(rounds=1)
+    with running_servers() as servers:
+        Bench(servers, [Idle("crash", fails=True), Idle("lie", fails=False)], Sizes(1, MIB, (), (), 0), results).run()
+    assert results.copies == {speed: [] for speed in Speed}
+    assert "- idle crash: no wish to work" in render(results)
+    assert results.skipped == {"idle crash": "no wish to work", "idle lie": f"lie sent 0 of {MIB} bytes"}
+
+
+@needs_nginx
+def test_our_own_failure_ends_the_run() -> None:
+    with running_servers() as servers, pytest.raises(ToolFailedError):
+        Bench(servers, [Idle(OURS, fails=True)], Sizes(1, MIB, (), (), 0), Results(rounds=1)).run()
 
 
 @needs_nginx
