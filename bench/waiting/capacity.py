@@ -109,7 +109,7 @@ class CapacityMeter:
 
 
 def _kind(key: str) -> str:
-    return key.split("/")[0] if key.startswith("#") else "build"
+    return key.partition("/")[0] if key.startswith("#") else "build"
 
 
 def _read_units(operation: str, body: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
@@ -118,7 +118,9 @@ def _read_units(operation: str, body: Mapping[str, Any], answer: Mapping[str, An
         found = [item for items in answer["Responses"].values() for item in items]
         return (sum(ceil(item_bytes(item) / READ_BYTES) for item in found) + wanted - len(found)) / 2
     # A count comes without its items; the one there is asks for one item, which is smaller than a block.
-    items = answer.get("Items", ()) if operation in {"query", "scan"} else [answer["Item"]] if answer.get("Item") else []
+    items = (
+        answer.get("Items", ()) if operation in {"query", "scan"} else [answer["Item"]] if answer.get("Item") else []
+    )
     blocks = max(1, ceil(sum(map(item_bytes, items)) / READ_BYTES))
     return blocks if body.get("ConsistentRead") else blocks / 2
 

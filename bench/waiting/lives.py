@@ -141,9 +141,9 @@ def live(way: Way, plan: Plan) -> Lives:
             for _ in range(plan.idle_minutes):
                 life.pass_minute()
                 life.tick()
-            idle = bill_of(
-                runs=sandboxes.runs[ended:], meter=idle_meter, ticks=life.ticks_in(plan.idle_minutes)
-            ) * (1 / max(1, plan.idle_minutes))
+            idle = bill_of(runs=sandboxes.runs[ended:], meter=idle_meter, ticks=life.ticks_in(plan.idle_minutes)) * (
+                1 / max(1, plan.idle_minutes)
+            )
         truth = {build.build_id: build.completed for build in providers.builds}
         return Lives(
             way=way,
@@ -288,7 +288,9 @@ def source_of(way: Way, scenario: Scenario, endpoint: str) -> SourceSettings:
     """Configure the account as a source."""
     common = {"endpoint": endpoint, "insecure": True, "secret": "build-courier/key", "requests_per_minute": 60}
     if way.lists:
-        return parse_source({**common, "name": "insights", "provider": "treasure_insights", "data_models": _scopes(way)})
+        return parse_source(
+            {**common, "name": "insights", "provider": "treasure_insights", "data_models": _scopes(way)}
+        )
     project = scenario.airt.projects[0]
     return parse_source(
         {

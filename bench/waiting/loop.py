@@ -32,8 +32,8 @@ def live_in_loops(plan: Plan) -> Lives:
     scenario = scenario_of(SINGLY, taken, taken, plan)
     time = VirtualTime(clock)
 
-    def wait(_: WaitFunction, env: Environment, seconds: int) -> None:  # noqa: ARG001 - moto's
-        time.pause(seconds)
+    def wait(_: WaitFunction, env: Environment, wait_seconds: int) -> None:  # noqa: ARG001 - moto's
+        time.pause(wait_seconds)
 
     with (
         SimulatedProviders(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from local.function_runtime import Context, FailedElsewhereError, FunctionSpec, Handler, InvocationResult
 
@@ -151,11 +151,11 @@ class _Process:
             text=True,
         )
 
-    def ask(self, request: Mapping[str, object]) -> dict[str, object]:
+    def ask(self, request: Mapping[str, object]) -> dict[str, Any]:
         """Run once, and give what the process says; its start counts to the first run."""
         cold = 0.0
         if self._cold_seconds is None:
-            self._cold_seconds = cold = float(str(self._read()["cold_seconds"]))
+            self._cold_seconds = cold = float(self._read()["cold_seconds"])
         if self._process.stdin is None:
             raise AssertionError("opened with a pipe")
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -174,11 +174,11 @@ class _Process:
             self._process.kill()
             self._process.wait()
 
-    def _read(self) -> dict[str, object]:
+    def _read(self) -> dict[str, Any]:
         if self._process.stdout is None:
             raise AssertionError("opened with a pipe")
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"a sandbox ended by itself, with status {self._process.wait(_END_SECONDS)}")
-        document: dict[str, object] = json.loads(line)
+        document: dict[str, Any] = json.loads(line)
         return document

@@ -70,16 +70,18 @@ def main() -> None:
         clock.told = None if request["now"] is None else datetime.fromisoformat(request["now"])
         context = Context(request["context"])
         wall, cpu = time.monotonic(), time.process_time()
-        answer: dict[str, Any]
+        result: str
+        error_type: str | None
         try:
-            answer = {"result": json.dumps(handler(json.loads(request["payload"]), context)), "error_type": None}
+            result, error_type = json.dumps(handler(json.loads(request["payload"]), context)), None
         except Exception as exc:  # noqa: BLE001 - what Lambda's runtime does
             document = {
                 "errorMessage": str(exc),
                 "errorType": type(exc).__name__,
                 "stackTrace": traceback.format_tb(exc.__traceback__),
             }
-            answer = {"result": json.dumps(document), "error_type": type(exc).__name__}
+            result, error_type = json.dumps(document), type(exc).__name__
+        answer: dict[str, Any] = {"result": result, "error_type": error_type}
         answer |= {"wall_seconds": time.monotonic() - wall, "cpu_seconds": time.process_time() - cpu}
         written = log.getvalue().splitlines()
         log.seek(0)
@@ -102,7 +104,7 @@ def _load(folder: Path, handler: str, clock: Time, calls: Counter[str]) -> Calla
     from courier.wiring import Parts, parts_made_by  # noqa: PLC0415
 
     def count(event_name: str, **_: object) -> None:
-        _, service, operation = event_name.split(".")
+        service, operation = event_name.split(".")[1:]
         calls[f"{service}:{operation}"] += 1
 
     # The only place where botocore lets hooks reach sessions that somebody else makes.
