@@ -102,7 +102,7 @@ class AtEffect(Counting):
     def _strike(self) -> None:
         if self._blow in {Blow.KILL_BEFORE, Blow.KILL_AFTER}:
             kill()
-        raise ConnectionResetError(104, "injected")
+        raise ConnectionRefusedError(111, "injected")
 
 
 class AtCall(Counting):

@@ -181,7 +181,7 @@ class Storm(Counting):
             return
         if fate.startswith("killed"):
             kill()
-        raise ConnectionResetError(104, "injected")
+        raise ConnectionRefusedError(111, "injected")
 
     def _happens(self, what: str, chances: dict[str, float]) -> str | None:
         """Decide about the next occasion of a kind, and count what happens."""

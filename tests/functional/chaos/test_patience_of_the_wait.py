@@ -1,0 +1,42 @@
+"""An execution comes to wait for its build, whatever DynamoDB says to the first tries; the wait itself ends once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import yaml
+
+from local.chaos.disturbances import AfterCall, AtCall
+from local.chaos.experiments import Experiment, run_experiment
+from local.chaos.laboratory import Disturbance, Laboratory
+from local.interception import STATE_MACHINE, Answer
+
+DEFINITION = Path(__file__).parents[3] / "statemachine" / "build_lifecycle.asl.yaml"
+WRITE = (STATE_MACHINE, "dynamodb:UpdateItem")
+
+
+@pytest.mark.parametrize(
+    "disturb",
+    [
+        pytest.param(partial(AtCall, *WRITE, Answer(500, "InternalError"), times=3), id="an error without a model"),
+        pytest.param(partial(AtCall, *WRITE, Answer(400, "ThrottlingException"), times=3), id="throttled"),
+        pytest.param(partial(AfterCall, *WRITE), id="the answer is lost, the token is written"),
+    ],
+)
+def test_the_token_is_written_in_the_end(laboratory: Laboratory, disturb: Callable[[], Disturbance]) -> None:
+    finding = run_experiment(
+        laboratory, Experiment(fault="the write fails", where="WaitForBuild", script="large", disturb=disturb)
+    )
+    assert finding.struck > 0
+    assert (finding.redriven, finding.violations) == (0, [])
+
+
+def test_the_end_of_the_wait_is_not_repeated() -> None:
+    wait = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))["States"]["WaitForBuild"]
+    first, *others = wait["Retry"]
+    assert first == {"ErrorEquals": ["States.Timeout"], "MaxAttempts": 0}
+    assert [rule["ErrorEquals"] for rule in others] == [["States.ALL"]]
+    assert [rule["ErrorEquals"] for rule in wait["Catch"]] == [["States.Timeout"]]
