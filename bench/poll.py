@@ -112,6 +112,7 @@ def _report() -> Iterator[str]:
     yield "Written by `make bench-poll`; do not edit. Every number is measured by the simulation of `local/waiting`"
     yield f"with `courier/polling.py` as it is; over {len(SEEDS)} seeds of {REACH.builds} builds where it has an error."
     yield "Lag is the time from the end of a build to the answer that tells of it; the poller ticks once a minute."
+    yield "Costs and loads counted from what really ran on the embedded AWS: [polling-real.md](polling-real.md)."
     yield ""
     yield from _reach()
     yield from _knob()

@@ -125,7 +125,8 @@ def crowd_section(rush: Rush) -> Iterator[str]:
     yield ""
     yield f"One real tick; providers answer after {LATENCY_SECONDS:g} s; {lists} sources can list. Ages up to three"
     yield "hours, no history,"
-    yield "next looks where the beat puts them. The rows are in the ledger without executions (docs say why)."
+    yield "next looks where the beat puts them. The rows are in the ledger without executions"
+    yield "(`bench/waiting/crowd.py` says why)."
     yield ""
     hardest = max(rush.segments, key=_one_after_the_other)
     longest = max(run.wall_seconds for run in rush.segments)
@@ -164,7 +165,7 @@ def crowd_section(rush: Rush) -> Iterator[str]:
     yield "embedded"
     yield "AWS, which answers one DynamoDB request at a time, so that seconds here say little; the line above them"
     yield "takes what a"
-    yield "segment computed, its requests to AWS at 10 ms and its requests to the provider at their latency,"
+    yield "segment computed, its requests to AWS at 10 ms and a request for each build at the latency of the provider,"
     yield "without any of"
     yield "them at once, which is more than it takes on AWS."
     yield ""
@@ -205,7 +206,8 @@ def idle_section(kinds: Sequence[Idleness], prices: PriceList) -> Iterator[str]:
     nothing = kinds[0]
     dollars = nothing.month.dollars(prices)
     yield (
-        f"Idle, a month costs ${dollars:.3f}, below ${MOST_IDLE_DOLLARS:.2f}: {_verdict(dollars < MOST_IDLE_DOLLARS)}. Of it: "
+        f"Idle, a month costs ${dollars:.3f}, below ${MOST_IDLE_DOLLARS:.2f}: {_verdict(dollars < MOST_IDLE_DOLLARS)}."
+        " Of it: "
         + ", ".join(f"{name} ${cost:.4f}" for name, cost in prices.cost(nothing.month.units).items() if cost)
         + "."
     )
