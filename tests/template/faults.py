@@ -73,7 +73,7 @@ FAULTS = [
         'Resource: "*"',
         "every resource",
     ),
-    Fault(template.rights_are_exact, TEMPLATE, "Action: dynamodb:Query", "Action: dynamodb:*", "allows dynamodb:*"),
+    Fault(template.rights_are_exact, TEMPLATE, "Action: states:StartExecution", "Action: states:*", "allows states:*"),
     Fault(
         template.rights_are_exact,
         TEMPLATE,

@@ -50,7 +50,7 @@ FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
         (TEMPLATE, "        STACK_NAME:", "        KEY: AKIAIOSFODNN7EXAMPLF\n        STACK_NAME:", "CKV_AWS_45"),
     ],
     "parliament": [
-        (TEMPLATE, "Action: dynamodb:Query", "Action: dynamodb:Search", "UNKNOWN_ACTION"),
+        (TEMPLATE, "Action: states:StartExecution", "Action: states:StartEverything", "UNKNOWN_ACTION"),
         (TEMPLATE, "Action: s3:ListBucket", "Action: s3:GetObject", "RESOURCE_MISMATCH"),
     ],
 }

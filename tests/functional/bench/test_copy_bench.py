@@ -34,7 +34,8 @@ def test_a_pipeline_counts_the_memory_and_cpu_of_all_its_processes() -> None:
     computing = python("import sys; sys.stdin.read(); sum(i * i for i in range(3_000_000))")
     idle = run_pipeline([python("pass"), python("pass")], environment={})
     used = run_pipeline([allocating, computing], environment={})
-    assert MORE_BYTES < used.peak_bytes - idle.peak_bytes < 1.2 * MORE_BYTES
+    # Not to the byte: what an idle interpreter holds in memory differs by some pages from run to run.
+    assert 0.95 * MORE_BYTES < used.peak_bytes - idle.peak_bytes < 1.2 * MORE_BYTES
     assert used.cpu_seconds > idle.cpu_seconds
     assert used.wall_seconds > 0
 

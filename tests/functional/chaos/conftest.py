@@ -1,4 +1,4 @@
-"""One laboratory for all experiments of a test run, and what the undisturbed scripts leave behind."""
+"""One laboratory for the experiments of a module, and what the undisturbed scripts leave behind."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from local.chaos.evidence import Evidence
 from local.chaos.laboratory import Laboratory
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def laboratory() -> Iterator[Laboratory]:
-    """One embedded AWS; only one can be up in a process."""
+    """One embedded AWS; only one can be up in a process, so it does not outlive its module."""
     with Laboratory() as laboratory:
         yield laboratory
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def of_insights(laboratory: Laboratory) -> Evidence:
     """Builds without reports."""
     return laboratory.run(scripts.insights())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def of_reports(laboratory: Laboratory) -> Evidence:
     """Builds with reports."""
     return laboratory.run(scripts.reports())
