@@ -31,8 +31,9 @@ def python(code: str) -> list[str]:
 
 def test_a_pipeline_counts_the_memory_and_cpu_of_all_its_processes() -> None:
     allocating = python(f"import sys; b = bytearray(b'x') * {MORE_BYTES}; sys.stdout.write('1'); sys.stdin.read()")
-    computing = python("import sys; sys.stdin.read(); sum(i * i for i in range(3_000_000))")
-    idle = run_pipeline([python("pass"), python("pass")], environment={})
+    computing = python("import sys; sys.stdin.read(); sum(i * i for i in range(10_000_000))")
+    # Long enough to be looked at: a peak is sampled, and a process that ends at once may end between two samples.
+    idle = run_pipeline([python("sum(range(10_000_000))")] * 2, environment={})
     used = run_pipeline([allocating, computing], environment={})
     # Not to the byte: what an idle interpreter holds in memory differs by some pages from run to run.
     assert 0.95 * MORE_BYTES < used.peak_bytes - idle.peak_bytes < 1.2 * MORE_BYTES
