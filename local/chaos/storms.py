@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,8 +13,10 @@ from typing import Final
 from typing_extensions import override
 
 from courier.models import BuildRequest
+from local.chaos.checker import Allowance, check
 from local.chaos.disturbances import Counting
 from local.chaos.effects import Effect, kill
+from local.chaos.experiments import Finding, sum_up
 from local.chaos.laboratory import Laboratory, Script
 from local.chaos.scripts import (
     AIRT_SECRET,
@@ -197,6 +200,24 @@ class Storm(Counting):
                     self.kinds[fate] += 1
                     return fate
         return None
+
+
+def run_storm(laboratory: Laboratory, seed: int, builds: int = BUILDS) -> Finding:
+    """Let one storm pass, and look at what is left with the checker's eyes."""
+    began = time.monotonic()
+    storm, script = Storm(seed), storm_script(seed, builds)
+    evidence = laboratory.run(script, storm)
+    violations = check(evidence, Allowance(repeated_notices=storm.repeatable))
+    kinds = storm.kinds + Counter(f"provider: {fault}" for entry in evidence.requests for fault in entry.faults)
+    return sum_up(
+        evidence,
+        violations,
+        name=script.name,
+        fault="storm",
+        script=script.name,
+        kinds=kinds,
+        seconds=time.monotonic() - began,
+    )
 
 
 def sample(seed: int) -> FaultSample:
