@@ -42,7 +42,8 @@ of one call are left out. A tenth of it runs in `make test`.
 
 What this does not show: moto is not AWS. Its DynamoDB, S3 and Step Functions do what the courier relies on
 (conditional writes, `If-None-Match`, task tokens, retries), and lose nothing by themselves; throttling and errors are
-injected in front of it. Redriving is the embedded AWS's own, since moto has none. A function that is killed dies between
+injected in front of it. Redriving is the embedded AWS's own, since moto has none. A function that is killed dies
+between
 two calls, never in the middle of a byte. Limits of time are not reached here; they have tests of their own.
 
 ## The promises

@@ -1,0 +1,86 @@
+"""A whole campaign: what is to be tried, and a share of it for one process after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from local.chaos import provider_faults, walk
+from local.chaos.checker import Violation
+from local.chaos.experiments import Experiment, Finding, run_experiment
+from local.chaos.laboratory import Laboratory
+from local.chaos.storms import BUILDS, run_storm
+
+NO_END = "no end"
+"""The name of what an experiment breaks that has to be cut off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """What one process does with one embedded AWS."""
+
+    experiments: Sequence[Experiment] = ()
+    storms: Sequence[int] = ()
+    storm_builds: int = BUILDS
+
+
+def plan_experiments(laboratory: Laboratory) -> list[Experiment]:
+    """Give every experiment there is: kill points and AWS faults as recorded now, and the providers' faults."""
+    return [*walk.plan(walk.record(laboratory)), *provider_faults.experiments()]
+
+
+def every_nth(experiments: Sequence[Experiment], share: int) -> list[Experiment]:
+    """Take each ``share``-th experiment of each fault, and at least one of each."""
+    seen: dict[str, int] = {}
+    taken = []
+    for experiment in experiments:
+        if seen.setdefault(experiment.fault, 0) % share == 0:
+            taken.append(experiment)
+        seen[experiment.fault] += 1
+    return taken
+
+
+def run_chunk(chunk: Chunk) -> list[Finding]:
+    """Run some experiments and storms, one after the other."""
+    return list(_findings(chunk))
+
+
+def _findings(chunk: Chunk) -> Iterator[Finding]:
+    with Laboratory() as laboratory:
+        for experiment in chunk.experiments:
+            try:
+                finding = run_experiment(laboratory, experiment)
+                if not finding.struck:
+                    # Threads overtake each other, and a point that is passed now and then may be missed.
+                    finding = run_experiment(laboratory, experiment)
+            except TimeoutError as exc:
+                yield _without_end(str(experiment), experiment.fault, exc)
+                # What still works there would disturb the next experiment.
+                return
+            yield finding
+        for seed in chunk.storms:
+            try:
+                yield run_storm(laboratory, seed, chunk.storm_builds)
+            except TimeoutError as exc:
+                yield _without_end(f"storm {seed}", "storm", exc)
+                return
+
+
+def _without_end(name: str, fault: str, error: TimeoutError) -> Finding:
+    return Finding(
+        experiment=name,
+        fault=fault,
+        script="",
+        struck=1,
+        kinds={},
+        builds=0,
+        delivered=0,
+        told_once=0,
+        told_twice=0,
+        lost=0,
+        open_uploads=0,
+        leaks=0,
+        redriven=0,
+        seconds=0.0,
+        violations=[Violation(NO_END, str(error))],
+    )
