@@ -1,4 +1,4 @@
-"""Everything that reaches into moto 5.2.5 beyond its public interface, in this one place.
+"""Everything that reaches into moto 5.2.5 beyond its public interface: here, and in `moto_integrations`.
 
 Private names are used here and nowhere else; moto is pinned for them.
 """
@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from botocore.exceptions import BotoCoreError, ClientError
 from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from moto import backends as moto_backends
@@ -25,18 +24,13 @@ from moto.stepfunctions.models import Execution as PlainExecution
 from moto.stepfunctions.models import stepfunctions_backends
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
-    StateTaskServiceAwsSdk,
-)
-from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sns import (
-    StateTaskServiceSns,
-)
 from moto.stepfunctions.parser.asl.jsonata import jsonata as moto_jsonata
 from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 from moto.stepfunctions.parser.utils import TMP_THREADS
 
 from local.intrinsics import Place
+from local.moto_integrations import repaired_integrations
 
 # The access key with which moto's interpreter signs its calls (its `boto_client_for`).
 INTERPRETER_ACCESS_KEY = "ak"
@@ -47,9 +41,6 @@ _REDRIVABLE = {ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatu
 # How long the threads of stopped executions may take to notice; they only have to return from a wait.
 _STOP_SECONDS = 20
 _STOP_BEAT_SECONDS = 0.02
-
-# What there is to say about an answer that never came.
-_NO_METADATA: Any = {"HTTPStatusCode": 0, "RequestId": "none"}
 
 # Where a redriven execution keeps the history that it had before.
 _BEFORE = "history_before_redrive"
@@ -117,8 +108,7 @@ def wired(pause: Callable[[float], object]) -> Iterator[None]:
             patch.object(moto_backends, "list_of_moto_modules", tuple(moto_backends.list_of_moto_modules()).__iter__),
             patch.object(moto_jsonata, "_eval_jsonata", evaluate_jsonata),
             patch.object(retrier_decl, "time", SimpleNamespace(sleep=pause)),
-            patch.object(StateTaskServiceAwsSdk, "_from_error", _naming_lost_answers(StateTaskServiceAwsSdk)),
-            patch.object(StateTaskServiceSns, "_from_error", _naming_lost_answers(StateTaskServiceSns)),
+            repaired_integrations(),
             patch.multiple(StepFunctionsParserBackend, **_repaired_methods()),
         ):
             yield
@@ -160,28 +150,6 @@ def _repaired_methods() -> dict[str, Any]:
         "send_task_success": at_most_once(StepFunctionsParserBackend.send_task_success),
         "send_task_failure": at_most_once(StepFunctionsParserBackend.send_task_failure),
     }
-
-
-class SdkClientException(ClientError):  # noqa: N818  # the name under which Step Functions knows it
-    """The SDK got no answer: where AWS says ``<service>.SdkClientException``, moto ends the execution."""
-
-    def __init__(self, lost: BotoCoreError) -> None:
-        super().__init__(
-            {
-                "Error": {"Code": type(self).__name__, "Message": type(lost).__name__},
-                "ResponseMetadata": _NO_METADATA,
-            },
-            "integration",
-        )
-
-
-def _naming_lost_answers(service: type[Any]) -> Callable[..., Any]:
-    name_error = service._from_error  # noqa: SLF001
-
-    def from_error(task: object, env: object, ex: Exception) -> object:
-        return name_error(task, env=env, ex=SdkClientException(ex) if isinstance(ex, BotoCoreError) else ex)
-
-    return from_error
 
 
 def plain_state_machine(place: Place, arn: str) -> PlainStateMachine:
