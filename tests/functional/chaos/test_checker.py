@@ -186,7 +186,8 @@ def with_a_key_in_the_log(evidence: Evidence) -> Evidence:
 
 
 def with_a_link_in_a_history(evidence: Evidence) -> Evidence:
-    return replace(evidence, histories=["https://store.example.com/r.pdf?X-Amz-Signature=1"])
+    history = json.dumps([{"name": "execution"}, ["https://store.example.com/r.pdf?X-Amz-Signature=1"]])
+    return replace(evidence, histories=[history])
 
 
 PLANTED: Mapping[str, tuple[Planting, ...]] = {
