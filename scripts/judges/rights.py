@@ -40,7 +40,7 @@ class Explained(NamedTuple):
 PARLIAMENT_EXPLAINED = (
     Explained(
         "RESOURCE_MISMATCH",
-        r"PollBuildsFunctionRolePolicy0$",
+        r"(PollBuilds|DiscoverBuilds)FunctionRolePolicy0$",
         r"states:SendTaskSuccess",
         "The authorization reference lists no resource for it, yet AWS evaluates the state machine's ARN (tried in "
         "aws-cdk's pull request 8486, and named by AWS's own refusals); the alternative would be a wildcard.",
