@@ -60,7 +60,7 @@ class Bench:
         ToolFailedError
             Our own copy does not work; there is no table without it.
         """
-        bystanders = Bystanders(self._servers.process_id)
+        bystanders = Bystanders(self._servers.process_ids)
         for contestant in tuple(self._field):
             with self._or_without(contestant):
                 self._results.start_ups[contestant.label] = contestant.start_up(self._warm_up, self._place)

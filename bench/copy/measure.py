@@ -119,12 +119,12 @@ class Bystanders:
 
     Parameters
     ----------
-    server
-        Process id of the servers, which are children that have not ended yet.
+    servers
+        Process ids of the servers, which are children that have not ended yet.
     """
 
-    def __init__(self, server: int) -> None:
-        self._server = server
+    def __init__(self, servers: Sequence[int]) -> None:
+        self._servers = servers
         self._busy, self._total = _machine_seconds()
         self._ours = self._own_seconds()
 
@@ -137,10 +137,13 @@ class Bystanders:
 
     def _own_seconds(self) -> float:
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # utime and stime, counted behind the name, which may hold blanks (proc(5)).
-        numbers = Path(f"/proc/{self._server}/stat").read_text("utf-8").rpartition(")")[2].split()
-        server = (int(numbers[11]) + int(numbers[12])) * _TICK_SECONDS
-        return _own_cpu_seconds() + ended.ru_utime + ended.ru_stime + server
+        return _own_cpu_seconds() + ended.ru_utime + ended.ru_stime + sum(map(_cpu_seconds, self._servers))
+
+
+def _cpu_seconds(pid: int) -> float:
+    # utime and stime, counted behind the name, which may hold blanks (proc(5)).
+    numbers = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    return (int(numbers[11]) + int(numbers[12])) * _TICK_SECONDS
 
 
 def _machine_seconds() -> tuple[float, float]:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -24,7 +24,7 @@ MIB = 1024**2
 THROTTLED_BYTES_PER_SECOND = 85_000_000
 
 BUCKET = "reports"
-_TEMPLATE = Path(__file__).with_name("nginx.conf.in")
+_TEMPLATES = Path(__file__).with_name("nginx")
 # Files on disk would be what is measured; where there is no tmpfs, the folder for temporary files has to do.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - only as the parent of a folder with a name of its own
 _START_SECONDS = 10.0
@@ -63,15 +63,15 @@ class Servers:
         Of the source, by speed.
     endpoint
         The sink's URL.
-    process_id
-        Of both.
+    process_ids
+        Of all of them.
     """
 
     folder: Path
     authority: Path
     ports: dict[Speed, int]
     endpoint: str
-    process_id: int
+    process_ids: tuple[int, ...]
     _made: dict[int, Report] = field(default_factory=dict)
 
     def report(self, size_bytes: int) -> Report:
@@ -127,31 +127,44 @@ def running_servers() -> Generator[Servers, None, None]:
             (folder / name).mkdir()
         tls = make_tls_files(folder)
         unthrottled, throttled, sink = _free_ports(3)
-        configuration = folder / "nginx.conf"
-        configuration.write_text(
-            Template(_TEMPLATE.read_text("utf-8")).substitute(
-                folder=folder,
-                certificate=tls.certificate,
-                key=tls.key,
-                unthrottled_port=unthrottled,
-                throttled_port=throttled,
-                sink_port=sink,
-                bytes_per_second=THROTTLED_BYTES_PER_SECOND,
-            ),
-            "utf-8",
-        )
-        process = subprocess.Popen(
-            [program, "-c", configuration, "-e", folder / "error.log"], stdin=subprocess.DEVNULL, cwd=folder
-        )
-        stack.callback(_stop, process)
-        _await_port(sink, process, folder / "error.log")
+        facts = {
+            "folder": str(folder),
+            "certificate": str(tls.certificate),
+            "key": str(tls.key),
+            "unthrottled_port": str(unthrottled),
+            "throttled_port": str(throttled),
+            "sink_port": str(sink),
+            "bytes_per_second": str(THROTTLED_BYTES_PER_SECOND),
+        }
+        ports = {"main": sink, "throttled": throttled}
+        processes = {name: stack.enter_context(_running_nginx(program, folder, name, facts)) for name in ports}
+        for name, process in processes.items():
+            _await_port(ports[name], process, folder / f"{name}.log")
         yield Servers(
             folder=folder,
             authority=tls.authority,
             ports={Speed.UNTHROTTLED: unthrottled, Speed.THROTTLED: throttled},
             endpoint=f"https://localhost:{sink}",
-            process_id=process.pid,
+            process_ids=tuple(process.pid for process in processes.values()),
         )
+
+
+@contextmanager
+def _running_nginx(
+    program: str, folder: Path, name: str, facts: Mapping[str, str]
+) -> Generator[subprocess.Popen[bytes], None, None]:
+    """Run one process with the servers that are listed under this name."""
+    configuration = folder / f"{name}.conf"
+    for template, filled in (("common", configuration), (name, folder / f"{name}-servers.conf")):
+        text = (_TEMPLATES / f"{template}.conf.in").read_text("utf-8")
+        filled.write_text(Template(text).substitute(facts, name=name), "utf-8")
+    process = subprocess.Popen(
+        [program, "-c", configuration, "-e", folder / f"{name}.log"], stdin=subprocess.DEVNULL, cwd=folder
+    )
+    try:
+        yield process
+    finally:
+        _stop(process)
 
 
 def _make_report(folder: Path, size_bytes: int) -> Report:
