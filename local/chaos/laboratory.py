@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Self
 from unittest.mock import patch
@@ -20,7 +21,16 @@ from local.chaos.effects import Effect, observed
 from local.chaos.evidence import Asked, Evidence, collect
 from local.chaos.virtual_time import VirtualTime, pauses_skipped, timeouts_shortened
 from local.embedded_aws import EmbeddedAws
-from local.interception import AwsCall, CallVerdict, Interception, Invocation, InvocationVerdict, Kill, LoseAnswer
+from local.interception import (
+    AwsCall,
+    CallVerdict,
+    Interception,
+    Invocation,
+    InvocationVerdict,
+    Kill,
+    LoseAnswer,
+    Throttle,
+)
 from local.results import Notice
 from local.session import TEMPLATE
 from local.simulator import FaultPlan, FaultRule, FaultSample, ManualClock, Provider, Scenario, SimulatedProviders
@@ -35,8 +45,8 @@ _BEAT_SECONDS = 0.001
 _SETTLING_SECONDS = 600.0
 # As long as a simulated provider is slow at most: twice what `timeouts_shortened` waits for.
 _LONGEST_PAUSE_SECONDS = 1.0
-# Minutes that go on after the last build has its outcome: discovery comes by once more and must find nothing new.
-_CALM_MINUTES = 6
+# The template's schedule of discover_builds.
+_DISCOVERY_MINUTES = 5
 
 
 class Disturbance(Interception):
@@ -72,6 +82,8 @@ class Script:
         What the providers do wrong in any case, always or by chance, and which outcomes builds may have because of it.
     ``events``
         What happens to the providers after so many seconds.
+    ``dropped``
+        How many of the first events of a function never arrive.
     ``least_minutes``, ``most_minutes``
         By the first all builds have ended and were seen; at the second the experiment is stopped.
     """
@@ -89,6 +101,7 @@ class Script:
     most_minutes: int = 240
     segment_builds: int = ticks.SEGMENT_BUILDS
     outcomes: frozenset[str] = frozenset()
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 class Laboratory:
@@ -137,6 +150,7 @@ class Laboratory:
         """
         self._time = VirtualTime(ManualClock(datetime.now(UTC)))
         self._switch.to = disturbance or Disturbance()
+        self._switch.dropping = Counter(script.dropped)
         plan = FaultPlan(*script.faults, *faults, sample=script.sample)
         try:
             with (
@@ -175,7 +189,7 @@ class Laboratory:
         ticker = Ticker(self.aws, now=clock)
         events = list(script.events)
         asked, futures = self._ask(script)
-        calm = 0
+        over_since: int | None = None
         for minute in range(script.most_minutes):
             now = started + timedelta(minutes=minute)
             self._time.move_to(now)
@@ -185,10 +199,12 @@ class Laboratory:
             disturbance.tick(self)
             self._settle(now + timedelta(minutes=1))
             notices += self._subscription.notices()
-            calm = calm + 1 if minute >= script.least_minutes and self._is_over(futures, disturbance) else 0
+            is_over = minute >= script.least_minutes and self._is_over(futures, disturbance)
+            over_since = (minute if over_since is None else over_since) if is_over else None
             if disturbance.redrives and minute >= script.least_minutes:
                 self._redrive()
-            if calm > _CALM_MINUTES:
+            # Discovery has come by once more since then, and found nothing new.
+            if over_since is not None and minute // _DISCOVERY_MINUTES > over_since // _DISCOVERY_MINUTES:
                 break
         return asked, notices
 
@@ -292,6 +308,7 @@ class _Switch(Interception):
 
     def __init__(self) -> None:
         self.to = Disturbance()
+        self.dropping: Counter[str] = Counter()
 
     def before(self, effect: Effect) -> None:
         self.to.before(effect)
@@ -306,6 +323,9 @@ class _Switch(Interception):
         return self.to.after_call(call, status)
 
     def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:
+        if self.dropping[invocation.function] > 0:
+            self.dropping[invocation.function] -= 1
+            return Throttle()
         return self.to.before_invocation(invocation)
 
     def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:

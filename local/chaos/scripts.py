@@ -115,6 +115,8 @@ def insights() -> Script:
             ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(2)),
             ScheduledBuild(BuildPlan(run_seconds=100, ending="failed"), build_id=build_id(3)),
             ScheduledBuild(BuildPlan(run_seconds=170, ending="canceled"), build_id=build_id(4)),
+            # Begins between two discoveries, so that the poller's list shows it first.
+            ScheduledBuild(BuildPlan(run_seconds=60), created_offset_seconds=30, build_id=build_id(5)),
         ),
     )
     orders = DataModel(oid=_ORDERS, name="orders", when_started=(BuildPlan(run_seconds=80),))
@@ -174,6 +176,17 @@ def spoilt() -> Script:
     return replace(script, outcomes=frozenset({"undeliverable"}))
 
 
+def resumed() -> Script:
+    """Let the store fall silent for a while after the first part: the copy goes on with its upload."""
+    return large("resumed", FaultRule(ErrorStatus(503), RequestKind.ARTIFACT, nth=2, times=7))
+
+
+def abandoned() -> Script:
+    """Let the store fall silent for good after the first part: the record has to drop the upload."""
+    script = large("abandoned", FaultRule(ErrorStatus(503), RequestKind.ARTIFACT, nth=2, times=None))
+    return replace(script, outcomes=frozenset({"undeliverable"}))
+
+
 def gone() -> Script:
     """Let one build never end, and one be forgotten by its provider."""
     orders = DataModel(
@@ -229,6 +242,54 @@ def sick() -> Script:
     )
 
 
+def unpolled() -> Script:
+    """Let the poller come late: discovery tells the ends of builds that it finds in its lists."""
+    sales = DataModel(
+        oid=_SALES,
+        name="sales",
+        builds=tuple(ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(50 + n)) for n in range(2)),
+    )
+    scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
+    return Script(
+        name="unpolled",
+        scenario=scenario,
+        sources=lambda endpoint: [treasure_source(endpoint)],
+        secrets={TREASURE_SECRET: scenario.treasure.key},
+        dropped={"poll_builds": 8},
+        least_minutes=6,
+    )
+
+
+def locked_out() -> Script:
+    """Begin with dead keys: discovery and a request have to say so, before anything is in flight."""
+    sales = DataModel(
+        oid=_SALES, name="sales", builds=(ScheduledBuild(BuildPlan(run_seconds=900), build_id=build_id(61)),)
+    )
+    chatbot = Project(
+        slug="chatbot", uuid="2489e9ad-2ee2-4e00-8ec9-000000000001", when_started=(JobPlan(run_seconds=70),)
+    )
+    treasure, airt = TreasureAccount(models=(sales,)), AirtAccount(projects=(chatbot,))
+
+    def restore(providers: SimulatedProviders) -> None:
+        providers.rotate_key(Provider.TREASURE_INSIGHTS, treasure.key)
+        providers.rotate_key(Provider.DREADNODE_AIRT, airt.key)
+
+    def revoke(providers: SimulatedProviders) -> None:
+        providers.rotate_key(Provider.TREASURE_INSIGHTS, OTHER_KEY)
+        providers.rotate_key(Provider.DREADNODE_AIRT, OTHER_KEY)
+
+    return Script(
+        name="locked out",
+        scenario=Scenario(treasure=treasure, airt=airt),
+        sources=lambda endpoint: [treasure_source(endpoint), airt_source(endpoint, chatbot.slug)],
+        secrets={TREASURE_SECRET: treasure.key, AIRT_SECRET: airt.key},
+        requests=[(chatbot.scope, BuildRequest(source="chatbot", report=REPORT))],
+        events=((0, revoke), (400, restore)),
+        # Everything is refused until then, so it ends as a dead letter.
+        least_minutes=20,
+    )
+
+
 def withdrawn() -> Script:
     """Ask while the provider is down: the request certainly started nothing, and is repeated."""
     orders = DataModel(oid=_ORDERS, name="orders", when_started=(BuildPlan(run_seconds=80),))
@@ -281,4 +342,17 @@ def airt_script(
     )
 
 
-SCRIPTS: Final = (insights, reports, large, spoilt, gone, sick, withdrawn, segments)
+SCRIPTS: Final = (
+    insights,
+    reports,
+    large,
+    resumed,
+    spoilt,
+    abandoned,
+    gone,
+    sick,
+    locked_out,
+    unpolled,
+    withdrawn,
+    segments,
+)
