@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.copy.contestants import Contestant, PythonContestant, contestants, running_worker
+from bench.copy.floor import measure_floor
 from bench.copy.measure import Bystanders, ToolFailedError
 from bench.copy.pace import measure_pace
 from bench.copy.report import GIB, Results, render
@@ -67,6 +68,7 @@ class Bench:
                 self._results.versions[contestant.label] = contestant.versions()
         report = self._servers.report(self._sizes.report_bytes)
         self._results.pace = measure_pace(self._servers, report, Speed.THROTTLED)
+        self._results.floor = measure_floor(self._servers, report)
         for speed in Speed:
             self._results.copies[speed] = self._copies(report, speed)
         by_name = {contestant.name: contestant for contestant in self._field}

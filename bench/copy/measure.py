@@ -104,13 +104,13 @@ class InProcessMeter:
     def __enter__(self) -> InProcessMeter:
         Path("/proc/self/clear_refs").write_text(_CLEAR_PEAK, "ascii")
         self._baseline_bytes = _memory(os.getpid())["VmRSS"]
-        self._cpu_seconds = _own_cpu_seconds()
+        self._cpu_seconds = own_cpu_seconds()
         self._started = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
         wall = time.perf_counter() - self._started
-        cpu = _own_cpu_seconds() - self._cpu_seconds
+        cpu = own_cpu_seconds() - self._cpu_seconds
         self.usage = Usage(wall, cpu, _memory(os.getpid())["VmHWM"] - self._baseline_bytes)
 
 
@@ -137,10 +137,11 @@ class Bystanders:
 
     def _own_seconds(self) -> float:
         ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return _own_cpu_seconds() + ended.ru_utime + ended.ru_stime + sum(map(_cpu_seconds, self._servers))
+        return own_cpu_seconds() + ended.ru_utime + ended.ru_stime + sum(map(cpu_seconds, self._servers))
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """Give the CPU time of a process that has not ended."""
     # utime and stime, counted behind the name, which may hold blanks (proc(5)).
     numbers = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
     return (int(numbers[11]) + int(numbers[12])) * _TICK_SECONDS
@@ -153,7 +154,8 @@ def _machine_seconds() -> tuple[float, float]:
     return (sum(numbers) - idle) * _TICK_SECONDS, sum(numbers) * _TICK_SECONDS
 
 
-def _own_cpu_seconds() -> float:
+def own_cpu_seconds() -> float:
+    """Give the CPU time of this process."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import ssl
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -24,22 +26,46 @@ class Pace:
 
 def measure_pace(servers: Servers, report: Report, speed: Speed) -> Pace:
     """Read a report twice with one connection."""
-    parts = urlsplit(servers.url(report, speed))
     context = ssl.create_default_context(cafile=str(servers.authority))
-    connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, context=context, timeout=_SECONDS)
-    try:
-        connection.connect()
-        whole = _seconds(connection, parts.path, [(0, report.size_bytes)])
-        starts = range(0, report.size_bytes, RANGE_BYTES)
-        ranges = _seconds(connection, parts.path, [(s, min(s + RANGE_BYTES, report.size_bytes)) for s in starts])
-    finally:
-        connection.close()
+    with opened(servers.url(report, speed), context) as (connection, path):
+        whole = _seconds(connection, path, [(0, report.size_bytes)])
+        ranges = _seconds(connection, path, ranges_of(report))
     return Pace(report.size_bytes / whole / 1e6, report.size_bytes / ranges / 1e6)
 
 
+def ranges_of(report: Report) -> list[tuple[int, int]]:
+    """Give the beginnings and ends of the ranges that a report is read in."""
+    starts = range(0, report.size_bytes, RANGE_BYTES)
+    return [(start, min(start + RANGE_BYTES, report.size_bytes)) for start in starts]
+
+
+@contextmanager
+def opened(url: str, context: ssl.SSLContext) -> Generator[tuple[http.client.HTTPSConnection, str], None, None]:
+    """Connect to where a URL points; give the connection and the URL's path."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, context=context, timeout=_SECONDS)
+    try:
+        connection.connect()
+        yield connection, parts.path
+    finally:
+        connection.close()
+
+
 def _seconds(connection: http.client.HTTPSConnection, path: str, ranges: list[tuple[int, int]]) -> float:
-    buffer = bytearray(MIB)
     started = time.perf_counter()
+    read_ranges(connection, path, ranges)
+    return time.perf_counter() - started
+
+
+def read_ranges(connection: http.client.HTTPSConnection, path: str, ranges: list[tuple[int, int]]) -> None:
+    """Read ranges of a report one after the other.
+
+    Raises
+    ------
+    RuntimeError
+        The source sent less.
+    """
+    buffer = bytearray(RANGE_BYTES)
     for start, end in ranges:
         connection.request("GET", path, headers={"Range": f"bytes={start}-{end - 1}"})
         response = connection.getresponse()
@@ -48,4 +74,3 @@ def _seconds(connection: http.client.HTTPSConnection, path: str, ranges: list[tu
             received += count
         if received != end - start:
             raise RuntimeError(f"the source sent {received} bytes of {end - start}")
-    return time.perf_counter() - started

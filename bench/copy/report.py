@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.copy.floor import Floor
 from bench.copy.measure import Usage
 from bench.copy.pace import Pace
 from bench.copy.results import (
@@ -53,6 +54,8 @@ class Results:
         How often each contestant copied.
     bystanders
         The part of the machine's CPU that other processes took meanwhile: it makes every number worse.
+    pace, floor
+        What one connection gets from the throttled source, and what a copy from the other takes at least.
     copies
         One table for each speed of the source.
     small
@@ -68,6 +71,7 @@ class Results:
     rounds: int
     bystanders: float = 0.0
     pace: Pace | None = None
+    floor: Floor | None = None
     copies: dict[Speed, list[Row]] = field(default_factory=dict)
     small: list[tuple[Row, Row]] = field(default_factory=list)
     memory: list[Row] = field(default_factory=list)
@@ -82,6 +86,9 @@ def render(results: Results) -> str:
     for speed, rows in results.copies.items():
         if rows:
             sections.append(_copies(speed, rows, results))
+    unthrottled = results.copies.get(Speed.UNTHROTTLED, [])
+    if results.floor is not None and (ours := _ours(unthrottled)) is not None:
+        sections.append(_floor(results.floor, ours, unthrottled))
     if results.small:
         sections.append(_small(results.small))
     if results.memory:
@@ -112,7 +119,7 @@ def _copies(speed: Speed, rows: Sequence[Row], results: Results) -> str:
             f"\n\n{THROTTLED_BYTES_PER_SECOND / 1e6:.0f} MB/s per connection, which is what S3 gives one GET. Measured:"
             f" {results.pace.whole:.0f} MB/s by one GET, {results.pace.ranges:.0f} MB/s by ranges of 8 MiB."
         )
-    ours = next((row for row in rows if row.name == OURS), None)
+    ours = _ours(rows)
     header = ["", "wall s", "fastest - slowest", "CPU s", "MiB/s", "peak MiB", "ratio", "target", ""]
     body = []
     for row in rows:
@@ -120,6 +127,31 @@ def _copies(speed: Speed, rows: Sequence[Row], results: Results) -> str:
         compared = [] if ours is None or row is ours else ratios(ours, row, target)
         body.append([*_measured(row), *_judged(compared)])
     return f"{title}\n\n{_table(header, body)}"
+
+
+def _floor(floor: Floor, ours: Row, rows: Sequence[Row]) -> str:
+    """Say how near the machine's limit ours is, and which targets lie beyond it."""
+    steps = [[share.name, f"{share.ours:.2f}", f"{share.servers:.2f}"] for share in floor.shares]
+    total = ["together", f"{floor.ours:.2f}", f"{floor.servers:.2f}"]
+    least = floor.wall_seconds(floor.ours)
+    text = (
+        f"## The limit of this machine\n\nCPU seconds of each step of such a copy by itself: one connection, one"
+        f" buffer, unthrottled source.\n\n{_table(['', 'the copy', 'the servers'], [*steps, total])}\n\n"
+        f"On {floor.cores} cores that are {least:.2f} s for any copy that hashes and overlaps its steps without a gap;"
+        f" with the {ours.cpu_seconds:.2f} s of CPU that ours takes, {floor.wall_seconds(ours.cpu_seconds):.2f} s."
+        f" Ours took {ours.wall_seconds:.2f} s."
+    )
+    beyond = [
+        f"{target.wall:.2f} of {row.label} would be {target.wall * row.wall_seconds:.2f} s"
+        for row in rows
+        if (target := TARGETS[Speed.UNTHROTTLED].get(row.name, Target())).wall is not None
+        and target.wall * row.wall_seconds < floor.wall_seconds(floor.ours)
+    ]
+    return text + (f" Beyond that limit: {'; '.join(beyond)}." if beyond else "")
+
+
+def _ours(rows: Sequence[Row]) -> Row | None:
+    return next((row for row in rows if row.name == OURS), None)
 
 
 def _small(pairs: Sequence[tuple[Row, Row]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.copy.floor import Floor, Share
 from bench.copy.measure import Usage
 from bench.copy.pace import Pace
 from bench.copy.report import Results, render
@@ -70,6 +71,29 @@ def test_targets_are_for_one_gibibyte_only() -> None:
     text = render(results(row("build-courier", 5.0, size=MIB), row("rclone", 10.0, size=MIB)))
     line = next(line for line in text.splitlines() if "label of rclone" in line)
     assert line.endswith("| 0.50 |  |  |")
+
+
+FLOOR = Floor((Share("received", 0.6, 0.7), Share("hashed", 0.8, 0.0), Share("sent", 0.6, 0.8)), cores=2)
+
+
+@pytest.mark.parametrize(
+    ("floor", "cpu_seconds", "least"),
+    [(FLOOR, FLOOR.ours, 1.75), (FLOOR, 0.5, 1.5), (Floor(FLOOR.shares, cores=16), FLOOR.ours, 1.5)],
+    ids=["the cores are busy", "the servers are one process", "more cores do not help them"],
+)
+def test_a_copy_ends_no_earlier_than_cores_and_servers_let_it(floor: Floor, cpu_seconds: float, least: float) -> None:
+    assert floor.wall_seconds(cpu_seconds) == pytest.approx(least)
+
+
+def test_a_target_beyond_the_machines_limit_is_named_and_stays_missed() -> None:
+    ours = row("build-courier", 2.2, cpu=2.4)
+    measured = results(ours, row("curl-s5cmd", 3.4), row("requests-upload-fileobj", 2.3), speed=Speed.UNTHROTTLED)
+    measured.floor = FLOOR
+    text = render(measured)
+    assert "| together | 2.00 | 1.50 |" in text
+    assert "with the 2.40 s of CPU that ours takes, 1.95 s. Ours took 2.20 s." in text
+    assert text.count("Beyond that limit: 0.75 of label of requests-upload-fileobj would be 1.73 s.") == 1
+    assert "| 0.96 | <= 0.75 | **missed** |" in text
 
 
 def test_memory_that_grows_with_the_report_is_missed() -> None:
