@@ -87,13 +87,13 @@ def test_a_copy_ends_no_earlier_than_cores_and_servers_let_it(floor: Floor, cpu_
 
 def test_a_target_beyond_the_machines_limit_is_named_and_stays_missed() -> None:
     ours = row("build-courier", 2.2, cpu=2.4)
-    measured = results(ours, row("curl-s5cmd", 3.4), row("requests-upload-fileobj", 2.3), speed=Speed.UNTHROTTLED)
+    measured = results(ours, row("curl-s5cmd", 3.4), row("requests-upload-fileobj", 2.32), speed=Speed.UNTHROTTLED)
     measured.floor = FLOOR
     text = render(measured)
     assert "| together | 2.00 | 1.50 |" in text
     assert "with the 2.40 s of CPU that ours takes, 1.95 s. Ours took 2.20 s." in text
-    assert text.count("Beyond that limit: 0.75 of label of requests-upload-fileobj would be 1.73 s.") == 1
-    assert "| 0.96 | <= 0.75 | **missed** |" in text
+    assert text.count("Beyond that limit: 0.75 of label of requests-upload-fileobj would be 1.74 s.") == 1
+    assert "| 0.95 | <= 0.75 | **missed** |" in text
 
 
 def test_memory_that_grows_with_the_report_is_missed() -> None:
