@@ -17,6 +17,8 @@ from courier.models import BuildRef, BuildRequest
 from courier.providers import parse_source, provider_class
 from courier.settings import SourceSettings, describe_validation
 from courier.transfer.rules import LinkRules
+from local.simulator import FaultRule
+from local.simulator.fault_files import read_rules
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,21 @@ def read_request(path: Path) -> BuildRequest:
         return BuildRequest.model_validate(document)
     except ValidationError as exc:
         raise SettingsError(f"{path}: {describe_validation(exc)}") from None
+
+
+def read_faults(path: Path) -> tuple[FaultRule, ...]:
+    """Read a plan of faults for the simulated providers.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be read, or is no plan.
+    """
+    text = _read_text(path)
+    try:
+        return read_rules(text)
+    except SettingsError as exc:
+        raise SettingsError(f"{path}: {exc}") from None
 
 
 def read_watch(text: str) -> BuildRequest:

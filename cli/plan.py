@@ -13,9 +13,17 @@ from courier.models import BuildRequest
 from courier.providers import open_provider
 from courier.settings import SourceSettings
 from local.demo import demo_requests, demo_secrets, demo_sources
-from local.simulator import SimulatedProviders, demo_scenario
+from local.simulator import FaultPlan, Scenario, SimulatedProviders, demo_scenario
 
 DEMO_SEED = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """The simulated providers of a run, and what they know."""
+
+    providers: SimulatedProviders
+    scenario: Scenario
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +34,19 @@ class Plan:
     secrets: Mapping[str, str]
     requests: Sequence[BuildRequest]
     mistakes: Sequence[str] = ()
+    simulation: Simulation | None = None
 
 
 @contextmanager
 def make_plan(
-    sources: Path | None, secrets: Path | None, requests: Sequence[Path], watches: Sequence[str]
+    sources: Path | None,
+    secrets: Path | None,
+    requests: Sequence[Path],
+    watches: Sequence[str],
+    *,
+    faults: FaultPlan | None = None,
 ) -> Iterator[Plan]:
-    """Read the files, or bring up the simulated providers where there are none.
+    """Read the files, or bring up the simulated providers where there are none, with their faults.
 
     Raises
     ------
@@ -40,16 +54,19 @@ def make_plan(
         Something is wrong with more than one source alone.
     """
     if sources is not None:
+        if faults is not None:
+            raise SettingsError("--faults and --chaos are for the simulated providers: leave out --sources")
         yield _read_plan(sources, secrets, requests, watches)
         return
     if secrets or requests or watches:
         raise SettingsError("--secrets, --request and --watch need --sources")
     scenario = demo_scenario()
-    with SimulatedProviders(scenario, seed=DEMO_SEED) as providers:
+    with SimulatedProviders(scenario, seed=DEMO_SEED, faults=faults) as providers:
         yield Plan(
             sources=demo_sources(scenario, providers.url),
             secrets=demo_secrets(scenario),
             requests=demo_requests(scenario),
+            simulation=Simulation(providers=providers, scenario=scenario),
         )
 
 

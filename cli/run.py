@@ -13,12 +13,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cli.faults import print_judgement, read_weather
 from cli.plan import Plan, make_plan
 from cli.progress import progress_on, say
 from cli.summary import print_summary
 from courier.errors import SettingsError
+from local.chaos.trial import Trial, Weather
+from local.chaos.world import links_remembered
 from local.keepsakes import check_folder, keep
-from local.session import MINUTE_SECONDS, PATIENCE_SECONDS, Session
+from local.session import MINUTE_SECONDS, PATIENCE_SECONDS, BuildLine, Session
 from local.verdict import Verdict
 
 EXIT_COURIER_FAILED = 1
@@ -30,6 +33,8 @@ INTERRUPTED_PATIENCE_SECONDS = 2.0
 # The demonstration's minute, so that 20 minutes of polling fit into some seconds.
 DEMO_TICK_SECONDS = 1.0
 DEMO_TIMEOUT_SECONDS = 55.0
+# Twenty seconds of faults, sources that rest for up to fifteen, and a calm of eleven; ends earlier if all is well.
+FAULTS_TIMEOUT_SECONDS = 120.0
 # A run that is to end by itself ends, even if a build never does.
 IDLE_TIMEOUT_SECONDS = 3600.0
 # A tick of the real functions takes some hundredths of a second.
@@ -96,6 +101,23 @@ def run(
             rich_help_panel="How to run",
         ),
     ] = None,
+    faults: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="JSON file that says what the simulated providers do wrong.",
+            rich_help_panel="What goes wrong",
+        ),
+    ] = None,
+    chaos: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SEED",
+            help="Let the simulated providers fail by chance for the first 20 seconds. The same seed makes the same "
+            "plan: what the n-th request of a kind about a build meets. How often the courier asks is up to threads.",
+            rich_help_panel="What goes wrong",
+        ),
+    ] = None,
     until_idle: Annotated[
         bool,
         typer.Option(
@@ -126,6 +148,10 @@ def run(
     See it work:
 
         courier run
+
+    See it work although the providers do not:
+
+        courier run --chaos 1
 
     Wait for all builds that are running now:
 
@@ -158,11 +184,15 @@ def run(
 
         {"source": "red-team", "report": {"template_id": "..."}}
 
+    `faults.json` (every fault: docs/faults.md):
+
+        {"rules": [{"fault": "link_expired", "on": "artifact", "times": 2}]}
+
     **Results** in the folder `out`: `bucket/` has the S3 objects under their keys, `notices.jsonl` the messages
     as a subscriber received them, `executions.json` one entry per execution, `usage.json` invocations and requests.
 
     **Exit code** 0: every build reached an outcome. 1: the courier failed somewhere, or a build had not ended when
-    the time was up. 2: options, files or a source's key are wrong. 130: interrupted.
+    the time was up; with faults, an independent checker found a broken promise. 2: options, files or a source's key are wrong. 130: interrupted.
     """
     # The streams of this moment: the embedded AWS puts another standard output in place, which is no terminal.
     console = _Output(file=sys.stdout, highlight=False)
@@ -170,7 +200,11 @@ def run(
     _check_seconds("--tick", tick, SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS)
     _check_seconds("--timeout", timeout, 0.0, math.inf)
     is_demo = sources is None
-    with make_plan(sources, secrets, request or [], watch or []) as plan:
+    weather = read_weather(faults, chaos)
+    with (
+        make_plan(sources, secrets, request or [], watch or [], faults=weather.plan() if weather else None) as plan,
+        links_remembered() as links,
+    ):
         for mistake in plan.mistakes:
             say(errors, f"courier: {mistake}", style="red")
         if not plan.sources:
@@ -178,15 +212,25 @@ def run(
         check_folder(out)
         if timeout is None and (until_idle or is_demo):
             timeout = DEMO_TIMEOUT_SECONDS if is_demo else IDLE_TIMEOUT_SECONDS
+            timeout = FAULTS_TIMEOUT_SECONDS if weather else timeout
         tick_seconds = tick or (DEMO_TICK_SECONDS if is_demo else MINUTE_SECONDS)
         started = time.monotonic()
         with Session(sources=plan.sources, secrets=plan.secrets, tick_seconds=tick_seconds) as session:
-            was_interrupted = _run_to_the_end(session, plan, console, until_idle=until_idle or is_demo, timeout=timeout)
+            trial = _trial(weather, plan, links, tick_seconds)
+            was_interrupted = _run_to_the_end(
+                session, plan, console, trial, until_idle=until_idle or is_demo, timeout=timeout
+            )
             patience = INTERRUPTED_PATIENCE_SECONDS if was_interrupted else PATIENCE_SECONDS
             verdict = session.finish(patience_seconds=patience)
             keep(session, out)
             print_summary(console, errors, session, verdict, out, seconds=time.monotonic() - started)
-            code = EXIT_INTERRUPTED if was_interrupted else _exit_code(verdict, plan.mistakes)
+            code = _exit_code(verdict, plan.mistakes)
+            if trial is not None:
+                judgement = trial.judge(session, plan.sources, verdict)
+                print_judgement(console, errors, trial.weather, judgement)
+                code = 0 if judgement.is_good else EXIT_COURIER_FAILED
+            if was_interrupted:
+                code = EXIT_INTERRUPTED
             if verdict.is_at_work:
                 _leave(code)
     raise typer.Exit(code)
@@ -199,16 +243,39 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def _run_to_the_end(session: Session, plan: Plan, console: Console, *, until_idle: bool, timeout: float | None) -> bool:
+def _trial(weather: Weather | None, plan: Plan, links: Sequence[str], tick_seconds: float) -> Trial | None:
+    if weather is None or plan.simulation is None:
+        return None
+    simulation = plan.simulation
+    return Trial(
+        weather,
+        simulation.providers,
+        simulation.scenario,
+        links=links,
+        tick_seconds=tick_seconds,
+        monotonic=time.monotonic,
+    )
+
+
+def _run_to_the_end(
+    session: Session, plan: Plan, console: Console, trial: Trial | None, *, until_idle: bool, timeout: float | None
+) -> bool:
     """Let it run; True when somebody pressed Ctrl-C or went away, whose results are worth as much."""
     try:
         session.ask(plan.requests)
         with progress_on(console, monotonic=time.monotonic) as progress:
+
+            def show(lines: Sequence[BuildLine]) -> None:
+                progress.show(lines)
+                if trial is not None:
+                    trial.pass_time()
+
             session.run(
                 until_idle=until_idle,
                 timeout_seconds=timeout,
-                on_change=progress.show,
+                on_change=show,
                 monotonic=time.monotonic,
+                may_end=lambda lines: trial is None or trial.is_over(session, lines),
             )
     except (KeyboardInterrupt, BrokenPipeError):
         return True

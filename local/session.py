@@ -19,7 +19,7 @@ from courier.models import Verdict as Next
 from courier.settings import SourceSettings
 from local.asynchronous import Delivery
 from local.embedded_aws import EmbeddedAws
-from local.function_runtime import HandlerLoader
+from local.function_runtime import HandlerLoader, new_request_id
 from local.interception import Interception
 from local.results import Notice
 from local.ticker import Ticker
@@ -72,6 +72,11 @@ class Session:
         requests and the pauses of retries shrink or grow with it; deadlines do not.
     load_handler
         Gives what to call for a function; by default the checkout's own module, in this process.
+
+    Attributes
+    ----------
+    requests
+        What was asked for, by the ids of the events.
     """
 
     def __init__(
@@ -88,10 +93,12 @@ class Session:
         self._secrets = secrets
         self._asked: list[Future[Delivery]] = []
         self._notices: list[Notice] = []
+        self._dead_letters: list[str] = []
         self.aws = EmbeddedAws(
             TEMPLATE, second_lasts=min(1.0, self._scale), interception=interception, load_handler=load_handler
         )
         self._tick_seconds = tick_seconds
+        self.requests: dict[str, BuildRequest] = {}
 
     def __enter__(self) -> Self:
         """Deploy and configure."""
@@ -115,7 +122,8 @@ class Session:
     def ask(self, requests: Sequence[BuildRequest]) -> None:
         """Hand requests to ``request_build``, as EventBridge would: asynchronously, repeated on errors."""
         for request in requests:
-            event = json.loads(request.model_dump_json(exclude_none=True))
+            event = {"id": new_request_id(), "detail": json.loads(request.model_dump_json(exclude_none=True))}
+            self.requests[event["id"]] = request
             self._asked.append(self.aws.invoke_asynchronously("request_build", event))
 
     def run(
@@ -126,6 +134,7 @@ class Session:
         on_change: Callable[[Sequence[BuildLine]], None],
         pause: Callable[[float], object] | None = None,
         monotonic: Callable[[], float],
+        may_end: Callable[[Sequence[BuildLine]], bool] = lambda _: True,
     ) -> None:
         """Let the schedules fire until nothing is in flight, or the time is up.
 
@@ -135,6 +144,8 @@ class Session:
             None runs until it is interrupted, or idle.
         on_change
             Called about twice a second with all builds known, for a display.
+        may_end
+            Asked when nothing seems to be in flight: whether nothing more is to be expected.
         """
         pause = pause or threading.Event().wait
         started = monotonic()
@@ -142,7 +153,7 @@ class Session:
         while True:
             lines = self.builds()
             on_change(lines)
-            if until_idle and self._seems_idle(lines) and self._is_idle():
+            if until_idle and self._seems_idle(lines) and may_end(lines) and self._is_idle():
                 return
             left = _BEAT_SECONDS if timeout_seconds is None else timeout_seconds - (monotonic() - started)
             if left <= 0:
@@ -157,7 +168,7 @@ class Session:
         names = {physical: logical for logical, physical in self.aws.resources.items()}
         return Verdict(
             failed_executions=[run for run in self.aws.executions() if run.status not in {"SUCCEEDED", "RUNNING"}],
-            dead_letters=[read_dead_letter(text, names) for text in self.aws.dead_letters()],
+            dead_letters=[read_dead_letter(text, names) for text in self.dead_letters()],
             unfinished=[line.build for line in self.builds() if line.outcome is None],
             ill=self._illnesses({name for name, row in rows.items() if row.get("illness")}),
             silent=[name for name, row in rows.items() if not row.get("illness") and _is_resting(row)],
@@ -178,6 +189,15 @@ class Session:
         """Give every notice that a subscriber has received so far."""
         self._notices += self._subscription.notices()
         return list(self._notices)
+
+    def dead_letters(self) -> list[str]:
+        """Give what Lambda wrote about each asynchronous call that failed for good so far."""
+        self._dead_letters += self.aws.dead_letters()
+        return list(self._dead_letters)
+
+    def troubled_sources(self) -> list[str]:
+        """Name the sources whose last answer was no good one."""
+        return [name for name, row in self._source_rows().items() if row.get("illness") or row.get("failures")]
 
     def provider_requests(self) -> dict[str, int]:
         """Count the requests that the functions made to providers, by kind, from their own metrics."""

@@ -77,6 +77,7 @@ class FakeProvider(Provider):
 
     name = "fake"
     settings_model = FakeSettings
+    leaves_reports = True
     statuses: ClassVar = {str(status): status for status in BuildStatus}
 
     def __init__(
@@ -190,7 +191,7 @@ def _step_functions() -> SFNClient:
 class FakeStepFunctions:
     """Step Functions as far as the courier talks to it, with the real client's exceptions.
 
-    Executions do not run by themselves: `arrive` lets one reach WaitForBuild, as the definition does it.
+    Executions do not run by themselves: `arrive` lets one come to wait, as the definition does it.
     """
 
     def __init__(self, table: Table) -> None:
@@ -223,7 +224,7 @@ class FakeStepFunctions:
         self.released.append(News.model_validate_json(output))
 
     def arrive(self, ref: BuildRef, token: str | None = None) -> str:
-        """Let the build's execution write its task token, as the state WaitForBuild does."""
+        """Let the build's execution write its task token, as the waiting states do."""
         token = token or f"token-of-{ref.build_id}-{len(self.released)}"
         self.waiting[token] = str(ref)
         self._table.update(

@@ -11,8 +11,8 @@ from courier.wiring import invocation
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Copy as much as this invocation's time allows.
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
+    """Copy as much as this invocation's time allows; gives null for a build that left no report.
 
     Raises
     ------
@@ -27,4 +27,4 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     logger.append_keys(**request.passage.build.ref.log_keys())
     with invocation() as parts:
         artifact = deliver(parts, request, seconds_left=lambda: seconds_left(context))
-    return artifact.model_dump(mode="json")
+    return None if artifact is None else artifact.model_dump(mode="json")

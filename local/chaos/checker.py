@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -27,8 +27,8 @@ _DOCUMENTED = re.compile(
 _USUAL = {"completed": "delivered", "done": "succeeded", "failed": "failed", "canceled": "canceled"}
 _GOOD = frozenset({"delivered", "succeeded"})
 _IN_FLIGHT = ("task_token", "due_source", "next_poll_at", "checkpoint", "checkpoint_upload")
-# Six states; retries add events. Far above both is a loop.
-_MOST_STATES = 6
+# Five states; retries add events. Far above both is a loop.
+_MOST_STATES = 5
 _MOST_HISTORY_EVENTS = 400
 # Looks a minute apart for some hours, with their repetitions.
 _MOST_REQUESTS_PER_BUILD = 600
@@ -40,6 +40,8 @@ class Allowance:
 
     ``outcomes``
         Of builds whose provider's word says otherwise: ``undeliverable`` where reports were spoilt.
+    ``outcomes_of``
+        The same for single builds, by ``source/scope/build_id``.
     ``repeated_notices``
         Notices more than one per outcome, or per change of a source's health.
     ``failed_executions``
@@ -47,6 +49,7 @@ class Allowance:
     """
 
     outcomes: frozenset[str] = frozenset()
+    outcomes_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
     repeated_notices: int = 0
     failed_executions: bool = False
 
@@ -183,7 +186,8 @@ def _records_say_what_is_true(case: Case) -> Iterator[str]:
                 yield f"{key} is about a build that does not exist"
             continue
         usual = _USUAL.get(truth.status) if truth.completed is not None else None
-        if outcome != usual and outcome not in case.allowance.outcomes:
+        allowed = case.allowance.outcomes | case.allowance.outcomes_of.get(name, frozenset())
+        if outcome != usual and outcome not in allowed:
             yield f"{name} is recorded as {outcome} and is {truth.status}"
 
 

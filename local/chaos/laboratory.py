@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -20,6 +20,7 @@ from local.asynchronous import Delivery
 from local.chaos.effects import Effect, observed
 from local.chaos.evidence import Asked, Evidence, collect
 from local.chaos.virtual_time import VirtualTime, pauses_skipped, timeouts_shortened
+from local.chaos.world import keys_of, links_remembered, scheduled_ids, scopes_of
 from local.embedded_aws import EmbeddedAws
 from local.interception import (
     AwsCall,
@@ -33,8 +34,7 @@ from local.interception import (
 )
 from local.results import Notice
 from local.session import TEMPLATE
-from local.simulator import FaultPlan, FaultRule, FaultSample, ManualClock, Provider, Scenario, SimulatedProviders
-from local.simulator.artifact_store import ArtifactStore
+from local.simulator import FaultPlan, FaultRule, FaultSample, ManualClock, Scenario, SimulatedProviders
 from local.ticker import Ticker
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Laboratory:
         plan = FaultPlan(*script.faults, *faults, sample=script.sample)
         try:
             with (
-                _links_remembered() as links,
+                links_remembered() as links,
                 timeouts_shortened() if quick_timeouts else nullcontext(),
                 patch.object(ticks, "SEGMENT_BUILDS", script.segment_builds),
                 SimulatedProviders(
@@ -163,19 +163,20 @@ class Laboratory:
             ):
                 sources = script.sources(providers.url)
                 self._configure(sources, script.secrets)
-                scheduled = frozenset(_scheduled(script.scenario))
+                scheduled = frozenset(scheduled_ids(script.scenario))
                 asked, notices = self._play(script, providers, self._switch.to)
                 self._switch.to = Disturbance()
                 return collect(
                     self.aws,
                     providers,
                     notices=notices,
+                    dead_letters=self.aws.dead_letters(),
                     first_line=self._first_line,
-                    sources=_scopes(script.scenario, sources),
+                    sources=scopes_of(script.scenario, sources),
                     asked=asked,
                     scheduled=scheduled,
                     history=script.history,
-                    secrets=[*_needles(script), *links],
+                    secrets=[*keys_of(script.scenario), *script.secrets.values(), *links],
                 )
         finally:
             self._switch.to = Disturbance()
@@ -330,53 +331,3 @@ class _Switch(Interception):
 
     def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:
         return self.to.after_invocation(invocation, error_type=error_type)
-
-
-@contextmanager
-def _links_remembered() -> Iterator[list[str]]:
-    """Collect what the simulated store signs its links with."""
-    presigned_url, needles = ArtifactStore.presigned_url, list[str]()
-
-    def remember(
-        store: ArtifactStore,
-        key: str,
-        *,
-        at: datetime,
-        lifetime_seconds: int,
-        token_expires_at: datetime | None,
-        mint: int | None,
-    ) -> str:
-        link = presigned_url(
-            *(store, key), at=at, lifetime_seconds=lifetime_seconds, token_expires_at=token_expires_at, mint=mint
-        )
-        pairs = dict(pair.partition("=")[::2] for pair in link.partition("?")[2].split("&"))
-        needles.extend(value for name, value in pairs.items() if name in {"X-Amz-Signature", "X-Amz-Security-Token"})
-        return link
-
-    with patch.object(ArtifactStore, "presigned_url", remember):
-        yield needles
-
-
-def _scheduled(scenario: Scenario) -> Iterator[str]:
-    for model in scenario.treasure.models:
-        yield from (build.build_id for build in model.builds if build.build_id is not None)
-    for project in scenario.airt.projects:
-        yield from (job.job_id for job in project.jobs)
-
-
-def _scopes(scenario: Scenario, sources: Sequence[SourceSettings]) -> dict[tuple[Provider, str], str]:
-    """Say which source looks after which scope."""
-    scopes: dict[tuple[Provider, str], str] = {}
-    for source in sources:
-        if source.provider == "treasure_insights":
-            scopes |= {(Provider.TREASURE_INSIGHTS, model.oid): source.name for model in scenario.treasure.models}
-        else:
-            described = source.model_dump()
-            scope = "/".join(str(described[part]) for part in ("organization", "workspace", "project"))
-            scopes[Provider.DREADNODE_AIRT, scope] = source.name
-    return scopes
-
-
-def _needles(script: Script) -> list[str]:
-    treasure, airt = script.scenario.treasure.key, script.scenario.airt.key
-    return [treasure, treasure.partition("/")[2], airt, *script.secrets.values()]

@@ -220,13 +220,13 @@ def run_storm(laboratory: Laboratory, seed: int, builds: int = BUILDS) -> Findin
     )
 
 
-def sample(seed: int) -> FaultSample:
+def sample(seed: int, *, probability: float = 0.05) -> FaultSample:
     """Give the providers' part of a storm."""
     looks = (RequestKind.LIST_BUILDS, RequestKind.GET_BUILD, RequestKind.GET_JOB, RequestKind.LIST_MODELS)
     faults: dict[RequestKind, Sequence[Fault]] = dict.fromkeys(looks, _API)
     faults |= dict.fromkeys((RequestKind.START_BUILD, RequestKind.START_JOB), _STARTS)
     faults[RequestKind.ARTIFACT] = _STORE
-    return FaultSample(seed=seed, probability=0.05, faults=faults)
+    return FaultSample(seed=seed, probability=probability, faults=faults)
 
 
 def storm_script(seed: int, builds: int = BUILDS) -> Script:

@@ -8,8 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from local.simulator.exchange import Request, RequestKind
+from local.simulator.exchange import Request, RequestKind, Target
 from local.simulator.faults import Fault
+
+
+@dataclass(frozen=True)
+class Strike:
+    """One fault that met one request."""
+
+    target: Target
+    fault: Fault
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ class FaultPlan:
         self._counts: list[int] = []
         self._sample = sample
         self._seen: Counter[tuple[RequestKind, str, str]] = Counter()
+        self._strikes: list[Strike] = []
         self._lock = threading.Lock()
         for rule in rules:
             self.add(rule)
@@ -106,4 +115,13 @@ class FaultPlan:
             key = (target.kind, target.scope, target.build_id)
             self._seen[key] += 1
             sampled = self._sample.strikes(request, self._seen[key]) if self._sample else None
-        return (*faults, sampled) if sampled else tuple(faults)
+            if sampled is not None:
+                faults.append(sampled)
+            self._strikes += [Strike(target, fault) for fault in faults]
+        return tuple(faults)
+
+    @property
+    def strikes(self) -> tuple[Strike, ...]:
+        """Every fault that met a request so far."""
+        with self._lock:
+            return tuple(self._strikes)

@@ -140,14 +140,15 @@ class ReplaceBody(Fault):
 
 @dataclass(frozen=True)
 class CorruptBody(Fault):
-    """One byte of the body is wrong; the length is right."""
+    """One byte of the body is wrong, if it has so many; the length is right."""
 
     at: int = 0
 
     @override
     def on_answer(self, request: Request, answer: Answer) -> Answer:
         body = bytearray(answer.body)
-        body[self.at] ^= 0xFF
+        if self.at < len(body):
+            body[self.at] ^= 0xFF
         return replace(answer, body=bytes(body))
 
 

@@ -87,7 +87,11 @@ class ShiftTimes(ObjectFault):
     def _shift(self, value: JsonValue) -> JsonValue:
         if not isinstance(value, str):
             return value
-        shifted = datetime.fromisoformat(value) + timedelta(seconds=self.seconds)
+        try:
+            shifted = datetime.fromisoformat(value) + timedelta(seconds=self.seconds)
+        except (ValueError, OverflowError):
+            # Another fault has made it something else, or it would lie beyond what a date can be.
+            return value
         return shifted.isoformat(timespec="milliseconds")
 
 

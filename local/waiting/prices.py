@@ -22,7 +22,7 @@ INVOCATION_SECONDS = 0.1
 LOOK_SECONDS = 0.01 / 16
 
 # Entered from the first state to the notice; statemachine/build_lifecycle.asl.yaml.
-COURIER_TRANSITIONS = 6
+COURIER_TRANSITIONS = 5
 # Start, submit, copy, notify and end; and Wait, Task and Choice for each look.
 LOOP_TRANSITIONS = 5
 LOOP_TRANSITIONS_PER_LOOK = 3

@@ -31,8 +31,8 @@ FAULTS = [
     Fault(
         definition.tasks_have_timeouts_and_retries, DEFINITION, "MaxAttempts: 99", "MaxAttempts: 100000", "more than 99"
     ),
-    Fault(definition.choices_have_defaults, DEFINITION, "    Default: WaitForBuild\n", "", "HasEnded has no Default"),
-    Fault(definition.states_do_not_loop, DEFINITION, "Next: Notify", "Next: Route", "circle"),
+    Fault(definition.choices_have_defaults, DEFINITION, "    Default: RecordOutcome\n", "", "has no Default"),
+    Fault(definition.states_do_not_loop, DEFINITION, "Next: Notify", "Next: RouteBuild", "circle"),
     Fault(definition.substitutions_match, DEFINITION, "${TopicArn}", "${Topic}", "uses ${Topic}"),
     Fault(
         definition.substitutions_match,

@@ -41,9 +41,9 @@ FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
     ],
     "statelint": [
         (DEFINITION, "Next: Notify", "Next: Announce", "Announce"),
-        (DEFINITION, "    Default: WaitForBuild", "    Defaults: WaitForBuild", "Defaults"),
+        (DEFINITION, "    Default: RecordOutcome", "    Defaults: RecordOutcome", "Defaults"),
     ],
-    "asl-validator": [(DEFINITION, "$states.input.verdict != 'wait'", "$states.input.verdict !== 'wait'", "jsonata")],
+    "asl-validator": [(DEFINITION, "$states.input.verdict = 'fetch'", "$states.input.verdict == 'fetch'", "jsonata")],
     "checkov": [
         (TEMPLATE, "BlockPublicAcls: true", "BlockPublicAcls: false", "CKV_AWS_53"),
         (TEMPLATE, "PointInTimeRecoveryEnabled: true", "PointInTimeRecoveryEnabled: false", "CKV_AWS_28"),

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from courier.errors import LedgerError, SettingsError
 from courier.keys import artifact_key
 from courier.metrics import Metric
-from courier.models import BuildRef, FrozenModel, Passage, StoredArtifact
+from courier.models import BuildRef, FrozenModel, Passage, StoredArtifact, Verdict
 from courier.observability import logger
 from courier.transfer import Checkpoint, Destination, Expected, LinkRules, copy
 
@@ -26,9 +26,14 @@ class CopyRequest(FrozenModel):
     passage: Passage
 
 
-def deliver(parts: Parts, request: CopyRequest, *, seconds_left: Callable[[], float]) -> StoredArtifact:
-    """Copy the report of one build into the bucket; what `courier.transfer.copy` raises is raised."""
+def deliver(parts: Parts, request: CopyRequest, *, seconds_left: Callable[[], float]) -> StoredArtifact | None:
+    """Copy the report of one build into the bucket; what `courier.transfer.copy` raises is raised.
+
+    None, without asking anybody, for a build that could have left a report and did not: it failed, say.
+    """
     passage = request.passage
+    if passage.verdict is not Verdict.FETCH:
+        return None
     ref = passage.build.ref
     settings = parts.sources.load().get(ref.source)
     provider = parts.provider(settings)

@@ -134,6 +134,7 @@ class Discovery:
             build=build,
             verdict=ending.verdict,
             outcome=ending.outcome,
+            leaves_report=provider.leaves_reports,
             first_seen_at=now,
             detected_at=None if ending.verdict is Verdict.WAIT else now,
             wait_seconds=_wait_seconds(settings),

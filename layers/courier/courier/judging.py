@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LOOKS_BEFORE_LOST = 3
 # About a day of failed looks at the longest usual gap of 15 minutes.
 FAILURES_BEFORE_LOST = 100
-# As long as the waiting state waits on after the deadline: see WaitForBuild in the definition.
+# As long as the waiting state waits on after the deadline: see WaitForReport in the definition.
 EXECUTION_GRACE = timedelta(hours=1)
 
 

@@ -135,7 +135,7 @@ class Build(FrozenModel):
 
 
 class Verdict(StrEnum):
-    """What the state machine does next with a build: the value that its Choice states read."""
+    """What the state machine does next with a build: the value that its Choice state reads."""
 
     WAIT = "wait"
     FETCH = "fetch"
@@ -215,12 +215,17 @@ class Passage(FrozenModel):
     The state machine starts with it, the waiting state merges the poller's `News` into it, and
     ``record_outcome`` receives it. ``outcome`` is set where it is already decided; a build that
     is to be fetched has none yet. It holds no link and no key: histories are readable for 90 days.
+
+    ``leaves_report``
+        Whether a build of this source can leave a report, which is known before it has ended. A passage that
+        does not say takes the way of those that can: it ends well for both.
     """
 
     provider: str
     build: Build
     verdict: Verdict
     outcome: Outcome | None = None
+    leaves_report: bool = True
     first_seen_at: AwareDatetime
     detected_at: AwareDatetime | None = None
     wait_seconds: Annotated[int, Field(ge=1, le=LONGEST_WAIT_SECONDS)]

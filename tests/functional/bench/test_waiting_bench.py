@@ -72,11 +72,9 @@ def lives() -> Lives:
     return live(SINGLY, Plan(builds=2, in_flight=2, idle_minutes=2, latency_seconds=0))
 
 
-def test_a_delivered_build_enters_six_states_and_is_looked_at_some_ten_times(lives: Lives) -> None:
-    assert lives.states == dict.fromkeys(
-        ("HasEnded", "WaitForBuild", "Route", "CopyArtifact", "RecordOutcome", "Notify"), 2
-    )
-    assert lives.bill.units["step_functions_transition"] == 12
+def test_a_delivered_build_enters_five_states_and_is_looked_at_some_ten_times(lives: Lives) -> None:
+    assert lives.states == dict.fromkeys(("RouteBuild", "WaitForReport", "CopyArtifact", "RecordOutcome", "Notify"), 2)
+    assert lives.bill.units["step_functions_transition"] == 10
     assert lives.provider_requests["get_job"] < 2 * 14
     assert len(lives.lags) == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -28,14 +29,29 @@ WRITE = (STATE_MACHINE, "dynamodb:UpdateItem")
 )
 def test_the_token_is_written_in_the_end(laboratory: Laboratory, disturb: Callable[[], Disturbance]) -> None:
     finding = run_experiment(
-        laboratory, Experiment(fault="the write fails", where="WaitForBuild", script="large", disturb=disturb)
+        laboratory, Experiment(fault="the write fails", where="WaitForReport", script="large", disturb=disturb)
     )
     assert finding.struck > 0
     assert (finding.redriven, finding.violations) == (0, [])
 
 
+def waits() -> dict[str, dict[str, Any]]:
+    states = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))["States"]
+    return {name: state for name, state in states.items() if "waitForTaskToken" in state.get("Resource", "")}
+
+
+def test_the_waits_differ_only_in_what_follows() -> None:
+    found = waits()
+    assert {name: state.pop("Next") for name, state in found.items()} == {
+        "WaitForReport": "CopyArtifact",
+        "WaitForBuild": "RecordOutcome",
+    }
+    assert all(state.pop("Comment") for state in found.values())
+    assert found["WaitForReport"] == found["WaitForBuild"]
+
+
 def test_the_end_of_the_wait_is_not_repeated() -> None:
-    wait = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))["States"]["WaitForBuild"]
+    wait = waits()["WaitForReport"]
     first, *others = wait["Retry"]
     assert first == {"ErrorEquals": ["States.Timeout"], "MaxAttempts": 0}
     assert [rule["ErrorEquals"] for rule in others] == [["States.ALL"]]

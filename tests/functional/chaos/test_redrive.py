@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
+import yaml
 from typing_extensions import override
 
 from local.chaos.checker import check
 from local.chaos.disturbances import Counting
 from local.chaos.evidence import Evidence
-from local.chaos.laboratory import Laboratory
-from local.chaos.scripts import large
+from local.chaos.laboratory import Laboratory, Script
+from local.chaos.scripts import TREASURE_SECRET, build_id, large, treasure_source
 from local.interception import STATE_MACHINE, Answer, AwsCall, CallVerdict
 from local.moto_engine import EngineError
+from local.simulator import BuildPlan, DataModel, Scenario, ScheduledBuild, TreasureAccount
 
+DEFINITION = Path(__file__).parents[3] / "statemachine" / "build_lifecycle.asl.yaml"
 # More than all retries of any state, so that the execution fails.
 FOR_GOOD = 7
 
@@ -37,12 +41,27 @@ class Broken(Counting):
         return Answer(500, "InternalError") if self.strikes(fits) else None
 
 
+def no_report() -> Script:
+    """Let one build run that leaves no report."""
+    builds = (ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(70)),)
+    sales = DataModel(oid="5d1d4f1c-1111-4222-8333-000000000001", name="sales", builds=builds)
+    scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
+    secrets = {TREASURE_SECRET: scenario.treasure.key}
+    return Script(name="no report", scenario=scenario, sources=lambda url: [treasure_source(url)], secrets=secrets)
+
+
 STATES = {
-    "WaitForBuild": Broken(STATE_MACHINE, "dynamodb:UpdateItem"),
-    "CopyArtifact": Broken(STATE_MACHINE, "lambda:Invoke", function="CopyArtifact"),
-    "RecordOutcome": Broken(STATE_MACHINE, "lambda:Invoke", function="RecordOutcome"),
-    "Notify": Broken(STATE_MACHINE, "sns:Publish"),
+    "WaitForReport": (large, Broken(STATE_MACHINE, "dynamodb:UpdateItem")),
+    "WaitForBuild": (no_report, Broken(STATE_MACHINE, "dynamodb:UpdateItem")),
+    "CopyArtifact": (large, Broken(STATE_MACHINE, "lambda:Invoke", function="CopyArtifact")),
+    "RecordOutcome": (large, Broken(STATE_MACHINE, "lambda:Invoke", function="RecordOutcome")),
+    "Notify": (large, Broken(STATE_MACHINE, "sns:Publish")),
 }
+
+
+def test_every_task_is_among_them() -> None:
+    states = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))["States"]
+    assert set(STATES) == {name for name, state in states.items() if state["Type"] == "Task"}
 
 
 def failed_states(evidence: Evidence) -> list[str]:
@@ -60,7 +79,8 @@ def failed_states(evidence: Evidence) -> list[str]:
 
 @pytest.mark.parametrize("state", STATES)
 def test_every_task_can_be_redriven_and_duplicates_nothing(laboratory: Laboratory, state: str) -> None:
-    evidence = laboratory.run(large(), STATES[state])
+    script, broken = STATES[state]
+    evidence = laboratory.run(script(), broken)
     assert failed_states(evidence) == [state]
     assert check(evidence) == []
     (run,) = evidence.executions

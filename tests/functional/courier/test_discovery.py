@@ -40,6 +40,15 @@ def test_a_running_build_is_waited_for(world: World) -> None:
     assert passage.wait_seconds == 24 * 3600
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+def test_the_passage_says_whether_the_build_can_leave_a_report(world: World, leaves: bool) -> None:
+    world.provider.leaves_reports = leaves  # type: ignore[misc]  # tests want both kinds
+    world.provider.put(build_of("b1"))
+    world.discover()
+    (passage,) = world.stepfunctions.passages()
+    assert passage.leaves_report is leaves
+
+
 def test_a_build_that_has_ended_already_skips_the_wait_and_is_never_polled(world: World) -> None:
     world.discover()
     world.provider.put(build_of("b1", BuildStatus.SUCCEEDED, completed=NOON, has_artifact=True))

@@ -118,7 +118,7 @@ def test_executions_are_short_and_good(any_run: Run) -> None:
     assert len(executions) == len(any_run.evidence.news)
     for run in executions:
         assert run["status"] == "SUCCEEDED"
-        assert run["state_transitions"] == len(run["states"]) <= 6
+        assert run["state_transitions"] == len(run["states"]) <= 5
         assert 0 < run["history_events"] <= 60
         assert run["seconds"] >= 0
     outcomes = Counter(run["outcome"] for run in executions)

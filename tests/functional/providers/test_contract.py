@@ -118,6 +118,14 @@ def test_an_artifact_is_located_when_there_is_one_and_only_then(case: Case) -> N
             case.provider.locate_artifact(ref)
 
 
+def test_a_provider_says_beforehand_whether_its_builds_can_leave_reports(case: Case) -> None:
+    # By this the state machine decides, before the wait, whether a copy can follow.
+    ref = case.provider.start_build(case.wish).ref
+    case.end(ref.build_id)
+    assert case.provider.get_build(ref).has_artifact == case.provider.leaves_reports
+    assert (type(case.provider).locate_artifact is not Provider.locate_artifact) == case.provider.leaves_reports
+
+
 def test_a_build_is_stopped_or_the_setting_is_named(case: Case) -> None:
     ref = case.provider.start_build(case.wish).ref
     if case.provider.can_cancel:

@@ -39,10 +39,15 @@ def test_nothing_of_a_document_is_lost(kind: str, name: str) -> None:
 
 @pytest.mark.parametrize("verdict", names("news"))
 def test_the_pollers_news_fit_into_an_execution_that_was_started_before(verdict: str) -> None:
-    # What the state WaitForBuild does with them.
+    # What the waiting states do with them.
     merged = {**sample("executions", "wait"), **sample("news", verdict)}
     passage = read_event(CopyRequest, {"passage": merged}).passage
     assert passage.verdict in {Verdict.FETCH, Verdict.RECORD}
+
+
+def test_a_passage_that_does_not_say_so_may_have_a_report() -> None:
+    assert "leaves_report" not in sample("executions", "wait")
+    assert Passage.model_validate(sample("executions", "wait")).leaves_report
 
 
 @pytest.mark.parametrize("name", ["delivered", "failed"])

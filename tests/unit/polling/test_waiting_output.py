@@ -57,9 +57,9 @@ def test_a_loop_of_twenty_looks_costs_what_the_sum_by_hand_says() -> None:
     assert units_by_loops(tally).dollars(read_prices()) == pytest.approx(by_hand)
 
 
-def test_the_ticking_poller_enters_six_states_however_often_it_looks() -> None:
+def test_the_ticking_poller_enters_five_states_however_often_it_looks() -> None:
     few, many = (Tally(builds=10, looks=looks) for looks in (10, 1000))
-    assert units_by_ticks(few).step_functions_transition == units_by_ticks(many).step_functions_transition == 60
+    assert units_by_ticks(few).step_functions_transition == units_by_ticks(many).step_functions_transition == 50
     assert units_by_ticks(many).dynamodb_write_unit > units_by_ticks(few).dynamodb_write_unit
 
 

@@ -56,6 +56,8 @@ class Provider(ABC):
     can_list: ClassVar[bool] = False
     """Whether builds that we did not start can be found, and all builds of a scope be asked for in one call."""
     can_cancel: ClassVar[bool] = False
+    leaves_reports: ClassVar[bool] = False
+    """Whether a build can leave a report to fetch; stays as it is, for executions wait by it for up to a year."""
     statuses: ClassVar[Mapping[str, BuildStatus]]
     """What the provider's words for a build's status mean, in lower case."""
 

@@ -170,6 +170,7 @@ class DreadnodeAirt(Provider):
 
     name = "dreadnode_airt"
     settings_model = DreadnodeAirtSettings
+    leaves_reports = True
     # The whole documented enum (2.4).
     statuses: ClassVar = {
         "queued": BuildStatus.QUEUED,

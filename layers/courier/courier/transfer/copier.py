@@ -122,7 +122,9 @@ class Copier:
         original = Original(size_bytes=look.total_bytes, etag=look.etag, content_type=look.content_type, verified=True)
         if existing.size_bytes == look.total_bytes and not existing.is_copy_of(look.etag, look.total_bytes):
             return None  # only the whole copy tells
-        return self._read_back(lambda: self.publisher.accept(existing, original, None))
+        artifact = self._read_back(lambda: self.publisher.accept(existing, original, None))
+        self.uploads.sweep()
+        return artifact
 
     def _copy_parts(self, look: Look) -> StoredArtifact:
         if look.answer is None:
@@ -195,6 +197,7 @@ class Copier:
                 artifact = self.publisher.complete(checkpoint.upload_id, sink.done, original, sink.sha256)
             except OutOfTimeError:
                 raise CopyUnfinishedError("the report is stored; its SHA-256 is still to be read back") from None
+        self.uploads.sweep()
         self.checkpoints.clear(checkpoint.upload_id)
         return artifact
 
@@ -217,6 +220,7 @@ class Copier:
             raise StartOverError(given_up(trouble, MOST_STARTS)) from trouble
         except UploadGoneError as gone:
             raise StartOverError(ArtifactUnavailableError("the upload was aborted by somebody else")) from gone
+        self.uploads.sweep()
         self.checkpoints.clear(ours.upload_id)
         return artifact
 
@@ -230,6 +234,7 @@ class Copier:
             size_bytes=existing.size_bytes, etag=checkpoint.etag, content_type=checkpoint.content_type, verified=True
         )
         artifact = self._read_back(lambda: self.publisher.accept(existing, original, None))
+        self.uploads.sweep()
         self.checkpoints.clear(checkpoint.upload_id)
         return artifact
 

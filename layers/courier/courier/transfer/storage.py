@@ -36,8 +36,8 @@ class Storage:
     """All calls to S3 about one key, with retries, in our errors.
 
     Needs ``s3:PutObject``, ``s3:GetObject``, ``s3:AbortMultipartUpload`` and
-    ``s3:ListMultipartUploadParts`` on the key, and ``s3:ListBucket`` on the bucket: without that one, S3
-    says 403 of a key that does not exist.
+    ``s3:ListMultipartUploadParts`` on the key, and on the bucket ``s3:ListBucket`` (without it S3 says 403
+    of a key that does not exist) and ``s3:ListBucketMultipartUploads``.
 
     Raises
     ------
@@ -166,6 +166,14 @@ class Storage:
             IfNoneMatch="*",
         )
         return _version(made)
+
+    def open_uploads(self) -> list[str]:
+        """List the multipart uploads that lie open under the key, the first thousand."""
+        listed = self._call(
+            "ListMultipartUploads",
+            lambda **where: self._s3.list_multipart_uploads(Bucket=where["Bucket"], Prefix=where["Key"]),
+        )
+        return [upload["UploadId"] for upload in listed.get("Uploads", []) if upload["Key"] == self._where["Key"]]
 
     def abort(self, upload_id: str) -> None:
         """Give an upload up; one that is gone already is fine."""

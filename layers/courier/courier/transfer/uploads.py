@@ -1,7 +1,7 @@
 """Multipart uploads and the checkpoints that point to them: none is left behind."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from courier.errors import ArtifactUnavailableError, CopyUnfinishedError, CourierError, SourceUnavailableError
 from courier.transfer.checkpoint import Checkpoint, CheckpointStore
@@ -42,3 +42,13 @@ class Uploads:
             error.add_note(f"and its multipart upload {checkpoint.upload_id} could not be aborted: {failed}")
             return
         self._checkpoints.clear(checkpoint.upload_id)
+
+    def sweep(self) -> None:
+        """Abort whatever lies open under the key, once the report is stored there.
+
+        It is of a copier that was killed, or never got its answer, before it could note the upload's id; or of a twin,
+        which finds the report instead. It must not cost the report: what cannot be swept is left to the lifecycle rule.
+        """
+        with suppress(CourierError):
+            for upload_id in self._storage.open_uploads():
+                self._storage.abort(upload_id)
