@@ -45,13 +45,15 @@ def scope_path(scope: str) -> str:
     return path if len(path) <= SCOPE_LIMIT else segment(scope)
 
 
-def artifact_key(prefix: str, ref: BuildRef, day: datetime, filename: str) -> str:
-    """Key of a build's report; ``day`` is the build's completion, else its detection."""
+def artifact_folder(prefix: str, ref: BuildRef, day: datetime) -> str:
+    """Give what the keys of all reports of one build begin with; ``day`` is its completion, else its detection."""
     date = _utc_date(day).replace("-", "/")
-    return (
-        f"{prefix}artifacts/{segment(ref.source)}/{scope_path(ref.scope)}/{date}"
-        f"/{segment(ref.build_id)}/{segment(filename)}"
-    )
+    return f"{prefix}artifacts/{segment(ref.source)}/{scope_path(ref.scope)}/{date}/{segment(ref.build_id)}/"
+
+
+def artifact_key(prefix: str, ref: BuildRef, day: datetime, filename: str) -> str:
+    """Key of a build's report."""
+    return artifact_folder(prefix, ref, day) + segment(filename)
 
 
 def record_key(prefix: str, ref: BuildRef, day: datetime) -> str:

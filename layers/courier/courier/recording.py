@@ -12,6 +12,7 @@ from pydantic import AwareDatetime
 
 from courier import aws
 from courier.errors import MESSAGE_LIMIT_CHARACTERS, SettingsError
+from courier.keys import artifact_folder
 from courier.metrics import Metric
 from courier.models import CaughtError, FrozenModel, Outcome, Passage, Problem
 from courier.notices import Publication, build_notice
@@ -51,6 +52,8 @@ def record(parts: Parts, request: RecordRequest) -> Publication:
         build={"status": request.passage.build.status, **ended},
     )
     _abort_upload(parts, row)
+    if settled.outcome is Outcome.UNDELIVERABLE:
+        _sweep_uploads(parts, request.passage)
     key = row.record_key or records.key_of(settled)
     records.write(settled, key)
     if settled.is_good:
@@ -81,6 +84,18 @@ def _abort_upload(parts: Parts, row: BuildRow) -> None:
             Bucket=parts.environment.required("bucket"), Key=row.checkpoint_key, UploadId=row.checkpoint_upload
         )
     parts.builds.clear_checkpoint(row.ref, row.checkpoint_upload)
+
+
+def _sweep_uploads(parts: Parts, passage: Passage) -> None:
+    """Drop uploads that no checkpoint points to: of copiers that were killed before they could note one."""
+    day = passage.build.completed_at or passage.detected_at
+    if day is None:
+        return
+    s3, bucket = aws.client("s3"), parts.environment.required("bucket")
+    folder = artifact_folder(parts.environment.prefix, passage.build.ref, day)
+    for upload in s3.list_multipart_uploads(Bucket=bucket, Prefix=folder).get("Uploads", []):
+        with suppress(s3.exceptions.NoSuchUpload):
+            s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
 def _settle(request: RecordRequest, *, stack: str) -> Record:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from courier.errors import SettingsError
+from courier.keys import artifact_key
 from courier.ledger import Table
 from courier.models import (
     AccountLimits,
@@ -179,3 +180,15 @@ def test_what_an_unfinished_copy_left_is_dropped(parts: FakeParts) -> None:
         settle(parts, ended(caught=caught("ArtifactExpiredError")))
     assert client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
     assert parts.builds.checkpoint(ref_of()) is None
+
+
+def test_uploads_of_killed_copies_are_dropped_with_a_report_that_is_given_up(parts: FakeParts) -> None:
+    client = s3()
+    parts.builds.register(passage_of(ENDED), next_poll_at=NOON)
+    key = artifact_key("", ref_of(), ENDED.completed_at or NOON, "report.pdf")
+    elsewhere = artifact_key("", ref_of("b10"), ENDED.completed_at or NOON, "report.pdf")
+    for each in (key, key, elsewhere):
+        client.create_multipart_upload(Bucket=BUCKET, Key=each)
+    for _ in range(2):
+        settle(parts, ended(caught=caught("ArtifactUnavailableError")))
+    assert [each["Key"] for each in client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]] == [elsewhere]

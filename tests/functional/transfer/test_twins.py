@@ -166,4 +166,4 @@ def test_kill_between_complete_and_return_moves_no_byte_again(open_desk: OpenDes
     seam = Seam(desk.s3)
     desk.copy()
     assert len(desk.ranges()) == asked
-    assert seam.calls == ["ListParts", "HeadObject", "GetObject"]
+    assert seam.calls == ["ListParts", "HeadObject", "GetObject", "ListMultipartUploads"]

@@ -1,0 +1,67 @@
+"""Uploads that no checkpoint points to: whoever created one was killed, or never learned its id."""
+
+from __future__ import annotations
+
+import pytest
+
+from courier.errors import ArtifactConflictError
+from courier.transfer import MemoryCheckpointStore
+from local.simulator import IgnoreRange
+from tests.functional.transfer.conftest import OpenDesk
+from tests.functional.transfer.desk import BUCKET, KEY, MIB, Desk, Seam
+
+
+def leave_behind(desk: Desk, key: str = KEY) -> str:
+    return desk.s3.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"]
+
+
+@pytest.mark.parametrize("ranged", [True, False])
+def test_upload_of_a_killed_copier_is_gone_after_the_next_copy(open_desk: OpenDesk, ranged: bool) -> None:
+    desk = open_desk(12 * MIB)
+    if not ranged:
+        desk.strike(IgnoreRange(), times=None)
+    leave_behind(desk)
+    desk.copy()
+    assert desk.open_uploads() == []
+
+
+def test_upload_whose_id_was_never_told_is_gone(open_desk: OpenDesk) -> None:
+    desk = open_desk(12 * MIB)
+    Seam(desk.s3).lose_answer("CreateMultipartUpload")
+    desk.copy()
+    assert desk.open_uploads() == []
+
+
+def test_copier_that_was_killed_before_sweeping_sweeps_the_next_time(open_desk: OpenDesk) -> None:
+    desk = open_desk(12 * MIB)
+    desk.copy()
+    leave_behind(desk)
+    desk.copy(checkpoints=MemoryCheckpointStore())
+    assert desk.open_uploads() == []
+
+
+def test_uploads_of_other_keys_stay(open_desk: OpenDesk) -> None:
+    desk = open_desk(12 * MIB)
+    other = leave_behind(desk, f"{KEY}.other")
+    desk.copy()
+    assert desk.open_uploads() == [other]
+    desk.s3.abort_multipart_upload(Bucket=BUCKET, Key=f"{KEY}.other", UploadId=other)
+
+
+def test_conflict_leaves_other_copiers_alone(open_desk: OpenDesk) -> None:
+    desk = open_desk(12 * MIB)
+    desk.others.append(b"something else")
+    desk.s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"something else")
+    other = leave_behind(desk)
+    with pytest.raises(ArtifactConflictError):
+        desk.copy()
+    assert desk.open_uploads() == [other]
+    desk.s3.abort_multipart_upload(Bucket=BUCKET, Key=KEY, UploadId=other)
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (503, "SlowDown")])
+def test_sweeping_in_vain_does_not_cost_the_report(open_desk: OpenDesk, status: int, code: str) -> None:
+    desk = open_desk(12 * MIB)
+    client = desk.fresh_client()
+    Seam(client).answer("ListMultipartUploads", status, code, times=None)
+    assert desk.copy(s3=client).size_bytes == len(desk.report)
