@@ -192,7 +192,8 @@ def run(
     as a subscriber received them, `executions.json` one entry per execution, `usage.json` invocations and requests.
 
     **Exit code** 0: every build reached an outcome. 1: the courier failed somewhere, or a build had not ended when
-    the time was up; with faults, an independent checker found a broken promise. 2: options, files or a source's key are wrong. 130: interrupted.
+    the time was up; with faults, an independent checker found a broken promise. 2: options, files or a source's key
+    are wrong. 130: interrupted.
     """
     # The streams of this moment: the embedded AWS puts another standard output in place, which is no terminal.
     console = _Output(file=sys.stdout, highlight=False)

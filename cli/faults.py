@@ -1,0 +1,41 @@
+"""The part of ``courier run`` that lets the simulated providers misbehave: its two options, and what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from cli.configuration import read_faults
+from cli.progress import say
+from courier.errors import SettingsError
+from local.chaos.trial import Judgement, Weather
+
+
+def read_weather(faults: Path | None, seed: int | None) -> Weather | None:
+    """Read the options ``--faults`` and ``--chaos``; None where neither is given.
+
+    Raises
+    ------
+    SettingsError
+        Both are given, or the file is no plan.
+    """
+    if faults is not None and seed is not None:
+        raise SettingsError("give --faults or --chaos, not both")
+    if faults is not None:
+        return Weather(rules=read_faults(faults))
+    return None if seed is None else Weather(seed=seed)
+
+
+def print_judgement(console: Console, errors: Console, weather: Weather, judgement: Judgement) -> None:
+    """Say which faults there were and how often, and which promises were broken."""
+    say(console, "")
+    say(console, f"{sum(judgement.injected.values())} faults injected, {weather}")
+    for (fault, kind), times in judgement.injected.items():
+        say(console, f"{times:5}  {kind:<12}  {fault}{'' if times else '  (no request matched)'}")
+    for words in judgement.explained:
+        say(console, f"explained by a fault: {words}")
+    kept = "all kept" if judgement.is_good else f"{len(judgement.violations)} breaches"
+    say(console, f"{judgement.promises} promises checked over {judgement.builds} records: {kept}")
+    for violation in judgement.violations:
+        say(errors, f"courier: broken promise: {violation}", style="red")

@@ -1,0 +1,64 @@
+"""What a checker has to know of a simulated world: its keys, its links, its builds, and whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from unittest.mock import patch
+
+from courier.settings import SourceSettings
+from local.simulator import Provider, Scenario
+from local.simulator.artifact_store import ArtifactStore
+
+
+@contextmanager
+def links_remembered() -> Iterator[list[str]]:
+    """Collect what the simulated store signs its links with."""
+    presigned_url, needles = ArtifactStore.presigned_url, list[str]()
+
+    def remember(
+        store: ArtifactStore,
+        key: str,
+        *,
+        at: datetime,
+        lifetime_seconds: int,
+        token_expires_at: datetime | None,
+        mint: int | None,
+    ) -> str:
+        link = presigned_url(
+            *(store, key), at=at, lifetime_seconds=lifetime_seconds, token_expires_at=token_expires_at, mint=mint
+        )
+        pairs = dict(pair.partition("=")[::2] for pair in link.partition("?")[2].split("&"))
+        needles.extend(value for name, value in pairs.items() if name in {"X-Amz-Signature", "X-Amz-Security-Token"})
+        return link
+
+    with patch.object(ArtifactStore, "presigned_url", remember):
+        yield needles
+
+
+def scheduled_ids(scenario: Scenario) -> Iterator[str]:
+    """Give the ids of builds that nobody asks the courier for, as far as they are known beforehand."""
+    for model in scenario.treasure.models:
+        yield from (build.build_id for build in model.builds if build.build_id is not None)
+    for project in scenario.airt.projects:
+        yield from (job.job_id for job in project.jobs)
+
+
+def scopes_of(scenario: Scenario, sources: Sequence[SourceSettings]) -> dict[tuple[Provider, str], str]:
+    """Say which source looks after which scope."""
+    scopes: dict[tuple[Provider, str], str] = {}
+    for source in sources:
+        if source.provider == "treasure_insights":
+            scopes |= {(Provider.TREASURE_INSIGHTS, model.oid): source.name for model in scenario.treasure.models}
+        else:
+            described = source.model_dump()
+            scope = "/".join(str(described[part]) for part in ("organization", "workspace", "project"))
+            scopes[Provider.DREADNODE_AIRT, scope] = source.name
+    return scopes
+
+
+def keys_of(scenario: Scenario) -> tuple[str, ...]:
+    """Give the API keys, whole and without what is only an account's number."""
+    treasure, airt = scenario.treasure.key, scenario.airt.key
+    return (treasure, treasure.partition("/")[2], airt)
