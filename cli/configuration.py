@@ -15,8 +15,9 @@ from courier.credentials import parse_api_key
 from courier.errors import SettingsError
 from courier.models import BuildRef, BuildRequest
 from courier.providers import parse_source, provider_class
-from courier.settings import SourceSettings, describe_validation
+from courier.settings import SourceSettings
 from courier.transfer.rules import LinkRules
+from courier.validation import describe_validation
 from local.simulator import FaultRule
 from local.simulator.fault_files import read_rules
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints, Valida
 from pydantic import Field as Bounds
 
 from courier.errors import SettingsError
-from courier.settings import describe_validation
+from courier.validation import describe_validation
 from local.simulator import faults, faults_json
 from local.simulator.exchange import RequestKind
 from local.simulator.fault_plan import FaultRule

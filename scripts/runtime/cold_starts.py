@@ -29,9 +29,9 @@ FIRST_EVENT = {
 
 # Modules that no first invocation may import, by function; "*" is all of them.
 UNWANTED = {
-    "*": ("rich", "typer", "moto", "local", "cli"),
+    "*": ("boto3", "rich", "typer", "moto", "local", "cli"),
     "poll_builds": ("courier.transfer",),
-    "record_outcome": ("requests", "courier.providers", "courier.transfer"),
+    "record_outcome": ("requests", "courier.settings", "courier.providers", "courier.transfer"),
 }
 
 _BARE = Path(__file__).with_name("bare")

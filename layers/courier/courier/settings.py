@@ -9,9 +9,9 @@ from ipaddress import ip_address
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from courier.models import SLUG_PATTERN, BuildRequest, Slug, StrictModel
+from courier.models import BuildRequest, Slug, StrictModel
 
 GIB = 1024**3
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
@@ -127,16 +127,3 @@ def is_loopback_name(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def describe_validation(error: ValidationError, *, where: str = "") -> str:
-    """One line per wrong place, ``project: field required`` style, without the values, which may be secret."""
-    lines = []
-    for item in error.errors(include_url=False, include_input=False, include_context=False):
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
-        place = f"{where}{place}".lstrip(".")
-        message = item["msg"].removeprefix("Value error, ")
-        if SLUG_PATTERN in message:
-            message = "must be lower-case letters, digits and hyphens, at most 40, with a letter or digit at both ends"
-        lines.append(f"{place}: {message[0].lower()}{message[1:]}" if place else message)
-    return "; ".join(lines)

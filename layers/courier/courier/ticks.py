@@ -14,7 +14,7 @@ from courier.ledger import DueBuild
 from courier.metrics import Metric
 from courier.models import BuildRequest, FrozenModel, Identifier, Slug, StrictModel
 from courier.observability import logger
-from courier.settings import describe_validation
+from courier.validation import describe_validation
 from courier.visits import TickSummary
 
 if TYPE_CHECKING:

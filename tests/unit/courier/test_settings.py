@@ -4,8 +4,9 @@ from pydantic import ValidationError
 from courier.environment import Environment
 from courier.errors import SettingsError
 from courier.providers import parse_source
-from courier.settings import PollingSettings, describe_validation, is_loopback_name
+from courier.settings import PollingSettings, is_loopback_name
 from courier.sources import Sources, read_source
+from courier.validation import describe_validation
 from tests.fakes import settings_of
 
 SECRET = "TD1 12345/abcdef0123456789"

@@ -16,7 +16,8 @@ from courier.errors import SettingsError
 from courier.providers.dreadnode_airt import DreadnodeAirt
 from courier.providers.hooks import ProviderHooks
 from courier.providers.treasure_insights import TreasureInsights
-from courier.settings import SourceSettings, describe_validation
+from courier.settings import SourceSettings
+from courier.validation import describe_validation
 
 if TYPE_CHECKING:
     from courier.credentials import ApiKey
