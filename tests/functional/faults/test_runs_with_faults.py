@@ -1,0 +1,130 @@
+"""``courier run`` with faults: it says what they were, comes to its end, and has the right verdict."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from typing_extensions import override
+
+from local.interception import STATE_MACHINE, AwsCall, Interception, LoseAnswer
+from local.simulator import BuildPlan, JobPlan, Scenario, demo_scenario
+from local.simulator.fault_files import read_rules
+from tests.functional.cli.command import Ended, courier
+from tests.functional.end_to_end.evidence import watched
+
+# The demonstration at a quarter of its length.
+_TICK_SECONDS = 0.25
+
+
+PlanT = TypeVar("PlanT", BuildPlan, JobPlan)
+
+
+def hurried(plan: PlanT) -> PlanT:
+    return replace(plan, queue_seconds=plan.queue_seconds * _TICK_SECONDS, run_seconds=plan.run_seconds * _TICK_SECONDS)
+
+
+def quick_scenario() -> Scenario:
+    scenario = demo_scenario()
+    models = tuple(
+        replace(
+            model,
+            builds=tuple(replace(each, plan=hurried(each.plan)) for each in model.builds),
+            when_started=tuple(map(hurried, model.when_started)),
+        )
+        for model in scenario.treasure.models
+    )
+    projects = tuple(
+        replace(project, when_started=tuple(map(hurried, project.when_started))) for project in scenario.airt.projects
+    )
+    return Scenario(treasure=replace(scenario.treasure, models=models), airt=replace(scenario.airt, projects=projects))
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.plan.demo_scenario", quick_scenario)
+    monkeypatch.setattr("local.chaos.trial.CHAOS_SECONDS", 5.0)
+
+
+def run(folder: Path, *options: object) -> Ended:
+    return courier("run", "--out", folder / "out", "--tick", _TICK_SECONDS, *options)
+
+
+def injected(ended: Ended) -> Counter[str]:
+    """Read what the run said about its faults: how often each one met a kind of request."""
+    lines = ended.out.partition(" faults injected, ")[2].splitlines()[1:]
+    found = [match for line in lines if (match := re.fullmatch(r" *(\d+)  (\w+) +(\w+).*", line))]
+    return Counter({f"{match[2]} {match[3]}": int(match[1]) for match in found})
+
+
+def plan(folder: Path, *rules: object) -> Path:
+    path = folder / "faults.json"
+    path.write_text(json.dumps({"rules": rules}), encoding="utf-8")
+    return path
+
+
+def test_faults_of_a_file_are_told_and_the_promises_kept(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "faults.example.json").read_text(encoding="utf-8")
+    rules = [*json.loads(text)["rules"], {"on": "cancel_build", "fault": "delay", "with": {"seconds": 1}}]
+    ended = run(tmp_path, "--faults", plan(tmp_path, *rules))
+    assert (ended.exit_code, ended.err) == (0, "")
+    assert injected(ended) == {
+        "list_builds error_status": 3,
+        "get_job set_fields": 2,
+        "artifact link_expired": 1,
+        "artifact cut_body": 1,
+        "cancel_build delay": 0,
+    }
+    assert "7 faults injected, by 5 rules" in ended.out
+    assert "(no request matched)" in ended.out
+    assert re.search(r"promises checked over \d+ records: all kept", ended.out)
+    assert len(read_rules(text)) == 4
+
+
+def test_an_outcome_that_a_fault_explains_is_told_and_no_breach(tmp_path: Path) -> None:
+    page = {"status": 200, "body": "<html>", "content_type": "application/pdf"}
+    ended = run(tmp_path, "--faults", plan(tmp_path, {"on": "artifact", "fault": "reply", "with": page, "times": None}))
+    assert (ended.exit_code, ended.err) == (0, "")
+    explained = [line for line in ended.out.splitlines() if line.startswith("explained by a fault: red-team/")]
+    assert len(explained) == 2
+    assert all(line.endswith("is recorded as undeliverable and is completed") for line in explained)
+
+
+def test_chaos_ends_well_and_says_what_it_was(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--chaos", 4)
+    assert (ended.exit_code, ended.out.count("broken promise")) == (0, 0)
+    assert injected(ended).total() > 3
+    assert "by chance under seed 4, in the first " in ended.out
+    assert "all kept" in ended.out
+
+
+def test_a_broken_promise_makes_the_run_fail(tmp_path: Path) -> None:
+    class LosesAPublication(Interception):
+        """The first notice is published, and the state machine does not hear of it: it says it once more."""
+
+        published = 0
+
+        @override
+        def after_call(self, call: AwsCall, status: int) -> LoseAnswer | None:
+            if (call.caller, call.action) != (STATE_MACHINE, "sns:Publish"):
+                return None
+            LosesAPublication.published += 1
+            return LoseAnswer() if LosesAPublication.published == 1 else None
+
+    broken = {"on": "get_job", "fault": "error_status", "with": {"status": 503}}
+    with watched(LosesAPublication()):
+        ended = run(tmp_path, "--faults", plan(tmp_path, broken))
+    assert ended.exit_code == 1
+    assert ended.complaint == "courier: broken promise: not repeated: 1 notices were repeated, 0 may be"
+
+
+def test_a_fault_that_lets_no_build_end_is_no_good_end(tmp_path: Path) -> None:
+    never = {"on": "list_builds", "fault": "error_status", "with": {"status": 503}, "nth": 3, "times": None}
+    ended = run(tmp_path, "--faults", plan(tmp_path, never), "--timeout", 5)
+    assert ended.exit_code == 1
+    assert "courier: broken promise: one record: " in ended.err
