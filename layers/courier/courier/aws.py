@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cache
-from typing import TYPE_CHECKING, Literal, cast, get_args, overload
+from typing import TYPE_CHECKING, Literal, cast, overload
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -23,8 +23,6 @@ CONNECT_TIMEOUT_SECONDS = 3
 READ_TIMEOUT_SECONDS = 10
 # botocore's standard mode: throttling and 5xx only, exponential backoff with jitter, 20 s at most in between.
 ATTEMPTS = 4
-
-Service = Literal["cloudformation", "dynamodb", "lambda", "s3", "secretsmanager", "sns", "ssm", "stepfunctions"]
 
 # Making a client reads the session's shared loader, which is not safe for threads; using one is.
 _making = threading.Lock()
@@ -46,7 +44,7 @@ def client(service: Literal["sns"]) -> SNSClient: ...
 def client(service: Literal["ssm"]) -> SSMClient: ...
 @overload
 def client(service: Literal["stepfunctions"]) -> SFNClient: ...
-def client(service: Service) -> object:
+def client(service: str) -> object:
     """Give the client of one service, the same one at each call."""
     with _making:
         return _make(service)
@@ -71,15 +69,15 @@ def _session() -> Session:
     # third of a cold start that nothing here needs.
     import botocore.session  # noqa: PLC0415
 
-    from courier.service_models import KnownServices  # noqa: PLC0415
+    from courier.service_models import DirectLoader  # noqa: PLC0415
 
     session = botocore.session.get_session()
-    session.register_component("data_loader", KnownServices(get_args(Service)))
+    session.register_component("data_loader", DirectLoader())
     return session
 
 
 @cache
-def _make(service: Service) -> object:
+def _make(service: str) -> object:
     from botocore.config import Config  # noqa: PLC0415
 
     config = Config(

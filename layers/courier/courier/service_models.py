@@ -2,27 +2,31 @@
 
 import gzip
 import json
-from collections.abc import Collection
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 from botocore.loaders import JSONFileLoader, Loader
 
 
-class KnownServices(Loader):
-    """botocore's own loader, told which services there are.
+class DirectLoader(Loader):
+    """botocore's own loader, without its search.
 
-    Left alone it finds that out from the folders of all 400 services, once for their models and once for their
-    endpoints, although it was asked for one by name.
+    Left alone it opens the folders of all 400 services, once for their models and once for their endpoints, before
+    it looks into the one that it was asked for.
     """
 
-    def __init__(self, services: Collection[str]) -> None:
+    def __init__(self) -> None:
         super().__init__(file_loader=PlainFiles())
-        self._services = sorted(services)
 
-    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - each of them has every type
-        """Give the services that were named."""
-        return self._services
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - said when it is looked for
+        """Give all services; whether one has a description of this type turns out when that is loaded."""
+        return self._folders
+
+    @cached_property
+    def _folders(self) -> list[str]:
+        paths = [Path(path) for path in self.search_paths]
+        return sorted({folder.name for path in paths if path.is_dir() for folder in path.iterdir()})
 
 
 class PlainFiles(JSONFileLoader):

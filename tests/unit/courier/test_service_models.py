@@ -1,36 +1,41 @@
 """The AWS services' descriptions are botocore's, whichever way they are found and read."""
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
-from botocore.exceptions import UnknownServiceError
+from botocore.exceptions import DataNotFoundError, UnknownServiceError
 from botocore.loaders import JSONFileLoader, Loader
 
-from courier.aws import Service
-from courier.service_models import KnownServices, PlainFiles
+from courier.service_models import DirectLoader, PlainFiles
 
-SERVICES = get_args(Service)
+# Besides the courier's own: those that botocore asks for the credentials of a profile.
+OURS = ["cloudformation", "dynamodb", "lambda", "s3", "secretsmanager", "sns", "ssm", "stepfunctions"]
+SERVICES = [*OURS, "sts", "sso", "sso-oidc", "signin"]
 BUILTIN = Path(Loader.BUILTIN_DATA_PATH)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-@pytest.mark.parametrize("kind", ["service-2", "endpoint-rule-set-1", "paginators-1"])
+@pytest.mark.parametrize("kind", ["service-2", "endpoint-rule-set-1"])
 def test_a_description_is_the_one_that_botocore_reads(service: str, kind: str) -> None:
-    ours = KnownServices(SERVICES).load_service_model(service, kind)
+    ours = DirectLoader().load_service_model(service, kind)
     assert ours == Loader().load_service_model(service, kind)
 
 
 @pytest.mark.parametrize("name", ["endpoints", "partitions", "_retry", "sdk-default-configuration"])
 def test_what_belongs_to_no_service_is_read_as_well_and_in_the_same_order(name: str) -> None:
-    ours, theirs = KnownServices(SERVICES).load_data(name), Loader().load_data(name)
+    ours, theirs = DirectLoader().load_data(name), Loader().load_data(name)
     assert ours == theirs
     assert list(ours) == list(theirs)
 
 
-def test_a_service_that_nobody_named_is_refused() -> None:
-    with pytest.raises(UnknownServiceError, match="sqs"):
-        KnownServices(["s3"]).load_service_model("sqs", "service-2")
+def test_a_service_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UnknownServiceError, match="s4"):
+        DirectLoader().load_service_model("s4", "service-2")
+
+
+def test_a_description_that_a_service_has_not_is_missed() -> None:
+    with pytest.raises(DataNotFoundError, match="sts"):
+        DirectLoader().load_service_model("sts", "waiters-2")
 
 
 def test_a_file_that_is_not_there_is_none() -> None:
