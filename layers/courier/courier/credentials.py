@@ -20,7 +20,8 @@ MAX_AGE_SECONDS = 900
 _FIELDS = ("api_key", "key", "token")
 
 _HELP = {
-    "ResourceNotFoundException": "does not exist; create it, or correct the source's secret",
+    "ResourceNotFoundException": "does not exist; store it (courier config set-secret {name}), "
+    "or correct the source's secret",
     "AccessDeniedException": "may not be read; the function needs secretsmanager:GetSecretValue on it "
     "(and kms:Decrypt on its key, if that is your own)",
     "DecryptionFailure": "cannot be decrypted; the function needs kms:Decrypt on its key",
@@ -83,7 +84,7 @@ def read_api_key(name: str, fresh: bool = False, *, client: SecretsManagerClient
             raise SettingsError(f"secret {name} cannot be read without AWS credentials and a region") from exc
         code = cause.response["Error"]["Code"] if isinstance(cause, ClientError) else type(cause).__name__
         if code in _HELP:
-            raise SettingsError(f"secret {name} {_HELP[code]}") from exc
+            raise SettingsError(f"secret {name} {_HELP[code].format(name=name)}") from exc
         raise SourceUnavailableError(f"secret {name} could not be read just now ({code})") from exc
     return parse_api_key(name, value)
 

@@ -124,8 +124,12 @@ def test_nothing_is_written_when_a_secret_is_missing_or_empty(desk: Desk) -> Non
     client.put_secret_value(SecretId=DREADNODE_SECRET, SecretString=" ")
     ended = desk.push([desk.insights(), desk.insights("other", secret="build-courier/nobody"), desk.red_team()])
     assert ended.exit_code == 2
+    missing = (
+        "courier: other: secret build-courier/nobody does not exist; "
+        "store it (courier config set-secret build-courier/nobody), or correct the source's secret"
+    )
     assert ended.err.splitlines() == [
-        "courier: other: secret build-courier/nobody does not exist; create it, or correct the source's secret",
+        missing,
         f"courier: red-team: secret {DREADNODE_SECRET} is empty",
         "Nothing was written.",
     ]
