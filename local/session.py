@@ -284,9 +284,10 @@ def _line(row: Mapping[str, object], now: datetime) -> BuildLine:
     ended = row.get("ended_at")
     until = datetime.fromisoformat(str(ended)) if ended else now
     outcome = row.get("outcome")
-    passage = json.loads(str(row.get("passage", "{}")))
     # One that had ended when it was first seen, or a request that no build came of, is waited for by nobody.
-    waits = passage.get("verdict", Next.WAIT) == Next.WAIT
+    # The ledger knows it by the passage until the execution has been started, and then by what stays in flight.
+    passage = json.loads(str(row.get("passage", "{}")))
+    waits = passage["verdict"] == Next.WAIT if passage else "due_source" in row or "released_at" in row
     return BuildLine(
         build=str(row["build"]),
         status=str(row.get("status", BuildStatus.UNKNOWN)) if waits else ENDING,

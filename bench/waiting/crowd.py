@@ -24,7 +24,8 @@ from bench.waiting.lives import LATENCY_SECONDS, TEMPLATE, configure
 from bench.waiting.sandboxes import Run, Sandboxes
 from courier.clock import stamp
 from courier.ledger.table import Scalar, encode
-from courier.models import Build, BuildRef, BuildStatus, Passage, Verdict
+from courier.ledger.tokens import mark_of
+from courier.models import BuildRef, BuildStatus
 from courier.polling import next_gap
 from courier.providers import parse_source
 from courier.settings import SourceSettings
@@ -195,7 +196,7 @@ def _fill(aws: EmbeddedAws, accounts: Sequence[Account], now: datetime, random: 
                 # A source with a single build is due as well: it must not be forgotten over the others.
                 ahead = 0.0 if account.single else random.uniform(0, gap)
                 due_at[str(ref)] = now - timedelta(seconds=MINUTE - ahead)
-                items.append(row_of(account.settings, ref, created, due_at[str(ref)]))
+                items.append(row_of(ref, created, due_at[str(ref)]))
     client = aws.client("dynamodb")
     for start in range(0, len(items), _BATCH):
         _put(client, aws.outputs["LedgerTableName"], items[start : start + _BATCH])
@@ -206,31 +207,20 @@ def _put(client: DynamoDBClient, table: str, items: Sequence[Mapping[str, Univer
     client.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": item}} for item in items]})
 
 
-def row_of(
-    source: SourceSettings, ref: BuildRef, created: datetime, due_at: datetime
-) -> dict[str, UniversalAttributeValueTypeDef]:
-    """Give a row as the ledger has it of a running build whose execution waits."""
-    build = Build(ref=ref, status=BuildStatus.RUNNING, created_at=created)
-    passage = Passage(
-        provider=source.provider,
-        build=build,
-        verdict=Verdict.WAIT,
-        first_seen_at=created,
-        wait_seconds=_WAIT_SECONDS,
-    )
+def row_of(ref: BuildRef, created: datetime, due_at: datetime) -> dict[str, UniversalAttributeValueTypeDef]:
+    """Give a row as the ledger has it of a running build that was looked at before and whose execution waits."""
     row: dict[str, Scalar] = {
         "build": str(ref),
         "schema_version": 1,
-        "status": build.status.value,
+        "status": BuildStatus.RUNNING.value,
         "first_seen_at": stamp(created),
         "status_since": stamp(created),
         "created_at": stamp(created),
         "deadline_at": stamp(created + timedelta(seconds=_WAIT_SECONDS)),
         "due_source": ref.source,
         "next_poll_at": stamp(due_at),
-        "passage": passage.model_dump_json(exclude_none=True),
         "execution": f"execution-of-{ref.build_id}",
-        "task_token": f"token-of-{ref.build_id}",
+        "kept_token": mark_of(f"token-of-{ref.build_id}"),
     }
     return {name: encode(value) for name, value in row.items()}
 

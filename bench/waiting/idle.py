@@ -87,6 +87,6 @@ def idle(calls: int = CALLS) -> list[Idleness]:
         ref = BuildRef(source="red-team", scope="acme/main/chatbot", build_id="not-due-yet")
         aws.client("dynamodb").put_item(
             TableName=aws.outputs["LedgerTableName"],
-            Item=row_of(sources[1], ref, clock(), clock() + timedelta(hours=12)),
+            Item=row_of(ref, clock(), clock() + timedelta(hours=12)),
         )
         return [nothing, measure("one build in flight, not due")]

@@ -26,7 +26,7 @@ _DOCUMENTED = re.compile(
 # What a provider's word for an end may become, when nothing is wrong with it.
 _USUAL = {"completed": "delivered", "done": "succeeded", "failed": "failed", "canceled": "canceled"}
 _GOOD = frozenset({"delivered", "succeeded"})
-_IN_FLIGHT = ("task_token", "due_source", "next_poll_at", "checkpoint", "checkpoint_upload")
+_IN_FLIGHT = ("task_token", "kept_token", "due_source", "next_poll_at", "checkpoint", "checkpoint_upload")
 # Five states; retries add events. Far above both is a loop.
 _MOST_STATES = 5
 _MOST_HISTORY_EVENTS = 400

@@ -27,13 +27,15 @@ COURIER_TRANSITIONS = 5
 LOOP_TRANSITIONS = 5
 LOOP_TRANSITIONS_PER_LOOK = 3
 
-# A row with its payload and its task token is between 1 and 2 KB: two units a write; its index entry is below 1 KB.
-_ROW_WRITE = 2
+# A row is below 1 KB, and so is its index entry: a unit a write. With its task token it has between 1 and 2 KB.
+_ROW_WRITE = 1
+_TOKEN_WRITE = 2
 _ENTRY_WRITE = 1
 # The claim moves the entry in the index by its sort key: one entry is deleted and one put.
 WRITES_PER_LOOK = _ROW_WRITE + 2 * _ENTRY_WRITE
-# Register (row, entry), execution, token, release (row, entry), close.
-WRITES_PER_BUILD = 5 * _ROW_WRITE + 2 * _ENTRY_WRITE
+# Register (row, entry), execution, release (row, entry), close; the token comes into the row, is there at the first
+# look, and is put aside: into an item of its own, and out of the row.
+WRITES_PER_BUILD = 4 * _ROW_WRITE + 2 * _ENTRY_WRITE + (4 * _TOKEN_WRITE - _ROW_WRITE)
 # One query of the index per tick, eventually consistent: half a unit for each 4 KB, at least half a unit.
 READS_PER_TICK = 0.5
 READS_PER_ROW = 0.5 * 0.4 / 4

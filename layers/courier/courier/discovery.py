@@ -113,7 +113,7 @@ class Discovery:
         except LedgerError as exc:
             logger.error("row cannot be read", reason=str(exc))
             return
-        if waits and build.status.is_terminal and row.task_token:
+        if waits and build.status.is_terminal and row.has_token:
             self._judge.settle(provider, row, build)
 
     def begin(self, provider: Provider, build: Build) -> bool:

@@ -36,7 +36,7 @@ class Judge:
         """Act on what the provider says of a build; True when that released its execution."""
         if build.status is BuildStatus.UNKNOWN:
             logger.warning("unknown status, waiting on", build=row.build)
-        if row.task_token is None and build.status.is_terminal:
+        if not row.has_token and build.status.is_terminal:
             self._await_token(row)
             return False
         ending = ending_of(build, provider)
@@ -79,7 +79,7 @@ class Judge:
             waited = f"the build's status has not changed for {polling.stall_after_hours:g} hours"
         else:
             return WAITING
-        if row.task_token is None:
+        if not row.has_token:
             self._await_token(row)
             return WAITING
         left = "the provider was asked to cancel it" if self._cancel(provider, row) else "it was left alone"
@@ -101,7 +101,7 @@ class Judge:
         return True
 
     def _release(self, row: BuildRow, build: Build, ending: Ending) -> bool:
-        if row.task_token is None:
+        if not row.has_token:
             self._await_token(row)
             return False
         news = News(
@@ -113,10 +113,11 @@ class Judge:
             limits=ending.limits,
             problem=ending.problem,
         )
-        released = self._lifecycle.release(row.task_token, news)
+        token = self._builds.token_of(row)
+        released = token is not None and self._lifecycle.release(token, news)
         if released:
             logger.info("build ended", build=row.build, status=build.status, outcome=ending.outcome)
-        self._builds.note_released(row.ref, row.task_token)
+        self._builds.note_released(row)
         return released
 
     def _await_token(self, row: BuildRow) -> None:

@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from courier.errors import LedgerError
-from courier.ledger import BuildLedger, Table
+from courier.ledger import BuildLedger, BuildRow, Table
 from courier.ledger.builds import KEEP_ENDED, UNREADABLE_AGAIN
 from courier.ledger.table import Change, decode
 from courier.models import BuildRef, BuildStatus, Outcome
@@ -24,6 +24,12 @@ def register(builds: BuildLedger, *ids: str, due: datetime = NOON, **fields: obj
         assert builds.register(passage_of(build_of(build_id, **fields)), next_poll_at=due)  # type: ignore[arg-type]  # status and times
 
 
+def found(builds: BuildLedger) -> BuildRow:
+    row = builds.find(ref_of())
+    assert row is not None
+    return row
+
+
 def test_a_build_is_registered_once(builds: BuildLedger) -> None:
     assert builds.register(passage_of(), next_poll_at=NOON)
     assert not builds.register(passage_of(polls=7), next_poll_at=NOON + HOUR)
@@ -35,6 +41,13 @@ def test_a_build_is_registered_once(builds: BuildLedger) -> None:
 
 def test_a_build_that_was_never_seen_is_unknown(builds: BuildLedger) -> None:
     assert builds.find(ref_of()) is None
+
+
+def test_what_an_execution_starts_with_is_kept_until_it_has_been_started(builds: BuildLedger) -> None:
+    register(builds, "b1")
+    assert found(builds).passage is not None
+    builds.note_execution(ref_of(), "arn", waits=True)
+    assert (found(builds).passage, found(builds).execution) == (None, "arn")
 
 
 def test_more_builds_than_one_batch_are_found(builds: BuildLedger) -> None:
@@ -77,17 +90,18 @@ def test_a_released_build_cannot_be_claimed_by_who_saw_it_due(builds: BuildLedge
     register(builds, "b1")
     due = builds.due("insights", limit=10)[0]
     table.update(str(ref_of()), Change(set={"task_token": "t"}))
-    assert builds.note_released(ref_of(), "t")
+    assert builds.note_released(found(builds))
     assert builds.claim(due, next_poll_at=NOON) is None
     assert builds.due("insights", limit=10) == []
 
 
 def test_a_release_leaves_alone_the_token_of_a_later_wait(builds: BuildLedger, table: Table) -> None:
     register(builds, "b1")
+    table.update(str(ref_of()), Change(set={"task_token": "of the first wait"}))
+    seen = found(builds)
     table.update(str(ref_of()), Change(set={"task_token": "of the redrive"}))
-    assert not builds.note_released(ref_of(), "of the first wait")
-    row = builds.find(ref_of())
-    assert row is not None
+    assert not builds.note_released(seen)
+    row = found(builds)
     assert (row.task_token, row.next_poll_at is None) == ("of the redrive", False)
 
 
@@ -141,7 +155,7 @@ def test_a_late_write_does_not_bring_a_forgotten_build_back(builds: BuildLedger,
     elif write == "hurry":
         builds.hurry(ref_of())
     else:
-        assert not builds.note_released(ref_of(), "t")
+        assert not builds.note_released(row)
     assert rows(table) == {}
 
 

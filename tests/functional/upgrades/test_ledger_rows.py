@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from courier.delivery import LedgerCheckpointStore
-from courier.ledger import BuildLedger, BuildRow, SourceState, Table
-from courier.ledger.builds import DueBuild
+from courier.ledger import BuildLedger, BuildRow, DueBuild, SourceState, Table
 from courier.models import Build, BuildRef, BuildRequest, BuildStatus, Outcome, Passage
 from tests.fakes import settings_of
 from tests.functional.upgrades.conftest import LATER
@@ -62,6 +61,15 @@ def test_a_build_in_flight_is_released_with_the_token_that_it_waits_for(world: W
     assert world.tick().released == 1
     [news] = world.stepfunctions.released
     assert (news.build.ref, news.outcome, news.polls) == (ref, Outcome.FAILED, kept["polls"] + 1)
+    assert not world.in_flight(ref)
+
+
+def test_a_build_that_was_looked_at_is_released_with_the_token_that_was_put_aside(world: World, table: Table) -> None:
+    kept, token = restore(table, "build_watched"), restore(table, "token")["task_token"]
+    ref = BuildRef.parse(kept["build"])
+    world.stepfunctions.waiting[token] = kept["build"]
+    world.provider.put(Build(ref=ref, status=BuildStatus.FAILED, completed_at=LATER))
+    assert world.tick().released == 1
     assert not world.in_flight(ref)
 
 

@@ -15,11 +15,13 @@ NOON = datetime(2026, 4, 15, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("more", "state"),
     [
-        ({}, "running"),
-        ({"passage": json.dumps({"verdict": "wait"})}, "running"),
-        ({"passage": json.dumps({"verdict": "record"})}, "ending"),
-        ({"passage": json.dumps({"verdict": "fetch"})}, "ending"),
-        ({"passage": json.dumps({"verdict": "record"}), "outcome": "empty"}, "empty"),
+        ({"due_source": "s", "passage": json.dumps({"verdict": "wait"})}, "running"),
+        ({"due_source": "s", "passage": json.dumps({"verdict": "record"})}, "ending"),
+        ({"due_source": "s", "passage": json.dumps({"verdict": "fetch"})}, "ending"),
+        ({"due_source": "s"}, "running"),
+        ({"released_at": NOON.isoformat()}, "running"),
+        ({}, "ending"),
+        ({"outcome": "empty"}, "empty"),
     ],
 )
 def test_a_build_that_nobody_waits_for_is_ending_until_it_has_its_outcome(more: dict[str, str], state: str) -> None:

@@ -1,7 +1,8 @@
 """The ledger: one DynamoDB table that knows what has been seen and done, per build and per source."""
 
-from courier.ledger.builds import BuildLedger, BuildRow, DueBuild
+from courier.ledger.builds import BuildLedger
 from courier.ledger.requests import RequestLedger
+from courier.ledger.rows import BuildRow, DueBuild
 from courier.ledger.sources import SourceLedger, SourceState
 from courier.ledger.table import Table
 

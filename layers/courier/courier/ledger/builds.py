@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated
-
-from pydantic import AfterValidator, AwareDatetime, ValidationError
 
 from courier.clock import Clock, stamp
 from courier.errors import LedgerError
+from courier.ledger.rows import BuildRow, DueBuild, parse_due, parse_due_or_none, parse_row
 from courier.ledger.table import Change, Scalar, Table
-from courier.models import BuildRef, BuildStatus, FrozenModel, Outcome, Passage
+from courier.ledger.tokens import TokenLedger, mark_of
+from courier.models import BuildRef, BuildStatus, Outcome, Passage
 from courier.observability import logger
 
 ROW_VERSION = 1
@@ -21,62 +20,11 @@ KEEP_ENDED = timedelta(days=400)
 UNREADABLE_AGAIN = timedelta(hours=1)
 # Sorts behind every stamp.
 END_OF_TIME = "9999-12-31T23:59:59.999Z"
+# Longer than a waiting state waits on after the deadline: see judging.EXECUTION_GRACE.
+KEEP_TOKENS = timedelta(days=2)
 # What takes a row out of the index of builds in flight.
-_IN_FLIGHT_ATTRIBUTES = ("due_source", "next_poll_at", "task_token")
+_IN_FLIGHT_ATTRIBUTES = ("due_source", "next_poll_at", "task_token", "kept_token")
 _IN_FLIGHT = "attribute_exists(#due_source)"
-
-
-def _is_reference(text: str) -> str:
-    BuildRef.parse(text)
-    return text
-
-
-BuildKey = Annotated[str, AfterValidator(_is_reference)]
-
-
-class BuildRow(FrozenModel):
-    """A build as the ledger knows it; attributes of a newer version are passed over."""
-
-    schema_version: int
-    build: BuildKey
-    status: BuildStatus = BuildStatus.UNKNOWN
-    first_seen_at: AwareDatetime
-    created_at: AwareDatetime | None = None
-    status_since: AwareDatetime | None = None
-    deadline_at: AwareDatetime
-    next_poll_at: str | None = None
-    task_token: str | None = None
-    execution: str | None = None
-    polls: int = 0
-    failures: int = 0
-    not_found: int = 0
-    passage: str | None = None
-    checkpoint: str | None = None
-    checkpoint_upload: str | None = None
-    checkpoint_key: str | None = None
-    outcome: Outcome | None = None
-    record_key: str | None = None
-
-    @property
-    def ref(self) -> BuildRef:
-        """The build that this row is about."""
-        return BuildRef.parse(self.build)
-
-
-class DueBuild(FrozenModel):
-    """What the index tells about a build that wants to be looked at; ``next_poll_at`` is the claim's condition."""
-
-    build: BuildKey
-    status: BuildStatus = BuildStatus.UNKNOWN
-    next_poll_at: str
-    first_seen_at: AwareDatetime
-    created_at: AwareDatetime | None = None
-    deadline_at: AwareDatetime
-
-    @property
-    def ref(self) -> BuildRef:
-        """The build that this row is about."""
-        return BuildRef.parse(self.build)
 
 
 class BuildLedger:
@@ -85,6 +33,7 @@ class BuildLedger:
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
         self._clock = clock
+        self._tokens = TokenLedger(table)
 
     def register(self, passage: Passage, *, next_poll_at: datetime) -> bool:
         """Note a build before anything is done for it; False when it is known already.
@@ -114,13 +63,13 @@ class BuildLedger:
 
     def note_execution(self, ref: BuildRef, execution: str, *, waits: bool) -> None:
         """Note that the build's execution has been started; one that does not wait needs no looks."""
-        remove = () if waits else _IN_FLIGHT_ATTRIBUTES
+        remove = ("passage", *(() if waits else _IN_FLIGHT_ATTRIBUTES))
         self._table.update(str(ref), Change(set={"execution": execution}, remove=remove))
 
     def find(self, ref: BuildRef) -> BuildRow | None:
         """Read one build's row."""
         row = self._table.get(str(ref))
-        return None if row is None else _parse(row)
+        return None if row is None else parse_row(row)
 
     def find_many(self, refs: Iterable[BuildRef]) -> dict[BuildRef, BuildRow | None]:
         """Read the rows of the builds that are known; None stands for one that this version cannot read."""
@@ -129,7 +78,7 @@ class BuildLedger:
         for row in self._table.get_many(sorted(by_key)):
             ref = by_key[str(row["build"])]
             try:
-                found[ref] = _parse(row)
+                found[ref] = parse_row(row)
             except LedgerError as exc:
                 logger.error("row cannot be read", reason=str(exc))
                 found[ref] = None
@@ -143,7 +92,7 @@ class BuildLedger:
         readable = []
         for row in self._table.due(source, until=stamp(self._clock()), limit=limit):
             try:
-                readable.append(_parse_due(row))
+                readable.append(parse_due(row))
             except LedgerError as exc:
                 logger.error("row cannot be read", reason=str(exc), again_in=str(UNREADABLE_AGAIN))
                 self._put_off(row)
@@ -152,7 +101,7 @@ class BuildLedger:
     def in_flight(self, source: str, *, limit: int) -> Sequence[DueBuild]:
         """Give the builds of a source that are waited for, due or not; changes nothing."""
         rows = self._table.due(source, until=END_OF_TIME, limit=limit)
-        return [build for row in rows if (build := _parse_due_or_none(row)) is not None]
+        return [build for row in rows if (build := parse_due_or_none(row)) is not None]
 
     def claim(self, due: DueBuild, *, next_poll_at: datetime) -> BuildRow | None:
         """Take a due build for one look: its next look is set *before* the provider is asked.
@@ -168,7 +117,7 @@ class BuildLedger:
                 values={"seen": due.next_poll_at},
             ),
         )
-        return None if row is None else _parse(row)
+        return None if row is None else parse_row(row)
 
     def hurry(self, ref: BuildRef) -> None:
         """Make a build due at the next tick, if it is still in flight."""
@@ -178,38 +127,63 @@ class BuildLedger:
         )
 
     def note_status(self, row: BuildRow, status: BuildStatus) -> None:
-        """Note what an answered look said; writes only what changed."""
+        """Note what an answered look said, and put the task token aside; writes only what changed.
+
+        With the token the row has more than one KB, and every look at it would be billed as two writes.
+        """
         changes: dict[str, Scalar | None] = {}
         if status is not row.status:
             changes |= {"status": status, "status_since": stamp(self._clock())}
         if row.failures or row.not_found:
             changes |= {"failures": 0, "not_found": 0}
-        if changes:
+        if row.task_token is not None:
+            until = self._clock() + (row.deadline_at - row.first_seen_at) + KEEP_TOKENS
+            changes["kept_token"] = self._tokens.keep(row.task_token, until=until)
+            moved = Change(
+                set=changes,
+                remove=("task_token",),
+                condition=f"{_IN_FLIGHT} AND #task_token = :token",
+                values={"token": row.task_token},
+            )
+            self._table.update(row.build, moved)
+        elif changes:
             self._table.update(row.build, Change(set=changes, condition=_IN_FLIGHT))
 
     def note_miss(self, row: BuildRow, *, not_found: bool) -> BuildRow | None:
         """Count a look that brought no status, and give the row with its new counts; None when not in flight."""
         counted = "not_found" if not_found else "failures"
         changed = self._table.update(row.build, Change(add={counted: 1}, condition=_IN_FLIGHT))
-        return None if changed is None else _parse(changed)
+        return None if changed is None else parse_row(changed)
 
-    def note_released(self, ref: BuildRef, token: str) -> bool:
+    def token_of(self, row: BuildRow) -> str | None:
+        """Give the token that the build's execution waits for; None when its time was over."""
+        if row.task_token is not None or row.kept_token is None:
+            return row.task_token
+        return self._tokens.find(row.kept_token)
+
+    def note_released(self, row: BuildRow) -> bool:
         """Take a build whose execution goes on out of the index of builds in flight.
 
-        False when the row holds another token by now: the state was entered again (a redrive, a retry of the
+        False when the row refers to another token by now: the state was entered again (a redrive, a retry of the
         write), so that an execution waits that this release did not reach.
         """
+        condition, values = "attribute_not_exists(#task_token) AND #kept_token = :mark", {"mark": row.kept_token or ""}
+        if row.task_token is not None:
+            # Another look may have put it aside meanwhile.
+            condition = f"#task_token = :token OR ({condition})"
+            values = {"token": row.task_token, "mark": mark_of(row.task_token)}
         change = Change(
             set={"released_at": stamp(self._clock())},
             remove=_IN_FLIGHT_ATTRIBUTES,
-            condition="#task_token = :token",
-            values={"token": token},
+            condition=condition,
+            values=values,
         )
-        return self._table.update(str(ref), change) is not None
+        return self._table.update(row.build, change) is not None
 
     def abandon(self, ref: BuildRef) -> None:
         """Take a build out of flight whose execution never came to wait; a redrive puts it back."""
-        change = Change(remove=_IN_FLIGHT_ATTRIBUTES, condition="attribute_not_exists(#task_token)")
+        never_waited = "attribute_not_exists(#task_token) AND attribute_not_exists(#kept_token)"
+        change = Change(remove=_IN_FLIGHT_ATTRIBUTES, condition=never_waited)
         self._table.update(str(ref), change)
 
     def close(self, ref: BuildRef, outcome: Outcome, *, record_key: str, build: Mapping[str, Scalar]) -> BuildRow:
@@ -235,7 +209,7 @@ class BuildLedger:
         )
         if row is None:
             raise LedgerError(f"{ref}: an unconditional write was refused")
-        return _parse(row)
+        return parse_row(row)
 
     def _put_off(self, row: Mapping[str, Scalar]) -> None:
         change = Change(
@@ -275,27 +249,6 @@ class BuildLedger:
                 values={"upload": upload_id},
             ),
         )
-
-
-def _parse(row: Mapping[str, Scalar]) -> BuildRow:
-    try:
-        return BuildRow.model_validate(row)
-    except ValidationError as exc:
-        raise LedgerError(f"row {row.get('build')} cannot be read: {exc.error_count()} wrong attributes") from exc
-
-
-def _parse_due_or_none(row: Mapping[str, Scalar]) -> DueBuild | None:
-    try:
-        return _parse_due(row)
-    except LedgerError:
-        return None
-
-
-def _parse_due(row: Mapping[str, Scalar]) -> DueBuild:
-    try:
-        return DueBuild.model_validate(row)
-    except ValidationError as exc:
-        raise LedgerError(f"row {row.get('build')} cannot be read: {exc.error_count()} wrong attributes") from exc
 
 
 def _stamp_or_none(moment: datetime | None) -> str | None:

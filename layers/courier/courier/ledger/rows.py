@@ -1,0 +1,108 @@
+"""What a build's row holds, whole and as the index shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, ValidationError
+
+from courier.errors import LedgerError
+from courier.ledger.table import Scalar
+from courier.models import BuildRef, BuildStatus, FrozenModel, Outcome
+
+
+def _is_reference(text: str) -> str:
+    BuildRef.parse(text)
+    return text
+
+
+BuildKey = Annotated[str, AfterValidator(_is_reference)]
+
+
+class BuildRow(FrozenModel):
+    """A build as the ledger knows it; attributes of a newer version are passed over.
+
+    ``task_token``, ``kept_token``
+        What the execution waits for, as the waiting state wrote it, or the mark of what `TokenLedger` keeps of it.
+        With both, the state was entered again, and the former is the newer one.
+    ``passage``
+        What an execution is to be started with; dropped when it has been started.
+    """
+
+    schema_version: int
+    build: BuildKey
+    status: BuildStatus = BuildStatus.UNKNOWN
+    first_seen_at: AwareDatetime
+    created_at: AwareDatetime | None = None
+    status_since: AwareDatetime | None = None
+    deadline_at: AwareDatetime
+    next_poll_at: str | None = None
+    task_token: str | None = None
+    kept_token: str | None = None
+    execution: str | None = None
+    polls: int = 0
+    failures: int = 0
+    not_found: int = 0
+    passage: str | None = None
+    checkpoint: str | None = None
+    checkpoint_upload: str | None = None
+    checkpoint_key: str | None = None
+    outcome: Outcome | None = None
+    record_key: str | None = None
+
+    @property
+    def ref(self) -> BuildRef:
+        """The build that this row is about."""
+        return BuildRef.parse(self.build)
+
+    @property
+    def has_token(self) -> bool:
+        """Whether an execution has come to wait."""
+        return self.task_token is not None or self.kept_token is not None
+
+
+class DueBuild(FrozenModel):
+    """What the index tells about a build that wants to be looked at; ``next_poll_at`` is the claim's condition."""
+
+    build: BuildKey
+    status: BuildStatus = BuildStatus.UNKNOWN
+    next_poll_at: str
+    first_seen_at: AwareDatetime
+    created_at: AwareDatetime | None = None
+    deadline_at: AwareDatetime
+
+    @property
+    def ref(self) -> BuildRef:
+        """The build that this row is about."""
+        return BuildRef.parse(self.build)
+
+
+def parse_row(row: Mapping[str, Scalar]) -> BuildRow:
+    """Read a whole row.
+
+    Raises
+    ------
+    LedgerError
+        It is one of a newer version, or somebody edited it.
+    """
+    try:
+        return BuildRow.model_validate(row)
+    except ValidationError as exc:
+        raise LedgerError(f"row {row.get('build')} cannot be read: {exc.error_count()} wrong attributes") from exc
+
+
+def parse_due_or_none(row: Mapping[str, Scalar]) -> DueBuild | None:
+    """Read an entry of the index; None where `parse_due` raises."""
+    try:
+        return parse_due(row)
+    except LedgerError:
+        return None
+
+
+def parse_due(row: Mapping[str, Scalar]) -> DueBuild:
+    """Read an entry of the index; raises like `parse_row`."""
+    try:
+        return DueBuild.model_validate(row)
+    except ValidationError as exc:
+        raise LedgerError(f"row {row.get('build')} cannot be read: {exc.error_count()} wrong attributes") from exc
