@@ -28,6 +28,7 @@ class RequestBudget:
         self._reserved = 0
         self._spare = 0
         self._expected = 0
+        self._follows = False
         # The minute that the spare ones were taken from; they are worth nothing in another.
         self._minute = -1
         self._lock = threading.Lock()
@@ -36,6 +37,14 @@ class RequestBudget:
         """Say how many requests are to come, so that they are taken out of the minute together."""
         with self._lock:
             self._expected = requests
+
+    def follow(self) -> None:
+        """Say that somebody has taken requests out of this minute already, such as the tick that a copy follows.
+
+        It is only likely, and only saves a refused write, which is billed like any other.
+        """
+        with self._lock:
+            self._follows = True
 
     def reserve(self) -> bool:
         """Set one request aside before work begins that needs it; False when the minute has none left."""
@@ -81,7 +90,7 @@ class RequestBudget:
                 self._settings.name,
                 wanted=max(1, min(self._expected, BLOCK_REQUESTS)),
                 budget=self._settings.requests_per_minute,
-                likely_first=first,
+                likely_first=first and not self._follows,
             )
         if not self._spare:
             return False

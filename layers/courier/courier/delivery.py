@@ -36,6 +36,7 @@ def deliver(parts: Parts, request: CopyRequest, *, seconds_left: Callable[[], fl
         return None
     ref = passage.build.ref
     settings = parts.sources.load().get(ref.source)
+    parts.budget(settings).follow()
     provider = parts.provider(settings)
     link = provider.locate_artifact(ref)
     day = passage.build.completed_at or passage.detected_at

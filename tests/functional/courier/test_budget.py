@@ -5,6 +5,7 @@ import pytest
 from courier.budget import BLOCK_REQUESTS, RequestBudget
 from courier.errors import SourceThrottledError
 from courier.ledger import SourceLedger, Table
+from courier.ledger.table import Change, Scalar
 from courier.providers import parse_source
 from local.simulator import ManualClock
 from tests.aws import rows
@@ -46,6 +47,29 @@ def test_a_tick_takes_no_more_than_a_block_ahead(make: MakeBudget, table: Table)
     budget.expect(100)
     assert budget.reserve()
     assert spent(table) == BLOCK_REQUESTS
+
+
+@pytest.mark.parametrize("follows", [True, False])
+@pytest.mark.parametrize("opened", [True, False])
+def test_who_follows_a_tick_has_no_write_refused_and_the_same_answer(
+    make: MakeBudget, table: Table, monkeypatch: pytest.MonkeyPatch, follows: bool, opened: bool
+) -> None:
+    if opened:
+        assert make().reserve()
+    results, update = list[bool](), Table.update
+
+    def watched(self: Table, key: str, change: Change) -> dict[str, Scalar] | None:
+        row = update(self, key, change)
+        results.append(row is not None)
+        return row
+
+    monkeypatch.setattr(Table, "update", watched)
+    budget = make()
+    if follows:
+        budget.follow()
+    budget.take("get_build")
+    assert results == ([True] if follows == opened else [False, True])
+    assert spent(table) == 1 + opened
 
 
 @pytest.mark.parametrize("expected", [0, 3, 100])

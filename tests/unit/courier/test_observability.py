@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import boto3
 import pytest
 from moto import mock_aws
 
-import courier.observability  # noqa: F401 - every function imports it, and it sets the levels
 from courier.credentials import read_api_key
+from courier.observability import logger
 from tests.fakes import REGION
 
 NAME, KEY = "build-courier/any", "dn_key_0123456789abcdef"
@@ -33,3 +35,13 @@ def test_a_key_is_in_no_line_even_when_everything_is_logged(secret: None, caplog
     assert read_api_key(NAME, client=client).reveal() == KEY
     assert "a line that is kept" in caplog.text
     assert KEY not in caplog.text
+
+
+def test_a_line_says_nothing_that_its_log_group_says(caplog: pytest.LogCaptureFixture) -> None:
+    stated = dict.fromkeys(("function_name", "function_arn", "function_memory_size"), "as in the log group")
+    with logger.append_context_keys(function_request_id="r1", **stated):
+        logger.info("said", size_bytes=3, when=datetime(2026, 4, 15, tzinfo=UTC))
+        line = json.loads(logger.registered_formatter.format(caplog.records[-1]))
+    assert stated.keys() & line.keys() == set()
+    assert (line["message"], line["function_request_id"], line["size_bytes"]) == ("said", "r1", 3)
+    assert line["when"] == "2026-04-15 00:00:00+00:00"
