@@ -51,7 +51,7 @@ FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
     ],
     "parliament": [
         (TEMPLATE, "Action: states:StartExecution", "Action: states:StartEverything", "UNKNOWN_ACTION"),
-        (TEMPLATE, "Action: s3:ListBucket", "Action: s3:GetObject", "RESOURCE_MISMATCH"),
+        (TEMPLATE, "Action: [s3:ListBucket,", "Action: [s3:GetObject,", "RESOURCE_MISMATCH"),
     ],
 }
 
