@@ -78,10 +78,11 @@ def _show_function(watch: Stopwatch, name: str) -> list[str]:
     watch.profile(timing)
     print(f"{name:16} {timing.describe()}  {timing.describe_imports()}")
     if service:
-        ratio = timing.median / bare.median
+        ratio, cpu_ratio = timing.median / bare.median, timing.cpu_median / bare.cpu_median
         # Said, and no error: a time is no fault of the change that happens to be judged on a busy machine.
         word = "met" if ratio < REACH else "missed"
-        print(f"{'':16} {bare.describe()}  {bare.name}: {ratio:.2f} times that, reach {REACH}: {word}")
+        share = f"{ratio:.2f} times that (CPU time {cpu_ratio:.2f})"
+        print(f"{'':16} {bare.describe()}  {bare.name}: {share}, reach {REACH}: {word}")
     if unwanted := unwanted_modules(timing):
         faults.add(f"{name} imports what it does not use: {', '.join(unwanted[:10])}")
     return sorted(faults)
