@@ -6,10 +6,12 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from typing_extensions import override
 from werkzeug.serving import ThreadedWSGIServer
 
 from local.attribution import CALL_HEADER, Attribution, Run
@@ -38,6 +40,9 @@ _CALL_VARIABLE = "HTTP_" + CALL_HEADER.upper().replace("-", "_")
 # Services that answer errors in XML; the rest speaks JSON.
 _REST_XML = {"s3"}
 _QUERY_XML = {"sns", "cloudformation"}
+
+# Requests wait for each other: an execution's call of a function for the calls of that function.
+_MOST_REQUESTS = 4096
 
 Headers = list[tuple[str, str]]
 
@@ -142,17 +147,30 @@ class _Handler(MotoRequestHandler):
 
 
 class _Server(ThreadedWSGIServer):
-    # So that closing the server waits for its requests.
-    daemon_threads = False
     # 300 builds that end in one tick call at once.
     request_queue_size = 1024
+
+    def __init__(self, application: AwsApplication) -> None:
+        super().__init__("127.0.0.1", 0, application, _Handler)
+        # Threads that are used again: to start one per request takes a twentieth of the time of a storm.
+        self._pool = ThreadPoolExecutor(_MOST_REQUESTS, thread_name_prefix="embedded-aws")
+
+    @override
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._pool.submit(self.process_request_thread, request, client_address)
+
+    @override
+    def server_close(self) -> None:
+        super().server_close()
+        # Answers what is under way.
+        self._pool.shutdown()
 
 
 class AwsServer:
     """Serves the application on loopback, on a free port, from `start` to `stop`."""
 
     def __init__(self, application: AwsApplication) -> None:
-        self._server = _Server("127.0.0.1", 0, application, _Handler)
+        self._server = _Server(application)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="embedded-aws")
 
     @property

@@ -31,6 +31,7 @@ from local.intrinsics import Place
 from local.invoke_api import InvokeApi
 from local.log_capture import LogCapture, LogLine
 from local.moto_engine import (
+    failed_executions,
     forget_executions,
     redrive,
     running_executions,
@@ -38,6 +39,7 @@ from local.moto_engine import (
     stop_executions,
     wired,
     working_executions,
+    works_more,
 )
 from local.operator_clients import OperatorClients
 from local.results import (
@@ -268,6 +270,14 @@ class EmbeddedAws:
         """Count the executions and asynchronous calls that have not ended and do not wait for a task token."""
         return self._asynchronous.under_way + working_executions(self.place)
 
+    def is_still(self, waiting: int) -> bool:
+        """Tell whether no more than ``waiting`` executions and asynchronous calls are at work; quicker than counting.
+
+        Calls come first: while one of them works, nobody has to look at hundreds of executions.
+        """
+        rest = waiting - self._asynchronous.under_way
+        return rest >= 0 and not works_more(self.place, rest)
+
     def await_quiet(self, timeout_seconds: float = 30.0) -> None:
         """Wait until nothing happens by itself any more: what still runs waits for a task token.
 
@@ -290,6 +300,10 @@ class EmbeddedAws:
     def executions(self) -> list[ExecutionReport]:
         """Sum up every execution, oldest first."""
         return [report_execution(run) for run in state_machine_runs(self.place)]
+
+    def failed_executions(self) -> list[str]:
+        """Give the ARNs of the executions that have failed and were not redriven."""
+        return failed_executions(self.place)
 
     def history_texts(self) -> list[str]:
         """Give the whole description and history of every execution as text, to be searched."""

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from antlr4 import ParserRuleContext  # type: ignore[import-untyped]  # it comes with moto, without types
 from jsonata.jexception import JException
 from jsonata.jsonata import Jsonata
 from moto import backends as moto_backends
@@ -24,7 +26,10 @@ from moto.stepfunctions.models import Execution as PlainExecution
 from moto.stepfunctions.models import stepfunctions_backends
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 from moto.stepfunctions.parser.asl.jsonata import jsonata as moto_jsonata
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 from moto.stepfunctions.parser.utils import TMP_THREADS
@@ -37,6 +42,8 @@ INTERPRETER_ACCESS_KEY = "ak"
 
 # RedriveExecution, API reference: "unsuccessful executions ... failed, timed out, or aborted".
 _REDRIVABLE = {ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatus.ABORTED}
+
+_RUNNING = ExecutionStatus.RUNNING
 
 # How long the threads of stopped executions may take to notice; they only have to return from a wait.
 _STOP_SECONDS = 20
@@ -109,12 +116,28 @@ def wired(pause: Callable[[float], object]) -> Iterator[None]:
             patch.object(moto_jsonata, "_eval_jsonata", evaluate_jsonata),
             patch.object(retrier_decl, "time", SimpleNamespace(sleep=pause)),
             repaired_integrations(),
+            patch.object(AmazonStateLanguageParser, "parse", _parsing_once()),
             patch.multiple(StepFunctionsParserBackend, **_repaired_methods()),
         ):
             yield
     finally:
         logger.setLevel(level)
         moto_api_backend.reset()
+
+
+def _parsing_once() -> Callable[[str], tuple[EvalComponent, ParserRuleContext]]:
+    """Give a parser that keeps the syntax trees: moto reads the definition anew for each execution."""
+    parse = AmazonStateLanguageParser.parse
+    trees: dict[str, ParserRuleContext] = {}
+
+    def parse_once(definition: str) -> tuple[EvalComponent, ParserRuleContext]:
+        if definition not in trees:
+            program, trees[definition] = parse(definition)
+            return program, trees[definition]
+        # What is evaluated is made anew: its states remember their execution.
+        return Preprocessor().visit(trees[definition]), trees[definition]
+
+    return staticmethod(parse_once)
 
 
 def _repaired_methods() -> dict[str, Any]:
@@ -222,20 +245,33 @@ def _go_on(backend: StepFunctionsParserBackend, machine: Any, failed: Execution)
 
 def running_executions(place: Place) -> int:
     """Count the executions that have not ended."""
-    backend = stepfunctions_parser_backends[place.account][place.region]
-    return len(_running(backend))
+    return len(_running(place))
+
+
+def failed_executions(place: Place) -> list[str]:
+    """Give the ARNs of the executions that have failed and were not redriven."""
+    return [each.execution_arn for each in _executions(place) if each.exec_status is ExecutionStatus.FAILED]
 
 
 def working_executions(place: Place) -> int:
     """Count the executions that have not ended and do not wait for a task token."""
-    backend = stepfunctions_parser_backends[place.account][place.region]
-    return sum(not _waits_for_token(execution) for execution in _running(backend))
+    return sum(not _waits_for_token(execution) for execution in _running(place))
 
 
-def _running(backend: StepFunctionsParserBackend) -> list[AnyExecution]:
+def works_more(place: Place, number: int) -> bool:
+    """Tell whether more executions work than a number; looks at no more of them than it takes."""
+    working = (each for each in _running(place) if not _waits_for_token(each))
+    return next(islice(working, number, None), None) is not None
+
+
+def _running(place: Place) -> list[AnyExecution]:
     """Give the executions that have not ended; one that has just been made has no status for a moment."""
-    executions: list[Any] = [execution for machine in backend.state_machines for execution in list(machine.executions)]
-    return [each for each in executions if each.exec_status in {None, ExecutionStatus.RUNNING}]
+    return [each for each in _executions(place) if each.exec_status is None or each.exec_status is _RUNNING]
+
+
+def _executions(place: Place) -> list[Any]:
+    machines = stepfunctions_parser_backends[place.account][place.region].state_machines
+    return [execution for machine in machines for execution in list(machine.executions)]
 
 
 def _waits_for_token(execution: AnyExecution) -> bool:

@@ -106,9 +106,11 @@ def drain_queue(sqs: "SQSClient", queue_url: str) -> list[str]:
     bodies: list[str] = []
     # Each round takes at least one message from a queue that holds some, so this ends with the queue.
     while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages", []):
-        for message in messages:
-            bodies.append(message["Body"])
-            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+        bodies += [message["Body"] for message in messages]
+        receipts = enumerate(message["ReceiptHandle"] for message in messages)
+        sqs.delete_message_batch(
+            QueueUrl=queue_url, Entries=[{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in receipts]
+        )
     return bodies
 
 

@@ -4,32 +4,27 @@ from typing import Final
 
 DEFECTS: Final = (
     (
-        "One odd answer while `copy_artifact` asked for the link (a proxy's page, a 404 of a replica, a "
-        "conflict, a link "
-        "that was not there yet) made a finished report `undeliverable` at once. It gets three more tries "
+        "One odd answer while `copy_artifact` asked for the link (a proxy's page, a 404 of a replica, a conflict, a "
+        "link that was not there yet) made a finished report `undeliverable` at once. It gets three more tries "
         "(`test_patience_of_the_copy.py`)."
     ),
     (
-        "A key refused at that moment did the same, although nothing is to be lost while a key is put right. "
-        "It gets the "
-        "hour that a provider gets that is down (same test)."
+        "A key refused at that moment did the same, although nothing is to be lost while a key is put right. It gets "
+        "the hour that a provider gets that is down (same test)."
     ),
     (
         "A copy that was killed (`Runtime.ExitError`), or met a ledger or Parameter Store that throttled every try "
-        "(`ClientError`, `GetParameterError`), failed the execution: the state machine knew other names only. "
-        "Whatever it "
-        "does not know is repeated now (same test)."
+        "(`ClientError`, `GetParameterError`), failed the execution: the state machine knew other names only. Whatever "
+        "it does not know is repeated now (same test)."
     ),
     (
-        "`WaitForBuild` knew four names of DynamoDB's errors; any other failed the execution before it had a "
-        "token. All "
-        "are repeated now, and the end of the wait never is (`test_patience_of_the_wait.py`)."
+        "The wait for a build knew four names of DynamoDB's errors; any other failed the execution before it had a "
+        "token. All are repeated now, and the end of the wait never is (`test_patience_of_the_wait.py`)."
     ),
     (
-        "The embedded AWS: an answer lost on the way to the state machine ended the execution as "
-        "`States.Runtime`, where "
-        "Step Functions says `SdkClientException`; and an execution had no status for a moment, which a look at that "
-        "moment stumbled over."
+        "The embedded AWS: an answer lost on the way to the state machine ended the execution as `States.Runtime`, "
+        "where Step Functions says `SdkClientException`; and an execution had no status for a moment, which a look at "
+        "that moment stumbled over."
     ),
     (
         "`discover_builds` queries the index of builds in flight and releases executions, and its role allowed "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,19 @@ def every_nth(experiments: Sequence[Experiment], share: int) -> list[Experiment]
             taken.append(experiment)
         seen[experiment.fault] += 1
     return taken
+
+
+def tenth(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """Take what `make test` runs: one experiment of each fault, and others up to a tenth of all, evenly spread."""
+    by_fault: dict[str, list[int]] = {}
+    for number, experiment in enumerate(experiments):
+        by_fault.setdefault(experiment.fault, []).append(number)
+    # Not always the first of a fault, so that no script is left out.
+    taken = {numbers[turn % len(numbers)] for turn, numbers in enumerate(by_fault.values())}
+    rest = [number for number in range(len(experiments)) if number not in taken]
+    wanted = max(0, math.ceil(len(experiments) / 10) - len(taken))
+    taken |= {rest[turn * len(rest) // wanted] for turn in range(wanted)}
+    return [experiments[number] for number in sorted(taken)]
 
 
 def run_chunk(chunk: Chunk) -> list[Finding]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import Future
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
@@ -34,15 +35,21 @@ from local.interception import (
 )
 from local.results import Notice
 from local.session import TEMPLATE
-from local.simulator import FaultPlan, FaultRule, FaultSample, ManualClock, Scenario, SimulatedProviders
+from local.simulator import FaultPlan, FaultRule, FaultSample, ManualClock, Provider, Scenario, SimulatedProviders
 from local.ticker import Ticker
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-# How often the driver looks whether everything waits, and for how long it does.
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+# How often the driver looks whether everything waits, and for how long it does. A look at hundreds of executions
+# takes longer than the beat, and takes the time from those who work: it must be a small part of it.
 _BEAT_SECONDS = 0.001
+_LOOKS_SHARE = 0.1
 _SETTLING_SECONDS = 600.0
+# BatchWriteItem takes no more.
+_MOST_WRITES = 25
 # As long as a simulated provider is slow at most: twice what `timeouts_shortened` waits for.
 _LONGEST_PAUSE_SECONDS = 1.0
 # The template's schedule of discover_builds.
@@ -164,7 +171,8 @@ class Laboratory:
                 sources = script.sources(providers.url)
                 self._configure(sources, script.secrets)
                 scheduled = frozenset(scheduled_ids(script.scenario))
-                asked, notices = self._play(script, providers, self._switch.to)
+                scopes = scopes_of(script.scenario, sources)
+                asked, notices = self._play(script, providers, scopes, self._switch.to)
                 self._switch.to = Disturbance()
                 return collect(
                     self.aws,
@@ -172,7 +180,7 @@ class Laboratory:
                     notices=notices,
                     dead_letters=self.aws.dead_letters(),
                     first_line=self._first_line,
-                    sources=scopes_of(script.scenario, sources),
+                    sources=scopes,
                     asked=asked,
                     scheduled=scheduled,
                     history=script.history,
@@ -183,7 +191,11 @@ class Laboratory:
             self._wipe()
 
     def _play(
-        self, script: Script, providers: SimulatedProviders, disturbance: Disturbance
+        self,
+        script: Script,
+        providers: SimulatedProviders,
+        scopes: Mapping[tuple[Provider, str], str],
+        disturbance: Disturbance,
     ) -> tuple[list[Asked], list[Notice]]:
         clock = self._time.clock
         started, notices = clock(), list[Notice]()
@@ -200,7 +212,9 @@ class Laboratory:
             disturbance.tick(self)
             self._settle(now + timedelta(minutes=1))
             notices += self._subscription.notices()
-            is_over = minute >= script.least_minutes and self._is_over(futures, disturbance)
+            is_over = minute >= script.least_minutes and self._is_over(
+                futures, disturbance, _to_be_seen(providers, scopes, script.history)
+            )
             over_since = (minute if over_since is None else over_since) if is_over else None
             if disturbance.redrives and minute >= script.least_minutes:
                 self._redrive()
@@ -219,34 +233,35 @@ class Laboratory:
             futures.append(self.aws.invoke_asynchronously("request_build", event))
         return asked, futures
 
-    def _is_over(self, futures: Sequence[Future[Delivery]], disturbance: Disturbance) -> bool:
-        rows = [row for row in self.aws.ledger_rows() if not str(row["build"]).startswith("#")]
-        return (
-            all(future.done() for future in futures)
-            and all("outcome" in row for row in rows)
-            and self._time.waiting == 0
-            and not self.aws.busy()
-            and not (disturbance.redrives and any(run.status == "FAILED" for run in self.aws.executions()))
-        )
+    def _is_over(self, futures: Sequence[Future[Delivery]], disturbance: Disturbance, to_be_seen: Set[str]) -> bool:
+        if (
+            self._time.waiting > 0
+            or self.aws.busy()
+            or not all(future.done() for future in futures)
+            or (disturbance.redrives and self.aws.failed_executions())
+        ):
+            return False
+        rows = {str(row["build"]): row for row in self.aws.ledger_rows() if not str(row["build"]).startswith("#")}
+        return all("outcome" in row for row in rows.values()) and to_be_seen <= rows.keys()
 
     def _redrive(self) -> None:
-        for run in self.aws.executions():
-            if run.status == "FAILED":
-                self.aws.redrive(run.arn)
+        for arn in self.aws.failed_executions():
+            self.aws.redrive(arn)
 
     def _settle(self, until: datetime) -> None:
         """Let everything happen that happens by itself before an instant; time passes only while all wait."""
         quiet = 0
-        for _ in range(int(_SETTLING_SECONDS / _BEAT_SECONDS)):
-            waiting = self._time.waiting
-            quiet = quiet + 1 if self.aws.at_work() == waiting else 0
+        began = looked_at = time.monotonic()
+        while looked_at - began < _SETTLING_SECONDS:
+            looked_at = time.monotonic()
+            quiet = quiet + 1 if self.aws.is_still(self._time.waiting) else 0
             if quiet > 1:
                 wake = self._time.next_wake()
                 if wake is None or wake > until:
                     return
                 self._time.move_to(wake)
                 quiet = 0
-            self._settling.wait(_BEAT_SECONDS)
+            self._settling.wait(max(_BEAT_SECONDS, (time.monotonic() - looked_at) / _LOOKS_SHARE))
         raise TimeoutError(f"something still works after {_SETTLING_SECONDS} real seconds")
 
     def _configure(self, sources: Sequence[SourceSettings], secrets: Mapping[str, str]) -> None:
@@ -284,11 +299,13 @@ class Laboratory:
         for upload in self.aws.open_multipart_uploads():
             s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
         for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-            for entry in page.get("Versions", []):
-                s3.delete_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"])
-        table = self.aws.outputs["LedgerTableName"]
-        for row in self.aws.ledger_rows():
-            self.aws.client("dynamodb").delete_item(TableName=table, Key={"build": {"S": str(row["build"])}})
+            versions = page.get("Versions", [])
+            doomed: list[ObjectIdentifierTypeDef] = [
+                {"Key": each["Key"], "VersionId": each["VersionId"]} for each in versions
+            ]
+            if doomed:
+                s3.delete_objects(Bucket=bucket, Delete={"Objects": doomed, "Quiet": True})
+        self._wipe_ledger()
         ssm, manager = self.aws.client("ssm"), self.aws.client("secretsmanager")
         for parameter in ssm.get_parameters_by_path(Path=self.aws.outputs["ParameterPath"])["Parameters"]:
             ssm.delete_parameter(Name=parameter["Name"])
@@ -297,6 +314,13 @@ class Laboratory:
         self._subscription.notices()
         self.aws.dead_letters()
         self._first_line = len(self.aws.logs())
+
+    def _wipe_ledger(self) -> None:
+        table, dynamodb = self.aws.outputs["LedgerTableName"], self.aws.client("dynamodb")
+        keys = [{"build": {"S": str(row["build"])}} for row in self.aws.ledger_rows()]
+        for first in range(0, len(keys), _MOST_WRITES):
+            batch = keys[first : first + _MOST_WRITES]
+            dynamodb.batch_write_item(RequestItems={table: [{"DeleteRequest": {"Key": key}} for key in batch]})
 
     @staticmethod
     def _forget_configuration() -> None:
@@ -331,3 +355,17 @@ class _Switch(Interception):
 
     def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:
         return self.to.after_invocation(invocation, error_type=error_type)
+
+
+def _to_be_seen(
+    providers: SimulatedProviders, scopes: Mapping[tuple[Provider, str], str], history: Set[str]
+) -> set[str]:
+    """Name the ended builds that lists show, as the ledger would: until it does, discovery has yet to come by."""
+    return {
+        f"{scopes[build.provider, build.scope]}/{build.scope}/{build.build_id}"
+        for build in providers.builds
+        if build.provider is Provider.TREASURE_INSIGHTS
+        and build.completed is not None
+        and build.build_id not in history
+        and (build.provider, build.scope) in scopes
+    }

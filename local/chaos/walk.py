@@ -29,6 +29,7 @@ _OCCASIONS: Final = {Blow.KILL_BEFORE: 2, Blow.KILL_AFTER: 2, Blow.LOSE_BEFORE: 
 _THROTTLED: Final = {"s3": Answer(503, "SlowDown")}
 _BROKEN: Final = {"dynamodb": Answer(500, "InternalServerError")}
 _PUBLISHED: Final = "sns:Publish"
+_NOTED: Final = ".note_announced:"
 
 
 def record(laboratory: Laboratory) -> dict[str, Recorder]:
@@ -65,6 +66,8 @@ def _blows(script: str, effect: Effect, count: int) -> Iterator[Experiment]:
     for blow, occasions in _OCCASIONS.items():
         for nth in range(1, min(count, occasions) + 1):
             repeats = effect.call == _PUBLISHED and blow in {Blow.KILL_AFTER, Blow.LOSE_AFTER}
+            # News about a source, sent and not yet noted as sent: the note is the very next exchange.
+            repeats |= blow is Blow.KILL_BEFORE and any(_NOTED in place for place in effect.place)
             yield Experiment(
                 fault=blow,
                 where=f"{effect}, time {nth}",

@@ -1,0 +1,14 @@
+"""Everything at once, for twenty builds."""
+
+from __future__ import annotations
+
+from local.chaos.laboratory import Laboratory
+from local.chaos.storms import run_storm
+
+
+def test_a_small_storm_breaks_no_promise(laboratory: Laboratory) -> None:
+    finding = run_storm(laboratory, seed=3, builds=20)
+    assert finding.violations == []
+    assert finding.builds == 20
+    assert finding.struck > 10
+    assert len(finding.kinds) > 5
