@@ -72,7 +72,7 @@ def _session() -> Session:
     from courier.service_models import DirectLoader  # noqa: PLC0415
 
     session = botocore.session.get_session()
-    session.register_component("data_loader", DirectLoader())
+    session.register_component("data_loader", DirectLoader(session.get_config_variable("data_path")))
     return session
 
 

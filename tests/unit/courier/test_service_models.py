@@ -1,11 +1,16 @@
 """The AWS services' descriptions are botocore's, whichever way they are found and read."""
 
+import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import botocore.session
 import pytest
 from botocore.exceptions import DataNotFoundError, UnknownServiceError
 from botocore.loaders import JSONFileLoader, Loader
 
+from courier import aws
 from courier.service_models import DirectLoader, PlainFiles
 
 # Besides the courier's own: those that botocore asks for the credentials of a profile.
@@ -55,3 +60,32 @@ def test_a_file_that_is_packed_in_a_later_way_is_left_to_botocore(tmp_path: Path
         """Reads as we do, on top of a later botocore."""
 
     assert Ours().load_file(str(tmp_path / "model")) == "model.json.later"
+
+
+@pytest.fixture
+def variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    for name, value in {"DEFAULT_REGION": "eu-central-1", "ACCESS_KEY_ID": "id", "SECRET_ACCESS_KEY": "key"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    aws.forget_clients()
+    yield monkeypatch
+    aws.forget_clients()
+
+
+def test_a_home_that_is_no_folder_is_passed_over(variables: pytest.MonkeyPatch) -> None:
+    variables.setattr(Loader, "CUSTOMER_DATA_PATH", f"{os.devnull}/.aws/models")
+    assert aws.client("sns").meta.endpoint_url == "https://sns.eu-central-1.amazonaws.com"
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.json.gz").write_bytes(b"no archive")
+    with pytest.raises(OSError, match="gzip"):
+        PlainFiles().load_file(str(tmp_path / "model"))
+
+
+def test_descriptions_of_the_operator_come_before_botocores(variables: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    endpoints = json.loads(json.dumps(Loader().load_data("endpoints")))
+    endpoints["partitions"][0]["dnsSuffix"] = "cloud.example"
+    (tmp_path / "endpoints.json").write_text(json.dumps(endpoints), encoding="utf-8")
+    variables.setenv("AWS_DATA_PATH", str(tmp_path))
+    theirs = botocore.session.Session().create_client("sns").meta.endpoint_url
+    assert aws.client("sns").meta.endpoint_url == theirs == "https://sns.eu-central-1.cloud.example"
