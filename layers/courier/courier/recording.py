@@ -91,11 +91,17 @@ def _sweep_uploads(parts: Parts, passage: Passage) -> None:
     day = passage.build.completed_at or passage.detected_at
     if day is None:
         return
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the client brings it in just now
+
     s3, bucket = aws.client("s3"), parts.environment.required("bucket")
     folder = artifact_folder(parts.environment.prefix, passage.build.ref, day)
-    for upload in s3.list_multipart_uploads(Bucket=bucket, Prefix=folder).get("Uploads", []):
-        with suppress(s3.exceptions.NoSuchUpload):
-            s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    try:
+        for upload in s3.list_multipart_uploads(Bucket=bucket, Prefix=folder).get("Uploads", []):
+            with suppress(s3.exceptions.NoSuchUpload):
+                s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    except (ClientError, BotoCoreError) as exc:
+        # It must not cost the record: what cannot be swept is left to the lifecycle rule.
+        logger.warning("uploads not swept", reason=str(exc))
 
 
 def _settle(request: RecordRequest, *, stack: str) -> Record:

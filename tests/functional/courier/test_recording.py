@@ -5,7 +5,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 
+from courier import aws
 from courier.errors import SettingsError
 from courier.keys import artifact_key
 from courier.ledger import Table
@@ -192,3 +194,23 @@ def test_uploads_of_killed_copies_are_dropped_with_a_report_that_is_given_up(par
     for _ in range(2):
         settle(parts, ended(caught=caught("ArtifactUnavailableError")))
     assert [each["Key"] for each in client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]] == [elsewhere]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListMultipartUploads"),
+        ReadTimeoutError(endpoint_url="https://s3.example.com"),
+    ],
+    ids=["refused", "unanswered"],
+)
+def test_sweeping_in_vain_does_not_cost_the_record(
+    parts: FakeParts, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    def refuse(**_: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr(aws.client("s3"), "list_multipart_uploads", refuse)
+    publication = settle(parts, ended(caught=caught("ArtifactUnavailableError")))
+    record = event_of(publication)["data"]["record"]["key"]
+    assert json.loads(objects()[record])["outcome"] == Outcome.UNDELIVERABLE
