@@ -36,8 +36,20 @@ def test_copier_that_was_killed_before_sweeping_sweeps_the_next_time(open_desk: 
     desk = open_desk(12 * MIB)
     desk.copy()
     leave_behind(desk)
-    desk.copy(checkpoints=MemoryCheckpointStore())
+    desk.copy(checkpoints=MemoryCheckpointStore(outlives_process=True))
     assert desk.open_uploads() == []
+
+
+@pytest.mark.parametrize("ranged", [True, False])
+def test_copy_by_hand_leaves_uploads_alone_that_may_be_anybodys(open_desk: OpenDesk, ranged: bool) -> None:
+    desk = open_desk(12 * MIB)
+    if not ranged:
+        desk.strike(IgnoreRange(), times=None)
+    other = leave_behind(desk)
+    for _ in range(2):
+        desk.copy(checkpoints=MemoryCheckpointStore(outlives_process=False))
+        assert desk.open_uploads() == [other]
+    desk.s3.abort_multipart_upload(Bucket=BUCKET, Key=KEY, UploadId=other)
 
 
 def test_uploads_of_other_keys_stay(open_desk: OpenDesk) -> None:

@@ -49,6 +49,9 @@ class Uploads:
         It is of a copier that was killed, or never got its answer, before it could note the upload's id; or of a twin,
         which finds the report instead. It must not cost the report: what cannot be swept is left to the lifecycle rule.
         """
+        if not self._checkpoints.outlives_process:
+            # A copy by hand, whose key is not the courier's alone: what lies open there may be anybody's.
+            return
         with suppress(CourierError):
             for upload_id in self._storage.open_uploads():
                 self._storage.abort(upload_id)
