@@ -226,7 +226,8 @@ def run(
             keep(session, out)
             print_summary(console, errors, session, verdict, out, seconds=time.monotonic() - started)
             code = _exit_code(verdict, plan.mistakes)
-            if trial is not None:
+            # What was interrupted has broken no promise by not having ended.
+            if trial is not None and not was_interrupted:
                 judgement = trial.judge(session, plan.sources, verdict)
                 print_judgement(console, errors, trial.weather, judgement)
                 code = 0 if judgement.is_good else EXIT_COURIER_FAILED

@@ -12,6 +12,7 @@ from typing import TypeVar
 import pytest
 from typing_extensions import override
 
+from local.chaos.trial import Trial
 from local.interception import STATE_MACHINE, AwsCall, Interception, LoseAnswer
 from local.simulator import BuildPlan, JobPlan, Scenario, demo_scenario
 from local.simulator.fault_files import read_rules
@@ -128,3 +129,14 @@ def test_a_fault_that_lets_no_build_end_is_no_good_end(tmp_path: Path) -> None:
     ended = run(tmp_path, "--faults", plan(tmp_path, never), "--timeout", 5)
     assert ended.exit_code == 1
     assert "courier: broken promise: one record: " in ended.err
+
+
+def test_what_was_interrupted_has_broken_no_promise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: Trial) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trial, "pass_time", interrupt)
+    ended = run(tmp_path, "--chaos", 4)
+    assert ended.exit_code == 130
+    assert "promise" not in ended.out + ended.err
+    assert (tmp_path / "out" / "executions.json").exists()
