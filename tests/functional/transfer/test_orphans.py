@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from courier.errors import ArtifactConflictError
-from courier.transfer import MemoryCheckpointStore
-from local.simulator import IgnoreRange
+from courier.transfer import CopyOptions, MemoryCheckpointStore
+from local.simulator import IgnoreRange, SetHeaders
 from tests.functional.transfer.conftest import OpenDesk
-from tests.functional.transfer.desk import BUCKET, KEY, MIB, Desk, Seam
+from tests.functional.transfer.desk import BUCKET, KEY, MIB, Desk, Invocation, Seam
 
 
 def leave_behind(desk: Desk, key: str = KEY) -> str:
@@ -77,3 +77,16 @@ def test_sweeping_in_vain_does_not_cost_the_report(open_desk: OpenDesk, status: 
     client = desk.fresh_client()
     Seam(client).answer("ListMultipartUploads", status, code, times=None)
     assert desk.copy(s3=client).size_bytes == len(desk.report)
+
+
+def test_twin_that_could_not_tell_the_report_from_another_keeps_its_upload(open_desk: OpenDesk) -> None:
+    """It would have to read all of it again, and may have no time for that."""
+    desk = open_desk(12 * MIB)
+    desk.strike(IgnoreRange(), times=None)
+    desk.strike(SetHeaders({"ETag": None}), times=None)
+    seam, ours = Seam(desk.s3), Invocation()
+    seam.call("UploadPart", lambda: desk.copy(s3=desk.fresh_client(), checkpoints=desk.checkpoints), nth=2)
+    seam.call("CreateMultipartUpload", ours.end, nth=2)
+    options = CopyOptions(workers=1, part_size_bytes=5 * MIB)
+    assert desk.copy(seconds_left=ours, options=options).size_bytes == len(desk.report)
+    assert desk.open_uploads() == []

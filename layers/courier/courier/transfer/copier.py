@@ -220,7 +220,9 @@ class Copier:
             raise StartOverError(given_up(trouble, MOST_STARTS)) from trouble
         except UploadGoneError as gone:
             raise StartOverError(ArtifactUnavailableError("the upload was aborted by somebody else")) from gone
-        self.uploads.sweep()
+        if look.etag is not None and look.total_bytes is not None:
+            # Else a twin that lost its upload would have to read all of it again to know the report, in what time it has.
+            self.uploads.sweep()
         self.checkpoints.clear(ours.upload_id)
         return artifact
 
