@@ -80,12 +80,13 @@ def test_sweeping_in_vain_does_not_cost_the_report(open_desk: OpenDesk, status: 
 
 
 def test_twin_that_could_not_tell_the_report_from_another_keeps_its_upload(open_desk: OpenDesk) -> None:
-    """It would have to read all of it again, and may have no time for that."""
+    """It would have to read all of it again, and may have no time for that. The twin had begun before us."""
     desk = open_desk(12 * MIB)
     desk.strike(IgnoreRange(), times=None)
     desk.strike(SetHeaders({"ETag": None}), times=None)
     seam, ours = Seam(desk.s3), Invocation()
-    seam.call("UploadPart", lambda: desk.copy(s3=desk.fresh_client(), checkpoints=desk.checkpoints), nth=2)
+    older = MemoryCheckpointStore(outlives_process=True)
+    seam.call("UploadPart", lambda: desk.copy(s3=desk.fresh_client(), checkpoints=older), nth=2)
     seam.call("CreateMultipartUpload", ours.end, nth=2)
     options = CopyOptions(workers=1, part_size_bytes=5 * MIB)
     assert desk.copy(seconds_left=ours, options=options).size_bytes == len(desk.report)

@@ -221,7 +221,7 @@ class Copier:
         except UploadGoneError as gone:
             raise StartOverError(ArtifactUnavailableError("the upload was aborted by somebody else")) from gone
         if look.etag is not None and look.total_bytes is not None:
-            # Else a twin that lost its upload would have to read all of it again to know the report, in what time it has.
+            # Else a twin that lost its upload would have to read all of it again, in what time it has left.
             self.uploads.sweep()
         self.checkpoints.clear(ours.upload_id)
         return artifact
