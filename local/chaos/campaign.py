@@ -41,17 +41,22 @@ def every_nth(experiments: Sequence[Experiment], share: int) -> list[Experiment]
     return taken
 
 
+def one_of_each(experiments: Sequence[Experiment]) -> list[Experiment]:
+    """Take one experiment of each fault: any of its experiments, but always the same one."""
+    by_fault: dict[str, list[Experiment]] = {}
+    for experiment in experiments:
+        by_fault.setdefault(experiment.fault, []).append(experiment)
+    # Not always the first, so that no script is left out; the name is as good as dice, and does not change.
+    return [those[len(fault) % len(those)] for fault, those in by_fault.items()]
+
+
 def tenth(experiments: Sequence[Experiment]) -> list[Experiment]:
     """Take what `make test` runs: one experiment of each fault, and others up to a tenth of all, evenly spread."""
-    by_fault: dict[str, list[int]] = {}
-    for number, experiment in enumerate(experiments):
-        by_fault.setdefault(experiment.fault, []).append(number)
-    # Not always the first of a fault, so that no script is left out.
-    taken = {numbers[turn % len(numbers)] for turn, numbers in enumerate(by_fault.values())}
-    rest = [number for number in range(len(experiments)) if number not in taken]
+    taken = {id(experiment) for experiment in one_of_each(experiments)}
+    rest = [experiment for experiment in experiments if id(experiment) not in taken]
     wanted = max(0, math.ceil(len(experiments) / 10) - len(taken))
-    taken |= {rest[turn * len(rest) // wanted] for turn in range(wanted)}
-    return [experiments[number] for number in sorted(taken)]
+    taken |= {id(rest[turn * len(rest) // wanted]) for turn in range(wanted)}
+    return [experiment for experiment in experiments if id(experiment) in taken]
 
 
 def run_chunk(chunk: Chunk) -> list[Finding]:

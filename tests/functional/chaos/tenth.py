@@ -1,30 +1,23 @@
-"""A tenth of the campaign, in two halves of about the same length: each is a file's, and so a process's."""
+"""A tenth of the campaign, in parts: each is a file's, and so a process's."""
 
 from __future__ import annotations
 
-from local.chaos.campaign import Chunk, plan_experiments, run_chunk, tenth
-from local.chaos.experiments import Experiment, Finding
-from local.chaos.laboratory import Laboratory
+from collections.abc import Sequence
 
-HALVES = 2
-
-
-def planned() -> list[Experiment]:
-    """Plan the whole campaign, by what the functions do now."""
-    with Laboratory() as laboratory:
-        return plan_experiments(laboratory)
+from local.chaos import provider_faults
+from local.chaos.campaign import Chunk, one_of_each, run_chunk
+from local.chaos.experiments import Experiment
 
 
-def findings_of_half(experiments: list[Experiment], half: int) -> list[Finding]:
-    """Run every second experiment of the tenth, as `make chaos` runs all."""
-    chunk = Chunk(experiments=tenth(experiments)[half::HALVES])
-    findings = run_chunk(chunk)
-    assert len(findings) == len(chunk.experiments)
-    return findings
+def of_providers() -> list[Experiment]:
+    """Give the experiments of the tenth that are known without playing a script: one of each fault of providers."""
+    return one_of_each(list(provider_faults.experiments()))
 
 
-def failures(findings: list[Finding]) -> dict[str, object]:
-    """Give the experiments that broke a promise, or whose fault never came."""
+def failures(experiments: Sequence[Experiment]) -> dict[str, object]:
+    """Run experiments as `make chaos` does; give those that broke a promise, or whose fault never came."""
+    findings = run_chunk(Chunk(experiments=experiments))
+    assert [finding.experiment for finding in findings] == [str(experiment) for experiment in experiments]
     return {
         finding.experiment: [str(violation) for violation in finding.violations] or "never struck"
         for finding in findings
