@@ -30,4 +30,14 @@ DEFECTS: Final = (
         "`discover_builds` queries the index of builds in flight and releases executions, and its role allowed "
         "neither: on AWS every discovery would have failed (`tests/functional/rights`)."
     ),
+    (
+        "A status word that nobody knows, and an entry of a list that nobody understands, were counted, and logged as "
+        "one sentence that said neither which source nor which word: the fields went to a logger that drops them "
+        "(`test_what_the_log_says.py`)."
+    ),
+    (
+        "The laboratory ended an experiment whose only two discoveries had both been struck, before the courier could "
+        "see the builds; it waits for what lists show now. And a function killed between the news about a source and "
+        "the note that it was told may tell it twice, which the campaign had not allowed."
+    ),
 )

@@ -14,6 +14,8 @@ from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from courier.observability import logger
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -84,9 +86,10 @@ class Meter:
 
     def saw_oddity(self, oddity: Oddity) -> None:
         """Note something in an answer that the provider's documentation does not know, and say it in the log."""
-        from courier.providers.hooks import OddityKind, log_oddity  # noqa: PLC0415
+        from courier.providers.hooks import ODDITY_WORDS, OddityKind  # noqa: PLC0415
 
-        log_oddity(oddity)
+        # By the functions' own logger: what others log reaches CloudWatch as a bare sentence, without these fields.
+        logger.warning(ODDITY_WORDS, source=oddity.source, oddity=oddity.kind.value, words=oddity.words)
         unknown = oddity.kind is OddityKind.UNKNOWN_STATUS
         self.count(Metric.UNKNOWN_STATUS_WORDS if unknown else Metric.MALFORMED_ENTRIES)
 

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 _logger = logging.getLogger(__name__)
 
+ODDITY_WORDS = "the provider's answer holds something that its documentation does not know"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RequestSeen:
@@ -56,7 +58,7 @@ class Oddity:
 def log_oddity(oddity: Oddity) -> None:
     """Say it in the log: what happens when nobody else listens."""
     _logger.warning(
-        "the provider's answer holds something that its documentation does not know",
+        ODDITY_WORDS,
         extra={"source": oddity.source, "oddity": oddity.kind.value, "words": oddity.words},
     )
 
