@@ -17,8 +17,8 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.x"; exit 2; }
 	@echo "Setting up $(VENV) (once, about a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Tools whose pins contradict each other live in environments of their own; each lock is complete, with hashes.
@@ -54,6 +54,7 @@ generate: setup  ## Write what is derived: the picture in the README, the JSON S
 
 build: .venv-sam/.ready  ## Build functions and layers for Lambda (arm64, Python 3.13), without Docker
 	@mkdir -p .aws-sam
+	@echo "Building (one to three minutes; .aws-sam/build.log) ..."
 	@$(SAM_BUILD) > .aws-sam/build.log 2>&1 || { cat .aws-sam/build.log; exit 1; }
 	@.venv-sam/bin/python -m scripts.built
 
