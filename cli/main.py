@@ -11,11 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.config import config_app
-from cli.copy import copy_command
-from cli.run import run
-from cli.simulate import simulate
-from cli.status import limits, status
+from cli.commands import LazyCommands, list_on
 from courier import __version__
 from courier.errors import SettingsError
 
@@ -27,18 +23,14 @@ EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="courier",
+    cls=LazyCommands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode="markdown",
     help="Waits for report builds, brings the finished report home to S3, and says how each build ended.",
 )
-app.command("run")(run)
-app.command("copy")(copy_command)
-app.command("simulate")(simulate)
-app.command("status")(status)
-app.command("limits")(limits)
-app.add_typer(config_app, name="config")
+list_on(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -13,7 +13,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from local.session import BuildLine
+if TYPE_CHECKING:
+    # The whole embedded AWS, which `courier status` need not wait for.
+    from local.session import BuildLine
 
 OUTCOME_COLOURS = {
     "delivered": "green",
