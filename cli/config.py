@@ -20,14 +20,14 @@ from courier import aws
 from courier.credentials import parse_api_key, read_api_key
 from courier.errors import CourierError, SettingsError
 from courier.providers import open_provider
-from courier.settings import SourceSettings
+from courier.settings import SECRET_NAME_RULE, SECRET_PREFIX, SourceSettings
 
 EXIT_DECLINED = 1
 EXIT_BAD_USAGE = 2
 # A person waits: a provider that has not answered by then is reported, and the next one is asked.
 CHECK_LIMIT_SECONDS = 20.0
-# The functions may read no other (template.yaml); the characters are those of Secrets Manager.
-_SECRET_NAME = re.compile(r"build-courier/[A-Za-z0-9/_+=.@-]{1,490}")
+# The characters are those of Secrets Manager.
+_SECRET_NAME = re.compile(re.escape(SECRET_PREFIX) + r"[A-Za-z0-9/_+=.@-]{1,490}")
 config_app = typer.Typer(no_args_is_help=True, help="Bring sources and secrets into a deployed stack.")
 
 
@@ -100,11 +100,11 @@ def set_secret(
         pass show dreadnode | courier config set-secret build-courier/dreadnode
     """
     console = Console(highlight=False)
+    if not name.startswith(SECRET_PREFIX):
+        # Without the name: it may be the key.
+        raise SettingsError(f"NAME: {SECRET_NAME_RULE}")
     if not _SECRET_NAME.fullmatch(name):
-        raise SettingsError(
-            f"{name}: the functions may only read secrets whose names begin with build-courier/, "
-            "followed by letters, digits and /_+=.@-"
-        )
+        raise SettingsError(f"{name}: {SECRET_PREFIX} must be followed by letters, digits and /_+=.@-")
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url):
         value = _read_key(name)
         # Whatever the functions could not use is refused here, where somebody sees it.

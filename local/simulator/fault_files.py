@@ -147,7 +147,7 @@ def read_rules(text: str) -> tuple[FaultRule, ...]:
         # As JSON: there a list may become a tuple, and text bytes, and nothing else changes its type.
         plan = _Plan.model_validate_json(json.dumps(document))
     except ValidationError as exc:
-        raise SettingsError(describe_validation(exc)) from None
+        raise SettingsError(describe_validation(exc, model=_Plan)) from None
     if not plan.rules:
         raise SettingsError("rules: is empty")
     return tuple(_rule(rule, f"rules[{index}]") for index, rule in enumerate(plan.rules))
@@ -168,10 +168,11 @@ def describe(fault: Fault) -> str:
 def _rule(rule: _Rule, where: str) -> FaultRule:
     if rule.fault not in FAULTS:
         raise SettingsError(f"{where}.fault: {rule.fault!r} is unknown, give one of {', '.join(sorted(FAULTS))}")
+    model = _SETTINGS[rule.fault]
     try:
-        settings = _SETTINGS[rule.fault].model_validate_json(json.dumps(rule.with_))
+        settings = model.model_validate_json(json.dumps(rule.with_))
     except ValidationError as exc:
-        raise SettingsError(describe_validation(exc, where=f"{where}.with")) from None
+        raise SettingsError(describe_validation(exc, where=f"{where}.with", model=model)) from None
     values = {name: getattr(settings, name) for name in type(settings).model_fields}
     return FaultRule(
         FAULTS[rule.fault](**values),

@@ -14,6 +14,8 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from courier.models import BuildRequest, Slug, StrictModel
 
 GIB = 1024**3
+SECRET_PREFIX = "build-courier/"  # noqa: S105 - begins the names of secrets; the functions may read no other
+SECRET_NAME_RULE = f"must be the name of a secret that begins with {SECRET_PREFIX}, not the key itself"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~%/-]*)?", re.IGNORECASE)
 
@@ -69,7 +71,7 @@ class SourceSettings(StrictModel):
     ``endpoint``
         ``https://host[:port]``; ``http`` only for loopback and with ``insecure: true``.
     ``secret``
-        Name of the Secrets Manager secret that holds the API key.
+        Name of the Secrets Manager secret that holds the API key; begins with ``build-courier/``.
     ``ca_bundle``
         PEM text of the authority behind a self-hosted API or storage.
     ``requests_per_minute``
@@ -84,7 +86,7 @@ class SourceSettings(StrictModel):
     name: Slug
     provider: str
     endpoint: str
-    secret: Annotated[str, StringConstraints(min_length=1, max_length=512)]
+    secret: Annotated[str, StringConstraints(max_length=512)]
     insecure: bool = False
     ca_bundle: str | None = None
     requests_per_minute: Annotated[int, Field(ge=1, le=10_000)] = 60
@@ -110,6 +112,14 @@ class SourceSettings(StrictModel):
         if parts.scheme == "http" and self.insecure and is_loopback_name(parts.hostname):
             return self
         raise ValueError("endpoint must be https (http only to loopback, with insecure: true)")
+
+    @field_validator("secret")
+    @classmethod
+    def _secret_is_a_name(cls, value: str) -> str:
+        # Who pastes the key itself here must not read it again in every complaint about the source.
+        if not value.removeprefix(SECRET_PREFIX) or not value.startswith(SECRET_PREFIX):
+            raise ValueError(SECRET_NAME_RULE)
+        return value
 
     @field_validator("ca_bundle")
     @classmethod

@@ -61,8 +61,9 @@ def complaint_of(ended: Ended) -> str:
         ),
         ({"provider": None}, "sources[0].provider: field required, one of dreadnode_airt, treasure_insights"),
         ({"secret": None}, "sources[0].secret: field required"),
+        ({"secret": KEY}, "sources[0].secret: must be the name of a secret that begins with build-courier/, not the"),
         ({"polling": {"first_seconds": 0}}, "sources[0].polling.first_seconds: "),
-        ({"polling": {"first_second": 9}}, "sources[0].polling.first_second: extra inputs are not permitted"),
+        ({"polling": {"first_second": 9}}, "sources[0].polling.first_second: is unknown; did you mean first_seconds?"),
         ({"name": "Not A Slug"}, "sources[0].name: "),
         ({"endpoint": "http://api.example.com"}, "sources[0]: endpoint must be https"),
         ({"endpoint": "http://api.example.com", "insecure": True}, "sources[0]: endpoint must be https"),
@@ -79,7 +80,7 @@ def test_a_source_that_is_wrong(tmp_path: Path, change: dict[str, Any], words: s
 
 def test_a_source_that_is_named_twice(tmp_path: Path) -> None:
     # Without a key the first one ends the run as well, before anything starts.
-    ended = run(tmp_path, sources={"sources": [{**MODELS, "secret": "other"}, {**MODELS, "secret": "other"}]})
+    ended = run(tmp_path, sources={"sources": [{**MODELS, "secret": "build-courier/other"}] * 2})
     assert ended.exit_code == 2
     assert "sources[1].name: models is taken by a source above; give another name" in ended.err.splitlines()[0]
 
@@ -170,7 +171,7 @@ def test_no_secrets_file_at_all(tmp_path: Path) -> None:
         ({"source": "models", "data_model": "a", "report": {}}, "not data_model and report"),
         ({"source": "nobody", "data_model": "oid"}, "there is no source nobody, only models, reports"),
         ({"data_model": "oid"}, "source: field required"),
-        ({"source": "models", "data_model": "oid", "more": 1}, "more: extra inputs are not permitted"),
+        ({"source": "models", "data_model": "oid", "more": 1}, "more: is unknown"),
         ([], "must be an object such as"),
         ("{", "no valid JSON in line 1"),
         ("[" * 100_000, "no valid JSON"),

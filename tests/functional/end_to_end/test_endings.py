@@ -30,11 +30,12 @@ def configured(tmp_path: Path) -> Iterator[Callable[[World], Options]]:
             endpoint = {"endpoint": stack.enter_context(strangers_server(world)), "insecure": True}
             airt = {"provider": "dreadnode_airt", "organization": "acme", "workspace": "main", "project": "p"}
             sources = [
-                {**endpoint, "name": "td", "provider": "treasure_insights", "secret": "td"},
-                {**endpoint, **airt, "name": "dn", "secret": "dn"},
+                {**endpoint, "name": "td", "provider": "treasure_insights", "secret": "build-courier/td"},
+                {**endpoint, **airt, "name": "dn", "secret": "build-courier/dn"},
             ]
             (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": sources}), encoding="utf-8")
-            (tmp_path / "secrets.yaml").write_text(yaml.safe_dump({"td": TD_KEY, "dn": DN_KEY}), encoding="utf-8")
+            secrets = {"build-courier/td": TD_KEY, "build-courier/dn": DN_KEY}
+            (tmp_path / "secrets.yaml").write_text(yaml.safe_dump(secrets), encoding="utf-8")
             files = ["--sources", tmp_path / "sources.yaml", "--secrets", tmp_path / "secrets.yaml"]
             return [*files, "--out", tmp_path / "out", "--tick", 0.1]
 

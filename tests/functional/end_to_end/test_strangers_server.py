@@ -51,15 +51,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     )
     with strangers_server(world) as endpoint:
         plain = {"endpoint": endpoint, "insecure": True}
-        airt = {**plain, "provider": "dreadnode_airt", "secret": "dn", "organization": "acme", "workspace": "main"}
+        airt = {
+            **plain,
+            "provider": "dreadnode_airt",
+            "secret": "build-courier/dn",
+            "organization": "acme",
+            "workspace": "main",
+        }
         sources = [
-            {**plain, "name": "td", "provider": "treasure_insights", "secret": "td", "account_id": 9},
+            {**plain, "name": "td", "provider": "treasure_insights", "secret": "build-courier/td", "account_id": 9},
             {**airt, "name": "one", "project": "p"},
             {**airt, "name": "two", "project": "q", "artifact": {"hosts": ["127.0.0.1"]}},
         ]
         files = {
             "sources.yaml": yaml.safe_dump({"sources": sources}),
-            "secrets.yaml": yaml.safe_dump({"td": TD_KEY, "dn": f"Bearer {DN_KEY}"}),
+            "secrets.yaml": yaml.safe_dump({"build-courier/td": TD_KEY, "build-courier/dn": f"Bearer {DN_KEY}"}),
             "model.json": json.dumps({"source": "td", "data_model": "model-2"}),
             "report.json": json.dumps({"source": "two", "report": {"preset": {"format": "pdf"}}}),
         }

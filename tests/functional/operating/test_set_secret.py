@@ -46,13 +46,20 @@ def test_what_is_no_key_is_refused_without_showing_it(desk: Desk, piped: bytes, 
     assert desk.key(DREADNODE_SECRET) is None
 
 
-@pytest.mark.parametrize(
-    "name", ["dreadnode", "build-courier", "build-courier/", "build-courier/a b", "x/build-courier/a"]
-)
-def test_a_name_that_the_functions_may_not_read_is_refused(desk: Desk, name: str) -> None:
+@pytest.mark.parametrize("name", ["dreadnode", "build-courier", "x/build-courier/a", KEY])
+def test_a_name_that_the_functions_may_not_read_is_refused_unseen_as_it_may_be_the_key(desk: Desk, name: str) -> None:
     ended = desk.command("config", "set-secret", name, piped=KEY.encode())
     assert ended.exit_code == 2
-    assert "begin with build-courier/" in ended.complaint
+    words = "NAME: must be the name of a secret that begins with build-courier/, not the key itself"
+    assert ended.complaint == f"courier: {words}"
+    assert desk.key(name) is None
+
+
+@pytest.mark.parametrize("name", ["build-courier/", "build-courier/a b"])
+def test_a_name_that_secrets_manager_does_not_take_is_refused(desk: Desk, name: str) -> None:
+    ended = desk.command("config", "set-secret", name, piped=KEY.encode())
+    assert ended.exit_code == 2
+    assert "build-courier/ must be followed by letters, digits and /_+=.@-" in ended.complaint
     assert desk.key(name) is None
 
 

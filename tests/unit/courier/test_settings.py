@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from pydantic import ValidationError
 
@@ -10,11 +12,12 @@ from courier.validation import describe_validation
 from tests.fakes import settings_of
 
 SECRET = "TD1 12345/abcdef0123456789"
+SECRET_RULE = "secret: must be the name of a secret that begins with build-courier/, not the key itself"
 INSIGHTS = {
     "name": "insights",
     "provider": "treasure_insights",
     "endpoint": "https://api.treasuredata.com",
-    "secret": "s",
+    "secret": "build-courier/s",
 }
 
 
@@ -130,15 +133,26 @@ def test_the_longest_gap_is_not_shorter_than_the_first() -> None:
     [
         ({"polling": {"first_seconds": 0}}, "polling.first_seconds: input should be greater than 0"),
         ({"polling": {"first_seconds": "nan"}}, "polling.first_seconds: "),
+        ({"polling": {"first_seconds": SECRET}}, "polling.first_seconds: must be a number"),
+        ({"polling": SECRET}, "polling: must be a mapping"),
+        ({"polling": {"first_second": SECRET}}, "polling.first_second: is unknown; did you mean first_seconds?"),
+        ({"requests_per_minute": SECRET}, "requests_per_minute: must be a whole number"),
+        ({"requests_per_minute": 1.5}, "requests_per_minute: must be a whole number"),
+        ({"artifact": {"hosts": SECRET}}, "artifact.hosts: must be a list, such as [a, b]"),
         ({"requests_per_minute": 0}, "requests_per_minute: input should be greater than or equal to 1"),
-        ({"secret": ""}, "secret: string should have at least 1 character"),
+        ({"secret": ""}, SECRET_RULE),
+        ({"secret": SECRET}, SECRET_RULE),
+        ({"secret": "build-courier/"}, SECRET_RULE),
+        ({"secret": "other/build-courier/abcdef"}, SECRET_RULE),
         ({"artifact": {"hosts": [""]}}, "artifact.hosts[0]: string should have at least 1 character"),
-        ({"api_key": SECRET}, "api_key: extra inputs are not permitted"),
+        ({"api_key": SECRET}, "api_key: is unknown"),
         ({"endpoint": f"https://{SECRET}"}, "endpoint must look like https://host"),
         ({"account_id": [SECRET]}, "account_id: "),
         ({"data_models": SECRET}, "data_models: "),
+        ({"data_model": SECRET}, "data_model: is unknown; did you mean data_models?"),
         ({"insecure": SECRET}, "insecure: "),
-        ({"requests": [{"data_model": "x", "key": SECRET}]}, "requests[0].key: "),
+        ({"requests": [{"data_model": "x", "key": SECRET}]}, "requests[0].key: is unknown"),
+        ({"requests": [{"data_modle": SECRET}]}, "requests[0].data_modle: is unknown; did you mean data_model?"),
         ({"name": SECRET}, "name: "),
     ],
 )
@@ -177,7 +191,7 @@ def test_a_parameter_that_holds_no_source_says_so(text: str, reason: str) -> Non
 
 
 def test_a_parameter_bears_the_name_of_its_source() -> None:
-    text = '{"name": "other", "provider": "treasure_insights", "endpoint": "https://x.example", "secret": "s"}'
+    text = json.dumps({**INSIGHTS, "name": "other"})
     with pytest.raises(SettingsError, match="named other"):
         read_source("insights", text)
 

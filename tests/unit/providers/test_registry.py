@@ -50,7 +50,7 @@ def test_each_provider_has_its_settings(document: dict[str, object]) -> None:
         ({**RED_TEAM, "project": "x" * 121}, "sources[1].project: string should have at most 120 characters"),
         ({**RED_TEAM, "auth": "basic"}, "sources[1].auth: input should be 'bearer' or 'x-api-key'"),
         ({**RED_TEAM, "requests": [{}]}, "sources[1].requests[0].report: field required"),
-        ({**INSIGHTS, "dta_models": "all"}, "sources[1].dta_models: extra inputs are not permitted"),
+        ({**INSIGHTS, "dta_models": "all"}, "sources[1].dta_models: is unknown; did you mean data_models?"),
         ({**INSIGHTS, "data_models": "some"}, 'sources[1].data_models: give "all" or a list of data model oids'),
         ({**INSIGHTS, "data_models": []}, 'sources[1].data_models: give "all" or a list of data model oids'),
         ({**INSIGHTS, "data_models": ["a", "b/c"]}, "sources[1].data_models: entry 1 is not a data model oid"),

@@ -219,7 +219,7 @@ def test_rules_follow_from_the_settings_of_a_source() -> None:
             "provider": "dreadnode_airt",
             "endpoint": "http://localhost:8080",
             "insecure": True,
-            "secret": "x",
+            "secret": "build-courier/x",
             "organization": "acme",
             "workspace": "main",
             "project": "chatbot",

@@ -49,7 +49,7 @@ def parse_source(document: Mapping[str, object], *, where: str = "") -> SourceSe
         return model.model_validate(dict(document))
     except ValidationError as exc:
         # Not chained: pydantic's text shows values, and a key may have been pasted into the wrong field.
-        raise SettingsError(describe_validation(exc, where=where)) from None
+        raise SettingsError(describe_validation(exc, where=where, model=model)) from None
 
 
 def provider_class(document: Mapping[str, object], *, where: str = "") -> type[Provider]:
