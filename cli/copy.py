@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+from cli.stack import Profile, Region, in_one_line, surroundings
 from courier.errors import CourierError, SettingsError
 from courier.links import ArtifactLink, SecretUrl
 from courier.settings import ArtifactSettings
@@ -35,16 +38,18 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 
-_SIZE = re.compile(r"(\d+)\s*(?:(K|M|G)i?)?B?\Z", re.IGNORECASE)
-_UNITS = {"": 1, "K": 1024, "M": MIB, "G": GIB}
-# What the copy's errors call the settings of a source is an option here.
+_SIZE = re.compile(r"(\d+)\s*(|B|KiB|MiB|GiB)\Z", re.IGNORECASE)
+_UNITS = {"": 1, "b": 1, "kib": 1024, "mib": MIB, "gib": GIB}
+# What the copy's errors call the settings of a source, or the provider's word, is an option here.
 _OPTIONS = {
     "artifact.private_addresses or name the address in artifact.hosts": "--allow-host with that address",
     "artifact.hosts": "--allow-host",
     "artifact.content_types": "--content-type",
     "ca_bundle": "--ca-bundle",
+    "the provider promises": "--size says",
     ", and the provider gives the same again": "; ask for a fresh one",
 }
+_REFUSED_HOST = re.compile(r"the link points to (?P<origin>\S+), --allow-host allows .*\Z")
 
 
 def copy_command(
@@ -57,6 +62,8 @@ def copy_command(
         ),
     ],
     target: Annotated[str, typer.Argument(help="Where to write: `s3://bucket/key`.", show_default=False)],
+    profile: Profile = None,
+    region: Region = None,
     endpoint_url: Annotated[
         str | None, typer.Option("--endpoint-url", help="Another S3 to write to, such as one on loopback.")
     ] = None,
@@ -82,16 +89,22 @@ def copy_command(
         typer.Option(help="PEM file of the authority behind storage of your own.", exists=True, dir_okay=False),
     ] = None,
 ) -> None:
-    """Copy a file from a URL into S3: complete and proven, or nothing at all.
+    r"""Copy a file from a URL into S3: complete and proven, or nothing at all.
 
     An object that lies there already is never overwritten: the same bytes are success, others are an error.
-    Exit code 1: the copy failed, and nothing is left of it. Exit code 2: wrong usage.
+    Hosts other than `*.amazonaws.com` need `--allow-host`.
+    Exit code 1: the copy failed, and nothing is left of it. Exit code 2: wrong usage, or no AWS credentials.
+
+    **Example**
+
+        jq -r .url answer.json | courier copy - s3://my-bucket/report.pdf \
+            --allow-host files.example.com
     """
     bad = typer.BadParameter
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise bad("must be 64 hexadecimal digits", param_hint="--sha256")
     try:
-        options = CopyOptions(workers=workers, part_size_bytes=_parse_size(part_size, "--part-size"))
+        options = CopyOptions(workers=workers, part_size_bytes=parse_size(part_size, "--part-size"))
     except ValueError as exc:
         raise bad(str(exc), param_hint="--part-size") from exc
     try:
@@ -100,37 +113,44 @@ def copy_command(
         raise bad(str(exc), param_hint="--allow-host") from exc
     link = ArtifactLink(
         url=SecretUrl(sys.stdin.readline().strip() if url == "-" else url),
-        size_bytes=None if size is None else _parse_size(size, "--size"),
+        size_bytes=None if size is None else parse_size(size, "--size"),
         expires_at=None,
         filename="",
     )
     destination = _parse_target(target)
-    began = time.monotonic()
-    try:
-        with _progress(Console(stderr=True)) as show:
-            artifact = copy(
-                lambda: link,
-                destination,
-                s3=_client(endpoint_url, ca_bundle, workers),
-                rules=rules,
-                expected=Expected(
-                    content_types=tuple(content_type or ()),
-                    largest_bytes=MOST_PARTS * 5 * GIB,
-                    sha256=sha256,
-                ),
-                checkpoints=MemoryCheckpointStore(),
-                seconds_left=lambda: math.inf,
-                ca_bundle=None if ca_bundle is None else ca_bundle.read_text(),
-                options=options,
-                progress=show,
-            )
-    except CourierError as exc:
-        typer.echo(f"courier: {_in_words_of_the_command(exc)}", err=True)
-        raise typer.Exit(EXIT_FAILED) from exc
+    # The endpoint is that of the bucket alone: credentials may still have to be asked of the real AWS.
+    with surroundings(profile=profile, region=region, endpoint_url=None):
+        with in_one_line():
+            s3 = _client(endpoint_url, ca_bundle, workers)
+        was_there = _is_there(s3, destination)
+        began = time.monotonic()
+        try:
+            with _progress(Console(stderr=True)) as show:
+                artifact = copy(
+                    lambda: link,
+                    destination,
+                    s3=s3,
+                    rules=rules,
+                    expected=Expected(
+                        content_types=tuple(content_type or ()),
+                        largest_bytes=MOST_PARTS * 5 * GIB,
+                        sha256=sha256,
+                    ),
+                    checkpoints=MemoryCheckpointStore(),
+                    seconds_left=lambda: math.inf,
+                    ca_bundle=None if ca_bundle is None else ca_bundle.read_text(),
+                    options=options,
+                    progress=show,
+                )
+        except CourierError as exc:
+            typer.echo(f"courier: {_in_words_of_the_command(exc)}", err=True)
+            raise typer.Exit(EXIT_FAILED) from exc
     seconds = time.monotonic() - began
     speed = artifact.size_bytes / MIB / seconds
     unproven = "" if artifact.verified else ", length unverified"
     pace = f"{artifact.size_bytes} bytes in {seconds:.2f} s, {speed:.1f} MiB/s"
+    if was_there:  # and was not overwritten
+        pace = f"was there already, the same {artifact.size_bytes} bytes"
     typer.echo(f"{target}: {pace}, sha256 {artifact.sha256}{unproven}")
 
 
@@ -138,26 +158,44 @@ def _in_words_of_the_command(error: CourierError) -> str:
     text = str(error)
     for setting, option in _OPTIONS.items():
         text = text.replace(setting, option)
+    if refused := _REFUSED_HOST.match(text):
+        # The origin may come from a redirect: whoever pastes it must not run what a stranger wrote.
+        text += f"; to allow it: --allow-host {shlex.quote(refused['origin'])}"
     return text
 
 
 def _parse_target(text: str) -> Destination:
     bucket, _, key = text.removeprefix("s3://").partition("/")
+    if not text.startswith("s3://") or not bucket:
+        raise typer.BadParameter(f"{text!r} does not look like s3://bucket/key", param_hint="TARGET")
+    if not key:
+        raise typer.BadParameter(f"give a key as well: s3://{bucket}/KEY", param_hint="TARGET")
+    if key.endswith("/"):
+        raise typer.BadParameter(f"{text} is a folder; give a whole key: {text}NAME", param_hint="TARGET")
     try:
-        if text.startswith("s3://"):
-            return Destination(bucket=bucket, key=key)
+        return Destination(bucket=bucket, key=key)
     except SettingsError as exc:
         raise typer.BadParameter(str(exc), param_hint="TARGET") from exc
-    raise typer.BadParameter(f"{text!r} does not look like s3://bucket/key", param_hint="TARGET")
 
 
-def _parse_size(text: str, option: str) -> int:
+def parse_size(text: str, option: str) -> int:
+    """Read a size in bytes.
+
+    Raises
+    ------
+    typer.BadParameter
+        It is none, or of no byte; the text names the option.
+    """
     match = _SIZE.match(text.strip())
     if match is None:
         raise typer.BadParameter(
-            f"{text!r} is no size; give bytes, or a number with KiB, MiB or GiB", param_hint=option
+            f"{text!r} is no size; give bytes, or a number with B, KiB, MiB or GiB"
+            " (not KB, MB or GB, which mean 1000 to some and 1024 to others)",
+            param_hint=option,
         )
-    return int(match[1]) * _UNITS[(match[2] or "").upper()]
+    if not int(match[1]):
+        raise typer.BadParameter("must be one byte or more", param_hint=option)
+    return int(match[1]) * _UNITS[match[2].lower()]
 
 
 def _client(endpoint_url: str | None, ca_bundle: Path | None, workers: int) -> S3Client:
@@ -168,7 +206,22 @@ def _client(endpoint_url: str | None, ca_bundle: Path | None, workers: int) -> S
         # Stores of one's own seldom have a name per bucket.
         config = config.merge(Config(s3={"payload_signing_enabled": False, "addressing_style": "path"}))
     verify = None if endpoint_url is None or ca_bundle is None else str(ca_bundle)
-    return boto3.client("s3", config=config, endpoint_url=endpoint_url, verify=verify)
+    session = boto3.Session()
+    credentials = session.get_credentials()
+    if credentials is None:
+        raise NoCredentialsError
+    # Asks for those that a login or a role stands behind, so that it fails now and not after the download.
+    credentials.get_frozen_credentials()
+    return session.client("s3", config=config, endpoint_url=endpoint_url, verify=verify)
+
+
+def _is_there(s3: S3Client, destination: Destination) -> bool:
+    """Whether something lies under the key for sure; the copy itself says what is wrong with S3."""
+    try:
+        s3.head_object(Bucket=destination.bucket, Key=destination.key)
+    except (BotoCoreError, ClientError):
+        return False
+    return True
 
 
 @contextmanager

@@ -31,11 +31,13 @@ def simulate(
     ] = None,
     median_minutes: Annotated[float, typer.Option(min=0.01, help="Median of log-normal durations.")] = 20,
     sigma: Annotated[float, typer.Option(min=0.01, max=3, help="Spread of their logarithms.")] = 0.35,
-    builds: Annotated[int, typer.Option(min=1, max=100_000)] = 2000,
+    builds: Annotated[int, typer.Option(min=1, max=100_000, help="How many builds to simulate.")] = 2000,
     in_flight: Annotated[float, typer.Option(min=0.01, help="Builds under way at a time, in the mean.")] = 20,
     scopes: Annotated[int, typer.Option(min=1, help="Scopes that the builds are spread over.")] = 5,
     history: Annotated[int, typer.Option(min=0, max=100, help="Ended builds known of each scope.")] = 30,
-    batched: Annotated[bool, typer.Option(help="One list request serves all due builds of a scope.")] = False,
+    batched: Annotated[
+        bool, typer.Option("--batched", help="One list request serves all due builds of a scope.")
+    ] = False,
     latency_seconds: Annotated[float, typer.Option(min=0, max=60, help="What the provider takes to answer.")] = 0.15,
     requests_per_minute: Annotated[float, typer.Option(min=1, help="What the provider bears.")] = 60,
     fault_rate: Annotated[float, typer.Option(min=0, max=0.9, help="Share of requests without an answer.")] = 0,
@@ -48,12 +50,19 @@ def simulate(
         Path | None, typer.Option(dir_okay=False, writable=True, help="Draw lag against requests into this SVG file.")
     ] = None,
     prices: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, show_default="list prices of us-east-1", help="Price list.")
+        Path,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            show_default="list prices of us-east-1",
+            help="Price list of your own, in YAML.",
+        ),
     ] = PRICE_FILE,
 ) -> None:
     """Simulate waiting for builds, beside a fixed beat and a loop of Wait, Task and Choice.
 
     The courier's side runs the very module that decides on AWS when to look again.
+    The model of a price list is the shipped `local/waiting/prices.yaml`.
     """
     scenario = Scenario(
         durations=_durations(durations, median_minutes, sigma),

@@ -66,7 +66,7 @@ def open_stack(name: str, *, profile: str | None, region: str | None, endpoint_u
         There is no such stack, it is not ours, or AWS or a provider does not do what it is asked for, then or
         later inside the ``with``; one line says what.
     """
-    with _surroundings(profile=profile, region=region, endpoint_url=endpoint_url), _in_one_line():
+    with surroundings(profile=profile, region=region, endpoint_url=endpoint_url), in_one_line():
         outputs = _outputs(name)
         environment = Environment(
             stack=name,
@@ -99,8 +99,14 @@ def _outputs(name: str) -> Mapping[str, str]:
 
 
 @contextmanager
-def _surroundings(*, profile: str | None, region: str | None, endpoint_url: str | None) -> Iterator[None]:
-    """Make AWS clients by the options until the end of the ``with``."""
+def surroundings(*, profile: str | None, region: str | None, endpoint_url: str | None) -> Iterator[None]:
+    """Make AWS clients by the options until the end of the ``with``.
+
+    Raises
+    ------
+    SettingsError
+        The endpoint is no URL.
+    """
     # boto3 reads the second of the two only, the AWS CLI both.
     region = region or os.environ.get("AWS_REGION")
     chosen = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
@@ -126,8 +132,14 @@ def _surroundings(*, profile: str | None, region: str | None, endpoint_url: str 
 
 
 @contextmanager
-def _in_one_line() -> Iterator[None]:
-    """Say in one line what AWS or a provider did not do."""
+def in_one_line() -> Iterator[None]:
+    """Say in one line what AWS or a provider did not do.
+
+    Raises
+    ------
+    SettingsError
+        In the place of whatever it was.
+    """
     try:
         yield
     except SettingsError:

@@ -1,14 +1,16 @@
 """List prices, and what it costs to wait for builds."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
 
 import yaml
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from courier.errors import SettingsError
 from courier.models import FrozenModel
+from courier.validation import describe_validation
 from local.waiting.watchers import Tally
 
 PRICE_FILE = Path(__file__).with_name("prices.yaml")
@@ -68,8 +70,29 @@ class PriceList(FrozenModel):
 
 
 def read_prices(path: Path = PRICE_FILE) -> PriceList:
-    """Read a price file."""
-    return PriceList.model_validate(yaml.safe_load(path.read_text()))
+    """Read a price file.
+
+    Raises
+    ------
+    SettingsError
+        It is no price list, or has no price for something that waiting uses; the text names the place.
+    """
+    try:
+        listed = PriceList.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except OSError as exc:
+        raise SettingsError(f"{path}: cannot be read: {exc.strerror or type(exc).__name__}") from exc
+    except ValidationError as exc:
+        raise SettingsError(f"{path}: is no price list: {describe_validation(exc)}") from exc
+    except UnicodeDecodeError as exc:
+        raise SettingsError(f"{path}: is not UTF-8 text") from exc
+    except (yaml.YAMLError, RecursionError, ValueError) as exc:
+        # ValueError: a date that does not exist, such as 2026-02-30.
+        mark = getattr(exc, "problem_mark", None)
+        place = f" in line {mark.line + 1}" if mark is not None else ""
+        raise SettingsError(f"{path}: no valid YAML{place}: {getattr(exc, 'problem', None) or exc}") from exc
+    if missing := [field.name for field in fields(Units) if field.name not in listed.prices]:
+        raise SettingsError(f"{path}: has no price for {', '.join(missing)}")
+    return listed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from courier.settings import ArtifactSettings
+from local.waiting.prices import PRICE_FILE
 from tests.functional.cli.command import courier
 
 
@@ -19,6 +23,33 @@ def test_without_a_command_the_commands_are_listed() -> None:
     assert ended.err == ""
     assert "run" in ended.out
     assert "simulate" in ended.out
+
+
+@pytest.mark.parametrize("command", ["simulate", "copy"])
+def test_no_option_of_a_long_list_is_cut_off(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = courier(command, "--help")
+    assert (ended.exit_code, ended.err) == (0, "")
+    assert "…" not in ended.out
+    assert max(map(len, ended.out.splitlines())) <= 80
+
+
+def test_the_help_of_simulate_names_the_model_of_a_price_list() -> None:
+    assert PRICE_FILE.relative_to(Path(__file__).parents[3]).as_posix() in courier("simulate", "--help").out
+
+
+def test_a_file_that_is_no_price_list_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("60\n90\n")
+    ended = courier("simulate", "--prices", str(tmp_path / "mine.csv"), "--builds", "10")
+    assert (ended.exit_code, ended.out) == (2, "")
+    assert "mine.csv: is no price list" in ended.complaint
+
+
+def test_the_help_of_copy_says_which_hosts_must_be_allowed() -> None:
+    shown = " ".join(courier("copy", "--help").out.split())
+    assert f"Hosts other than {', '.join(ArtifactSettings().hosts)} need --allow-host." in shown
+    assert "| courier copy - s3://my-bucket/report.pdf \\ --allow-host files.example.com" in shown
 
 
 @pytest.mark.parametrize("columns", [80, 120])

@@ -11,9 +11,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from cli.copy import copy_command
+from cli.copy import copy_command, parse_size
 from courier.links import ArtifactLink
+from courier.transfer import Backoff
 from local.simulator import ErrorStatus, LinkExpired, Reply
+from tests.functional.cli.command import courier
 from tests.functional.transfer.conftest import OpenDesk
 from tests.functional.transfer.desk import BUCKET, KEY, MIB, Desk
 
@@ -55,7 +57,7 @@ def test_reads_the_link_from_standard_input(open_desk: OpenDesk) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--size", "300001"], "promises 300001 bytes"),
+        (["--size", "300001"], "--size says 300001 bytes, the store has 300000"),
         (["--sha256", "0" * 64], "was expected"),
         (["--content-type", "text/csv"], "--content-type allows text/csv"),
     ],
@@ -107,7 +109,95 @@ def test_host_must_be_allowed(open_desk: OpenDesk) -> None:
     app.command()(copy_command)
     result = CliRunner().invoke(app, [desk.locate().url.reveal(), TARGET, "--endpoint-url", desk.s3.meta.endpoint_url])
     assert result.exit_code == 1
-    assert "--allow-host allows *.amazonaws.com" in result.stderr
+    origin = "/".join(desk.locate().url.reveal().split("/")[:3])
+    refusal = f"the link points to {origin}, --allow-host allows *.amazonaws.com; to allow it: --allow-host {origin}"
+    assert result.stderr.strip() == f"courier: {refusal}"
+
+
+def test_a_host_to_allow_cannot_smuggle_a_command_into_the_shell(open_desk: OpenDesk) -> None:
+    desk = open_desk(300_000)
+    result = run(desk, desk.locate(), url="https://x;id/?q=1")
+    assert result.stderr.strip().endswith("; to allow it: --allow-host 'https://x;id'")
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+def test_same_bytes_that_are_there_already_are_said_to_be(open_desk: OpenDesk, size_bytes: int) -> None:
+    desk = open_desk(size_bytes)
+    assert "was there" not in run(desk, desk.locate(), "--part-size", "5MiB").stdout
+    result = run(desk, desk.locate(), "--part-size", "5MiB")
+    digest = hashlib.sha256(desk.report).hexdigest()
+    assert result.exit_code == 0
+    assert result.stdout.strip() == f"{TARGET}: was there already, the same {size_bytes} bytes, sha256 {digest}"
+
+
+def test_an_s3_that_cannot_be_reached_is_named(open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backoff, "wait", lambda *_, **__: None)
+    desk = open_desk(300_000)
+    result = run(desk, desk.locate(), "--endpoint-url", "http://127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "failed 5 times: EndpointConnectionError at 127.0.0.1:1\n" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [((), "there are no AWS credentials: log in"), (("--profile", "nobody"), "profile (nobody) could not be found")],
+)
+def test_credentials_are_looked_for_before_the_first_byte(
+    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], says: str
+) -> None:
+    desk = open_desk(300_000)
+    link = desk.locate()
+    before = len(desk.providers.requests)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, "/nonexistent")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    origin = "/".join(link.url.reveal().split("/")[:3])
+    ended = courier(
+        "copy", link.url.reveal(), TARGET, "--endpoint-url", desk.s3.meta.endpoint_url, "--allow-host", origin, *options
+    )
+    assert (ended.exit_code, ended.out) == (2, "")
+    assert says in ended.complaint
+    assert len(desk.providers.requests) == before
+
+
+def test_a_profile_gives_the_credentials(open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    desk = open_desk(300_000)
+    (tmp_path / "config").write_text("[profile mine]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert run(desk, desk.locate(), "--profile", "mine", "--region", "eu-central-1").exit_code == 0
+    assert desk.stored() == desk.report
+
+
+@pytest.mark.parametrize("text", ["1KB", "8 MB", "1GB", "1M", "1K", "many", "-1", "1.5MiB"])
+def test_a_size_has_a_unit_that_means_one_thing_only(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=r"bytes, or a number with B, KiB, MiB or GiB \(not KB, MB or GB"):
+        parse_size(text, "--size")
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"), [("12", 12), ("12B", 12), ("2 KiB", 2048), ("8MiB", 8 * MIB), ("3gib", 3 * 1024 * MIB)]
+)
+def test_a_size_is_read(text: str, size_bytes: int) -> None:
+    assert parse_size(text, "--size") == size_bytes
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("s3://bkt", "give a key as well: s3://bkt/KEY"),
+        ("s3://bkt/", "give a key as well: s3://bkt/KEY"),
+        ("s3://bkt/folder/", "s3://bkt/folder/ is a folder; give a whole key: s3://bkt/folder/NAME"),
+        ("s3:///key", "does not look like s3://bucket/key"),
+    ],
+)
+def test_a_target_without_a_whole_key_is_told_what_is_missing(target: str, says: str) -> None:
+    ended = courier("copy", "https://x.amazonaws.com/report.pdf", target)
+    assert ended.exit_code == 2
+    assert says in ended.complaint
 
 
 @pytest.mark.parametrize(
@@ -116,6 +206,7 @@ def test_host_must_be_allowed(open_desk: OpenDesk) -> None:
         (["--part-size", "1MiB"], TARGET),
         (["--part-size", "many"], TARGET),
         (["--size", "-1"], TARGET),
+        (["--size", "0"], TARGET),
         (["--sha256", "abc"], TARGET),
         (["--workers", "0"], TARGET),
         (["--allow-host", "https://*/"], TARGET),

@@ -8,11 +8,12 @@ import typer
 from typer.testing import CliRunner
 
 from cli.simulate import simulate
+from courier.errors import SettingsError
 from local.waiting.chart import Series, draw
 from local.waiting.curves import trade_off_chart
 from local.waiting.durations import Sample, read_durations
 from local.waiting.limits import Point
-from local.waiting.prices import Units, read_prices, units_by_loops, units_by_ticks
+from local.waiting.prices import PRICE_FILE, Units, read_prices, units_by_loops, units_by_ticks
 from local.waiting.study import study_courier
 from local.waiting.watchers import Tally
 from local.waiting.world import Scenario, make_world
@@ -48,6 +49,30 @@ def test_every_unit_has_a_price_and_a_source() -> None:
     prices = read_prices()
     assert set(Units.__dataclass_fields__) <= set(prices.prices)
     assert all(price.source for price in prices.prices.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("gathered: 2026-01-01\nregion: [\n", "no valid YAML in line 3"),
+        ("gathered: 2026-02-30\n", "no valid YAML: day"),
+        ("seconds\n", "is no price list"),
+        ("gathered: 2026-01-01\nprices: {}\n", "is no price list: region: field required"),
+        (
+            "{gathered: 2026-01-01, region: x, prices: {s3_get: {dollars: 1, source: y}}}",
+            r"prices\.s3_get\.per: field required",
+        ),
+        (PRICE_FILE.read_text().replace("lambda_request:", "lambda_wish:"), "has no price for lambda_request$"),
+        ("\udcff", "is not UTF-8 text"),
+    ],
+)
+def test_what_is_no_price_list_is_refused_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(SettingsError, match=complaint) as refused:
+        read_prices(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert "\n" not in str(refused.value)
 
 
 def test_a_loop_of_twenty_looks_costs_what_the_sum_by_hand_says() -> None:

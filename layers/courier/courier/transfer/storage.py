@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from botocore import exceptions as botocore_errors
 from botocore.exceptions import BotoCoreError, ClientError
@@ -230,7 +231,9 @@ class Storage:
             except _BROKEN as exc:
                 failures += 1
                 if failures >= self._backoff.attempts:
-                    raise self._unavailable(operation, type(exc).__name__, failures) from exc
+                    # The client's own endpoint: what botocore says has the whole URL, and with it the key.
+                    host = urlsplit(self._s3.meta.endpoint_url).netloc.rpartition("@")[2]
+                    raise self._unavailable(operation, f"{type(exc).__name__} at {host}", failures) from exc
             except BotoCoreError as exc:
                 raise SettingsError(f"{operation} on {self._name} cannot be sent: {type(exc).__name__}") from exc
             self._backoff.wait(failures)
