@@ -83,8 +83,8 @@ def read_secrets(path: Path) -> Mapping[str, object]:
     return {str(name): value for name, value in document.items()}
 
 
-def check_secret(settings: SourceSettings, secrets: Mapping[str, object]) -> str:
-    """Give the value of a source's secret.
+def check_secret(settings: SourceSettings, secrets: Mapping[str, object] | None) -> str:
+    """Give the value of a source's secret; None stands for no secrets file at all.
 
     Raises
     ------
@@ -92,6 +92,8 @@ def check_secret(settings: SourceSettings, secrets: Mapping[str, object]) -> str
         There is none, or it cannot be an API key; the text names it and shows nothing of it.
     """
     where = f"source {settings.name}"
+    if secrets is None:
+        raise SettingsError(f"{where} needs the secret {settings.secret}: give --secrets FILE")
     if settings.secret not in secrets:
         raise SettingsError(f"{where}: secret {settings.secret} is missing from the secrets file")
     value = secrets[settings.secret]
@@ -115,11 +117,13 @@ def read_request(path: Path) -> BuildRequest:
     SettingsError
         The file cannot be read, or is no request.
     """
+    text = _read_text(path)
     try:
-        document = json.loads(_read_text(path))
+        document = json.loads(text)
+    except json.JSONDecodeError as exc:
+        raise SettingsError(f"{path}: no valid JSON in line {exc.lineno}: {exc.msg}") from exc
     except (ValueError, RecursionError) as exc:
-        place = f" in line {exc.lineno}" if isinstance(exc, json.JSONDecodeError) else ""
-        raise SettingsError(f"{path}: no valid JSON{place}") from exc
+        raise SettingsError(f"{path}: no valid JSON: {exc}") from exc
     if not isinstance(document, dict):
         raise SettingsError(f'{path}: must be an object such as {{"source": "insights", "data_model": "..."}}')
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from cli.configuration import check_secret, read_request, read_secrets, read_sources, read_watch
 from courier.errors import SettingsError
 from courier.models import BuildRequest
-from courier.providers import open_provider
+from courier.providers import open_provider, provider_class
 from courier.settings import SourceSettings
 from local.demo import demo_requests, demo_secrets, demo_sources
 from local.simulator import FaultPlan, Scenario, SimulatedProviders, demo_scenario
@@ -28,13 +28,32 @@ class Simulation:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run does; ``mistakes`` are what was left out, one line each."""
+    """What a run does.
+
+    ``places``
+        Where each of the requests was given, as a person would name it.
+    ``mistakes``
+        What was left out, one line each.
+    """
 
     sources: Sequence[SourceSettings]
     secrets: Mapping[str, str]
     requests: Sequence[BuildRequest]
+    places: Sequence[str]
     mistakes: Sequence[str] = ()
     simulation: Simulation | None = None
+
+    @property
+    def unasked(self) -> list[SourceSettings]:
+        """The sources that will never be contacted: they cannot list, and nothing was asked of them."""
+        asked = {request.source for request in self.requests}
+        return [
+            source
+            for source in self.sources
+            if not provider_class({"provider": source.provider}).can_list
+            and source.name not in asked
+            and not source.build_requests()
+        ]
 
 
 @contextmanager
@@ -62,10 +81,12 @@ def make_plan(
         raise SettingsError("--secrets, --request and --watch need --sources")
     scenario = demo_scenario()
     with SimulatedProviders(scenario, seed=DEMO_SEED, faults=faults) as providers:
+        wishes = demo_requests(scenario)
         yield Plan(
             sources=demo_sources(scenario, providers.url),
             secrets=demo_secrets(scenario),
-            requests=demo_requests(scenario),
+            requests=wishes,
+            places=[f"request for {wish.source}" for wish in wishes],
             simulation=Simulation(providers=providers, scenario=scenario),
         )
 
@@ -73,7 +94,7 @@ def make_plan(
 def _read_plan(sources: Path, secrets: Path | None, requests: Sequence[Path], watches: Sequence[str]) -> Plan:
     """Read everything; what concerns a source that is wrong is left out, any other mistake stops the run."""
     configuration = read_sources(sources)
-    values = read_secrets(secrets) if secrets else {}
+    values = read_secrets(secrets) if secrets else None
     mistakes = list(configuration.mistakes)
     usable: dict[str, SourceSettings] = {}
     used: dict[str, str] = {}
@@ -86,16 +107,18 @@ def _read_plan(sources: Path, secrets: Path | None, requests: Sequence[Path], wa
             usable[settings.name] = settings
     broken = configuration.names - set(usable)
     wishes: list[BuildRequest] = []
-    for place, wish in [
-        *((str(path), read_request(path)) for path in requests),
-        *((f"--watch {text}", read_watch(text)) for text in watches),
+    places: list[str] = []
+    for place, name, wish in [
+        *((str(path), f"request {path}", read_request(path)) for path in requests),
+        *((f"--watch {text}", f"--watch {text}", read_watch(text)) for text in watches),
     ]:
         if wish.source in broken:
             mistakes.append(f"{place}: left out, since source {wish.source} cannot be used")
             continue
         _check_wish(wish, usable, place)
         wishes.append(wish)
-    return Plan(sources=tuple(usable.values()), secrets=used, requests=wishes, mistakes=mistakes)
+        places.append(name)
+    return Plan(sources=tuple(usable.values()), secrets=used, requests=wishes, places=places, mistakes=mistakes)
 
 
 def _check_wish(wish: BuildRequest, usable: Mapping[str, SourceSettings], place: str) -> None:

@@ -131,7 +131,7 @@ def run(
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="End after so long in any case. [default with --until-idle: 3600]",
+            help="End after so long in any case; what is under way may finish first. [default with --until-idle: 3600]",
             rich_help_panel="How to run",
         ),
     ] = None,
@@ -191,9 +191,9 @@ def run(
     **Results** in the folder `out`: `bucket/` has the S3 objects under their keys, `notices.jsonl` the messages
     as a subscriber received them, `executions.json` one entry per execution, `usage.json` invocations and requests.
 
-    **Exit code** 0: every build reached an outcome. 1: the courier failed somewhere, or a build had not ended when
-    the time was up; with faults, an independent checker found a broken promise. 2: options, files or a source's key
-    are wrong. 130: interrupted.
+    **Exit code** 0: every build reached an outcome. 1: the courier failed somewhere, or when the time was up a build
+    had not ended, a request was not carried out, or a source's API had not answered; with faults, an independent
+    checker found a broken promise. 2: options, files or a source's key are wrong. 130: interrupted.
     """
     # The streams of this moment: the embedded AWS puts another standard output in place, which is no terminal.
     console = _Output(file=sys.stdout, highlight=False)
@@ -211,6 +211,9 @@ def run(
         if not plan.sources:
             raise typer.Exit(EXIT_BAD_USAGE)
         check_folder(out)
+        for source in plan.unasked:
+            words = f"nothing was asked; {source.provider} cannot list reports: give --request or --watch"
+            say(console, f"{source.name}: {words}")
         if timeout is None and (until_idle or is_demo):
             timeout = DEMO_TIMEOUT_SECONDS if is_demo else IDLE_TIMEOUT_SECONDS
             timeout = FAULTS_TIMEOUT_SECONDS if weather else timeout
@@ -264,7 +267,7 @@ def _run_to_the_end(
 ) -> bool:
     """Let it run; True when somebody pressed Ctrl-C or went away, whose results are worth as much."""
     try:
-        session.ask(plan.requests)
+        session.ask(plan.requests, places=plan.places)
         with progress_on(console, monotonic=time.monotonic) as progress:
 
             def show(lines: Sequence[BuildLine]) -> None:

@@ -47,7 +47,7 @@ def print_summary(
         _print_ended(console, row)
     if ended:
         say(console, "")
-    elif not verdict.unfinished:
+    elif verdict.is_good and not verdict.needs_mending and not session.requests:
         say(console, NOTHING_HINT)
     executions = session.aws.executions()
     invocations = sum(usage.invocations for usage in session.aws.usage().values())
@@ -110,6 +110,8 @@ def _troubles(verdict: Verdict) -> list[str]:
         lines.append(f"{letter.function} failed {_times(letter.attempts * times)}: {letter.error}: {letter.message}")
     lines += [f"source {name} is ill: {words}" for name, words in verdict.ill.items()]
     lines += [f"source {name} did not answer" for name in verdict.silent]
+    lines += [f"{name}: its API has not answered ({host})" for name, host in verdict.unanswered.items()]
+    lines += [f"{place} was not carried out when the run ended" for place in verdict.not_carried_out]
     lines += [f"{build} had not ended when the run did" for build in verdict.unfinished]
     return [" ".join(line.split()) for line in lines]
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from courier.health import FAILURES_BEFORE_REST
 from courier.models import BuildRequest, BuildStatus
 from courier.models import Verdict as Next
 from courier.settings import SourceSettings
@@ -23,7 +22,7 @@ from local.function_runtime import HandlerLoader, new_request_id
 from local.interception import Interception
 from local.results import Notice
 from local.ticker import Ticker
-from local.verdict import Verdict, read_dead_letter
+from local.verdict import Verdict, find_unanswered, is_resting, read_dead_letter
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "template.yaml"
@@ -91,7 +90,7 @@ class Session:
         self._scale = tick_seconds / MINUTE_SECONDS
         self._sources = sources
         self._secrets = secrets
-        self._asked: list[Future[Delivery]] = []
+        self._asked: list[tuple[str, Future[Delivery]]] = []
         self._notices: list[Notice] = []
         self._dead_letters: list[str] = []
         self.aws = EmbeddedAws(
@@ -119,12 +118,16 @@ class Session:
         self._ticker.stop()
         self.aws.stop()
 
-    def ask(self, requests: Sequence[BuildRequest]) -> None:
-        """Hand requests to ``request_build``, as EventBridge would: asynchronously, repeated on errors."""
-        for request in requests:
+    def ask(self, requests: Sequence[BuildRequest], *, places: Sequence[str] | None = None) -> None:
+        """Hand requests to ``request_build``, as EventBridge would: asynchronously, repeated on errors.
+
+        ``places`` name them, one each, in the verdict on those that were not carried out.
+        """
+        names = places or [f"request for {request.source}" for request in requests]
+        for request, name in zip(requests, names, strict=True):
             event = {"id": new_request_id(), "detail": json.loads(request.model_dump_json(exclude_none=True))}
             self.requests[event["id"]] = request
-            self._asked.append(self.aws.invoke_asynchronously("request_build", event))
+            self._asked.append((name, self.aws.invoke_asynchronously("request_build", event)))
 
     def run(
         self,
@@ -165,13 +168,22 @@ class Session:
         self._ticker.stop()
         is_settled = self._settle(patience_seconds)
         rows = self._source_rows()
+        builds = self.builds()
+        discovery = self.aws.usage()["discover_builds"]
         names = {physical: logical for logical, physical in self.aws.resources.items()}
         return Verdict(
             failed_executions=[run for run in self.aws.executions() if run.status not in {"SUCCEEDED", "RUNNING"}],
             dead_letters=[read_dead_letter(text, names) for text in self.dead_letters()],
-            unfinished=[line.build for line in self.builds() if line.outcome is None],
+            unfinished=[line.build for line in builds if line.outcome is None],
             ill=self._illnesses({name for name, row in rows.items() if row.get("illness")}),
-            silent=[name for name, row in rows.items() if not row.get("illness") and _is_resting(row)],
+            silent=[name for name, row in rows.items() if not row.get("illness") and is_resting(row)],
+            unanswered=find_unanswered(
+                self._sources,
+                rows,
+                with_builds={line.parts[0] for line in builds},
+                has_discovered=discovery.invocations > 0,
+            ),
+            not_carried_out=[name for name, future in self._asked if not future.done()],
             is_at_work=not is_settled,
         )
 
@@ -234,11 +246,11 @@ class Session:
     def _seems_idle(self, lines: Sequence[BuildLine]) -> bool:
         """Whether all requests were served, every source was looked through, and no build waits for anything."""
         may_come_back = any(
-            row.get("failures") and not row.get("illness") and not _is_resting(row)
+            row.get("failures") and not row.get("illness") and not is_resting(row)
             for row in self._source_rows().values()
         )
         return (
-            all(future.done() for future in self._asked)
+            all(future.done() for _, future in self._asked)
             and self._ticker.has_fired_all
             and not may_come_back
             and all(line.outcome is not None for line in lines)
@@ -273,10 +285,6 @@ class Session:
             if news.get("health") == "ill" and news["source"] in sources:
                 told[news["source"]] = " ".join(filter(None, (news["problem"]["message"], news["problem"]["advice"])))
         return told
-
-
-def _is_resting(row: Mapping[str, object]) -> bool:
-    return int(str(row.get("failures") or 0)) >= FAILURES_BEFORE_REST
 
 
 def _line(row: Mapping[str, object], now: datetime) -> BuildLine:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
+from courier.health import FAILURES_BEFORE_REST
+from courier.providers import provider_class
+from courier.settings import SourceSettings
 from local.results import ExecutionReport
 
 # A request that fails so is not the courier's failure: whoever asked, or owns the account, can mend it.
@@ -43,6 +47,10 @@ class Verdict:
         What the sources say that only their owner can heal, by source.
     ``silent``
         Sources that did not answer, again and again.
+    ``unanswered``
+        The hosts of sources that have given no good answer so far, by source.
+    ``not_carried_out``
+        Where the requests were given that nobody has served yet.
     ``is_at_work``
         A function was still in the middle of something, such as a long copy.
     """
@@ -52,18 +60,55 @@ class Verdict:
     unfinished: Sequence[str] = ()
     ill: Mapping[str, str] = field(default_factory=dict)
     silent: Sequence[str] = ()
+    unanswered: Mapping[str, str] = field(default_factory=dict)
+    not_carried_out: Sequence[str] = ()
     is_at_work: bool = False
 
     @property
     def is_good(self) -> bool:
-        """Whether every build reached an outcome and the courier failed nowhere."""
+        """Whether every build reached an outcome, everybody answered, and the courier failed nowhere."""
         failed = any(not letter.is_mendable for letter in self.dead_letters)
-        return not (self.failed_executions or failed or self.unfinished or self.silent)
+        is_left = self.unfinished or self.not_carried_out or self.unanswered or self.silent
+        return not (self.failed_executions or failed or is_left)
 
     @property
     def needs_mending(self) -> bool:
         """Whether the configuration or a request turned out to be wrong."""
         return bool(self.ill) or any(letter.is_mendable for letter in self.dead_letters)
+
+
+def is_resting(row: Mapping[str, object]) -> bool:
+    """Whether a source, by its row in the ledger, has failed so often that it is left alone for a while."""
+    return int(str(row.get("failures") or 0)) >= FAILURES_BEFORE_REST
+
+
+def find_unanswered(
+    sources: Sequence[SourceSettings],
+    rows: Mapping[str, Mapping[str, object]],
+    *,
+    with_builds: Set[str],
+    has_discovered: bool,
+) -> dict[str, str]:
+    """Give the hosts of the sources that have given no good answer, and are neither ill nor known to be down.
+
+    Parameters
+    ----------
+    rows
+        The sources' rows in the ledger, by name.
+    with_builds
+        The sources of which a build is known: somebody must have told us.
+    has_discovered
+        Whether a discovery has come to its end. An account without anything to list leaves no trace but that.
+    """
+    hosts: dict[str, str] = {}
+    for source in sources:
+        row = rows.get(source.name, {})
+        if row.get("illness") or is_resting(row) or row.get("first_sight_at") or source.name in with_builds:
+            continue
+        can_list = provider_class({"provider": source.provider}).can_list
+        if row.get("failures") or (can_list and not has_discovered):
+            hosts[source.name] = urlsplit(source.endpoint).hostname or source.endpoint
+    return hosts
 
 
 def read_dead_letter(text: str, names: Mapping[str, str]) -> DeadLetter:

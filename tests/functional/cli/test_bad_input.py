@@ -153,7 +153,7 @@ def test_a_secrets_file_that_cannot_be_read_shows_nothing_of_itself(tmp_path: Pa
 def test_no_secrets_file_at_all(tmp_path: Path) -> None:
     (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": [MODELS]}), encoding="utf-8")
     complaint = complaint_of(courier("run", "--sources", tmp_path / "sources.yaml", "--out", tmp_path / "out"))
-    assert "secret build-courier/td is missing" in complaint
+    assert complaint == "courier: source models needs the secret build-courier/td: give --secrets FILE"
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,9 @@ def test_no_secrets_file_at_all(tmp_path: Path) -> None:
         ({"data_model": "oid"}, "source: field required"),
         ({"source": "models", "data_model": "oid", "more": 1}, "more: is unknown"),
         ([], "must be an object such as"),
-        ("{", "no valid JSON in line 1"),
-        ("[" * 100_000, "no valid JSON"),
-        ("", "no valid JSON in line 1"),
+        ("{", "no valid JSON in line 1: Expecting property name"),
+        ("[" * 100_000, "no valid JSON: "),
+        ("", "no valid JSON in line 1: Expecting value"),
     ],
 )
 def test_a_request_that_no_source_can_serve(tmp_path: Path, request_text: object, words: str) -> None:

@@ -40,6 +40,8 @@ def test_a_dead_letter_is_read_as_lambda_writes_it_even_without_an_answer() -> N
         (Verdict(dead_letters=[letter()]), [], 1),
         (Verdict(unfinished=["s/scope/b"]), [], 1),
         (Verdict(silent=["models"]), ["sources[0]: wrong"], 1),
+        (Verdict(unanswered={"models": "host"}, ill={"reports": "dead key"}), [], 1),
+        (Verdict(not_carried_out=["request r.json"]), [], 1),
         (Verdict(ill={"models": "dead key"}, unfinished=["s/scope/b"]), [], 1),
     ],
 )

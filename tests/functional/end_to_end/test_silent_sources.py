@@ -1,0 +1,87 @@
+"""How a run ends whose sources did not answer, or were never asked."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.functional.cli.command import courier
+from tests.functional.end_to_end.strangers_server import DN_KEY, TD_KEY, World, strangers_server
+
+# Nobody listens on port 1.
+NOWHERE = {"endpoint": "http://127.0.0.1:1", "insecure": True}
+REPORTS: dict[str, Any] = {
+    **NOWHERE,
+    "name": "red-team",
+    "provider": "dreadnode_airt",
+    "secret": "build-courier/dn",
+    "organization": "acme",
+    "workspace": "main",
+    "project": "p",
+}
+MODELS: dict[str, Any] = {
+    **NOWHERE,
+    "name": "models",
+    "provider": "treasure_insights",
+    "secret": "build-courier/td",
+    "data_models": "all",
+}
+HINT = "No builds."
+
+
+@pytest.fixture
+def empty_account() -> Iterator[dict[str, Any]]:
+    """Give a source that answers and has nothing to list."""
+    with strangers_server(World()) as endpoint:
+        yield {**MODELS, "endpoint": endpoint}
+
+
+def configure(folder: Path, source: dict[str, Any]) -> list[object]:
+    """Write the files, and give the options that name them."""
+    (folder / "sources.yaml").write_text(yaml.safe_dump({"sources": [source]}), encoding="utf-8")
+    secrets = {"build-courier/td": TD_KEY, "build-courier/dn": DN_KEY}
+    (folder / "secrets.yaml").write_text(yaml.safe_dump(secrets), encoding="utf-8")
+    files = ["--sources", folder / "sources.yaml", "--secrets", folder / "secrets.yaml", "--out", folder / "out"]
+    return [*files, "--until-idle"]
+
+
+def test_a_request_that_nobody_answered_is_named_with_its_file(tmp_path: Path) -> None:
+    wish = tmp_path / "r.json"
+    wish.write_text(json.dumps({"source": "red-team", "report": {"template_id": "t"}}), encoding="utf-8")
+    options = [*configure(tmp_path, REPORTS), "--request", wish, "--timeout", 5]
+    # A process of its own: the command leaves at once, for the request waits a minute for its repetition.
+    command = [sys.executable, "-m", "cli", "run", *map(str, options)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)  # noqa: S603 - our own command
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines() == [
+        "courier: red-team: its API has not answered (127.0.0.1)",
+        f"courier: request {wish} was not carried out when the run ended",
+    ]
+    assert HINT not in ended.stdout
+
+
+def test_a_source_that_has_not_answered_yet_is_named_with_its_host(tmp_path: Path) -> None:
+    ended = courier("run", *configure(tmp_path, MODELS), "--timeout", 2)
+    assert ended.exit_code == 1
+    assert ended.complaint == "courier: models: its API has not answered (127.0.0.1)"
+    assert HINT not in ended.out
+
+
+def test_an_account_with_nothing_in_it_has_answered(tmp_path: Path, empty_account: dict[str, Any]) -> None:
+    ended = courier("run", *configure(tmp_path, empty_account), "--tick", 0.1, "--timeout", 20)
+    assert (ended.exit_code, ended.err) == (0, "")
+    assert HINT in ended.out
+
+
+def test_a_source_that_cannot_list_and_was_asked_nothing_is_named_once(tmp_path: Path) -> None:
+    ended = courier("run", *configure(tmp_path, REPORTS), "--tick", 0.1, "--timeout", 20)
+    assert (ended.exit_code, ended.err) == (0, "")
+    words = "red-team: nothing was asked; dreadnode_airt cannot list reports: give --request or --watch"
+    assert ended.out.splitlines().count(words) == 1
