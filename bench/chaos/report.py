@@ -87,8 +87,8 @@ _KILL_POINTS: Final = (
 _STORMS: Final = (
     "## Storms",
     """{storms} storms of {storm_builds} builds each. For an hour of virtual time everything goes wrong by chance, from
-    a seed; then the schedules go on until nothing is in flight, and failed executions are redriven, as the runbook
-    says.""",
+    a seed; then the schedules go on until nothing is in flight, and as the runbook says, failed executions are
+    redriven, and requests that became dead letters are sent again.""",
 )
 # As wide as the other documents.
 _WIDTH: Final = 120

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -52,6 +53,8 @@ _SETTLING_SECONDS = 600.0
 _MOST_WRITES = 25
 # As long as a simulated provider is slow at most: twice what `timeouts_shortened` waits for.
 _LONGEST_PAUSE_SECONDS = 1.0
+# A request that is refused so often is refused for good, and stays a dead letter.
+_MOST_SENDINGS = 5
 # The template's schedule of discover_builds.
 _DISCOVERY_MINUTES = 5
 
@@ -158,6 +161,8 @@ class Laboratory:
         self._time = VirtualTime(ManualClock(datetime.now(UTC)))
         self._switch.to = disturbance or Disturbance()
         self._switch.dropping = Counter(script.dropped)
+        self._letters: list[str] = []
+        self._sent_again = Counter[str]()
         plan = FaultPlan(*script.faults, *faults, sample=script.sample)
         try:
             with (
@@ -178,7 +183,7 @@ class Laboratory:
                     self.aws,
                     providers,
                     notices=notices,
-                    dead_letters=self.aws.dead_letters(),
+                    dead_letters=[*self._letters, *self.aws.dead_letters()],
                     first_line=self._first_line,
                     sources=scopes,
                     asked=asked,
@@ -218,6 +223,7 @@ class Laboratory:
             over_since = (minute if over_since is None else over_since) if is_over else None
             if disturbance.redrives and minute >= script.least_minutes:
                 self._redrive()
+                futures += self._send_again({each.request_id for each in asked})
             # Discovery has come by once more since then, and found nothing new.
             if over_since is not None and minute // _DISCOVERY_MINUTES > over_since // _DISCOVERY_MINUTES:
                 break
@@ -247,6 +253,19 @@ class Laboratory:
     def _redrive(self) -> None:
         for arn in self.aws.failed_executions():
             self.aws.redrive(arn)
+
+    def _send_again(self, request_ids: Set[str]) -> list[Future[Delivery]]:
+        """Do with dead letters what the runbook says: send requests again; a tick is harmless, and stays a letter."""
+        sent = []
+        for letter in self.aws.dead_letters():
+            payload = json.loads(letter).get("requestPayload")
+            request_id = str(payload.get("id")) if isinstance(payload, dict) else ""
+            if request_id in request_ids and self._sent_again[request_id] < _MOST_SENDINGS:
+                self._sent_again[request_id] += 1
+                sent.append(self.aws.invoke_asynchronously("request_build", payload))
+            else:
+                self._letters.append(letter)
+        return sent
 
     def _settle(self, until: datetime) -> None:
         """Let everything happen that happens by itself before an instant; time passes only while all wait."""
