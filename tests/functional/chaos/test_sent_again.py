@@ -1,0 +1,48 @@
+"""A request whose every attempt was killed becomes a dead letter, and leads somewhere once it is sent again."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from typing_extensions import override
+
+from local.chaos import scripts
+from local.chaos.checker import Allowance, check
+from local.chaos.laboratory import Disturbance, Laboratory
+from local.interception import AwsCall, CallVerdict, Kill
+
+# Lambda tries an asynchronous event three times.
+ATTEMPTS = 3
+
+
+class KillsRequests(Disturbance):
+    """Ends `request_build` at its first write, until the event has been given up."""
+
+    def __init__(self) -> None:
+        self.kills = 0
+
+    @override
+    def before_call(self, call: AwsCall) -> CallVerdict | None:
+        if call.caller != "request_build" or call.action != "dynamodb:UpdateItem" or self.kills == ATTEMPTS:
+            return None
+        self.kills += 1
+        return Kill()
+
+
+class AndSendsAgain(KillsRequests):
+    redrives: ClassVar[bool] = True
+
+
+def test_a_request_that_was_given_up_is_a_dead_letter(laboratory: Laboratory) -> None:
+    script = scripts.withdrawn()
+    evidence = laboratory.run(script, KillsRequests())
+    assert [letter for letter in evidence.dead_letters if "event-0" in letter]
+    assert check(evidence, Allowance(outcomes=script.outcomes)) == []
+
+
+def test_sent_again_it_leads_to_a_record(laboratory: Laboratory) -> None:
+    script = scripts.withdrawn()
+    evidence = laboratory.run(script, AndSendsAgain())
+    assert not [letter for letter in evidence.dead_letters if "event-0" in letter]
+    assert len([version for version in evidence.objects if version.key.startswith("records/")]) == 1
+    assert check(evidence, Allowance(outcomes=script.outcomes)) == []
