@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from statistics import fmean, stdev
 
+from bench.folding import fold
 from courier.polling import next_gap
 from courier.settings import PollingSettings
 from local.waiting.curves import trade_off_chart
@@ -100,7 +101,7 @@ TARGETS = (
 
 def main() -> None:
     """Measure, print, and write the report and the chart."""
-    text = "\n".join(_report())
+    text = fold(_report())
     REPORT.write_text(text)
     CHART.write_text(trade_off_chart(replace(REACH, seed=1)))
     print(text)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.folding import fold
 from bench.waiting.crowd import rush
 from bench.waiting.idle import idle
 from bench.waiting.lives import LISTED, SINGLY, Plan, live
@@ -16,7 +17,7 @@ LOOPS = Plan(builds=12)
 
 def main() -> None:
     """Measure, print, and write the report."""
-    text = "\n".join(_report()) + "\n"
+    text = fold(_report())
     REPORT.write_text(text)
     print(text)
 
@@ -25,9 +26,8 @@ def _report() -> Iterator[str]:
     prices = read_prices()
     yield "# Waiting, counted from what really ran"
     yield ""
-    yield "Written by `make bench-poll`; do not edit. The template is deployed on the embedded AWS; functions run"
-    yield "in processes"
-    yield f"of their own. Prices: {prices.region}, {prices.gathered:%Y-%m-%d}, without the free tier"
+    yield "Written by `make bench-poll`; do not edit. The template is deployed on the embedded AWS; functions run in"
+    yield f"processes of their own. Prices: {prices.region}, {prices.gathered:%Y-%m-%d}, without the free tier"
     yield "(`local/waiting/prices.yaml`)."
     yield "The simulation with thousands of builds: [polling.md](polling.md)."
     yield ""
