@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -268,7 +272,7 @@ def _run_to_the_end(
     """Let it run; True when somebody pressed Ctrl-C or went away, whose results are worth as much."""
     try:
         session.ask(plan.requests, places=plan.places)
-        with progress_on(console, monotonic=time.monotonic) as progress:
+        with progress_on(console, monotonic=time.monotonic) as progress, _interrupts_noted() as interrupted:
 
             def show(lines: Sequence[BuildLine]) -> None:
                 progress.show(lines)
@@ -279,12 +283,32 @@ def _run_to_the_end(
                 until_idle=until_idle,
                 timeout_seconds=timeout,
                 on_change=show,
+                pause=partial(_wait_unless, interrupted),
                 monotonic=time.monotonic,
                 may_end=lambda lines: trial is None or trial.is_over(session, lines),
             )
     except (KeyboardInterrupt, BrokenPipeError):
         return True
     return False
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[threading.Event]:
+    """Note a Ctrl-C instead of raising at once: where a destructor happens to run, the exception would be lost."""
+    noted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: noted.set())
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _wait_unless(interrupted: threading.Event, seconds: float) -> None:
+    if interrupted.wait(seconds):
+        raise KeyboardInterrupt
 
 
 def _exit_code(verdict: Verdict, mistakes: Sequence[str]) -> int:

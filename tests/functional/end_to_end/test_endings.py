@@ -106,7 +106,11 @@ def test_after_ctrl_c_it_keeps_what_it_has_and_goes_even_in_the_middle_of_a_copy
         assert world.dripping.wait(20)
         process.send_signal(signal.SIGINT)
         # The copy would take four minutes more.
-        out, err = process.communicate(timeout=30)
+        try:
+            out, err = process.communicate(timeout=30)
+        except subprocess.TimeoutExpired as exc:
+            process.kill()
+            raise AssertionError(f"still there: {said} {exc.output!r} {exc.stderr!r}") from exc
     assert process.returncode == 130
     assert set(err.splitlines()) == {
         "courier: td/m/endless had not ended when the run did",
