@@ -165,12 +165,15 @@ def test_change_that_an_earlier_invocation_saw_counts(open_desk: OpenDesk) -> No
     desk = open_desk(27 * MIB)
     desk.strike(OtherReport(1), nth=4, times=None)
     invocation = Invocation()
-    Seam(desk.s3).call("UploadPart", invocation.nearly_end, nth=6)
+
+    def has_begun_anew() -> bool:
+        kept = desk.checkpoints.load()
+        return kept is not None and kept.restarts == 1
+
+    Seam(desk.s3).call_when("UploadPart", has_begun_anew, invocation.nearly_end)
     with pytest.raises(CopyUnfinishedError):
         desk.copy(seconds_left=invocation)
-    kept = desk.checkpoints.load()
-    assert kept is not None
-    assert kept.restarts == 1
+    assert has_begun_anew()
     desk.strike(OtherReport(2), times=None)
     with pytest.raises(ArtifactChangedError):
         desk.copy()
