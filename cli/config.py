@@ -14,6 +14,7 @@ from rich.console import Console
 
 from cli.changes import Changes, apply, compare, describe
 from cli.configuration import read_sources
+from cli.exits import EXIT_BAD_USAGE
 from cli.progress import say
 from cli.stack import DEFAULT_STACK, EndpointUrl, Profile, Region, StackName, open_stack
 from courier import aws
@@ -23,7 +24,6 @@ from courier.providers import open_provider
 from courier.settings import SECRET_NAME_RULE, SECRET_PREFIX, SourceSettings
 
 EXIT_DECLINED = 1
-EXIT_BAD_USAGE = 2
 # A person waits: a provider that has not answered by then is reported, and the next one is asked.
 CHECK_LIMIT_SECONDS = 20.0
 # The characters are those of Secrets Manager.

@@ -12,14 +12,12 @@ import typer
 from rich.console import Console
 
 from cli.commands import LazyCommands, list_on
+from cli.exits import EXIT_BAD_USAGE, EXIT_INTERRUPTED
 from courier import __version__
 from courier.errors import SettingsError
 
-EXIT_BAD_USAGE = 2
 # What shells give a command that SIGPIPE ended.
 EXIT_BROKEN_PIPE = 141
-# What shells give a command that Ctrl-C ended.
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="courier",

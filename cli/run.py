@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cli.exits import EXIT_BAD_USAGE, EXIT_INTERRUPTED
 from cli.faults import print_judgement, read_weather
 from cli.plan import Plan, make_plan
 from cli.progress import progress_on, say
@@ -29,9 +30,6 @@ from local.session import MINUTE_SECONDS, PATIENCE_SECONDS, BuildLine, Session
 from local.verdict import Verdict
 
 EXIT_COURIER_FAILED = 1
-EXIT_BAD_USAGE = 2
-# What shells give a command that ended by Ctrl-C: 128 and the signal's number.
-EXIT_INTERRUPTED = 130
 # Who presses Ctrl-C wants to go, but a notice that follows its record by a moment is worth that moment.
 INTERRUPTED_PATIENCE_SECONDS = 2.0
 # The demonstration's minute, so that 20 minutes of polling fit into some seconds.

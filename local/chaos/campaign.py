@@ -86,20 +86,4 @@ def _findings(chunk: Chunk) -> Iterator[Finding]:
 
 
 def _without_end(name: str, fault: str, error: TimeoutError) -> Finding:
-    return Finding(
-        experiment=name,
-        fault=fault,
-        script="",
-        struck=1,
-        kinds={},
-        builds=0,
-        delivered=0,
-        told_once=0,
-        told_twice=0,
-        lost=0,
-        open_uploads=0,
-        leaks=0,
-        redriven=0,
-        seconds=0.0,
-        violations=[Violation(NO_END, str(error))],
-    )
+    return Finding(experiment=name, fault=fault, struck=1, violations=[Violation(NO_END, str(error))])

@@ -62,18 +62,18 @@ class Finding:
 
     experiment: str
     fault: str
-    script: str
+    script: str = ""
     struck: int
-    kinds: Mapping[str, int]
-    builds: int
-    delivered: int
-    told_once: int
-    told_twice: int
-    lost: int
-    open_uploads: int
-    leaks: int
-    redriven: int
-    seconds: float
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    builds: int = 0
+    delivered: int = 0
+    told_once: int = 0
+    told_twice: int = 0
+    lost: int = 0
+    open_uploads: int = 0
+    leaks: int = 0
+    redriven: int = 0
+    seconds: float = 0.0
     violations: Sequence[Violation]
 
 

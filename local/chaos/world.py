@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from unittest.mock import patch
@@ -13,11 +13,11 @@ from local.simulator.artifact_store import ArtifactStore
 
 
 @contextmanager
-def links_remembered() -> Iterator[list[str]]:
-    """Collect what the simulated store signs its links with."""
-    presigned_url, needles = ArtifactStore.presigned_url, list[str]()
+def links_seen(note: Callable[[str], object]) -> Iterator[None]:
+    """Show every link that the simulated store signs."""
+    presigned_url = ArtifactStore.presigned_url
 
-    def remember(
+    def sign(
         store: ArtifactStore,
         key: str,
         *,
@@ -29,11 +29,23 @@ def links_remembered() -> Iterator[list[str]]:
         link = presigned_url(
             *(store, key), at=at, lifetime_seconds=lifetime_seconds, token_expires_at=token_expires_at, mint=mint
         )
-        pairs = dict(pair.partition("=")[::2] for pair in link.partition("?")[2].split("&"))
-        needles.extend(value for name, value in pairs.items() if name in {"X-Amz-Signature", "X-Amz-Security-Token"})
+        note(link)
         return link
 
-    with patch.object(ArtifactStore, "presigned_url", remember):
+    with patch.object(ArtifactStore, "presigned_url", sign):
+        yield
+
+
+@contextmanager
+def links_remembered() -> Iterator[list[str]]:
+    """Collect what the simulated store signs its links with."""
+    needles: list[str] = []
+
+    def remember(link: str) -> None:
+        pairs = dict(pair.partition("=")[::2] for pair in link.partition("?")[2].split("&"))
+        needles.extend(value for name, value in pairs.items() if name in {"X-Amz-Signature", "X-Amz-Security-Token"})
+
+    with links_seen(remember):
         yield needles
 
 

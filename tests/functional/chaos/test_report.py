@@ -26,11 +26,6 @@ def finding(experiment: str, fault: str, *violations: Violation) -> Finding:
         delivered=2,
         told_once=3,
         told_twice=1,
-        lost=0,
-        open_uploads=0,
-        leaks=0,
-        redriven=0,
-        seconds=1.0,
         violations=violations,
     )
 

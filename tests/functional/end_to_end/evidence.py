@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,10 +15,10 @@ from unittest.mock import patch
 from urllib.parse import quote
 
 from courier.settings import SourceSettings
+from local.chaos.world import links_seen
 from local.interception import Interception
 from local.results import ExecutionReport
 from local.session import Session
-from local.simulator.artifact_store import ArtifactStore
 from tests.functional.cli.command import Ended
 
 # Whatever a link may be signed with: a parameter of a query, or any URL that has a query.
@@ -172,7 +171,6 @@ class Watcher:
 def watched(interception: Interception | None = None) -> Iterator[Watcher]:
     """Let a `Watcher` look into the runs of the command, and an interception disturb them."""
     watcher = Watcher()
-    presigned_url = ArtifactStore.presigned_url
 
     class WatchedSession(Session):
         def __init__(
@@ -194,20 +192,5 @@ def watched(interception: Interception | None = None) -> Iterator[Watcher]:
             watcher.look(self, self._letters)
             super().__exit__(kind, error, trace)
 
-    def remember_link(
-        store: ArtifactStore,
-        key: str,
-        *,
-        at: datetime,
-        lifetime_seconds: int,
-        token_expires_at: datetime | None,
-        mint: int | None,
-    ) -> str:
-        link = presigned_url(
-            *(store, key), at=at, lifetime_seconds=lifetime_seconds, token_expires_at=token_expires_at, mint=mint
-        )
-        watcher.links.append(link)
-        return link
-
-    with patch("cli.run.Session", WatchedSession), patch.object(ArtifactStore, "presigned_url", remember_link):
+    with patch("cli.run.Session", WatchedSession), links_seen(watcher.links.append):
         yield watcher
