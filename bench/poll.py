@@ -15,8 +15,8 @@ from random import Random
 from statistics import fmean, stdev
 
 from bench.folding import fold
-from courier.polling import next_gap
-from courier.settings import PollingSettings
+from courier.builds.poll_schedule import next_gap
+from courier.config.settings import PollingSettings
 from local.waiting.curves import trade_off_chart
 from local.waiting.durations import Durations, LogNormal, Mixture
 from local.waiting.limits import KellerLimit, best_on_ticks

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from botocore.exceptions import BotoCoreError, ClientError
 
 from courier import aws
+from courier.config.settings import SourceSettings
 from courier.errors import SettingsError
-from courier.settings import SourceSettings
-from courier.sources import read_source
+from courier.sources.catalog import read_source
 
 # "Managing parameter tiers", Systems Manager user guide: bytes of a standard and of an advanced parameter.
 STANDARD_BYTES = 4_096

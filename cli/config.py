@@ -18,10 +18,10 @@ from cli.exits import EXIT_BAD_USAGE
 from cli.progress import say
 from cli.stack import DEFAULT_STACK, EndpointUrl, Profile, Region, StackName, open_stack
 from courier import aws
-from courier.credentials import parse_api_key, read_api_key
+from courier.config.secrets import parse_api_key, read_api_key
+from courier.config.settings import SECRET_NAME_RULE, SECRET_PREFIX, SourceSettings
 from courier.errors import CourierError, SettingsError
 from courier.providers import open_provider
-from courier.settings import SECRET_NAME_RULE, SECRET_PREFIX, SourceSettings
 
 EXIT_DECLINED = 1
 # A person waits: a provider that has not answered by then is reported, and the next one is asked.

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 import yaml
 from pydantic import ValidationError
 
-from courier.credentials import parse_api_key
+from courier.config.secrets import parse_api_key
+from courier.config.settings import SourceSettings
+from courier.config.validation import describe_validation
 from courier.errors import SettingsError
 from courier.models import BuildRef, BuildRequest
 from courier.providers import parse_source, provider_class
-from courier.settings import SourceSettings
-from courier.transfer.rules import LinkRules
-from courier.validation import describe_validation
+from courier.transfer.url_policy import LinkRules
 from local.simulator import FaultRule
 from local.simulator.fault_files import read_rules
 

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from cli.stack import Profile, Region, in_one_line, surroundings
+from courier.config.settings import ArtifactSettings
 from courier.errors import CourierError, SettingsError
 from courier.links import ArtifactLink, SecretUrl
-from courier.settings import ArtifactSettings
 from courier.transfer import (
     CopyOptions,
     Destination,
@@ -31,7 +31,7 @@ from courier.transfer import (
     copy,
     storage_config,
 )
-from courier.transfer.terms import GIB, MIB, MOST_PARTS
+from courier.transfer.options import GIB, MIB, MOST_PARTS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.configuration import check_secret, read_request, read_secrets, read_sources, read_watch
+from courier.config.settings import SourceSettings
 from courier.errors import SettingsError
 from courier.models import BuildRequest
 from courier.providers import open_provider, provider_class
-from courier.settings import SourceSettings
 from local.demo import demo_requests, demo_secrets, demo_sources
 from local.simulator import FaultPlan, Scenario, SimulatedProviders, demo_scenario
 

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from courier.settings import PollingSettings
-from courier.validation import describe_validation
+from courier.config.settings import PollingSettings
+from courier.config.validation import describe_validation
 from local.waiting.curves import trade_off_chart
 from local.waiting.durations import Durations, LogNormal, read_durations
 from local.waiting.limits import KellerLimit

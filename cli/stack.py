@@ -24,9 +24,9 @@ from botocore.exceptions import (
 )
 
 from courier import aws
-from courier.environment import Environment
+from courier.config.environment import Environment
 from courier.errors import CourierError, SettingsError
-from courier.wiring import Parts
+from courier.usecases.container import Parts
 
 StackName = Annotated[str, typer.Option("--stack", help="Name of the CloudFormation stack.")]
 Profile = Annotated[str | None, typer.Option(help="Profile of your AWS configuration.")]

@@ -20,12 +20,12 @@ from courier import aws
 from courier.errors import SettingsError
 from courier.ledger import SourceState
 from courier.models import Problem
-from courier.records import StandingRecord
-from courier.sources import Sources
+from courier.outcomes.records import StandingRecord
+from courier.sources.catalog import Sources
 
 LAST_OUTCOMES = 10
 MOST_IN_FLIGHT = 1_000
-# What a source can fall ill with, by the name of the error (courier.health).
+# What a source can fall ill with, by the name of the error (courier.sources.health).
 _ILLNESSES = {
     "SettingsError": "its settings or its secret are wrong",
     "SourceUnauthorizedError": "its API key is refused",

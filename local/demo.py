@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from courier.config.settings import SourceSettings
 from courier.models import BuildRequest
 from courier.providers import parse_source
-from courier.settings import SourceSettings
 from local.simulator import Scenario
 
 TREASURE_SECRET = "build-courier/treasure-data"  # noqa: S105 - a name, not a secret

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from courier.config.settings import SourceSettings
 from courier.models import BuildRequest, BuildStatus
 from courier.models import Verdict as Next
-from courier.settings import SourceSettings
 from local.asynchronous import Delivery
 from local.embedded_aws import EmbeddedAws
 from local.function_runtime import HandlerLoader, new_request_id
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = ROOT / "template.yaml"
 # The template's schedules count in minutes; a tick is how long one of them lasts here.
 MINUTE_SECONDS = 60.0
-# The bounds of the settings that are scaled (courier.settings).
+# The bounds of the settings that are scaled (courier.config.settings).
 _LONGEST_GAP_SECONDS = 86_400
 _MOST_REQUESTS_PER_MINUTE = 10_000
 # What `run` waits between two looks at its builds, and for what is under way before it judges.

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from courier.health import FAILURES_BEFORE_REST
+from courier.config.settings import SourceSettings
 from courier.providers import provider_class
-from courier.settings import SourceSettings
+from courier.sources.health import FAILURES_BEFORE_REST
 from local.results import ExecutionReport
 
 # A request that fails so is not the courier's failure: whoever asked, or owns the account, can mend it.

@@ -12,8 +12,8 @@ from pathlib import Path
 import yaml
 from pydantic import JsonValue
 
-from courier.notices import Notice
-from courier.records import Record
+from courier.outcomes.notices import Notice
+from courier.outcomes.records import Record
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

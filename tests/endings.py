@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from courier.models import Build, BuildStatus, CaughtError, Passage, StoredArtifact, Verdict
-from courier.notices import Publication
-from courier.recording import RecordRequest, record
+from courier.outcomes.notices import Publication
+from courier.usecases.record_outcome import RecordRequest, record
 from tests.aws import BUCKET, s3
 from tests.fakes import HOUR, NOON, build_of, passage_of
 from tests.world import FakeParts

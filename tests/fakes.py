@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import boto3
 
-from courier.credentials import ApiKey
+from courier.config.secrets import ApiKey
+from courier.config.settings import PollingSettings, SourceSettings
 from courier.errors import BuildNotFoundError, CourierError, SourceProtocolError
 from courier.ledger import BuildLedger
 from courier.ledger.table import Change, Table
 from courier.links import ArtifactLink, SecretUrl
 from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, News, Passage, Verdict
 from courier.providers.base import Provider
-from courier.settings import PollingSettings, SourceSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient

@@ -6,20 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from courier.budget import RequestBudget
-from courier.discovery import Discovery
-from courier.environment import Environment
-from courier.health import SourceHealth
+from courier.builds.discovery import Discovery
+from courier.builds.executions import Lifecycle
+from courier.builds.poll_run import TickSummary
+from courier.builds.poller import Watch
+from courier.builds.requests import Requesting
+from courier.config.environment import Environment
+from courier.config.settings import SourceSettings
 from courier.ledger import BuildLedger, RequestLedger, SourceLedger, Table
-from courier.lifecycle import Lifecycle
 from courier.models import Build, BuildRef
-from courier.notices import Publication
-from courier.requesting import Requesting
-from courier.settings import SourceSettings
-from courier.sources import Sources
-from courier.visits import TickSummary
-from courier.watching import Watch
-from courier.wiring import Parts
+from courier.outcomes.notices import Publication
+from courier.sources.catalog import Sources
+from courier.sources.health import SourceHealth
+from courier.sources.rate_limit import RequestBudget
+from courier.usecases.container import Parts
 from local.simulator import ManualClock
 from tests.aws import BUCKET, TABLE
 from tests.fakes import STATE_MACHINE, FakeProvider, FakeStepFunctions, begin_waiting

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING
 
 from bench.waiting.lives import LATENCY_SECONDS, TEMPLATE, configure
 from bench.waiting.sandboxes import Run, Sandboxes
+from courier.builds.poll_schedule import next_gap
 from courier.clock import stamp
+from courier.config.settings import SourceSettings
 from courier.ledger.table import Scalar, encode
 from courier.ledger.tokens import mark_of
 from courier.models import BuildRef, BuildStatus
-from courier.polling import next_gap
 from courier.providers import parse_source
-from courier.settings import SourceSettings
 from local.embedded_aws import EmbeddedAws
 
 if TYPE_CHECKING:

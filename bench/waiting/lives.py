@@ -14,10 +14,10 @@ from statistics import NormalDist, fmean
 from bench.waiting.bill import Bill, bill_of
 from bench.waiting.capacity import CapacityMeter, metered
 from bench.waiting.sandboxes import Run, Sandboxes
+from courier.config.settings import SourceSettings
 from courier.ledger import SourceLedger, Table
 from courier.models import BuildRef
 from courier.providers import parse_source
-from courier.settings import SourceSettings
 from local.embedded_aws import EmbeddedAws
 from local.simulator import (
     AirtAccount,

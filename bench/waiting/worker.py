@@ -100,8 +100,8 @@ def _load(folder: Path, handler: str, clock: Time, calls: Counter[str]) -> Calla
     from aws_lambda_powertools.utilities.parameters import base  # noqa: PLC0415 - the order of a sandbox: stdout first
     from botocore import handlers  # noqa: PLC0415
 
-    from courier.environment import Environment  # noqa: PLC0415
-    from courier.wiring import Parts, parts_made_by  # noqa: PLC0415
+    from courier.config.environment import Environment  # noqa: PLC0415
+    from courier.usecases.container import Parts, parts_made_by  # noqa: PLC0415
 
     def count(event_name: str, **_: object) -> None:
         service, operation = event_name.split(".")[1:]

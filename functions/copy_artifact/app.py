@@ -4,10 +4,10 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from courier.delivery import CopyRequest, deliver
-from courier.handling import read_event, seconds_left
-from courier.observability import logger
-from courier.wiring import invocation
+from courier.observability.logger import logger
+from courier.usecases.container import invocation
+from courier.usecases.copy_artifact import CopyRequest, deliver
+from courier.usecases.events import read_event, seconds_left
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -4,10 +4,10 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from courier.handling import read_event, time_is_up
-from courier.observability import logger
-from courier.ticks import Tick, discover
-from courier.wiring import invocation
+from courier.observability.logger import logger
+from courier.usecases.container import invocation
+from courier.usecases.events import read_event, time_is_up
+from courier.usecases.ticks import Tick, discover
 
 
 @logger.inject_lambda_context(clear_state=True)

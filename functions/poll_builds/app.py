@@ -4,9 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from courier.environment import Environment
-from courier.idling import nothing_is_in_flight
-from courier.observability import logger
+from courier.config.environment import Environment
+from courier.idle_check import nothing_is_in_flight
+from courier.observability.logger import logger
 
 IDLE = {"due": 0, "looked": 0, "released": 0, "begun": 0, "segments": 0}
 
@@ -25,9 +25,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if nothing_is_in_flight(Environment.from_variables()):
         return IDLE
     # Imported here: it is three quarters of a cold start, and an idle tick needs none of it.
-    from courier.handling import read_event, time_is_up  # noqa: PLC0415
-    from courier.ticks import PollTick, poll  # noqa: PLC0415
-    from courier.wiring import invocation  # noqa: PLC0415
+    from courier.usecases.container import invocation  # noqa: PLC0415
+    from courier.usecases.events import read_event, time_is_up  # noqa: PLC0415
+    from courier.usecases.ticks import PollTick, poll  # noqa: PLC0415
 
     with invocation() as parts:
         summary = poll(

@@ -4,10 +4,10 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from courier.handling import read_event
-from courier.observability import logger
-from courier.recording import RecordRequest, record
-from courier.wiring import invocation
+from courier.observability.logger import logger
+from courier.usecases.container import invocation
+from courier.usecases.events import read_event
+from courier.usecases.record_outcome import RecordRequest, record
 
 
 @logger.inject_lambda_context(clear_state=True)

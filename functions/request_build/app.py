@@ -4,9 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from courier.observability import logger
-from courier.ticks import request
-from courier.wiring import invocation
+from courier.observability.logger import logger
+from courier.usecases.container import invocation
+from courier.usecases.ticks import request
 
 
 @logger.inject_lambda_context(clear_state=True)

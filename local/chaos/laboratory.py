@@ -14,10 +14,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Self
 from unittest.mock import patch
 
-from courier import credentials, ticks, wiring
-from courier.environment import Environment
+from courier.config import secrets as credentials
+from courier.config.environment import Environment
+from courier.config.settings import SourceSettings
 from courier.models import BuildRequest
-from courier.settings import SourceSettings
+from courier.usecases import container as wiring
+from courier.usecases import ticks
 from local.asynchronous import Delivery
 from local.chaos.effects import Effect, observed
 from local.chaos.evidence import Asked, Evidence, collect

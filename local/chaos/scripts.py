@@ -8,9 +8,9 @@ from typing import Final
 
 from typing_extensions import override
 
+from courier.config.settings import SourceSettings
 from courier.models import BuildRequest
 from courier.providers import parse_source
-from courier.settings import SourceSettings
 from local.chaos.laboratory import Script
 from local.simulator import (
     AirtAccount,

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from courier.config.settings import SourceSettings
 from courier.errors import SourceError
 from courier.models import BuildRequest
-from courier.settings import SourceSettings
 from local.chaos.checker import PROMISES, Allowance, Violation, check
 from local.chaos.evidence import Asked, Evidence, collect
 from local.chaos.storms import sample

@@ -10,9 +10,9 @@ from unittest.mock import patch
 
 import botocore.endpoint
 
-from courier.providers.api import ApiClient
-from courier.transfer.backoff import Backoff
-from courier.transfer.terms import CopyOptions
+from courier.backoff import Backoff
+from courier.providers.http_client import ApiClient
+from courier.transfer.options import CopyOptions
 from local.simulator import ManualClock
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from unittest.mock import patch
 
-from courier.settings import SourceSettings
+from courier.config.settings import SourceSettings
 from local.simulator import Provider, Scenario
 from local.simulator.artifact_store import ArtifactStore
 

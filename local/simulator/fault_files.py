@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final, get_type_hints
 from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints, ValidationError, create_model
 from pydantic import Field as Bounds
 
+from courier.config.validation import describe_validation
 from courier.errors import SettingsError
-from courier.validation import describe_validation
 from local.simulator import faults, faults_json
 from local.simulator.exchange import RequestKind
 from local.simulator.fault_plan import FaultRule

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from courier.settings import PollingSettings
+from courier.config.settings import PollingSettings
 from local.waiting.chart import BLACK, BLUE, GREEN, GREY, ORANGE, RED, Series, draw
 from local.waiting.limits import KellerLimit, Point, best_on_ticks
 from local.waiting.study import Finding, study_courier, study_fixed, study_loop

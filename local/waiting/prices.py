@@ -8,9 +8,9 @@ from pathlib import Path
 import yaml
 from pydantic import Field, ValidationError
 
+from courier.config.validation import describe_validation
 from courier.errors import SettingsError
 from courier.models import FrozenModel
-from courier.validation import describe_validation
 from local.waiting.watchers import Tally
 
 PRICE_FILE = Path(__file__).with_name("prices.yaml")

@@ -55,7 +55,7 @@ def compare(scenario: Scenario, *, fixed_seconds: Sequence[float] = (60.0,)) -> 
 
 
 def study_courier(scenario: Scenario, world: World, *, name: str = "courier") -> Finding:
-    """Watch a world with the beat of ``courier.polling``."""
+    """Watch a world with the beat of ``courier.builds.poll_schedule``."""
     tally = watch_by_ticks(world, scenario, adaptive_beat(world, scenario))
     return Finding(name, tally, units_by_ticks(tally))
 

@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 from math import ceil
 from random import Random
 
-from courier.polling import next_gap
+from courier.builds.poll_schedule import next_gap
 from local.waiting.world import Scenario, SimulatedBuild, World
 
 # Requests under way at once in one invocation of the poller.
@@ -41,7 +41,7 @@ class Tally:
 
 
 def adaptive_beat(world: World, scenario: Scenario) -> Beat:
-    """Give the beat of ``courier.polling``, with the histories of this world."""
+    """Give the beat of ``courier.builds.poll_schedule``, with the histories of this world."""
 
     def gap(build: SimulatedBuild, age: float) -> float | None:
         return next_gap(age, scenario.polling, seed=build.name, history=world.histories[build.scope])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from courier.settings import PollingSettings
+from courier.config.settings import PollingSettings
 from local.waiting.durations import Durations, LogNormal
 
 TWENTY_MINUTES = LogNormal(median_seconds=1200.0, sigma=0.35)

@@ -17,12 +17,10 @@ _PACKAGE = "layers/courier/courier"
 _OF_THE_RUNTIME = {"boto3", "botocore"}
 
 # Where one invocation's work is put together; what it is put together from knows nothing of it.
-_ASSEMBLY = {
-    "delivery", "discovery", "handling", "recording", "requesting", "ticks", "watching", "wiring",
-}  # fmt: skip
+_ASSEMBLY = {"usecases", "builds"}  # fmt: skip
 _GROUND = {
-    "aws", "clock", "errors", "keys", "ledger", "links", "models", "polling", "providers", "records", "settings",
-    "transfer",
+    "aws", "backoff", "clock", "config", "errors", "ledger", "links", "models", "object_keys", "observability",
+    "outcomes", "providers", "sources", "transfer",
 }  # fmt: skip
 
 # Files where a version may be told again: locks pin others', and histories tell old ones.

@@ -32,7 +32,7 @@ FIRST_EVENT = {
 UNWANTED = {
     "*": ("rich", "typer", "moto", "local", "cli"),
     "poll_builds": ("boto3", "courier.transfer"),
-    "record_outcome": ("boto3", "requests", "courier.settings", "courier.providers", "courier.transfer"),
+    "record_outcome": ("boto3", "requests", "courier.config.settings", "courier.providers", "courier.transfer"),
 }
 
 _BARE = Path(__file__).with_name("bare")

@@ -18,9 +18,9 @@ class Fault(NamedTuple):
 
 
 ERRORS = "layers/courier/courier/errors.py"
-KEYS = "layers/courier/courier/keys.py"
+KEYS = "layers/courier/courier/object_keys.py"
 MODELS = "layers/courier/courier/models.py"
-TRANSFER = "layers/courier/courier/transfer/rules.py"
+TRANSFER = "layers/courier/courier/transfer/url_policy.py"
 POLL = "functions/poll_builds/app.py"
 TEMPLATE = "template.yaml"
 
@@ -173,10 +173,10 @@ FAULTS = [
         sources.imports_point_one_way,
         TRANSFER,
         "from courier.errors",
-        "from courier.wiring import parts\nfrom courier.errors",
-        "courier.transfer imports courier.wiring",
+        "from courier.usecases.container import parts\nfrom courier.errors",
+        "courier.transfer imports courier.usecases",
     ),
-    Fault(sources.imports_point_one_way, MODELS, '"""\n', '"""\nimport courier.settings\n', "circle"),
+    Fault(sources.imports_point_one_way, MODELS, '"""\n', '"""\nimport courier.config.settings\n', "circle"),
     Fault(sources.events_belong_to_functions, "events/poll_builds.by_hand.json", "{", "{{", "is no JSON"),
     Fault(sources.events_belong_to_functions, "events/poll_build.json", "", "{}", "is not named after"),
     Fault(

@@ -24,7 +24,7 @@ def test_handler_imports_nothing_heavy_at_the_top(function: str) -> None:
 
 def test_record_outcome_never_knows_a_provider_nor_the_settings_of_sources() -> None:
     imported = imported_by("record_outcome", whole=True)
-    assert not {name for name in imported if name.startswith(("courier.providers", "courier.settings"))}
+    assert not {name for name in imported if name.startswith(("courier.providers", "courier.config.settings"))}
 
 
 def imported_by(function: str, *, whole: bool = False) -> set[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from courier.settings import ArtifactSettings
+from courier.config.settings import ArtifactSettings
 from local.waiting.prices import PRICE_FILE
 from tests.functional.cli.command import courier
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import boto3
 
 from courier.errors import SourceUnauthorizedError
-from courier.keys import artifact_key
 from courier.models import (
     AccountLimits,
     Build,
@@ -23,8 +22,9 @@ from courier.models import (
     StoredArtifact,
     Verdict,
 )
-from courier.notices import Notice, Publication, build_notice, source_notice
-from courier.records import Record, RecordStore, make_record
+from courier.object_keys import artifact_key
+from courier.outcomes.notices import Notice, Publication, build_notice, source_notice
+from courier.outcomes.records import Record, RecordStore, make_record
 from tests.aws import BUCKET
 from tests.fakes import REGION
 

@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from courier.models import Outcome
-from courier.notices import Notice
+from courier.outcomes.notices import Notice
 from tests.functional.consuming.deliveries import Delivery, illness, publish
 from tests.functional.consuming.document import example
 from tests.functional.consuming.subscribing import Queue

@@ -14,9 +14,9 @@ import duckdb
 import pytest
 from pydantic import AwareDatetime, BaseModel
 
-from courier.keys import record_key
 from courier.models import BuildRef
-from courier.records import Record
+from courier.object_keys import record_key
+from courier.outcomes.records import Record
 from local.results import mirror_bucket
 from tests.aws import BUCKET
 from tests.fakes import NOON, REGION

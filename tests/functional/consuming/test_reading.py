@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from courier.models import Outcome
-from courier.notices import Notice
+from courier.outcomes.notices import Notice
 from tests.aws import BUCKET
 from tests.fakes import REGION
 from tests.functional.consuming.deliveries import Delivery, illness

@@ -2,11 +2,11 @@ from collections.abc import Callable
 
 import pytest
 
-from courier.budget import BLOCK_REQUESTS, RequestBudget
 from courier.errors import SourceThrottledError
 from courier.ledger import SourceLedger, Table
 from courier.ledger.table import Change, Scalar
 from courier.providers import parse_source
+from courier.sources.rate_limit import BLOCK_REQUESTS, RequestBudget
 from local.simulator import ManualClock
 from tests.aws import rows
 

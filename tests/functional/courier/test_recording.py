@@ -9,7 +9,6 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from courier import aws
 from courier.errors import SettingsError
-from courier.keys import artifact_key
 from courier.ledger import Table
 from courier.models import (
     AccountLimits,
@@ -18,6 +17,7 @@ from courier.models import (
     Passage,
     Problem,
 )
+from courier.object_keys import artifact_key
 from local.simulator import ManualClock
 from tests.aws import BUCKET, s3
 from tests.endings import ENDED, EXECUTION, LATER, artifact, caught, ended, event_of, lambda_cause, objects, settle

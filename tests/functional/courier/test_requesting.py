@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from courier.builds.executions import Lifecycle
+from courier.builds.requests import RequestResult
 from courier.errors import (
     BuildNotFoundError,
     CourierError,
@@ -17,9 +19,7 @@ from courier.errors import (
     SourceUnavailableError,
 )
 from courier.ledger import RequestLedger
-from courier.lifecycle import Lifecycle
 from courier.models import BuildRequest, BuildStatus, Outcome
-from courier.requesting import RequestResult
 from tests.fakes import HOUR, NOON, FakeProvider, build_of, ref_of
 from tests.world import World
 

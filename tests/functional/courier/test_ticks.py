@@ -16,7 +16,7 @@ from courier.errors import (
 from courier.ledger import Table
 from courier.ledger.table import Change
 from courier.models import BuildRequest, BuildStatus
-from courier.ticks import PollTick, Tick, discover, poll, request
+from courier.usecases.ticks import PollTick, Tick, discover, poll, request
 from local.simulator import ManualClock
 from tests.fakes import FakeProvider, begin_waiting, build_of, ref_of, settings_of
 from tests.world import FakeParts
@@ -104,7 +104,7 @@ def test_trouble_with_aws_fails_the_tick_after_the_others(parts: FakeParts) -> N
 def test_more_due_builds_than_one_invocation_takes_are_handed_over(
     parts: FakeParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("courier.ticks.SEGMENT_BUILDS", 2)
+    monkeypatch.setattr("courier.usecases.ticks.SEGMENT_BUILDS", 2)
     builds = [build_of(f"b{number}", scope=f"scope-{number % 2}", source="a") for number in range(5)]
     begin_waiting(parts.builds, parts.stepfunctions, builds, due=parts.clock())
     parts.providers["a"].put(*(build.model_copy(update={"status": BuildStatus.SUCCEEDED}) for build in builds))

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from courier.builds.poll_run import TickSummary
 from courier.ledger import BuildLedger
 from courier.ledger.table import Change
 from courier.models import AccountLimits, BuildStatus, Outcome, Verdict
-from courier.visits import TickSummary
 from tests.fakes import NOON, build_of, passage_of, ref_of, settings_of
 from tests.world import World
 

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 
+from courier.builds.evaluation import FAILURES_BEFORE_LOST
+from courier.config.settings import PollingSettings
 from courier.errors import (
     BuildNotFoundError,
     CourierError,
@@ -15,9 +17,7 @@ from courier.errors import (
     SourceUnauthorizedError,
     SourceUnavailableError,
 )
-from courier.judging import FAILURES_BEFORE_LOST
 from courier.models import BuildStatus, Outcome
-from courier.settings import PollingSettings
 from tests.fakes import NOON, build_of, ref_of, settings_of
 from tests.world import World
 

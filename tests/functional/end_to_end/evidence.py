@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 from urllib.parse import quote
 
-from courier.settings import SourceSettings
+from courier.config.settings import SourceSettings
 from local.chaos.world import links_seen
 from local.interception import Interception
 from local.results import ExecutionReport

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from courier.metrics import Metric
 from courier.models import BuildRequest
+from courier.observability.metrics import Metric
 from courier.providers import parse_source
 from local.session import MINUTE_SECONDS, BuildLine, Session
 from local.simulator import (

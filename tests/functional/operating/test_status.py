@@ -9,7 +9,7 @@ import pytest
 
 from courier.ledger import BuildLedger, SourceLedger, Table
 from courier.models import Outcome, Problem
-from courier.records import RecordStore, make_record
+from courier.outcomes.records import RecordStore, make_record
 from tests.fakes import build_of, passage_of
 from tests.functional.operating.desk import Desk
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from courier.credentials import ApiKey
+from courier.config.secrets import ApiKey
 from courier.errors import RequestUncertainError, SourceProtocolError, SourceRejectedError, SourceUnavailableError
 from courier.models import Build
 from courier.providers import open_provider
-from courier.providers.api import ApiClient
+from courier.providers.http_client import ApiClient
 from local.simulator import (
     CutBody,
     Delay,

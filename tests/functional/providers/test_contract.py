@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from courier.credentials import ApiKey
+from courier.config.secrets import ApiKey
 from courier.errors import BuildNotFoundError, SettingsError, SourceProtocolError
 from courier.models import AccountLimits, BuildRequest, BuildStatus
 from courier.providers import PROVIDERS

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from courier.credentials import ApiKey
+from courier.config.secrets import ApiKey
 from courier.models import BuildRequest
+from courier.observability.provider_events import RequestSeen
 from courier.providers import parse_source
-from courier.providers.api import ApiClient
 from courier.providers.dreadnode_airt import DreadnodeAirt, DreadnodeAirtSettings
-from courier.providers.hooks import RequestSeen
+from courier.providers.http_client import ApiClient
 from courier.providers.treasure_insights import TreasureInsights, TreasureInsightsSettings
 from local.simulator import Fault, FaultRule, ManualClock, RequestKind, Scenario, SimulatedProviders
 

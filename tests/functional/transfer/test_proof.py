@@ -7,8 +7,8 @@ import hashlib
 import pytest
 
 from courier.errors import ArtifactIncompleteError, ArtifactRefusedError, SettingsError
-from courier.keys import artifact_key
 from courier.models import BuildRef
+from courier.object_keys import artifact_key
 from courier.transfer import CopyOptions, Destination
 from local.simulator import (
     HTML_PAGE,

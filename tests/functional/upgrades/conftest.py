@@ -9,9 +9,9 @@ import pytest
 from moto import mock_aws
 
 from courier import aws
-from courier.environment import Environment
+from courier.config.environment import Environment
 from courier.ledger import Table
-from courier.wiring import Parts
+from courier.usecases.container import Parts
 from local.simulator import ManualClock
 from tests.aws import BUCKET, make_bucket, make_table
 from tests.fakes import REGION, STATE_MACHINE

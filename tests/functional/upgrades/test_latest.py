@@ -8,7 +8,7 @@ from datetime import timedelta
 import boto3
 import pytest
 
-from courier.records import Record, RecordStore
+from courier.outcomes.records import Record, RecordStore
 from tests.aws import BUCKET, make_bucket
 from tests.fakes import REGION
 from tests.functional.upgrades.samples import sample, text

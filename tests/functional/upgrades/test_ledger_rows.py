@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from courier.delivery import LedgerCheckpointStore
 from courier.ledger import BuildLedger, BuildRow, DueBuild, SourceState, Table
 from courier.models import Build, BuildRef, BuildRequest, BuildStatus, Outcome, Passage
+from courier.usecases.copy_artifact import LedgerCheckpointStore
 from tests.fakes import settings_of
 from tests.functional.upgrades.conftest import LATER
 from tests.functional.upgrades.samples import names, restore, sample

@@ -8,15 +8,15 @@ import pytest
 from pydantic import BaseModel
 
 from courier import aws
-from courier.delivery import CopyRequest
-from courier.handling import read_event
+from courier.config.settings import SourceSettings
 from courier.models import News, Passage, Verdict
-from courier.notices import BuildNews, Notice
-from courier.recording import RecordRequest, record
-from courier.records import Record
-from courier.settings import SourceSettings
-from courier.sources import read_source
-from courier.wiring import Parts
+from courier.outcomes.notices import BuildNews, Notice
+from courier.outcomes.records import Record
+from courier.sources.catalog import read_source
+from courier.usecases.container import Parts
+from courier.usecases.copy_artifact import CopyRequest
+from courier.usecases.events import read_event
+from courier.usecases.record_outcome import RecordRequest, record
 from tests.aws import BUCKET
 from tests.functional.upgrades.samples import names, sample, text
 

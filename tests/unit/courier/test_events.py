@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from courier.delivery import CopyRequest
-from courier.handling import read_event
 from courier.models import BuildRequest
 from courier.providers import PROVIDERS
-from courier.recording import RecordRequest
-from courier.ticks import EventBridgeRequest, PollTick, Tick
+from courier.usecases.copy_artifact import CopyRequest
+from courier.usecases.events import read_event
+from courier.usecases.record_outcome import RecordRequest
+from courier.usecases.ticks import EventBridgeRequest, PollTick, Tick
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = sorted((ROOT / "events").iterdir())

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from courier.keys import artifact_key, execution_name, latest_key, record_key, scope_path, segment
 from courier.models import BuildRef
+from courier.object_keys import artifact_key, execution_name, latest_key, record_key, scope_path, segment
 from tests.fakes import NOON, ref_of
 
 HOSTILE = [

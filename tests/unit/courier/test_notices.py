@@ -23,8 +23,8 @@ from courier.models import (
     StoredArtifact,
     Verdict,
 )
-from courier.notices import Publication, build_notice, source_notice
-from courier.records import Record, make_record
+from courier.outcomes.notices import Publication, build_notice, source_notice
+from courier.outcomes.records import Record, make_record
 from tests.fakes import NOON
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "docs" / "schemas"

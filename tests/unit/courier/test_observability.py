@@ -11,8 +11,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from courier.credentials import read_api_key
-from courier.observability import logger
+from courier.config.secrets import read_api_key
+from courier.observability.logger import logger
 from tests.fakes import REGION
 
 NAME, KEY = "build-courier/any", "dn_key_0123456789abcdef"

@@ -11,7 +11,7 @@ from botocore.exceptions import DataNotFoundError, UnknownServiceError
 from botocore.loaders import JSONFileLoader, Loader
 
 from courier import aws
-from courier.service_models import DirectLoader, PlainFiles
+from courier.aws.botocore_loader import DirectLoader, PlainFiles
 
 # Besides the courier's own: those that botocore asks for the credentials of a profile.
 OURS = ["cloudformation", "dynamodb", "lambda", "s3", "secretsmanager", "sns", "ssm", "stepfunctions"]

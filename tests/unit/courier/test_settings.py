@@ -3,12 +3,12 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from courier.environment import Environment
+from courier.config.environment import Environment
+from courier.config.settings import PollingSettings, is_loopback_name
+from courier.config.validation import describe_validation
 from courier.errors import SettingsError
 from courier.providers import parse_source
-from courier.settings import PollingSettings, is_loopback_name
-from courier.sources import Sources, read_source
-from courier.validation import describe_validation
+from courier.sources.catalog import Sources, read_source
 from tests.fakes import settings_of
 
 SECRET = "TD1 12345/abcdef0123456789"

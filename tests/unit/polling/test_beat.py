@@ -10,8 +10,8 @@ from statistics import NormalDist
 
 import pytest
 
-from courier.polling import FEWEST_ENDED_BUILDS, MOST_ENDED_BUILDS, next_gap, next_look
-from courier.settings import PollingSettings
+from courier.builds.poll_schedule import FEWEST_ENDED_BUILDS, MOST_ENDED_BUILDS, next_gap, next_look
+from courier.config.settings import PollingSettings
 
 MINUTE = 60.0
 POLLING = PollingSettings()
@@ -148,7 +148,7 @@ def test_a_gap_of_one_tick_from_a_scheduled_time_meets_the_next_tick() -> None:
 
 def test_importing_the_beat_costs_a_tick_nothing_but_the_standard_library() -> None:
     program = (
-        "import sys; before = set(sys.modules); import courier.polling;"
+        "import sys; before = set(sys.modules); import courier.builds.poll_schedule;"
         "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - our own program

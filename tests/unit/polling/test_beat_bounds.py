@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from courier.builds.poll_schedule import gap_without_history, next_gap, next_look
+from courier.config.settings import PollingSettings
 from courier.models import BuildStatus
-from courier.polling import gap_without_history, next_gap, next_look
-from courier.settings import PollingSettings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

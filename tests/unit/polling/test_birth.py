@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from courier.polling import birth
-from courier.settings import PollingSettings
+from courier.builds.poll_schedule import birth
+from courier.config.settings import PollingSettings
 
 SEEN = datetime(2026, 4, 15, 12, tzinfo=UTC)
 POLLING = PollingSettings(give_up_after_hours=24)

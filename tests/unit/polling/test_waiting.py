@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from courier.settings import PollingSettings
+from courier.config.settings import PollingSettings
 from local.waiting.durations import LogNormal
 from local.waiting.study import compare, study_courier, study_fixed, study_loop
 from local.waiting.watchers import fixed_beat, watch_by_loops, watch_by_ticks

@@ -12,8 +12,8 @@ import requests
 import requests.adapters
 from urllib3 import HTTPResponse
 
-from courier.providers.api import ApiClient
-from courier.providers.hooks import RequestSeen
+from courier.observability.provider_events import RequestSeen
+from courier.providers.http_client import ApiClient
 
 KEY = "1234/0123456789abcdef0123456789abcdef01234567"
 START = datetime(2026, 4, 15, 12, 0, tzinfo=UTC)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from courier.providers.answers import error_words, parse_instant, parse_number
-from courier.texts import clean_text
+from courier.observability.redaction import clean_text
+from courier.providers.parsing import error_words, parse_instant, parse_number
 
 TREASURE = {
     "error": "Not found",

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from courier.errors import CourierError
 from courier.models import Build, BuildRef, BuildRequest
+from courier.observability.provider_events import ProviderHooks
 from courier.providers.base import Provider
 from courier.providers.dreadnode_airt import DreadnodeAirt
-from courier.providers.hooks import ProviderHooks
 from courier.providers.treasure_insights import TreasureInsights
 from tests.unit.providers.fake_api import FakeApi, Reply
 from tests.unit.providers.test_dreadnode_airt import settings as dreadnode_settings

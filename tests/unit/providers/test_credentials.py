@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError
 from botocore.stub import Stubber
 
-from courier.credentials import ApiKey, parse_api_key, read_api_key
+from courier.config.secrets import ApiKey, parse_api_key, read_api_key
 from courier.errors import SettingsError, SourceUnavailableError
 
 if TYPE_CHECKING:

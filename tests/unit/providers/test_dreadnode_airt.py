@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from courier.credentials import ApiKey
+from courier.config.secrets import ApiKey
 from courier.errors import (
     BuildNotFoundError,
     CourierError,
@@ -21,9 +21,9 @@ from courier.errors import (
     SourceUnauthorizedError,
 )
 from courier.models import BuildRef, BuildRequest, BuildStatus
+from courier.observability.provider_events import Oddity, ProviderHooks
 from courier.providers import parse_source
 from courier.providers.dreadnode_airt import DreadnodeAirt, DreadnodeAirtSettings
-from courier.providers.hooks import Oddity, ProviderHooks
 from tests.unit.providers.fake_api import FakeApi, Reply, Step
 
 JOB = "2489e9ad-2ee2-8e00-8ec9-32d5f69181c0"

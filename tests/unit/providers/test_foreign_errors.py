@@ -12,7 +12,7 @@ import requests
 import urllib3.exceptions
 
 from courier.errors import CourierError, RequestUncertainError, SourceProtocolError, SourceUnavailableError
-from courier.providers.troubles import map_foreign_error
+from courier.providers.network_errors import map_foreign_error
 from tests.unit.providers.fake_api import KEY, FakeApi, LostAfterSending
 
 ROOTS = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException)

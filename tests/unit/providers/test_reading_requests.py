@@ -19,7 +19,7 @@ from courier.errors import (
     SourceUnauthorizedError,
     SourceUnavailableError,
 )
-from courier.providers import api
+from courier.providers import http_client as api
 from tests.unit.providers.fake_api import KEY, START, FakeApi, Reply
 
 GOOD = Reply(json=[{"oid": "a"}])

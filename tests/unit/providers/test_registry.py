@@ -9,7 +9,7 @@ import traceback
 import pytest
 from pydantic import ValidationError
 
-from courier.credentials import ApiKey
+from courier.config.secrets import ApiKey
 from courier.errors import SettingsError
 from courier.models import BuildRequest
 from courier.providers import PROVIDERS, open_provider, parse_source
@@ -112,7 +112,7 @@ def test_settings_are_values() -> None:
 
 def test_reading_settings_loads_no_http_and_no_aws_library() -> None:
     code = (
-        "import sys, courier.providers, courier.credentials;"
+        "import sys, courier.providers, courier.config.secrets;"
         "print(sorted({'requests', 'urllib3', 'boto3', 'botocore', 'aws_lambda_powertools'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - our own interpreter

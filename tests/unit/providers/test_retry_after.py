@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from courier.providers.refusals import RETRY_AFTER_LONGEST_SECONDS, retry_after_seconds
+from courier.providers.status_errors import RETRY_AFTER_LONGEST_SECONDS, retry_after_seconds
 
 NOW = datetime(2026, 4, 15, 12, 0, tzinfo=UTC)
 

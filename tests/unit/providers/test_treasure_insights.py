@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from courier.credentials import ApiKey
+from courier.config.secrets import ApiKey
 from courier.errors import RequestUncertainError, SettingsError, SourceProtocolError, SourceRejectedError
 from courier.models import AccountLimits, BuildRef, BuildRequest, BuildStatus
+from courier.observability.provider_events import Oddity, OddityKind, ProviderHooks
 from courier.providers import parse_source
-from courier.providers.hooks import Oddity, OddityKind, ProviderHooks
 from courier.providers.treasure_insights import TreasureInsights, TreasureInsightsSettings
 from tests.unit.providers.fake_api import FakeApi, Reply
 

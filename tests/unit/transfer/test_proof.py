@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from courier.errors import ArtifactRefusedError
+from courier.transfer.internal_errors import OutOfTimeError
 from courier.transfer.proof import Sha256InOrder, has_end_mark, judge_content
-from courier.transfer.signals import OutOfTimeError
 
 PDF = b"%PDF-1.7\n%\xe2\xe3"
 ZIP = b"PK\x03\x04\x14\x00"

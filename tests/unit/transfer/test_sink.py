@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from courier.transfer.destination import Receipt
+from courier.transfer.internal_errors import OutOfTimeError
+from courier.transfer.part_uploader import PartSink
 from courier.transfer.proof import Sha256InOrder
-from courier.transfer.signals import OutOfTimeError
-from courier.transfer.sink import PartSink
-from courier.transfer.storage import Storage
+from courier.transfer.s3_object import Storage
 
 
 class Shelf(Storage):

@@ -11,7 +11,7 @@ from courier.ledger.rows import BuildRow, DueBuild, parse_due, parse_due_or_none
 from courier.ledger.table import Change, Scalar, Table
 from courier.ledger.tokens import TokenLedger, mark_of
 from courier.models import BuildRef, BuildStatus, Outcome, Passage
-from courier.observability import logger
+from courier.observability.logger import logger
 
 ROW_VERSION = 1
 # Long enough that a build which its provider still lists is never taken for a new one: see discovery.HORIZON.

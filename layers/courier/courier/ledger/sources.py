@@ -12,10 +12,10 @@ from zlib import crc32
 from pydantic import AwareDatetime, ValidationError
 
 from courier.clock import Clock, stamp
+from courier.config.validation import describe_validation
 from courier.errors import LedgerError
 from courier.ledger.table import Change, Scalar, Table
 from courier.models import BuildRef, FrozenModel
-from courier.validation import describe_validation
 
 # Enough to know a distribution by, few enough for one small row. A build's slot comes from its id, so
 # noting a duration is one write without a read, and noting it twice changes nothing.

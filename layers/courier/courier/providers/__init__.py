@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from courier.config.settings import SourceSettings
+from courier.config.validation import describe_validation
 from courier.errors import SettingsError
+from courier.observability.provider_events import ProviderHooks
 from courier.providers.dreadnode_airt import DreadnodeAirt
-from courier.providers.hooks import ProviderHooks
 from courier.providers.treasure_insights import TreasureInsights
-from courier.settings import SourceSettings
-from courier.validation import describe_validation
 
 if TYPE_CHECKING:
-    from courier.credentials import ApiKey
+    from courier.config.secrets import ApiKey
     from courier.providers.base import Provider
 
 PROVIDERS: Mapping[str, type[Provider]] = MappingProxyType(
@@ -90,8 +90,8 @@ def open_provider(
         How long one call may take with all its tries; a minute by default.
     """
     # Imported here: see the top of the file.
-    from courier.credentials import read_api_key  # noqa: PLC0415
-    from courier.providers.api import CALL_LIMIT_SECONDS, ApiClient  # noqa: PLC0415
+    from courier.config.secrets import read_api_key  # noqa: PLC0415
+    from courier.providers.http_client import CALL_LIMIT_SECONDS, ApiClient  # noqa: PLC0415
 
     provider = provider_class({"provider": settings.provider})
     hooks = hooks or ProviderHooks()

@@ -13,16 +13,16 @@ from urllib.parse import quote
 
 from courier.errors import SettingsError
 from courier.models import BuildStatus
-from courier.providers.hooks import Oddity, OddityKind, ProviderHooks
-from courier.texts import clean_text
+from courier.observability.provider_events import Oddity, OddityKind, ProviderHooks
+from courier.observability.redaction import clean_text
 
 if TYPE_CHECKING:
     # The settings models are read in functions that open no provider, so requests must not come along.
-    from courier.credentials import ApiKey
+    from courier.config.secrets import ApiKey
+    from courier.config.settings import SourceSettings
     from courier.links import ArtifactLink
     from courier.models import AccountLimits, Build, BuildRef, BuildRequest
-    from courier.providers.api import ApiClient
-    from courier.settings import SourceSettings
+    from courier.providers.http_client import ApiClient
 
 # An endless stream of ever new words must not grow a warm function's memory.
 _ODDITIES_REMEMBERED = 100

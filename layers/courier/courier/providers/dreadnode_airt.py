@@ -22,6 +22,7 @@ from pydantic import (
     field_validator,
 )
 
+from courier.config.settings import SourceSettings
 from courier.errors import (
     BuildNotFoundError,
     EmptyReportError,
@@ -34,7 +35,11 @@ from courier.errors import (
 )
 from courier.links import ArtifactLink, SecretUrl
 from courier.models import Build, BuildRef, BuildRequest, BuildStatus, Identifier, StrictModel
-from courier.providers.answers import (
+from courier.observability.provider_events import ProviderHooks
+from courier.observability.redaction import clean_text
+from courier.providers.base import Provider, path_segment
+from courier.providers.dreadnode_empty_sections import find_empty_sections
+from courier.providers.parsing import (
     LenientInstant,
     LenientModel,
     LenientText,
@@ -42,16 +47,11 @@ from courier.providers.answers import (
     parse_number,
     refuse_dots,
 )
-from courier.providers.base import Provider, path_segment
-from courier.providers.empty_sections import find_empty_sections
-from courier.providers.hooks import ProviderHooks
-from courier.settings import SourceSettings
-from courier.texts import clean_text
 
 if TYPE_CHECKING:
-    from courier.credentials import ApiKey
-    from courier.providers.api import ApiClient
-    from courier.providers.refusals import Refusal
+    from courier.config.secrets import ApiKey
+    from courier.providers.http_client import ApiClient
+    from courier.providers.status_errors import Refusal
 
 _PREFIX = re.compile(r"^Bearer(?:\s+|$)", re.IGNORECASE)
 # Formats that the report builder is known or likely to write (2.3); anything else keeps the documented one.

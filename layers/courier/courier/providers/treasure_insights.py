@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, JsonValue, TypeAdapter, ValidationError, field_validator
 
+from courier.config.settings import SourceSettings
 from courier.errors import RequestUncertainError, SettingsError, SourceProtocolError
 from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, StrictModel
-from courier.providers.answers import LenientInstant, LenientModel, PathIdentifier, parse_number
+from courier.observability.provider_events import OddityKind, ProviderHooks
 from courier.providers.base import Provider, path_segment
-from courier.providers.hooks import OddityKind, ProviderHooks
-from courier.settings import SourceSettings
+from courier.providers.parsing import LenientInstant, LenientModel, PathIdentifier, parse_number
 
 if TYPE_CHECKING:
-    from courier.credentials import ApiKey
-    from courier.providers.api import ApiClient
+    from courier.config.secrets import ApiKey
+    from courier.providers.http_client import ApiClient
 
 _PREFIX = re.compile(r"^TD1(?:\s+|$)", re.IGNORECASE)
 

@@ -15,12 +15,12 @@
     plan         parts and memory                 deadline, backoff, checkpoint, signals
 """
 
-from courier.transfer.backoff import Backoff
+from courier.backoff import Backoff
 from courier.transfer.checkpoint import Checkpoint, CheckpointStore, MemoryCheckpointStore
+from courier.transfer.copy import abandon, copy
 from courier.transfer.destination import Destination, storage_config
-from courier.transfer.engine import abandon, copy
-from courier.transfer.rules import LinkRules
-from courier.transfer.terms import CopyOptions, Expected
+from courier.transfer.options import CopyOptions, Expected
+from courier.transfer.url_policy import LinkRules
 
 __all__ = [
     "Backoff",

@@ -5,8 +5,8 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
 
-from courier.transfer.signals import OutOfTimeError
-from courier.transfer.terms import CopyOptions
+from courier.transfer.internal_errors import OutOfTimeError
+from courier.transfer.options import CopyOptions
 
 # How often a running copy is looked at; a second more or less is nothing against `stop_seconds`.
 _LOOK_SECONDS = 1.0

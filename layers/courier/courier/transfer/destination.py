@@ -7,7 +7,7 @@ from typing import Final
 from botocore.config import Config
 
 from courier.errors import SettingsError
-from courier.transfer.terms import CopyOptions
+from courier.transfer.options import CopyOptions
 
 # Metadata of the copy: the source's validator, with which a later copier knows the report again.
 ETAG_KEY: Final = "source-etag"

@@ -5,12 +5,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from courier.transfer.connection import Fetcher
 from courier.transfer.deadline import Deadline
-from courier.transfer.plan import Part, Plan
-from courier.transfer.signals import OutOfTimeError
-from courier.transfer.sink import PartSink
-from courier.transfer.source import Look, SourceReader
+from courier.transfer.download import Look, SourceReader
+from courier.transfer.http_client import Fetcher
+from courier.transfer.internal_errors import OutOfTimeError
+from courier.transfer.part_plan import Part, Plan
+from courier.transfer.part_uploader import PartSink
 
 
 class PartCrew:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from courier.errors import ArtifactRefusedError
-from courier.transfer.signals import OutOfTimeError
+from courier.transfer.internal_errors import OutOfTimeError
 
 # Enough for every signature below, and for the blanks and comments that pages put in front.
 LEADING_BYTES: Final = 1_024

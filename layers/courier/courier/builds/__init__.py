@@ -1,0 +1,1 @@
+"""Builds: finding, requesting, polling and ending them."""

@@ -1,0 +1,126 @@
+"""What is measured: embedded metrics (EMF) in the log, through Powertools.
+
+A metric has the dimensions ``service`` (the stack's name, as in the logs) and ``source``; `ALARMED` ones are
+written for the ``service`` alone as well, because alarms cannot search. `Metric.PROVIDER_REQUESTS` has
+``kind`` and ``answer`` besides, and `Metric.OUTCOMES` has ``outcome``.
+CloudWatch bills each combination by the hours in which it is written, so an idle stack writes none.
+Names and units are the interface of ``monitoring.yaml``; a test compares both sides.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from courier.observability.logger import logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    # Not imported at run time: record_outcome measures too, and needs no provider.
+    from courier.observability.provider_events import Oddity, RequestSeen
+
+
+class Metric(StrEnum):
+    """The metrics of the namespace ``BuildCourier``."""
+
+    BUILDS_IN_FLIGHT = "BuildsInFlight"
+    OLDEST_BUILD = "OldestBuildInFlight"
+    BUILDS_DUE = "BuildsDue"
+    BUILDS_LOOKED_AT = "BuildsLookedAt"
+    BATCH_SIZE = "BatchSize"
+    BUILDS_RELEASED = "BuildsReleased"
+    BUILDS_BEGUN = "BuildsBegun"
+    PROVIDER_REQUESTS = "ProviderRequests"
+    PROVIDER_SECONDS = "ProviderSeconds"
+    THROTTLED_REQUESTS = "ThrottledRequests"
+    UNKNOWN_STATUS_WORDS = "UnknownStatusWords"
+    MALFORMED_ENTRIES = "MalformedEntries"
+    SOURCE_AT_REST = "SourceAtRest"
+    SOURCE_MISCONFIGURED = "SourceMisconfigured"
+    OUTCOMES = "Outcomes"
+    LAG = "LagToNotice"
+    COPIED_BYTES = "CopiedBytes"
+
+
+ALARMED = frozenset({Metric.OLDEST_BUILD, Metric.SOURCE_AT_REST, Metric.SOURCE_MISCONFIGURED})
+_UNITS = {
+    Metric.OLDEST_BUILD: "Seconds",
+    Metric.PROVIDER_SECONDS: "Seconds",
+    Metric.LAG: "Seconds",
+    Metric.COPIED_BYTES: "Bytes",
+}
+TOO_MANY_REQUESTS = 429
+
+
+class Meter:
+    """Collects what one invocation measures about one source, from any thread, and writes it when told to."""
+
+    def __init__(self, *, stack: str, source: str) -> None:
+        self._stack = stack
+        self._source = source
+        self._lock = threading.Lock()
+        self._values: dict[Metric, list[float]] = {}
+        self._requests: Counter[tuple[str, str]] = Counter()
+        self._outcomes: Counter[str] = Counter()
+
+    def count(self, metric: Metric, value: float = 1) -> None:
+        """Note one value; several of one metric are kept apart, so that a percentile can be asked for."""
+        with self._lock:
+            self._values.setdefault(metric, []).append(value)
+
+    def saw_outcome(self, outcome: str) -> None:
+        """Note the outcome of one build."""
+        with self._lock:
+            self._outcomes[outcome] += 1
+
+    def saw_request(self, seen: RequestSeen) -> None:
+        """Note one try of one provider request."""
+        with self._lock:
+            self._requests[seen.kind, str(seen.status or seen.trouble)] += 1
+        self.count(Metric.PROVIDER_SECONDS, seen.seconds)
+        if seen.status == TOO_MANY_REQUESTS:
+            self.count(Metric.THROTTLED_REQUESTS)
+
+    def saw_oddity(self, oddity: Oddity) -> None:
+        """Note something in an answer that the provider's documentation does not know, and say it in the log."""
+        from courier.observability.provider_events import ODDITY_WORDS, OddityKind  # noqa: PLC0415
+
+        # By the functions' own logger: what others log reaches CloudWatch as a bare sentence, without these fields.
+        logger.warning(ODDITY_WORDS, source=oddity.source, oddity=oddity.kind.value, words=oddity.words)
+        unknown = oddity.kind is OddityKind.UNKNOWN_STATUS
+        self.count(Metric.UNKNOWN_STATUS_WORDS if unknown else Metric.MALFORMED_ENTRIES)
+
+    def write(self) -> None:
+        """Write what was collected, if anything; the log's JSON lines become metrics in CloudWatch."""
+        alarmed = {metric: values for metric, values in self._values.items() if metric in ALARMED}
+        others = {metric: values for metric, values in self._values.items() if metric not in ALARMED}
+        if alarmed:
+            self._emit({}, alarmed, also_per_stack=True)
+        if others:
+            self._emit({}, others)
+        for (kind, answer), count in self._requests.items():
+            self._emit({"kind": kind, "answer": answer}, {Metric.PROVIDER_REQUESTS: [float(count)]})
+        for outcome, count in self._outcomes.items():
+            self._emit({"outcome": outcome}, {Metric.OUTCOMES: [float(count)]})
+        self._values.clear()
+        self._requests.clear()
+        self._outcomes.clear()
+
+    def _emit(
+        self, dimensions: Mapping[str, str], values: Mapping[Metric, Sequence[float]], *, also_per_stack: bool = False
+    ) -> None:
+        # Imported where something is written: an idle tick writes nothing.
+        from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415
+
+        metrics = EphemeralMetrics(service=self._stack)
+        for name, label in {"source": self._source, **dimensions}.items():
+            metrics.add_dimension(name, label)
+        if also_per_stack:
+            metrics.add_dimensions(service=self._stack)
+        for metric, measured in values.items():
+            for value in measured:
+                metrics.add_metric(metric, _UNITS.get(metric, "Count"), value)
+        metrics.flush_metrics()

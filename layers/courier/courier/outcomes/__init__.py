@@ -1,0 +1,1 @@
+"""What consumers get: records and notices."""

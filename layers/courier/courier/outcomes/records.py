@@ -1,0 +1,176 @@
+"""The record of one ended build: a JSON object in S3 that says everything about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import AwareDatetime, ValidationError
+
+from courier import object_keys as keys
+from courier.models import AccountLimits, BuildRef, FrozenModel, Outcome, Passage, Problem, StoredArtifact
+from courier.observability.logger import logger
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from mypy_boto3_s3 import S3Client
+
+# A consumer that knows version 1 reads every 1.x record: fields are added, never removed or given another meaning.
+SCHEMA_VERSION: Literal["1.0"] = "1.0"
+# `latest` is contended only when two builds of one scope end at once; each lost race means another build won it.
+LATEST_ATTEMPTS = 5
+_LOST_RACES = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
+
+
+class Timeline(FrozenModel):
+    """When what happened; the first three are the provider's words, the others ours."""
+
+    created_at: AwareDatetime | None
+    started_at: AwareDatetime | None
+    completed_at: AwareDatetime | None
+    first_seen_at: AwareDatetime
+    detected_at: AwareDatetime
+    copied_at: AwareDatetime | None
+
+
+class CourierFacts(FrozenModel):
+    """What the courier did: the execution's ARN, the looks it took, the stack it belongs to."""
+
+    stack: str
+    execution: str
+    polls: int
+
+
+class Record(FrozenModel):
+    """Everything about one ended build."""
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    build: BuildRef
+    provider: str
+    outcome: Outcome
+    timeline: Timeline
+    artifact: StoredArtifact | None
+    problem: Problem | None
+    limits: AccountLimits | None
+    courier: CourierFacts
+
+    @property
+    def ended_at(self) -> datetime:
+        """The provider's completion, else our detection: the date that keys are made of."""
+        return self.timeline.completed_at or self.timeline.detected_at
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the build gave what it was made for."""
+        return self.outcome in {Outcome.DELIVERED, Outcome.SUCCEEDED}
+
+
+class StandingTimeline(FrozenModel):
+    """The instants that decide which of two records is newer."""
+
+    completed_at: AwareDatetime | None
+    detected_at: AwareDatetime
+
+
+class StandingRecord(FrozenModel):
+    """What has to be known of the record under ``latest``, whatever 1.x version wrote it."""
+
+    build: BuildRef
+    timeline: StandingTimeline
+
+    @property
+    def ended_at(self) -> datetime:
+        """As of a `Record`."""
+        return self.timeline.completed_at or self.timeline.detected_at
+
+
+def make_record(
+    passage: Passage, *, provider: str, outcome: Outcome, ended_at: datetime, stack: str, execution: str
+) -> Record:
+    """Put together what the passage brought; ``ended_at`` stands in where nobody detected an end."""
+    build = passage.build
+    return Record(
+        build=build.ref,
+        provider=provider,
+        outcome=outcome,
+        timeline=Timeline(
+            created_at=build.created_at,
+            started_at=build.started_at,
+            completed_at=build.completed_at,
+            first_seen_at=passage.first_seen_at,
+            detected_at=passage.detected_at or ended_at,
+            copied_at=passage.artifact.copied_at if passage.artifact else None,
+        ),
+        artifact=passage.artifact,
+        problem=passage.problem,
+        limits=passage.limits,
+        courier=CourierFacts(stack=stack, execution=execution, polls=passage.polls),
+    )
+
+
+class RecordStore:
+    """The records in the bucket."""
+
+    def __init__(self, bucket: str, prefix: str, client: S3Client) -> None:
+        self._bucket = bucket
+        self._prefix = prefix
+        self._client = client
+
+    def key_of(self, record: Record) -> str:
+        """Key that this record gets, the same each time it is made."""
+        return keys.record_key(self._prefix, record.build, record.ended_at)
+
+    def write(self, record: Record, key: str) -> None:
+        """Write the record; repeating it writes the same bytes to the same key."""
+        self._put(key, record)
+
+    def write_latest(self, record: Record) -> bool:
+        """Make this the newest good build of its scope, unless a newer one is; it never moves back in time."""
+        key = keys.latest_key(self._prefix, record.build)
+        for attempt in range(1, LATEST_ATTEMPTS + 1):
+            current, etag = self._read_latest(key)
+            if current is not None and current.build != record.build and current.ended_at >= record.ended_at:
+                return False
+            if self._put_if(key, record, etag, last=attempt == LATEST_ATTEMPTS):
+                return True
+        raise AssertionError("the last attempt either writes or raises")
+
+    def _read_latest(self, key: str) -> tuple[StandingRecord | None, str | None]:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=key)
+        except self._client.exceptions.NoSuchKey:
+            return None, None
+        with answer["Body"] as body:
+            text = body.read()
+        try:
+            return StandingRecord.model_validate_json(text), answer["ETag"]
+        except ValidationError:
+            logger.warning("latest holds no record, so it is replaced", key=key)
+            return None, answer["ETag"]
+
+    def _put(self, key: str, record: Record) -> None:
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=_line_of(record), ContentType="application/json")
+
+    def _put_if(self, key: str, record: Record, etag: str | None, *, last: bool) -> bool:
+        """Write if the key still holds what was read; False when somebody was faster, unless this try is the last."""
+        body = _line_of(record)
+        try:
+            if etag is None:
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
+                )
+            else:
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfMatch=etag
+                )
+        except self._client.exceptions.ClientError as exc:
+            # 412 lost the race, 409 met another write in flight, 404 a deletion (S3 user guide, "conditional writes").
+            if last or exc.response["Error"]["Code"] not in _LOST_RACES:
+                raise
+            return False
+        return True
+
+
+def _line_of(record: Record) -> bytes:
+    """Write a record as one line: Athena takes each line for a document (user guide, "Hive JSON SerDe")."""
+    return f"{record.model_dump_json()}\n".encode()

@@ -1,0 +1,1 @@
+"""Configured accounts: catalog, health, rate limit."""

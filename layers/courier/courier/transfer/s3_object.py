@@ -1,0 +1,279 @@
+"""The report's place in S3: conditional creates, parts with checksums, and what lies there already."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from botocore import exceptions as botocore_errors
+from botocore.exceptions import BotoCoreError, ClientError
+
+from courier.backoff import Backoff
+from courier.errors import ArtifactError, ArtifactUnavailableError, SettingsError
+from courier.transfer.destination import ETAG_KEY, SHA256_KEY, Destination, Existing, Receipt
+from courier.transfer.internal_errors import KeyExistsError, UploadGoneError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+_READ_BYTES: Final = 1024**2
+_NOT_FOUND: Final = frozenset({"404", "NoSuchKey", "NotFound"})
+# Worth another try although they are 4xx: bytes damaged on the way, a slow sender, conditional creates that met.
+_PASSING: Final = frozenset(
+    {"BadDigest", "XAmzContentChecksumMismatch", "RequestTimeout", "SlowDown", "ConditionalRequestConflict"}
+    | {"OperationAborted", "Throttling", "ThrottlingException", "TooManyRequests", "429", "409"}
+)
+_SERVER_ERROR: Final = 500
+_FORBIDDEN: Final = 403
+_BROKEN: Final = (
+    botocore_errors.HTTPClientError,
+    botocore_errors.ConnectionError,
+    botocore_errors.IncompleteReadError,
+)
+
+
+class Storage:
+    """All calls to S3 about one key, with retries, in our errors.
+
+    Needs ``s3:PutObject``, ``s3:GetObject``, ``s3:AbortMultipartUpload`` and
+    ``s3:ListMultipartUploadParts`` on the key, and on the bucket ``s3:ListBucket`` (without it S3 says 403
+    of a key that does not exist) and ``s3:ListBucketMultipartUploads``.
+
+    Raises
+    ------
+    ArtifactUnavailableError
+        From every method: S3 does not answer, or 5xx, after all tries.
+    SettingsError
+        From every method: S3 refuses for good, such as AccessDenied or NoSuchBucket.
+    """
+
+    def __init__(self, s3: "S3Client", destination: Destination, backoff: Backoff) -> None:
+        self._s3 = s3
+        self._where = {"Bucket": destination.bucket, "Key": destination.key}
+        self._name = f"s3://{destination.bucket}"
+        self._backoff = backoff
+
+    def head(self) -> Existing | None:
+        """Look at the key; None when nothing lies there."""
+        try:
+            found = self._call("HeadObject", self._s3.head_object, ChecksumMode="ENABLED")
+        except _AbsentError:
+            return None
+        checksum = found.get("ChecksumSHA256", "")
+        # A composite checksum ("...-12") is not that of the whole.
+        whole = checksum and "-" not in checksum and found.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
+        return Existing(
+            size_bytes=found["ContentLength"],
+            etag=found["ETag"],
+            version_id=_version(found),
+            sha256=base64.b64decode(checksum).hex() if whole else None,
+            metadata=found.get("Metadata", {}),
+        )
+
+    def put(self, body: bytearray, *, sha256: bytes, content_type: str, source_etag: str | None) -> str | None:
+        """Create the object in one request, which S3 checks against the digest; give its version.
+
+        Raises
+        ------
+        KeyExistsError
+            Something lies under the key.
+        """
+        stored = self._call(
+            "PutObject",
+            self._s3.put_object,
+            Body=body,
+            ContentLength=len(body),
+            ContentType=content_type,
+            ChecksumSHA256=base64.b64encode(sha256).decode(),
+            Metadata={SHA256_KEY: sha256.hex(), **_mark(source_etag)},
+            IfNoneMatch="*",
+        )
+        return _version(stored)
+
+    def create(self, *, content_type: str, source_etag: str | None) -> str:
+        """Begin a multipart upload and give its id."""
+        begun = self._call(
+            "CreateMultipartUpload",
+            self._s3.create_multipart_upload,
+            ContentType=content_type,
+            ChecksumAlgorithm="CRC32",
+            Metadata=_mark(source_etag),
+        )
+        return str(begun["UploadId"])
+
+    def upload(self, upload_id: str, number: int, body: bytearray, crc32: int) -> Receipt:
+        """Store one part, which S3 checks against the CRC.
+
+        Raises
+        ------
+        UploadGoneError
+            The upload does not exist any more.
+        """
+        checksum = base64.b64encode(crc32.to_bytes(4, "big")).decode()
+        stored = self._call(
+            "UploadPart",
+            self._s3.upload_part,
+            UploadId=upload_id,
+            PartNumber=number,
+            Body=body,
+            ContentLength=len(body),
+            ChecksumCRC32=checksum,
+        )
+        return Receipt(stored["ETag"], checksum, len(body))
+
+    def parts(self, upload_id: str) -> dict[int, Receipt]:
+        """List what an upload holds, by part number.
+
+        Raises
+        ------
+        UploadGoneError
+            The upload does not exist any more.
+        """
+        found: dict[int, Receipt] = {}
+        marker: dict[str, int] = {}
+        while True:  # ends: S3 lists 10,000 parts at most, and a marker that does not move ends it as well
+            page = self._call("ListParts", self._s3.list_parts, UploadId=upload_id, **marker)
+            listed = page.get("Parts", [])
+            for part in listed:
+                found[part["PartNumber"]] = Receipt(part["ETag"], part.get("ChecksumCRC32"), part["Size"])
+            following = page.get("NextPartNumberMarker", 0)
+            if not listed or not page.get("IsTruncated") or following <= marker.get("PartNumberMarker", 0):
+                return found
+            marker = {"PartNumberMarker": following}
+
+    def complete(self, upload_id: str, parts: Mapping[int, Receipt]) -> str | None:
+        """Make the object out of its parts and give its version.
+
+        Raises
+        ------
+        KeyExistsError
+            Something lies under the key; the upload is still open.
+        UploadGoneError
+            The upload does not exist any more.
+        StalePartsError
+            A part was stored again meanwhile, so its ETag is another one.
+        """
+        listed = [
+            {"PartNumber": number, "ETag": part.etag, **({"ChecksumCRC32": part.crc32} if part.crc32 else {})}
+            for number, part in sorted(parts.items())
+        ]
+        made = self._call(
+            "CompleteMultipartUpload",
+            self._s3.complete_multipart_upload,
+            UploadId=upload_id,
+            MultipartUpload={"Parts": listed},
+            MpuObjectSize=sum(part.length for part in parts.values()),
+            IfNoneMatch="*",
+        )
+        return _version(made)
+
+    def open_uploads(self) -> list[str]:
+        """List the multipart uploads that lie open under the key, the first thousand."""
+        listed = self._call(
+            "ListMultipartUploads",
+            lambda **where: self._s3.list_multipart_uploads(Bucket=where["Bucket"], Prefix=where["Key"]),
+        )
+        return [upload["UploadId"] for upload in listed.get("Uploads", []) if upload["Key"] == self._where["Key"]]
+
+    def abort(self, upload_id: str) -> None:
+        """Give an upload up; one that is gone already is fine."""
+        try:
+            self._call("AbortMultipartUpload", self._s3.abort_multipart_upload, UploadId=upload_id)
+        except UploadGoneError:
+            return
+
+    def sha256_of(self, existing: Existing, check: Callable[[], None]) -> str:
+        """Read what lies under the key, once and in pieces, and give its SHA-256.
+
+        ``check`` is called before each piece and may raise.
+
+        Raises
+        ------
+        ArtifactUnavailableError
+            It cannot be read, or is another object by now.
+        """
+        digest = hashlib.sha256()
+        position = failures = 0
+        while position < existing.size_bytes:  # ends: every round gets further, or counts as a failure
+            began_at = position
+            reason: Exception | None = None
+            try:
+                with self._call("GetObject", self._s3.get_object, IfMatch=existing.etag, Range=f"bytes={position}-")[
+                    "Body"
+                ] as body:
+                    while piece := body.read(_READ_BYTES):
+                        check()
+                        digest.update(piece)
+                        position += len(piece)
+            except _BROKEN as exc:
+                reason = exc
+            if reason is not None or position == began_at:
+                failures += 1
+                if failures >= self._backoff.attempts:
+                    raise ArtifactUnavailableError(f"{self._name} breaks off while the report is read back") from reason
+                self._backoff.wait(failures)
+        return digest.hexdigest()
+
+    def _call(self, operation: str, call: Callable[..., Any], **arguments: Any) -> Any:  # noqa: ANN401 - boto3's shape
+        """Call S3 and map what it says; the only place where its errors are known."""
+        failures = 0
+        while True:  # ends with an answer, or after `Backoff.attempts` failures
+            try:
+                return call(**self._where, **arguments)
+            except ClientError as exc:
+                code = str(exc.response.get("Error", {}).get("Code", "unknown"))
+                status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+                self._raise_meaning(operation, code, status, exc)
+                failures += 1
+                if failures >= self._backoff.attempts:
+                    raise self._unavailable(operation, code, failures) from exc
+            except _BROKEN as exc:
+                failures += 1
+                if failures >= self._backoff.attempts:
+                    # The client's own endpoint: what botocore says has the whole URL, and with it the key.
+                    host = urlsplit(self._s3.meta.endpoint_url).netloc.rpartition("@")[2]
+                    raise self._unavailable(operation, f"{type(exc).__name__} at {host}", failures) from exc
+            except BotoCoreError as exc:
+                raise SettingsError(f"{operation} on {self._name} cannot be sent: {type(exc).__name__}") from exc
+            self._backoff.wait(failures)
+
+    def _raise_meaning(self, operation: str, code: str, status: int, exc: ClientError) -> None:
+        """Raise what a refusal means; return when it may pass."""
+        if code == "NoSuchUpload":
+            raise UploadGoneError(operation) from exc
+        if operation == "HeadObject" and code in _NOT_FOUND:
+            raise _AbsentError from exc
+        if code in {"PreconditionFailed", "412"}:
+            if operation == "GetObject":
+                raise ArtifactUnavailableError(f"the report in {self._name} was replaced while it was read") from exc
+            raise KeyExistsError(operation) from exc
+        if code in {"InvalidPart", "InvalidPartOrder"} and operation == "CompleteMultipartUpload":
+            raise StalePartsError(code) from exc
+        # A store that knows no conditional create says so with 501; without one we could overwrite.
+        if code != "NotImplemented" and (status >= _SERVER_ERROR or code in _PASSING):
+            return
+        hint = " (grant s3:ListBucket too, without it S3 says so of keys that do not exist)"
+        unclear = operation == "HeadObject" and status == _FORBIDDEN
+        raise SettingsError(f"S3 refuses {operation} on {self._name}: {code}{hint if unclear else ''}") from exc
+
+    def _unavailable(self, operation: str, said: str, tries: int) -> ArtifactError:
+        return ArtifactUnavailableError(f"{operation} on {self._name} failed {tries} times: {said}")
+
+
+class StalePartsError(Exception):
+    """The list of parts is not what S3 holds any more."""
+
+
+class _AbsentError(Exception):
+    """Nothing lies under the key."""
+
+
+def _mark(source_etag: str | None) -> dict[str, str]:
+    return {} if source_etag is None else {ETAG_KEY: source_etag}
+
+
+def _version(answer: Mapping[str, Any]) -> str | None:
+    """Give the version id; an unversioned bucket has none, a suspended one says ``null``."""
+    version = answer.get("VersionId")
+    return None if version in {None, "null"} else str(version)
