@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from courier.observability.redaction import clean_text
+from courier.observability.redaction import redact
 from courier.providers.parsing import error_words, parse_instant, parse_number
 
 TREASURE = {
@@ -81,12 +81,12 @@ def test_any_body_gives_bounded_words(body: bytes) -> None:
     ],
 )
 def test_secrets_do_not_survive(text: str) -> None:
-    assert "hush" not in clean_text(text, secrets=["hushhush"] if "Bearer" in text else [])
+    assert "hush" not in redact(text, secrets=["hushhush"] if "Bearer" in text else [])
 
 
 def test_text_is_one_printable_line() -> None:
-    assert clean_text("a\x00b\x1b[31m\r\n\tc\u202e\ud800 d") == "a b [31m c ? d"
-    assert clean_text("x" * 50, limit=10) == "xxxxxxxxx…"
+    assert redact("a\x00b\x1b[31m\r\n\tc\u202e\ud800 d") == "a b [31m c ? d"
+    assert redact("x" * 50, limit=10) == "xxxxxxxxx…"
 
 
 @pytest.mark.parametrize(

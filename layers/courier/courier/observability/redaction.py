@@ -5,14 +5,14 @@ import unicodedata
 from collections.abc import Iterable
 
 # Long enough for a validation error with a few places, short enough for one line of a notice.
-WORDS_LIMIT_CHARACTERS = 1_000
+TEXT_LIMIT_CHARACTERS = 1_000
 _URL_QUERY = re.compile(r"(https?:\\?/[^\s?\"'<>]+)\?[^\s\"'<>]*", re.IGNORECASE)
 _SIGNED_PARAMETER = re.compile(
     r"((?:x-amz-(?:signature|credential|security-token)|signature|token|api[_-]?key)=)[^\s&\"'<>]+", re.IGNORECASE
 )
 
 
-def clean_text(text: str, *, limit: int = WORDS_LIMIT_CHARACTERS, secrets: Iterable[str] = ()) -> str:
+def redact(text: str, *, limit: int = TEXT_LIMIT_CHARACTERS, secrets: Iterable[str] = ()) -> str:
     """Make foreign words fit for a message: one line, bounded, printable, without URL queries and ``secrets``."""
     for secret in secrets:
         text = text.replace(secret, "…")

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from courier.errors import SettingsError
 from courier.models import BuildStatus
 from courier.observability.provider_events import Oddity, OddityKind, ProviderHooks
-from courier.observability.redaction import clean_text
+from courier.observability.redaction import redact
 
 if TYPE_CHECKING:
     # The settings models are read in functions that open no provider, so requests must not come along.
@@ -165,7 +165,7 @@ class Provider(ABC):
         """Put the provider's word into ours; a new word waits, and is told to who listens."""
         status = self.statuses.get(word.strip().lower(), BuildStatus.UNKNOWN)
         if status is BuildStatus.UNKNOWN:
-            self.report_oddity(OddityKind.UNKNOWN_STATUS, clean_text(word, limit=_STATUS_WORD_CHARACTERS))
+            self.report_oddity(OddityKind.UNKNOWN_STATUS, redact(word, limit=_STATUS_WORD_CHARACTERS))
         return status
 
     def report_oddity(self, kind: OddityKind, words: str) -> None:

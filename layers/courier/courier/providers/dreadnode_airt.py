@@ -36,7 +36,7 @@ from courier.errors import (
 from courier.links import ArtifactLink, SecretUrl
 from courier.models import Build, BuildRef, BuildRequest, BuildStatus, Identifier, StrictModel
 from courier.observability.provider_events import ProviderHooks
-from courier.observability.redaction import clean_text
+from courier.observability.redaction import redact
 from courier.providers.base import Provider, path_segment
 from courier.providers.dreadnode_empty_sections import find_empty_sections
 from courier.providers.parsing import (
@@ -74,7 +74,7 @@ def check_report(report: Mapping[str, JsonValue]) -> None:
     """
     unknown = sorted(set(report) - {"preset", "template_id"})
     if unknown:
-        raise ValueError(f"{clean_text(', '.join(unknown), limit=200)} is unknown; give preset or template_id")
+        raise ValueError(f"{redact(', '.join(unknown), limit=200)} is unknown; give preset or template_id")
     ways = [name for name in ("preset", "template_id") if report.get(name) is not None]
     if len(ways) != 1:
         raise ValueError(f"give exactly one of preset and template_id, not {' and '.join(ways) or 'none'}")

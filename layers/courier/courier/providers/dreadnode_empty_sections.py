@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from courier.observability.redaction import clean_text
+from courier.observability.redaction import redact
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -52,5 +52,5 @@ def _labels(entries: JsonValue) -> tuple[str, ...] | None:
             return None
         # A section that a template's author wrote has no key (2.5).
         label = next((text for text in (entry.get("key"), entry.get("title")) if isinstance(text, str) and text), "")
-        labels.append(clean_text(label, limit=_LABEL_LIMIT_CHARACTERS) or "unnamed")
+        labels.append(redact(label, limit=_LABEL_LIMIT_CHARACTERS) or "unnamed")
     return tuple(labels[:_SECTION_LIMIT])

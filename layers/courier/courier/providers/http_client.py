@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from courier.clock import Clock, utc_now
 from courier.errors import SettingsError, SourceError, SourceUnavailableError
 from courier.observability.provider_events import RequestSeen
-from courier.observability.redaction import clean_text
+from courier.observability.redaction import redact
 from courier.providers.network_errors import FOREIGN_ERRORS, Trouble, map_foreign_error, trouble_error
 from courier.providers.parsing import decode_json, error_words, secrets_of
 from courier.providers.status_errors import (
@@ -320,7 +320,7 @@ class ApiClient:
             kind = answer.headers.get("Content-Type", "").partition(";")[0].strip() or "no content type"
             trouble = Trouble(
                 word="undecodable",
-                text=f"answered {answer.status} with something that is not JSON ({clean_text(kind, limit=100)})",
+                text=f"answered {answer.status} with something that is not JSON ({redact(kind, limit=100)})",
                 passing=False,
             )
             error = trouble_error(trouble, source=self.source, kind=call.kind, starts_build=call.starts_build)

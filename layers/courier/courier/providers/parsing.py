@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue
 
 from courier.models import Identifier
-from courier.observability.redaction import clean_text
+from courier.observability.redaction import redact
 
 # A gateway's page says what it has to say at its start; the bound keeps the clean-up below cheap.
 _PAGE_LIMIT_CHARACTERS = 8_192
@@ -59,7 +59,7 @@ def parse_number(value: object) -> float | None:
 
 
 def _text_or_none(value: object) -> str | None:
-    return clean_text(value) or None if isinstance(value, str) else None
+    return redact(value) or None if isinstance(value, str) else None
 
 
 def refuse_dots(value: str) -> str:
@@ -136,7 +136,7 @@ def error_words(body: bytes, *, secrets: Iterable[str] = ()) -> str:
     if not words:
         page = body.decode("utf-8", "replace")[:_PAGE_LIMIT_CHARACTERS]
         words = _TAG.sub(" ", _INVISIBLE_ELEMENT.sub(" ", page))
-    return clean_text(words, secrets=secrets)
+    return redact(words, secrets=secrets)
 
 
 def _envelope_words(envelope: Mapping[str, JsonValue], *, nested: bool = False) -> str:

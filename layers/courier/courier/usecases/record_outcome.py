@@ -16,7 +16,7 @@ from courier.models import CaughtError, FrozenModel, Outcome, Passage, Problem
 from courier.object_keys import artifact_folder
 from courier.observability.logger import logger
 from courier.observability.metrics import Metric
-from courier.observability.redaction import clean_text
+from courier.observability.redaction import redact
 from courier.outcomes.notices import Publication, build_notice
 from courier.outcomes.records import Record, make_record
 
@@ -140,7 +140,7 @@ def _message_of(caught: CaughtError) -> str:
     found = _ERROR_MESSAGE.search(caught.Cause)
     # What is no such document may be anything, so it is made fit for a record and a notice.
     words = _text_at(caught.Cause, found.end()) if found else caught.Cause
-    return clean_text(words, limit=MESSAGE_LIMIT_CHARACTERS) or caught.Error
+    return redact(words, limit=MESSAGE_LIMIT_CHARACTERS) or caught.Error
 
 
 def _text_at(document: str, position: int) -> str:
