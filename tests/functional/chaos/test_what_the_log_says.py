@@ -1,4 +1,4 @@
-"""What a provider says that its documentation does not know stands in the log with its source and its words."""
+"""An unknown status is logged with its source and the status itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local.simulator import FaultRule, RequestKind, SetFields
 def test_an_unknown_status_word_is_in_the_log_with_its_source(laboratory: Laboratory) -> None:
     fault = FaultRule(SetFields({"status": "reticulating"}), RequestKind.GET_JOB, nth=2, times=1)
     evidence = laboratory.run(large(), faults=[fault])
-    lines = [json.loads(line) for line in evidence.logs if "does not know" in line]
-    assert [(line["level"], line["source"], line["oddity"], line["words"]) for line in lines] == [
+    lines = [json.loads(line) for line in evidence.logs if "does not list" in line]
+    assert [(line["level"], line["source"], line["unexpected"], line["detail"]) for line in lines] == [
         ("WARNING", "archive", "unknown_status", "reticulating")
     ]

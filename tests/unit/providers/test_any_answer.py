@@ -39,18 +39,22 @@ Ask = Callable[[Provider], object]
 
 def treasure(fake: FakeApi) -> Provider:
     return TreasureInsights(
-        treasure_settings(account_id=1, requests=[{"data_model": "m"}]), fake.client, ProviderHooks(on_oddity=_no_link)
+        treasure_settings(account_id=1, requests=[{"data_model": "m"}]),
+        fake.client,
+        ProviderHooks(on_unexpected_value=_no_link),
     )
 
 
 def dreadnode(fake: FakeApi) -> Provider:
     return DreadnodeAirt(
-        dreadnode_settings(requests=[{"report": {"template_id": "t"}}]), fake.client, ProviderHooks(on_oddity=_no_link)
+        dreadnode_settings(requests=[{"report": {"template_id": "t"}}]),
+        fake.client,
+        ProviderHooks(on_unexpected_value=_no_link),
     )
 
 
-def _no_link(oddity: object) -> None:
-    assert "hush" not in repr(oddity)
+def _no_link(value: object) -> None:
+    assert "hush" not in repr(value)
 
 
 def first_ref(provider: Provider) -> BuildRef:

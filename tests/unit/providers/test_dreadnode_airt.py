@@ -21,7 +21,7 @@ from courier.errors import (
     SourceUnauthorizedError,
 )
 from courier.models import BuildRef, BuildRequest, BuildStatus
-from courier.observability.provider_events import Oddity, ProviderHooks
+from courier.observability.provider_events import ProviderHooks, UnexpectedValue
 from courier.providers import parse_source
 from courier.providers.dreadnode_airt import DreadnodeAirt, DreadnodeAirtSettings
 from tests.unit.providers.fake_api import FakeApi, Reply, Step
@@ -61,9 +61,9 @@ def settings(**more: object) -> DreadnodeAirtSettings:
     return parsed
 
 
-def provider(*steps: Step, oddities: list[Oddity] | None = None, **more: object) -> DreadnodeAirt:
-    heard = [] if oddities is None else oddities
-    return DreadnodeAirt(settings(**more), FakeApi(*steps).client, ProviderHooks(on_oddity=heard.append))
+def provider(*steps: Step, unexpected: list[UnexpectedValue] | None = None, **more: object) -> DreadnodeAirt:
+    heard = [] if unexpected is None else unexpected
+    return DreadnodeAirt(settings(**more), FakeApi(*steps).client, ProviderHooks(on_unexpected_value=heard.append))
 
 
 def test_a_completed_job_is_a_build_with_an_artifact() -> None:
@@ -94,11 +94,11 @@ def test_a_failed_job_tells_why() -> None:
 
 
 def test_an_unknown_word_waits_and_is_told() -> None:
-    oddities: list[Oddity] = []
+    unexpected: list[UnexpectedValue] = []
     job = {**COMPLETED, "status": "expired"}
-    build = provider(Reply(json=job), oddities=oddities).get_build(REF)
+    build = provider(Reply(json=job), unexpected=unexpected).get_build(REF)
     assert (build.status, build.has_artifact) == (BuildStatus.UNKNOWN, False)
-    assert [oddity.words for oddity in oddities] == ["expired"]
+    assert [value.detail for value in unexpected] == ["expired"]
 
 
 @pytest.mark.parametrize("document", [{}, [], None, {"job_id": JOB}, {**COMPLETED, "job_id": "other"}])

@@ -9,7 +9,7 @@ import pytest
 from courier.config.secrets import ApiKey
 from courier.errors import RequestUncertainError, SettingsError, SourceProtocolError, SourceRejectedError
 from courier.models import AccountLimits, BuildRef, BuildRequest, BuildStatus
-from courier.observability.provider_events import Oddity, OddityKind, ProviderHooks
+from courier.observability.provider_events import ProviderHooks, UnexpectedKind, UnexpectedValue
 from courier.providers import parse_source
 from courier.providers.treasure_insights import TreasureInsights, TreasureInsightsSettings
 from tests.unit.providers.fake_api import FakeApi, Reply
@@ -40,9 +40,9 @@ def settings(**more: object) -> TreasureInsightsSettings:
     return parsed
 
 
-def provider(fake: FakeApi, oddities: list[Oddity] | None = None, **more: object) -> TreasureInsights:
-    heard = [] if oddities is None else oddities
-    return TreasureInsights(settings(**more), fake.client, ProviderHooks(on_oddity=heard.append))
+def provider(fake: FakeApi, unexpected: list[UnexpectedValue] | None = None, **more: object) -> TreasureInsights:
+    heard = [] if unexpected is None else unexpected
+    return TreasureInsights(settings(**more), fake.client, ProviderHooks(on_unexpected_value=heard.append))
 
 
 @pytest.mark.parametrize(
@@ -100,28 +100,28 @@ def test_times_may_be_null_absent_or_garbage() -> None:
     ],
 )
 def test_one_bad_entry_hides_no_other_and_is_told_once(entry: object) -> None:
-    oddities: list[Oddity] = []
-    insights = provider(FakeApi(Reply(json=[entry, DONE, entry])), oddities)
+    unexpected: list[UnexpectedValue] = []
+    insights = provider(FakeApi(Reply(json=[entry, DONE, entry])), unexpected)
     assert [build.ref for build in insights.list_builds(MODEL)] == [REF]
     insights.list_builds(MODEL)
-    assert [oddity.kind for oddity in oddities] == [OddityKind.MALFORMED_ENTRY]
+    assert [value.kind for value in unexpected] == [UnexpectedKind.MALFORMED_ENTRY]
 
 
 def test_an_unknown_word_is_told_once_each() -> None:
-    oddities: list[Oddity] = []
+    unexpected: list[UnexpectedValue] = []
     entries = [{**DONE, "oid": str(number), "status": "napping\x00"} for number in range(3)]
-    insights = provider(FakeApi(Reply(json=[*entries, {**DONE, "status": "x" * 500}])), oddities)
+    insights = provider(FakeApi(Reply(json=[*entries, {**DONE, "status": "x" * 500}])), unexpected)
     insights.list_builds(MODEL)
-    assert [(oddity.source, oddity.kind) for oddity in oddities] == [("insights", OddityKind.UNKNOWN_STATUS)] * 2
-    assert oddities[0].words == "napping"
-    assert len(oddities[1].words) == 40
+    assert [(value.source, value.kind) for value in unexpected] == [("insights", UnexpectedKind.UNKNOWN_STATUS)] * 2
+    assert unexpected[0].detail == "napping"
+    assert len(unexpected[1].detail) == 40
 
 
-def test_oddities_without_end_are_not_all_told() -> None:
-    oddities: list[Oddity] = []
+def test_endless_unexpected_values_are_not_all_reported() -> None:
+    unexpected: list[UnexpectedValue] = []
     entries = [{**DONE, "status": f"word {number}"} for number in range(1_000)]
-    provider(FakeApi(Reply(json=entries)), oddities).list_builds(MODEL)
-    assert len(oddities) == 100
+    provider(FakeApi(Reply(json=entries)), unexpected).list_builds(MODEL)
+    assert len(unexpected) == 100
 
 
 @pytest.mark.parametrize("document", [{}, None, "text", {"builds": [DONE]}])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     # Not imported at run time: record_outcome measures too, and needs no provider.
-    from courier.observability.provider_events import Oddity, RequestSeen
+    from courier.observability.provider_events import RequestSeen, UnexpectedValue
 
 
 class Metric(StrEnum):
@@ -84,13 +84,13 @@ class Meter:
         if seen.status == TOO_MANY_REQUESTS:
             self.count(Metric.THROTTLED_REQUESTS)
 
-    def saw_oddity(self, oddity: Oddity) -> None:
+    def count_unexpected_value(self, value: UnexpectedValue) -> None:
         """Note something in an answer that the provider's documentation does not know, and say it in the log."""
-        from courier.observability.provider_events import ODDITY_WORDS, OddityKind  # noqa: PLC0415
+        from courier.observability.provider_events import UNEXPECTED_VALUE_MESSAGE, UnexpectedKind  # noqa: PLC0415
 
         # By the functions' own logger: what others log reaches CloudWatch as a bare sentence, without these fields.
-        logger.warning(ODDITY_WORDS, source=oddity.source, oddity=oddity.kind.value, words=oddity.words)
-        unknown = oddity.kind is OddityKind.UNKNOWN_STATUS
+        logger.warning(UNEXPECTED_VALUE_MESSAGE, source=value.source, unexpected=value.kind.value, detail=value.detail)
+        unknown = value.kind is UnexpectedKind.UNKNOWN_STATUS
         self.count(Metric.UNKNOWN_STATUS_WORDS if unknown else Metric.MALFORMED_ENTRIES)
 
     def write(self) -> None:

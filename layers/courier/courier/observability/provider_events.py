@@ -1,4 +1,4 @@
-"""What a provider tells whoever opened it: requests made, and oddities in answers."""
+"""What a provider tells whoever opened it: requests made, and unexpected values in its responses."""
 
 import logging
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 _logger = logging.getLogger(__name__)
 
-ODDITY_WORDS = "the provider's answer holds something that its documentation does not know"
+UNEXPECTED_VALUE_MESSAGE = "the provider returned a value that its documentation does not list"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class RequestSeen:
     attempt: int
 
 
-class OddityKind(StrEnum):
+class UnexpectedKind(StrEnum):
     """What can be odd in an answer that is usable all the same."""
 
     UNKNOWN_STATUS = "unknown_status"
@@ -44,22 +44,22 @@ class OddityKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Oddity:
+class UnexpectedValue:
     """Something that the provider's documentation does not know; worth a metric, no reason to stop.
 
-    ``words`` is short, cleaned and free of secrets: a status word, or what is wrong with a list's entry.
+    ``detail`` is short, cleaned and free of secrets: a status word, or what is wrong with a list's entry.
     """
 
     source: str
-    kind: OddityKind
-    words: str
+    kind: UnexpectedKind
+    detail: str
 
 
-def log_oddity(oddity: Oddity) -> None:
+def log_unexpected_value(value: UnexpectedValue) -> None:
     """Say it in the log: what happens when nobody else listens."""
     _logger.warning(
-        ODDITY_WORDS,
-        extra={"source": oddity.source, "oddity": oddity.kind.value, "words": oddity.words},
+        UNEXPECTED_VALUE_MESSAGE,
+        extra={"source": value.source, "unexpected": value.kind.value, "detail": value.detail},
     )
 
 
@@ -73,10 +73,10 @@ class ProviderHooks:
         Called with the kind before every try; may raise `SourceThrottledError` to keep to a request budget.
     on_request
         Called after every try.
-    on_oddity
-        Called once for each different oddity that one provider object meets.
+    on_unexpected_value
+        Called once for each different value that one provider object meets.
     """
 
     before_request: Callable[[str], None] | None = None
     on_request: Callable[[RequestSeen], None] | None = None
-    on_oddity: Callable[[Oddity], None] = log_oddity
+    on_unexpected_value: Callable[[UnexpectedValue], None] = log_unexpected_value

@@ -85,7 +85,7 @@ def open_provider(
     read_key
         Where API keys come from; Secrets Manager by default.
     hooks
-        Who listens to requests and oddities.
+        Who listens to requests and unexpected values.
     call_limit_seconds
         How long one call may take with all its tries; a minute by default.
     """

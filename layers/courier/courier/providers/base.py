@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from courier.errors import SettingsError
 from courier.models import BuildStatus
-from courier.observability.provider_events import Oddity, OddityKind, ProviderHooks
+from courier.observability.provider_events import ProviderHooks, UnexpectedKind, UnexpectedValue
 from courier.observability.redaction import redact
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from courier.providers.http_client import ApiClient
 
 # An endless stream of ever new words must not grow a warm function's memory.
-_ODDITIES_REMEMBERED = 100
+_REPORTED_LIMIT = 100
 # The documented words have at most eleven.
 _STATUS_WORD_CHARACTERS = 40
 
@@ -65,7 +65,7 @@ class Provider(ABC):
         self.settings = settings
         self.api = api
         self._hooks = hooks or ProviderHooks()
-        self._oddities: set[Oddity] = set()
+        self._reported: set[UnexpectedValue] = set()
 
     @classmethod
     def base_url(cls, settings: SourceSettings) -> str:
@@ -161,16 +161,16 @@ class Provider(ABC):
     def check(self) -> str:
         """Make one harmless request and say in a sentence what was seen, for the operator who just configured this."""
 
-    def fold_status(self, word: str) -> BuildStatus:
+    def map_status(self, word: str) -> BuildStatus:
         """Put the provider's word into ours; a new word waits, and is told to who listens."""
         status = self.statuses.get(word.strip().lower(), BuildStatus.UNKNOWN)
         if status is BuildStatus.UNKNOWN:
-            self.report_oddity(OddityKind.UNKNOWN_STATUS, redact(word, limit=_STATUS_WORD_CHARACTERS))
+            self.report_unexpected(UnexpectedKind.UNKNOWN_STATUS, redact(word, limit=_STATUS_WORD_CHARACTERS))
         return status
 
-    def report_oddity(self, kind: OddityKind, words: str) -> None:
+    def report_unexpected(self, kind: UnexpectedKind, detail: str) -> None:
         """Tell who listens what the provider's documentation does not know, once for each."""
-        oddity = Oddity(source=self.settings.name, kind=kind, words=words)
-        if oddity not in self._oddities and len(self._oddities) < _ODDITIES_REMEMBERED:
-            self._oddities.add(oddity)
-            self._hooks.on_oddity(oddity)
+        value = UnexpectedValue(source=self.settings.name, kind=kind, detail=detail)
+        if value not in self._reported and len(self._reported) < _REPORTED_LIMIT:
+            self._reported.add(value)
+            self._hooks.on_unexpected_value(value)

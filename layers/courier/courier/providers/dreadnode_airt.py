@@ -206,7 +206,7 @@ class DreadnodeAirt(Provider):
     def get_build(self, ref: BuildRef) -> Build:
         """Look at one job."""
         answer = self._get_job(ref)
-        status = self.fold_status(answer.status)
+        status = self.map_status(answer.status)
         return Build(
             ref=ref,
             status=status,
@@ -245,7 +245,7 @@ class DreadnodeAirt(Provider):
         except ValidationError as exc:
             text = f"{self.settings.name}: start_build was accepted, but the answer names no job"
             raise RequestUncertainError(text) from exc
-        status = self.fold_status(answer.status)
+        status = self.map_status(answer.status)
         return Build(ref=ref, status=status, has_artifact=status is BuildStatus.SUCCEEDED, created_at=answer.created_at)
 
     def locate_artifact(self, ref: BuildRef) -> ArtifactLink:
@@ -254,7 +254,7 @@ class DreadnodeAirt(Provider):
         if answer.presigned_url is None:
             raise SourceProtocolError(
                 f"{self.settings.name}: get_build gives no link to the report; "
-                f"the build is {self.fold_status(answer.status)}"
+                f"the build is {self.map_status(answer.status)}"
             )
         return ArtifactLink(
             url=answer.presigned_url,

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, JsonValue, TypeAdapter, ValidationError, f
 from courier.config.settings import SourceSettings
 from courier.errors import RequestUncertainError, SettingsError, SourceProtocolError
 from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, StrictModel
-from courier.observability.provider_events import OddityKind, ProviderHooks
+from courier.observability.provider_events import ProviderHooks, UnexpectedKind
 from courier.providers.base import Provider, path_segment
 from courier.providers.parsing import LenientInstant, LenientModel, PathIdentifier, parse_number
 
@@ -186,7 +186,7 @@ class TreasureInsights(Provider):
         except ValidationError as exc:
             text = f"{self.settings.name}: start_build was accepted, but the answer names no build"
             raise RequestUncertainError(text) from exc
-        return Build(ref=ref, status=self.fold_status(answer.status), created_at=answer.created)
+        return Build(ref=ref, status=self.map_status(answer.status), created_at=answer.created)
 
     def account_limits(self) -> AccountLimits | None:
         """Ask for the size limits of builds and queries; None without an ``account_id``, or when none are told."""
@@ -236,7 +236,7 @@ class TreasureInsights(Provider):
             try:
                 model = _ModelAnswer.model_validate(entry)
             except ValidationError:
-                self.report_oddity(OddityKind.MALFORMED_ENTRY, "a data model without a usable oid")
+                self.report_unexpected(UnexpectedKind.MALFORMED_ENTRY, "a data model without a usable oid")
             else:
                 oids[model.oid] = None
         return list(oids)
@@ -256,7 +256,7 @@ class TreasureInsights(Provider):
             return "a build without a usable oid and status"
         return Build(
             ref=ref,
-            status=self.fold_status(answer.status),
+            status=self.map_status(answer.status),
             created_at=answer.created,
             started_at=answer.started,
             completed_at=answer.completed,
@@ -264,7 +264,7 @@ class TreasureInsights(Provider):
 
     def _usable(self, build: Build | str) -> Build | None:
         if isinstance(build, str):
-            self.report_oddity(OddityKind.MALFORMED_ENTRY, build)
+            self.report_unexpected(UnexpectedKind.MALFORMED_ENTRY, build)
             return None
         return build
 

@@ -146,7 +146,9 @@ class Parts:
 
         meter = self.meter(settings.name)
         hooks = ProviderHooks(
-            before_request=self.budget(settings).take, on_request=meter.saw_request, on_oddity=meter.saw_oddity
+            before_request=self.budget(settings).take,
+            on_request=meter.saw_request,
+            on_unexpected_value=meter.count_unexpected_value,
         )
         return open_provider(settings, hooks=hooks, call_limit_seconds=call_limit_seconds)
 
