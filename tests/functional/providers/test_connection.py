@@ -75,7 +75,7 @@ def test_a_name_that_nobody_knows_is_an_outage(monkeypatch: pytest.MonkeyPatch) 
 def test_a_broken_connection_is_tried_again(world: World, fault: CutBody) -> None:
     world.break_with(fault, RequestKind.LIST_MODELS, times=2)
     assert len(world.insights().scopes()) == 2
-    assert [seen.trouble for seen in world.seen] == ["broken", "broken", None]
+    assert [attempt.failure for attempt in world.attempts] == ["broken", "broken", None]
 
 
 def test_a_start_on_a_broken_connection_is_not_tried_again(world: World) -> None:

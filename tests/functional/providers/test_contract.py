@@ -141,7 +141,7 @@ def test_a_request_that_does_not_fit_costs_nothing(real_case: Case, world: World
     for method in (real_case.provider.request_scope, real_case.provider.start_build):
         with pytest.raises(SettingsError):
             method(real_case.misfit)
-    assert not world.seen
+    assert not world.attempts
 
 
 def test_looking_after_a_build_starts_none(real_case: Case, world: World) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from courier.config.secrets import ApiKey
 from courier.models import BuildRequest
-from courier.observability.provider_events import RequestSeen
+from courier.observability.provider_events import RequestAttempt
 from courier.providers import parse_source
 from courier.providers.dreadnode_airt import DreadnodeAirt, DreadnodeAirtSettings
 from courier.providers.http_client import ApiClient
@@ -28,7 +28,7 @@ class World:
     providers: SimulatedProviders
     clock: ManualClock
     scenario: Scenario
-    seen: list[RequestSeen] = field(default_factory=list)
+    attempts: list[RequestAttempt] = field(default_factory=list)
 
     def insights(self, *, key: str | None = None, ca_bundle: str | None = None, **more: object) -> TreasureInsights:
         document = self._document("insights", "treasure_insights", ca_bundle, more)
@@ -42,7 +42,7 @@ class World:
                 lambda _: TreasureInsights.authorization(settings, current[0]),
                 source="insights",
                 ca_bundle=ca_bundle,
-                on_request=self.seen.append,
+                on_request=self.attempts.append,
                 sleep=lambda _: None,
             ),
         )
@@ -57,7 +57,7 @@ class World:
                 DreadnodeAirt.base_url(settings),
                 lambda _: DreadnodeAirt.authorization(settings, ApiKey(key or self.scenario.airt.key)),
                 source="red-team",
-                on_request=self.seen.append,
+                on_request=self.attempts.append,
                 sleep=lambda _: None,
             ),
         )

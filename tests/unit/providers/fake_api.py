@@ -12,7 +12,7 @@ import requests
 import requests.adapters
 from urllib3 import HTTPResponse
 
-from courier.observability.provider_events import RequestSeen
+from courier.observability.provider_events import RequestAttempt
 from courier.providers.http_client import ApiClient
 
 KEY = "1234/0123456789abcdef0123456789abcdef01234567"
@@ -107,7 +107,7 @@ class FakeApi:
         before_request: Callable[[str], None] | None = None,
     ) -> None:
         self.slept: list[float] = []
-        self.seen: list[RequestSeen] = []
+        self.attempts: list[RequestAttempt] = []
         self.fetched: list[bool] = []
         self.elapsed_seconds = 0.0
         self.seconds_per_look = 0.0
@@ -120,7 +120,7 @@ class FakeApi:
             source="insights",
             transport=self.transport,
             before_request=before_request,
-            on_request=self.seen.append,
+            on_request=self.attempts.append,
             sleep=self._sleep,
             random=lambda: random,
             clock=self._look_at_the_clock,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from courier.errors import CourierError
 from courier.models import Build, BuildRef, BuildRequest
-from courier.observability.provider_events import ProviderHooks
+from courier.observability.provider_events import ProviderCallbacks
 from courier.providers.base import Provider
 from courier.providers.dreadnode_airt import DreadnodeAirt
 from courier.providers.treasure_insights import TreasureInsights
@@ -41,7 +41,7 @@ def treasure(fake: FakeApi) -> Provider:
     return TreasureInsights(
         treasure_settings(account_id=1, requests=[{"data_model": "m"}]),
         fake.client,
-        ProviderHooks(on_unexpected_value=_no_link),
+        ProviderCallbacks(on_unexpected_value=_no_link),
     )
 
 
@@ -49,7 +49,7 @@ def dreadnode(fake: FakeApi) -> Provider:
     return DreadnodeAirt(
         dreadnode_settings(requests=[{"report": {"template_id": "t"}}]),
         fake.client,
-        ProviderHooks(on_unexpected_value=_no_link),
+        ProviderCallbacks(on_unexpected_value=_no_link),
     )
 
 

@@ -21,7 +21,7 @@ from courier.errors import (
     SourceUnauthorizedError,
 )
 from courier.models import BuildRef, BuildRequest, BuildStatus
-from courier.observability.provider_events import ProviderHooks, UnexpectedValue
+from courier.observability.provider_events import ProviderCallbacks, UnexpectedValue
 from courier.providers import parse_source
 from courier.providers.dreadnode_airt import DreadnodeAirt, DreadnodeAirtSettings
 from tests.unit.providers.fake_api import FakeApi, Reply, Step
@@ -63,7 +63,7 @@ def settings(**more: object) -> DreadnodeAirtSettings:
 
 def provider(*steps: Step, unexpected: list[UnexpectedValue] | None = None, **more: object) -> DreadnodeAirt:
     heard = [] if unexpected is None else unexpected
-    return DreadnodeAirt(settings(**more), FakeApi(*steps).client, ProviderHooks(on_unexpected_value=heard.append))
+    return DreadnodeAirt(settings(**more), FakeApi(*steps).client, ProviderCallbacks(on_unexpected_value=heard.append))
 
 
 def test_a_completed_job_is_a_build_with_an_artifact() -> None:

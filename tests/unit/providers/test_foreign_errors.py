@@ -55,8 +55,8 @@ def instance(kind: type[BaseException]) -> BaseException:
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
 def test_no_class_is_left_unmapped(kind: type[BaseException]) -> None:
-    trouble = map_foreign_error(instance(kind), reached=True)
-    assert (trouble.word == "unreadable") <= (kind.__name__ in WITHOUT_A_MEANING)
+    failure = map_foreign_error(instance(kind), reached=True)
+    assert (failure.word == "unreadable") <= (kind.__name__ in WITHOUT_A_MEANING)
     with pytest.raises(CourierError):
         FakeApi(instance(kind)).client.get_json("/x", kind="get_build")
     with pytest.raises(CourierError):

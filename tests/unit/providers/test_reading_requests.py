@@ -46,15 +46,15 @@ def test_a_request_says_who_asks_and_what_it_accepts() -> None:
 def test_a_passing_refusal_is_tried_again(status: int) -> None:
     fake = FakeApi(Reply(status), Reply(status), GOOD)
     assert get(fake) == [{"oid": "a"}]
-    assert [seen.status for seen in fake.seen] == [status, status, 200]
-    assert [seen.attempt for seen in fake.seen] == [1, 2, 3]
+    assert [attempt.status for attempt in fake.attempts] == [status, status, 200]
+    assert [attempt.attempt for attempt in fake.attempts] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
-    "trouble", [REFUSED, requests.ReadTimeout("slow"), requests.ConnectTimeout("slow"), ConnectionResetError()]
+    "failure", [REFUSED, requests.ReadTimeout("slow"), requests.ConnectTimeout("slow"), ConnectionResetError()]
 )
-def test_a_lost_connection_is_tried_again(trouble: BaseException) -> None:
-    fake = FakeApi(trouble, trouble, GOOD)
+def test_a_lost_connection_is_tried_again(failure: BaseException) -> None:
+    fake = FakeApi(failure, failure, GOOD)
     assert get(fake) == [{"oid": "a"}]
     assert len(fake.sent) == 3
 
@@ -178,9 +178,9 @@ def test_the_budget_may_stop_every_try() -> None:
 def test_each_try_is_told_with_its_trouble() -> None:
     fake = FakeApi(requests.ReadTimeout("slow"), GOOD, seconds_per_request=2.0)
     get(fake)
-    first, second = fake.seen
-    assert (first.kind, first.status, first.trouble, first.seconds) == ("list_models", None, "timeout", 2.0)
-    assert (second.kind, second.status, second.trouble) == ("list_models", 200, None)
+    first, second = fake.attempts
+    assert (first.kind, first.status, first.failure, first.seconds) == ("list_models", None, "timeout", 2.0)
+    assert (second.kind, second.status, second.failure) == ("list_models", 200, None)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_each_start_has_a_connection_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         requests.ConnectTimeout("slow"),
         requests.ConnectionError("refused"),
@@ -50,8 +50,8 @@ def test_each_start_has_a_connection_of_its_own() -> None:
         urllib3.exceptions.NameResolutionError("host", None, OSError("unknown")),  # type: ignore[arg-type]  # no connection is needed
     ],
 )
-def test_a_request_that_never_left_is_tried_again(trouble: BaseException) -> None:
-    fake = FakeApi(trouble, trouble, STARTED)
+def test_a_request_that_never_left_is_tried_again(failure: BaseException) -> None:
+    fake = FakeApi(failure, failure, STARTED)
     assert post(fake) == {"oid": "b"}
 
 
@@ -63,7 +63,7 @@ def test_a_request_that_never_left_may_be_asked_for_later() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "failure",
     [
         requests.ReadTimeout("slow"),
         requests.ConnectionError("reset"),
@@ -72,8 +72,8 @@ def test_a_request_that_never_left_may_be_asked_for_later() -> None:
         ConnectionResetError(),
     ],
 )
-def test_a_lost_answer_is_uncertain_and_not_tried_again(trouble: BaseException) -> None:
-    fake = FakeApi(LostAfterSending(trouble))
+def test_a_lost_answer_is_uncertain_and_not_tried_again(failure: BaseException) -> None:
+    fake = FakeApi(LostAfterSending(failure))
     with pytest.raises(RequestUncertainError, match="may have been started"):
         post(fake)
     assert len(fake.sent) == 1

@@ -9,7 +9,7 @@ import pytest
 from courier.config.secrets import ApiKey
 from courier.errors import RequestUncertainError, SettingsError, SourceProtocolError, SourceRejectedError
 from courier.models import AccountLimits, BuildRef, BuildRequest, BuildStatus
-from courier.observability.provider_events import ProviderHooks, UnexpectedKind, UnexpectedValue
+from courier.observability.provider_events import ProviderCallbacks, UnexpectedKind, UnexpectedValue
 from courier.providers import parse_source
 from courier.providers.treasure_insights import TreasureInsights, TreasureInsightsSettings
 from tests.unit.providers.fake_api import FakeApi, Reply
@@ -42,7 +42,7 @@ def settings(**more: object) -> TreasureInsightsSettings:
 
 def provider(fake: FakeApi, unexpected: list[UnexpectedValue] | None = None, **more: object) -> TreasureInsights:
     heard = [] if unexpected is None else unexpected
-    return TreasureInsights(settings(**more), fake.client, ProviderHooks(on_unexpected_value=heard.append))
+    return TreasureInsights(settings(**more), fake.client, ProviderCallbacks(on_unexpected_value=heard.append))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     # Not imported at run time: record_outcome measures too, and needs no provider.
-    from courier.observability.provider_events import RequestSeen, UnexpectedValue
+    from courier.observability.provider_events import RequestAttempt, UnexpectedValue
 
 
 class Metric(StrEnum):
@@ -29,23 +29,23 @@ class Metric(StrEnum):
     BUILDS_IN_FLIGHT = "BuildsInFlight"
     OLDEST_BUILD = "OldestBuildInFlight"
     BUILDS_DUE = "BuildsDue"
-    BUILDS_LOOKED_AT = "BuildsLookedAt"
+    BUILDS_POLLED = "BuildsLookedAt"
     BATCH_SIZE = "BatchSize"
     BUILDS_RELEASED = "BuildsReleased"
-    BUILDS_BEGUN = "BuildsBegun"
+    BUILDS_REGISTERED = "BuildsBegun"
     PROVIDER_REQUESTS = "ProviderRequests"
     PROVIDER_SECONDS = "ProviderSeconds"
     THROTTLED_REQUESTS = "ThrottledRequests"
     UNKNOWN_STATUS_WORDS = "UnknownStatusWords"
     MALFORMED_ENTRIES = "MalformedEntries"
-    SOURCE_AT_REST = "SourceAtRest"
+    SOURCE_BACKING_OFF = "SourceAtRest"
     SOURCE_MISCONFIGURED = "SourceMisconfigured"
     OUTCOMES = "Outcomes"
     LAG = "LagToNotice"
     COPIED_BYTES = "CopiedBytes"
 
 
-ALARMED = frozenset({Metric.OLDEST_BUILD, Metric.SOURCE_AT_REST, Metric.SOURCE_MISCONFIGURED})
+ALARMED = frozenset({Metric.OLDEST_BUILD, Metric.SOURCE_BACKING_OFF, Metric.SOURCE_MISCONFIGURED})
 _UNITS = {
     Metric.OLDEST_BUILD: "Seconds",
     Metric.PROVIDER_SECONDS: "Seconds",
@@ -71,17 +71,17 @@ class Meter:
         with self._lock:
             self._values.setdefault(metric, []).append(value)
 
-    def saw_outcome(self, outcome: str) -> None:
+    def count_outcome(self, outcome: str) -> None:
         """Note the outcome of one build."""
         with self._lock:
             self._outcomes[outcome] += 1
 
-    def saw_request(self, seen: RequestSeen) -> None:
+    def count_request(self, attempt: RequestAttempt) -> None:
         """Note one try of one provider request."""
         with self._lock:
-            self._requests[seen.kind, str(seen.status or seen.trouble)] += 1
-        self.count(Metric.PROVIDER_SECONDS, seen.seconds)
-        if seen.status == TOO_MANY_REQUESTS:
+            self._requests[attempt.kind, str(attempt.status or attempt.failure)] += 1
+        self.count(Metric.PROVIDER_SECONDS, attempt.seconds)
+        if attempt.status == TOO_MANY_REQUESTS:
             self.count(Metric.THROTTLED_REQUESTS)
 
     def count_unexpected_value(self, value: UnexpectedValue) -> None:

@@ -11,7 +11,7 @@ UNEXPECTED_VALUE_MESSAGE = "the provider returned a value that its documentation
 
 
 @dataclass(frozen=True, kw_only=True)
-class RequestSeen:
+class RequestAttempt:
     """One try of one request.
 
     Attributes
@@ -20,7 +20,7 @@ class RequestSeen:
         What was asked for, such as ``list_builds``; the same word in metrics, usage and error texts.
     status
         The HTTP status; None when no answer came.
-    trouble
+    failure
         Why no usable answer came, such as ``timeout``; None when one did.
     seconds
         From sending to the end of the body.
@@ -31,7 +31,7 @@ class RequestSeen:
     source: str
     kind: str
     status: int | None
-    trouble: str | None
+    failure: str | None
     seconds: float
     attempt: int
 
@@ -64,7 +64,7 @@ def log_unexpected_value(value: UnexpectedValue) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProviderHooks:
+class ProviderCallbacks:
     """Who listens.
 
     Attributes
@@ -78,5 +78,5 @@ class ProviderHooks:
     """
 
     before_request: Callable[[str], None] | None = None
-    on_request: Callable[[RequestSeen], None] | None = None
+    on_request: Callable[[RequestAttempt], None] | None = None
     on_unexpected_value: Callable[[UnexpectedValue], None] = log_unexpected_value

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from courier.config.settings import SourceSettings
 from courier.config.validation import describe_validation
 from courier.errors import SettingsError
-from courier.observability.provider_events import ProviderHooks
+from courier.observability.provider_events import ProviderCallbacks
 from courier.providers.dreadnode_airt import DreadnodeAirt
 from courier.providers.treasure_insights import TreasureInsights
 
@@ -75,7 +75,7 @@ def open_provider(
     settings: SourceSettings,
     *,
     read_key: ReadKey | None = None,
-    hooks: ProviderHooks | None = None,
+    callbacks: ProviderCallbacks | None = None,
     call_limit_seconds: float | None = None,
 ) -> Provider:
     """Make a source ready to be asked; nothing is sent before the first request.
@@ -84,7 +84,7 @@ def open_provider(
     ----------
     read_key
         Where API keys come from; Secrets Manager by default.
-    hooks
+    callbacks
         Who listens to requests and unexpected values.
     call_limit_seconds
         How long one call may take with all its tries; a minute by default.
@@ -94,7 +94,7 @@ def open_provider(
     from courier.providers.http_client import CALL_LIMIT_SECONDS, ApiClient  # noqa: PLC0415
 
     provider = provider_class({"provider": settings.provider})
-    hooks = hooks or ProviderHooks()
+    callbacks = callbacks or ProviderCallbacks()
     give_key = read_key or read_api_key
 
     def authorize(fresh: bool) -> Mapping[str, str]:
@@ -106,7 +106,7 @@ def open_provider(
         source=settings.name,
         call_limit_seconds=call_limit_seconds or CALL_LIMIT_SECONDS,
         ca_bundle=settings.ca_bundle,
-        before_request=hooks.before_request,
-        on_request=hooks.on_request,
+        before_request=callbacks.before_request,
+        on_request=callbacks.on_request,
     )
-    return provider(settings, api, hooks)
+    return provider(settings, api, callbacks)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from courier.errors import SettingsError
 from courier.models import BuildStatus
-from courier.observability.provider_events import ProviderHooks, UnexpectedKind, UnexpectedValue
+from courier.observability.provider_events import ProviderCallbacks, UnexpectedKind, UnexpectedValue
 from courier.observability.redaction import redact
 
 if TYPE_CHECKING:
@@ -61,10 +61,10 @@ class Provider(ABC):
     statuses: ClassVar[Mapping[str, BuildStatus]]
     """What the provider's words for a build's status mean, in lower case."""
 
-    def __init__(self, settings: SourceSettings, api: ApiClient, hooks: ProviderHooks | None = None) -> None:
+    def __init__(self, settings: SourceSettings, api: ApiClient, callbacks: ProviderCallbacks | None = None) -> None:
         self.settings = settings
         self.api = api
-        self._hooks = hooks or ProviderHooks()
+        self._callbacks = callbacks or ProviderCallbacks()
         self._reported: set[UnexpectedValue] = set()
 
     @classmethod
@@ -173,4 +173,4 @@ class Provider(ABC):
         value = UnexpectedValue(source=self.settings.name, kind=kind, detail=detail)
         if value not in self._reported and len(self._reported) < _REPORTED_LIMIT:
             self._reported.add(value)
-            self._hooks.on_unexpected_value(value)
+            self._callbacks.on_unexpected_value(value)

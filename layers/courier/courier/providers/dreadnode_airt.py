@@ -35,7 +35,7 @@ from courier.errors import (
 )
 from courier.links import ArtifactLink, SecretUrl
 from courier.models import Build, BuildRef, BuildRequest, BuildStatus, Identifier, StrictModel
-from courier.observability.provider_events import ProviderHooks
+from courier.observability.provider_events import ProviderCallbacks
 from courier.observability.redaction import redact
 from courier.providers.base import Provider, path_segment
 from courier.providers.dreadnode_empty_sections import find_empty_sections
@@ -180,8 +180,10 @@ class DreadnodeAirt(Provider):
     }
     settings: DreadnodeAirtSettings
 
-    def __init__(self, settings: DreadnodeAirtSettings, api: ApiClient, hooks: ProviderHooks | None = None) -> None:
-        super().__init__(settings, api, hooks)
+    def __init__(
+        self, settings: DreadnodeAirtSettings, api: ApiClient, callbacks: ProviderCallbacks | None = None
+    ) -> None:
+        super().__init__(settings, api, callbacks)
 
     @classmethod
     def base_url(cls, settings: SourceSettings) -> str:

@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from courier.clock import Clock, utc_now
 from courier.errors import SettingsError, SourceError, SourceUnavailableError
-from courier.observability.provider_events import RequestSeen
+from courier.observability.provider_events import RequestAttempt
 from courier.observability.redaction import redact
 from courier.providers.network_errors import FOREIGN_ERRORS, Trouble, map_foreign_error, trouble_error
 from courier.providers.parsing import decode_json, error_words, secrets_of
@@ -62,7 +62,7 @@ class ApiClient:
     ca_bundle
         PEM text of one more authority to trust, besides the public ones.
     before_request, on_request
-        See `ProviderHooks`.
+        See `ProviderCallbacks`.
     sleep, random, clock, now
         Pause in seconds; a number in [0, 1); a monotonic clock in seconds; the time in UTC.
 
@@ -89,7 +89,7 @@ class ApiClient:
         call_limit_seconds: float = CALL_LIMIT_SECONDS,
         ca_bundle: str | None = None,
         before_request: Callable[[str], None] | None = None,
-        on_request: Callable[[RequestSeen], None] | None = None,
+        on_request: Callable[[RequestAttempt], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random_numbers.random,
         clock: Callable[[], float] = time.monotonic,
@@ -240,11 +240,11 @@ class ApiClient:
             result = map_foreign_error(exc, reached=body is None or body.was_read)
         if self._on_request is not None:
             self._on_request(
-                RequestSeen(
+                RequestAttempt(
                     source=self.source,
                     kind=call.kind,
                     status=result.status,
-                    trouble=result.word if isinstance(result, Trouble) else None,
+                    failure=result.word if isinstance(result, Trouble) else None,
                     seconds=self._clock() - started,
                     attempt=attempt,
                 )

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, JsonValue, TypeAdapter, ValidationError, f
 from courier.config.settings import SourceSettings
 from courier.errors import RequestUncertainError, SettingsError, SourceProtocolError
 from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, StrictModel
-from courier.observability.provider_events import ProviderHooks, UnexpectedKind
+from courier.observability.provider_events import ProviderCallbacks, UnexpectedKind
 from courier.providers.base import Provider, path_segment
 from courier.providers.parsing import LenientInstant, LenientModel, PathIdentifier, parse_number
 
@@ -125,8 +125,10 @@ class TreasureInsights(Provider):
     }
     settings: TreasureInsightsSettings
 
-    def __init__(self, settings: TreasureInsightsSettings, api: ApiClient, hooks: ProviderHooks | None = None) -> None:
-        super().__init__(settings, api, hooks)
+    def __init__(
+        self, settings: TreasureInsightsSettings, api: ApiClient, callbacks: ProviderCallbacks | None = None
+    ) -> None:
+        super().__init__(settings, api, callbacks)
 
     @classmethod
     def authorization(cls, settings: SourceSettings, key: ApiKey) -> Mapping[str, str]:

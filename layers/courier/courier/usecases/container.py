@@ -141,16 +141,16 @@ class Parts:
 
     def provider(self, settings: SourceSettings, *, call_limit_seconds: float | None = None) -> Provider:
         """Open one source, within its budget and under the eyes of its meter."""
-        from courier.observability.provider_events import ProviderHooks  # noqa: PLC0415
+        from courier.observability.provider_events import ProviderCallbacks  # noqa: PLC0415
         from courier.providers import open_provider  # noqa: PLC0415
 
         meter = self.meter(settings.name)
-        hooks = ProviderHooks(
+        callbacks = ProviderCallbacks(
             before_request=self.budget(settings).take,
-            on_request=meter.saw_request,
+            on_request=meter.count_request,
             on_unexpected_value=meter.count_unexpected_value,
         )
-        return open_provider(settings, hooks=hooks, call_limit_seconds=call_limit_seconds)
+        return open_provider(settings, callbacks=callbacks, call_limit_seconds=call_limit_seconds)
 
     def meter(self, source: str) -> Meter:
         """Give the meter of one source, the same for the whole invocation."""

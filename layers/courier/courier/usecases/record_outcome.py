@@ -68,7 +68,7 @@ def record(parts: Parts, request: RecordRequest) -> Publication:
 
 def _measure(parts: Parts, settled: Record) -> None:
     meter = parts.meter(settled.build.source)
-    meter.saw_outcome(settled.outcome)
+    meter.count_outcome(settled.outcome)
     lag = _positive(parts.clock(), settled.timeline.completed_at) if settled.timeline.completed_at else None
     if lag is not None:
         meter.count(Metric.LAG, lag)

@@ -90,7 +90,7 @@ def _measure(parts: Parts, settings: SourceSettings, *, at_rest: bool) -> None:
     """Measure what is stuck and who is ill; nothing is written for a source that is well and idle."""
     meter = parts.meter(settings.name)
     if at_rest:
-        meter.count(Metric.SOURCE_AT_REST)
+        meter.count(Metric.SOURCE_BACKING_OFF)
     waiting = parts.builds.in_flight(settings.name, limit=MOST_DUE)
     if waiting:
         meter.count(Metric.BUILDS_IN_FLIGHT, len(waiting))
@@ -150,9 +150,9 @@ def _poll_source(
     total.add(summary)
     meter = parts.meter(settings.name)
     meter.count(Metric.BUILDS_DUE, summary.due)
-    meter.count(Metric.BUILDS_LOOKED_AT, summary.looked)
+    meter.count(Metric.BUILDS_POLLED, summary.looked)
     meter.count(Metric.BUILDS_RELEASED, summary.released)
-    meter.count(Metric.BUILDS_BEGUN, summary.begun)
+    meter.count(Metric.BUILDS_REGISTERED, summary.begun)
     for size in summary.batches:
         meter.count(Metric.BATCH_SIZE, size)
 
