@@ -1,7 +1,7 @@
 """How near the beat comes to the limit, and what waiting costs: writes polling.md and polling.svg beside this file.
 
 Run from the root of the repository: ``python -m bench.poll``. It runs the real polling module in the
-simulation of ``local/waiting``; every number in the tables is measured by it, under fixed seeds.
+simulation of ``local/polling_study``; every number in the tables is measured by it, under fixed seeds.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from statistics import fmean, stdev
 from bench.folding import fold
 from courier.builds.poll_schedule import next_gap
 from courier.config.settings import PollingSettings
-from local.waiting.curves import trade_off_chart
-from local.waiting.durations import Durations, LogNormal, Mixture
-from local.waiting.limits import KellerLimit, best_on_ticks
-from local.waiting.prices import (
+from local.polling_study.chart_series import trade_off_chart
+from local.polling_study.comparison import Finding, compare, study_courier, study_fixed, study_loop
+from local.polling_study.durations import Durations, LogNormal, Mixture
+from local.polling_study.lower_bound import KellerLimit, best_on_ticks
+from local.polling_study.prices import (
     COURIER_TRANSITIONS,
     INVOCATION_SECONDS,
     LOOP_TRANSITIONS,
@@ -31,9 +32,8 @@ from local.waiting.prices import (
     PriceList,
     read_prices,
 )
-from local.waiting.study import Finding, compare, study_courier, study_fixed, study_loop
-from local.waiting.watchers import PARALLEL_REQUESTS
-from local.waiting.world import TWENTY_MINUTES, Scenario, make_world
+from local.polling_study.strategies import PARALLEL_REQUESTS
+from local.polling_study.workload import TWENTY_MINUTES, Scenario, make_world
 
 REPORT = Path(__file__).with_name("polling.md")
 CHART = Path(__file__).with_name("polling.svg")
@@ -110,8 +110,9 @@ def main() -> None:
 def _report() -> Iterator[str]:
     yield "# Waiting: requests, lag and cost"
     yield ""
-    yield "Written by `make bench-poll`; do not edit. Every number is measured by the simulation of `local/waiting`"
-    yield f"with `courier/polling.py` as it is; over {len(SEEDS)} seeds of {REACH.builds} builds where it has an error."
+    yield "Written by `make bench-poll`; do not edit. Every number is measured by the simulation of"
+    yield f"`local/polling_study` with `courier/polling.py` as it is; over {len(SEEDS)} seeds of {REACH.builds} builds"
+    yield "where it has an error."
     yield "Lag is the time from the end of a build to the answer that tells of it; the poller ticks once a minute."
     yield "Costs and loads counted from what really ran on the embedded AWS: [polling-real.md](polling-real.md)."
     yield ""

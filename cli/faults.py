@@ -9,7 +9,7 @@ from rich.console import Console
 from cli.configuration import read_faults
 from cli.progress import say
 from courier.errors import SettingsError
-from local.chaos.trial import Judgement, Weather
+from local.chaos.chaos_run import Judgement, Weather
 
 
 def read_weather(faults: Path | None, seed: int | None) -> Weather | None:

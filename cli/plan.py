@@ -12,7 +12,7 @@ from courier.config.settings import SourceSettings
 from courier.errors import SettingsError
 from courier.models import BuildRequest
 from courier.providers import open_provider, provider_class
-from local.demo import demo_requests, demo_secrets, demo_sources
+from local.runs.demo import demo_requests, demo_secrets, demo_sources
 from local.simulator import FaultPlan, Scenario, SimulatedProviders, demo_scenario
 
 DEMO_SEED = 7

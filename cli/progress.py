@@ -15,7 +15,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     # The whole embedded AWS, which `courier status` need not wait for.
-    from local.session import BuildLine
+    from local.runs.session import BuildLine
 
 OUTCOME_COLOURS = {
     "delivered": "green",

@@ -23,11 +23,11 @@ from cli.plan import Plan, make_plan
 from cli.progress import progress_on, say
 from cli.summary import print_summary
 from courier.errors import SettingsError
-from local.chaos.trial import Trial, Weather
-from local.chaos.world import links_remembered
-from local.keepsakes import check_folder, keep
-from local.session import MINUTE_SECONDS, PATIENCE_SECONDS, BuildLine, Session
-from local.verdict import Verdict
+from local.chaos.chaos_run import Trial, Weather
+from local.chaos.scenario_facts import links_remembered
+from local.runs.results_folder import check_folder, keep
+from local.runs.run_report import Verdict
+from local.runs.session import MINUTE_SECONDS, PATIENCE_SECONDS, BuildLine, Session
 
 EXIT_COURIER_FAILED = 1
 # Who presses Ctrl-C wants to go, but a notice that follows its record by a moment is worth that moment.

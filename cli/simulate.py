@@ -13,12 +13,12 @@ from rich.table import Table
 
 from courier.config.settings import PollingSettings
 from courier.config.validation import describe_validation
-from local.waiting.curves import trade_off_chart
-from local.waiting.durations import Durations, LogNormal, read_durations
-from local.waiting.limits import KellerLimit
-from local.waiting.prices import PRICE_FILE, PriceList, read_prices
-from local.waiting.study import Finding, compare
-from local.waiting.world import Scenario
+from local.polling_study.chart_series import trade_off_chart
+from local.polling_study.comparison import Finding, compare
+from local.polling_study.durations import Durations, LogNormal, read_durations
+from local.polling_study.lower_bound import KellerLimit
+from local.polling_study.prices import PRICE_FILE, PriceList, read_prices
+from local.polling_study.workload import Scenario
 
 
 def simulate(
@@ -62,7 +62,7 @@ def simulate(
     """Simulate waiting for builds, beside a fixed beat and a loop of Wait, Task and Choice.
 
     The courier's side runs the very module that decides on AWS when to look again.
-    The model of a price list is the shipped `local/waiting/prices.yaml`.
+    The model of a price list is the shipped `local/polling_study/prices.yaml`.
     """
     scenario = Scenario(
         durations=_durations(durations, median_minutes, sigma),

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.progress import OUTCOME_COLOURS, say
-from local.keepsakes import BUCKET
-from local.results import Notice
-from local.session import Session
-from local.verdict import Verdict
+from local.embedded.results import Notice
+from local.runs.results_folder import BUCKET
+from local.runs.run_report import Verdict
+from local.runs.session import Session
 
 _INDENT = " " * 15
 NOTHING_HINT = (

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from bench.chaos.report import Campaign, matrix_lines, storm_lines, write_report
 from local.chaos.campaign import Chunk, every_nth, plan_experiments, run_chunk
+from local.chaos.experiment_runner import Laboratory
 from local.chaos.experiments import Experiment, Finding
-from local.chaos.laboratory import Laboratory
 from local.chaos.storms import BUILDS
 
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"

@@ -9,7 +9,7 @@ from bench.waiting.idle import idle
 from bench.waiting.lives import LISTED, SINGLY, Plan, live
 from bench.waiting.loop import live_in_loops
 from bench.waiting.report import cost_section, crowd_section, idle_section
-from local.waiting.prices import read_prices
+from local.polling_study.prices import read_prices
 
 REPORT = Path(__file__).resolve().parent.parent / "polling-real.md"
 LOOPS = Plan(builds=12)
@@ -28,7 +28,7 @@ def _report() -> Iterator[str]:
     yield ""
     yield "Written by `make bench-poll`; do not edit. The template is deployed on the embedded AWS; functions run in"
     yield f"processes of their own. Prices: {prices.region}, {prices.gathered:%Y-%m-%d}, without the free tier"
-    yield "(`local/waiting/prices.yaml`)."
+    yield "(`local/polling_study/prices.yaml`)."
     yield "The simulation with thousands of builds: [polling.md](polling.md)."
     yield ""
     yield from idle_section(idle(), prices)

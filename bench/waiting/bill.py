@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from bench.waiting.capacity import CapacityMeter
 from bench.waiting.sandboxes import Run
-from local.results import ExecutionReport
-from local.waiting.prices import PriceList
+from local.embedded.results import ExecutionReport
+from local.polling_study.prices import PriceList
 
 # What the requests to AWS are called in the price list. The rest costs nothing by itself: GetParametersByPath of
 # standard parameters, SendTaskSuccess and StartExecution (transitions are billed), Lambda's Invoke (runs are billed).

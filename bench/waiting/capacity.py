@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 from moto.dynamodb.responses import DynamoHandler
 
-from local.aws_server import OPERATOR_ACCESS_KEY
+from local.embedded.server import OPERATOR_ACCESS_KEY
 
 KB = 1024
 READ_BYTES = 4 * KB

@@ -29,7 +29,7 @@ from courier.ledger.table import Scalar, encode
 from courier.ledger.tokens import mark_of
 from courier.models import BuildRef, BuildStatus
 from courier.providers import parse_source
-from local.embedded_aws import EmbeddedAws
+from local.embedded.embedded_aws import EmbeddedAws
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

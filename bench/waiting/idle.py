@@ -12,8 +12,8 @@ from bench.waiting.crowd import row_of
 from bench.waiting.lives import DISCOVER_MINUTES, MINUTE, TEMPLATE, configure
 from bench.waiting.sandboxes import Run, Sandboxes
 from courier.models import BuildRef
-from local.demo import demo_secrets, demo_sources
-from local.embedded_aws import EmbeddedAws
+from local.embedded.embedded_aws import EmbeddedAws
+from local.runs.demo import demo_secrets, demo_sources
 from local.simulator import ManualClock, Scenario, SimulatedProviders, TreasureAccount, demo_scenario
 
 MINUTES_A_MONTH = 43_800

@@ -18,7 +18,9 @@ from courier.config.settings import SourceSettings
 from courier.ledger import SourceLedger, Table
 from courier.models import BuildRef
 from courier.providers import parse_source
-from local.embedded_aws import EmbeddedAws
+from local.embedded.embedded_aws import EmbeddedAws
+from local.polling_study.durations import LogNormal
+from local.polling_study.workload import TWENTY_MINUTES
 from local.simulator import (
     AirtAccount,
     BuildPlan,
@@ -34,13 +36,11 @@ from local.simulator import (
     SimulatedProviders,
     TreasureAccount,
 )
-from local.waiting.durations import LogNormal
-from local.waiting.world import TWENTY_MINUTES
 
 TEMPLATE = Path(__file__).resolve().parent.parent.parent / "template.yaml"
 MINUTE = 60.0
 DISCOVER_MINUTES = 5
-# The answer of a provider across the Internet; local.waiting.world has the same.
+# The answer of a provider across the Internet; local.polling_study.workload has the same.
 LATENCY_SECONDS = 0.15
 HISTORY = 30
 REPORT_BYTES = 64 * 1024

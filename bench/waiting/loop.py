@@ -16,7 +16,7 @@ from bench.waiting.bill import Bill, bill_of
 from bench.waiting.lives import REPORT, SINGLY, Lives, Plan, Way, durations, key_of, scenario_of, source_of
 from bench.waiting.sandboxes import Sandboxes
 from local.chaos.virtual_time import VirtualTime
-from local.embedded_aws import EmbeddedAws
+from local.embedded.embedded_aws import EmbeddedAws
 from local.simulator import Delay, FaultPlan, FaultRule, ManualClock, SimulatedProviders
 
 TEMPLATE = Path(__file__).resolve().parent / "job_poller" / "template.yaml"

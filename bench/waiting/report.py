@@ -11,7 +11,7 @@ from bench.waiting.crowd import Rush
 from bench.waiting.idle import MINUTES_A_MONTH, Idleness
 from bench.waiting.lives import DISCOVER_MINUTES, HISTORY, LATENCY_SECONDS, Lives
 from bench.waiting.sandboxes import Run
-from local.waiting.prices import PriceList
+from local.polling_study.prices import PriceList
 
 MOST_DOLLARS = 0.20
 LOOP_DOLLARS = 1.65

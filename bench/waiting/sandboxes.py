@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from local.function_runtime import Context, FailedElsewhereError, FunctionSpec, Handler, InvocationResult
+from local.embedded.function_runtime import Context, FailedElsewhereError, Handler, InvocationResult
+from local.embedded.function_spec import FunctionSpec
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _END_SECONDS = 5.0

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from local.chaos import provider_faults, walk
+from local.chaos import provider_faults, single_faults
 from local.chaos.checker import Violation
+from local.chaos.experiment_runner import Laboratory
 from local.chaos.experiments import Experiment, Finding, run_experiment
-from local.chaos.laboratory import Laboratory
 from local.chaos.storms import BUILDS, run_storm
 
 NO_END = "no end"
@@ -27,7 +27,7 @@ class Chunk:
 
 def plan_experiments(laboratory: Laboratory) -> list[Experiment]:
     """Give every experiment there is: kill points and AWS faults as recorded now, and the providers' faults."""
-    return [*walk.plan(walk.record(laboratory)), *provider_faults.experiments()]
+    return [*single_faults.plan(single_faults.record(laboratory)), *provider_faults.experiments()]
 
 
 def every_nth(experiments: Sequence[Experiment], share: int) -> list[Experiment]:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from local.embedded_aws import EmbeddedAws
-from local.results import ExecutionReport, Notice
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.results import ExecutionReport, Notice
 from local.simulator import LoggedRequest, Provider, SimulatedProviders, TrueBuild
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from local.chaos import scripts
+from local.chaos import scenarios
 from local.chaos.checker import Allowance, Violation, check, repeated_notices
-from local.chaos.disturbances import Counting
 from local.chaos.evidence import Evidence
-from local.chaos.laboratory import Disturbance, Laboratory
+from local.chaos.experiment_runner import Disturbance, Laboratory
+from local.chaos.fault_injectors import Counting
 from local.simulator import FaultRule
 
 _GOOD = frozenset({"delivered", "succeeded"})
@@ -80,7 +80,7 @@ class Finding:
 def run_experiment(laboratory: Laboratory, experiment: Experiment) -> Finding:
     """Run one experiment, and look at what is left with the checker's eyes."""
     began = time.monotonic()
-    script = getattr(scripts, experiment.script)()
+    script = getattr(scenarios, experiment.script)()
     disturbance = experiment.disturb() if experiment.disturb else Disturbance()
     evidence = laboratory.run(script, disturbance, faults=experiment.rules, quick_timeouts=experiment.quick_timeouts)
     allowance = Allowance(

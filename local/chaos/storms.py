@@ -14,11 +14,11 @@ from typing_extensions import override
 
 from courier.models import BuildRequest
 from local.chaos.checker import Allowance, check
-from local.chaos.disturbances import Counting
-from local.chaos.effects import Effect, kill
+from local.chaos.exchange_hooks import Effect, kill
+from local.chaos.experiment_runner import Laboratory, Script
 from local.chaos.experiments import Finding, sum_up
-from local.chaos.laboratory import Laboratory, Script
-from local.chaos.scripts import (
+from local.chaos.fault_injectors import Counting
+from local.chaos.scenarios import (
     AIRT_SECRET,
     KIBIBYTE,
     LARGE_BYTES,
@@ -27,7 +27,7 @@ from local.chaos.scripts import (
     airt_source,
     treasure_source,
 )
-from local.interception import (
+from local.embedded.interception import (
     STATE_MACHINE,
     Answer,
     AwsCall,

@@ -16,7 +16,6 @@ Builds go through their statuses on the clock that is passed in, and nowhere els
 how late it is and waits for nothing.
 """
 
-from local.simulator.exchange import Ending, LoggedRequest, Provider, RequestKind, RequestLog, Target
 from local.simulator.fault_plan import FaultPlan, FaultRule, FaultSample
 from local.simulator.faults import (
     HTML_PAGE,
@@ -50,7 +49,9 @@ from local.simulator.faults_json import (
     ShiftTimes,
     WrapBody,
 )
+from local.simulator.ground_truth import TrueBuild
 from local.simulator.manual_clock import ManualClock
+from local.simulator.messages import Ending, LoggedRequest, Provider, RequestKind, RequestLog, Target
 from local.simulator.providers import SimulatedProviders
 from local.simulator.scenario import (
     AirtAccount,
@@ -66,7 +67,6 @@ from local.simulator.scenario import (
     UrlPolicy,
     demo_scenario,
 )
-from local.simulator.truth import TrueBuild
 
 __all__ = [
     "HTML_PAGE",

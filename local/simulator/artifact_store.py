@@ -11,9 +11,9 @@ from email.utils import format_datetime
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
-from local.simulator.exchange import Answer, Request
+from local.simulator.error_bodies import store_refusal
+from local.simulator.messages import Answer, Request
 from local.simulator.presigning import SignedLink, Signer
-from local.simulator.refusals import store_refusal
 from local.simulator.timeformat import iso_z
 
 SINGLE_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)\Z")

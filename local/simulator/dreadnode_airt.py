@@ -13,7 +13,9 @@ from typing import Final
 from uuid import UUID
 
 from local.simulator.artifact_store import ArtifactStore, StoredObject, etag_of
-from local.simulator.exchange import (
+from local.simulator.error_bodies import airt_refusal
+from local.simulator.ground_truth import TrueBuild
+from local.simulator.messages import (
     Answer,
     JsonObject,
     Provider,
@@ -23,7 +25,6 @@ from local.simulator.exchange import (
     json_answer,
 )
 from local.simulator.presigning import Signer
-from local.simulator.refusals import airt_refusal
 from local.simulator.report_request import (
     InvalidRequestError,
     UnknownTemplateError,
@@ -33,7 +34,6 @@ from local.simulator.report_request import (
 from local.simulator.reports import make_report
 from local.simulator.scenario import AirtAccount, JobPlan, Project, UrlPolicy
 from local.simulator.timeformat import iso_z
-from local.simulator.truth import TrueBuild
 
 PATH: Final = re.compile(
     r"/api/v1/org/(?P<org>[^/]+)/ws/(?P<ws>[^/]+)/airt/projects/(?P<project>[^/]+)/reports/(?P<rest>.+)\Z"

@@ -14,9 +14,9 @@ from pydantic import Field as Bounds
 from courier.config.validation import describe_validation
 from courier.errors import SettingsError
 from local.simulator import faults, faults_json
-from local.simulator.exchange import RequestKind
 from local.simulator.fault_plan import FaultRule
 from local.simulator.faults import Fault
+from local.simulator.messages import RequestKind
 
 _KINDS: Final[Sequence[type[Fault]]] = (
     faults.ResetBeforeReading,

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from local.simulator.exchange import Request, RequestKind, Target
 from local.simulator.faults import Fault
+from local.simulator.messages import Request, RequestKind, Target
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from urllib.parse import parse_qs
 from typing_extensions import override
 
 from local.simulator.artifact_store import StoredObject, etag_of, expired, token_expired
-from local.simulator.exchange import Answer, Ending, Request
-from local.simulator.refusals import refusal
+from local.simulator.error_bodies import refusal
+from local.simulator.messages import Answer, Ending, Request
 
 HTML_PAGE = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Please sign in</h1></body></html>"
 XML_ERROR = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InternalError</Code><Message>x</Message></Error>'

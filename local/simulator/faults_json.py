@@ -12,8 +12,8 @@ from typing import Final
 
 from typing_extensions import override
 
-from local.simulator.exchange import Answer, JsonObject, JsonValue, Request
 from local.simulator.faults import Fault
+from local.simulator.messages import Answer, JsonObject, JsonValue, Request
 
 TIME_FIELDS: Final = ("created", "started", "completed", "created_at", "completed_at", "url_expires_at", "last_built")
 

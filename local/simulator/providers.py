@@ -15,14 +15,14 @@ from typing import Self
 from local.simulator.artifact_store import StoredObject
 from local.simulator.certificates import make_tls_files
 from local.simulator.dreadnode_airt import DreadnodeAirt
-from local.simulator.exchange import Answer, Clock, LoggedRequest, Provider, Request, RequestKind, RequestLog, Target
+from local.simulator.error_bodies import refusal
 from local.simulator.fault_plan import FaultPlan
 from local.simulator.faults import Fault
-from local.simulator.refusals import refusal
+from local.simulator.ground_truth import TrueBuild
+from local.simulator.http_server import LoopbackServer, Wiring
+from local.simulator.messages import Answer, Clock, LoggedRequest, Provider, Request, RequestKind, RequestLog, Target
 from local.simulator.scenario import Scenario
 from local.simulator.treasure_insights import TreasureInsights
-from local.simulator.truth import TrueBuild
-from local.simulator.wire import LoopbackServer, Wiring
 
 # The APIs are reached by address and the artifacts by name, so that the two are different hosts to a client.
 API_HOST = "127.0.0.1"

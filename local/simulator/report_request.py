@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from local.simulator.exchange import JsonObject, JsonValue
+from local.simulator.messages import JsonObject, JsonValue
 from local.simulator.scenario import SECTIONS, Project
 
 FORMATS = frozenset({"pdf", "html"})

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal
 
-from local.simulator.exchange import JsonValue
+from local.simulator.messages import JsonValue
 
 # The five words for a build and the four for a job: docs/source-apis.md 1.5 and 2.4.
 BuildEnding = Literal["done", "failed", "canceled"]

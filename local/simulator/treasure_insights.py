@@ -13,11 +13,11 @@ from typing import Final
 from urllib.parse import parse_qs
 from uuid import UUID
 
-from local.simulator.exchange import Answer, JsonObject, Provider, Request, RequestKind, Target, json_answer
-from local.simulator.refusals import treasure_refusal
+from local.simulator.error_bodies import treasure_refusal
+from local.simulator.ground_truth import TrueBuild
+from local.simulator.messages import Answer, JsonObject, Provider, Request, RequestKind, Target, json_answer
 from local.simulator.scenario import BuildPlan, DataModel, TreasureAccount
 from local.simulator.timeformat import to_milliseconds, with_offset, with_z
-from local.simulator.truth import TrueBuild
 
 PATH: Final = re.compile(r"/reporting/(?P<head>[^/]+)(?:/(?P<model>[^/]+)/builds(?:/(?P<build>[^/]+))?)?\Z")
 # `full` is the vendor's; the other two come from unofficial clients and match the engine below.

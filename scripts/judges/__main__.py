@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from local.intrinsics import TemplateError
+from local.sam.intrinsics import TemplateError
 from scripts.judges.case import Case, Verdict, open_case
 from scripts.judges.house import house_rules
 from scripts.judges.integrations import integrations

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from samtranslator.yaml_helper import yaml_parse
 
-from local.expansion import expand, resources_of
-from local.intrinsics import Template, TemplateError
+from local.sam.expansion import expand, resources_of
+from local.sam.intrinsics import Template, TemplateError
 from scripts.judges.samples import resolve
 
 Definition = dict[str, Any]

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from local.expansion import resources_of
-from local.intrinsics import Template
+from local.sam.expansion import resources_of
+from local.sam.intrinsics import Template
 from scripts.judges.case import Case, Verdict
 from scripts.judges.tools import last_words, run, written
 

@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from local.expansion import DEFAULT_PLACE
-from local.intrinsics import Place, Resolver, Template
+from local.sam.expansion import DEFAULT_PLACE
+from local.sam.intrinsics import Place, Resolver, Template
 
 # service and resource part of the ARN, per type of resource.
 _ARNS = {

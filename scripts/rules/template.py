@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from local.expansion import DEFAULT_PLACE, function_folders, resources_of
-from local.intrinsics import Resolver, Template, TemplateError
-from local.schedules import Schedule, schedules
+from local.embedded.schedules import Schedule, schedules
+from local.sam.expansion import DEFAULT_PLACE, function_folders, resources_of
+from local.sam.intrinsics import Resolver, Template, TemplateError
 from scripts.judges.case import Case
 from scripts.judges.rights import policies_of
 

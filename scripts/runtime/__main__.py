@@ -7,9 +7,10 @@ Needs what `make build` made, the dependencies built for this machine in ``.aws-
 import sys
 from pathlib import Path
 
-from local.demo import demo_secrets, demo_sources
-from local.function_runtime import Context, FunctionSpec, Handler
-from local.session import Session
+from local.embedded.function_runtime import Context, Handler
+from local.embedded.function_spec import FunctionSpec
+from local.runs.demo import demo_secrets, demo_sources
+from local.runs.session import Session
 from local.simulator import SimulatedProviders, demo_scenario
 from scripts.runtime.cold_starts import (
     BARE_SERVICE,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.function_runtime import FunctionSpec
+from local.embedded.function_spec import FunctionSpec
 from scripts.runtime.imports import Imports, read_imports
 from scripts.runtime.sandbox import Code, Outcome, Sandbox
 

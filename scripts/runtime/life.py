@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.demo import demo_requests, demo_secrets, demo_sources
-from local.function_runtime import FunctionSpec
-from local.session import BuildLine, Session
+from local.embedded.function_spec import FunctionSpec
+from local.runs.demo import demo_requests, demo_secrets, demo_sources
+from local.runs.session import BuildLine, Session
 from local.simulator import SimulatedProviders, demo_scenario
 from scripts.runtime.pool import SandboxPool
 from scripts.runtime.sandbox import Code, ColdStart

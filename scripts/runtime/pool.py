@@ -8,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from local.function_runtime import Context, FailedElsewhereError, FunctionSpec, Handler, InvocationResult
+from local.embedded.function_runtime import Context, FailedElsewhereError, Handler, InvocationResult
+from local.embedded.function_spec import FunctionSpec
 from scripts.runtime.sandbox import Code, ColdStart, Sandbox
 
 

@@ -18,7 +18,8 @@ from scripts.runtime.runtime_api import Event, RuntimeApi
 _BEAT_SECONDS = 0.05
 _END_SECONDS = 5.0
 
-# Of this process's environment, what points the function at the embedded AWS (local.surroundings) and keeps it there.
+# Of this process's environment, what points the function at the embedded AWS (local.embedded.sandbox_env)
+# and keeps it there.
 _PASSED_ON = ("AWS_", "NO_PROXY", "no_proxy", "PATH")
 
 

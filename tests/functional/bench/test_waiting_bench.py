@@ -8,7 +8,7 @@ from bench.waiting.bill import Bill, bill_of
 from bench.waiting.capacity import TOKEN_BYTES, CapacityMeter, item_bytes, write_units
 from bench.waiting.idle import Idleness, idle
 from bench.waiting.lives import SINGLY, Lives, Plan, live
-from local.waiting.prices import read_prices
+from local.polling_study.prices import read_prices
 
 TABLE = {
     "KeySchema": [{"AttributeName": "build"}],

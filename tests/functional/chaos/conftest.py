@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.chaos import scripts
+from local.chaos import scenarios
 from local.chaos.evidence import Evidence
-from local.chaos.laboratory import Laboratory
+from local.chaos.experiment_runner import Laboratory
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +21,10 @@ def laboratory() -> Iterator[Laboratory]:
 @pytest.fixture(scope="module")
 def of_insights(laboratory: Laboratory) -> Evidence:
     """Builds without reports."""
-    return laboratory.run(scripts.insights())
+    return laboratory.run(scenarios.insights())
 
 
 @pytest.fixture(scope="module")
 def of_reports(laboratory: Laboratory) -> Evidence:
     """Builds with reports."""
-    return laboratory.run(scripts.reports())
+    return laboratory.run(scenarios.reports())

@@ -12,7 +12,7 @@ import pytest
 
 from local.chaos.checker import PROMISES, Allowance, check
 from local.chaos.evidence import Asked, Evidence, StoredVersion, TrueReport
-from local.results import Notice
+from local.embedded.results import Notice
 
 Planting = Callable[[Evidence], Evidence]
 

@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 
 from local.chaos.checker import Allowance, check
-from local.chaos.disturbances import EVERY_TRY, AtCall, AtEffect, Blow, Recorder
+from local.chaos.experiment_runner import Laboratory
 from local.chaos.experiments import Experiment, run_experiment
-from local.chaos.laboratory import Laboratory
-from local.chaos.scripts import large
-from local.interception import Answer
+from local.chaos.fault_injectors import EVERY_TRY, AtCall, AtEffect, Blow, Recorder
+from local.chaos.scenarios import large
+from local.embedded.interception import Answer
 from local.simulator import HTML_PAGE, ErrorStatus, Fault, FaultRule, LinkExpired, Reply, RequestKind, SetFields
 
 # The request and the poller ask for the job once each; the third one is the copy.

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from local.chaos.disturbances import AfterCall, AtCall
+from local.chaos.experiment_runner import Disturbance, Laboratory
 from local.chaos.experiments import Experiment, run_experiment
-from local.chaos.laboratory import Disturbance, Laboratory
-from local.interception import STATE_MACHINE, Answer
+from local.chaos.fault_injectors import AfterCall, AtCall
+from local.embedded.interception import STATE_MACHINE, Answer
 
 DEFINITION = Path(__file__).parents[3] / "statemachine" / "build_lifecycle.asl.yaml"
 WRITE = (STATE_MACHINE, "dynamodb:UpdateItem")

@@ -11,12 +11,12 @@ import yaml
 from typing_extensions import override
 
 from local.chaos.checker import check
-from local.chaos.disturbances import Counting
 from local.chaos.evidence import Evidence
-from local.chaos.laboratory import Laboratory, Script
-from local.chaos.scripts import TREASURE_SECRET, build_id, large, treasure_source
-from local.interception import STATE_MACHINE, Answer, AwsCall, CallVerdict
-from local.moto_engine import EngineError
+from local.chaos.experiment_runner import Laboratory, Script
+from local.chaos.fault_injectors import Counting
+from local.chaos.scenarios import TREASURE_SECRET, build_id, large, treasure_source
+from local.embedded.interception import STATE_MACHINE, Answer, AwsCall, CallVerdict
+from local.embedded.moto.step_functions import EngineError
 from local.simulator import BuildPlan, DataModel, Scenario, ScheduledBuild, TreasureAccount
 
 DEFINITION = Path(__file__).parents[3] / "statemachine" / "build_lifecycle.asl.yaml"

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from typing_extensions import override
 
-from local.chaos import scripts
+from local.chaos import scenarios
 from local.chaos.checker import Allowance, check
-from local.chaos.laboratory import Disturbance, Laboratory
-from local.interception import AwsCall, CallVerdict, Kill
+from local.chaos.experiment_runner import Disturbance, Laboratory
+from local.embedded.interception import AwsCall, CallVerdict, Kill
 
 # Lambda tries an asynchronous event three times.
 ATTEMPTS = 3
@@ -34,14 +34,14 @@ class AndSendsAgain(KillsRequests):
 
 
 def test_a_request_that_was_given_up_is_a_dead_letter(laboratory: Laboratory) -> None:
-    script = scripts.withdrawn()
+    script = scenarios.withdrawn()
     evidence = laboratory.run(script, KillsRequests())
     assert [letter for letter in evidence.dead_letters if "event-0" in letter]
     assert check(evidence, Allowance(outcomes=script.outcomes)) == []
 
 
 def test_sent_again_it_leads_to_a_record(laboratory: Laboratory) -> None:
-    script = scripts.withdrawn()
+    script = scenarios.withdrawn()
     evidence = laboratory.run(script, AndSendsAgain())
     assert not [letter for letter in evidence.dead_letters if "event-0" in letter]
     assert len([version for version in evidence.objects if version.key.startswith("records/")]) == 1

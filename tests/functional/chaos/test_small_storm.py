@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.chaos.laboratory import Laboratory
+from local.chaos.experiment_runner import Laboratory
 from local.chaos.storms import run_storm
 
 

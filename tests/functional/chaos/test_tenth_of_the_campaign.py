@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from local.chaos.campaign import plan_experiments, tenth
+from local.chaos.experiment_runner import Laboratory
 from local.chaos.experiments import Experiment
-from local.chaos.laboratory import Laboratory
 from tests.functional.chaos.tenth import failures, of_providers
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from local.chaos.laboratory import Laboratory
-from local.chaos.scripts import large
+from local.chaos.experiment_runner import Laboratory
+from local.chaos.scenarios import large
 from local.simulator import FaultRule, RequestKind, SetFields
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from courier.config.settings import ArtifactSettings
-from local.waiting.prices import PRICE_FILE
+from local.polling_study.prices import PRICE_FILE
 from tests.functional.cli.command import courier
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import boto3
 
-from local.results import drain_queue
+from local.embedded.results import drain_queue
 from tests.fakes import REGION
 
 JsonObject = dict[str, object]

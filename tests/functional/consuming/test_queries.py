@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, BaseModel
 from courier.models import BuildRef
 from courier.object_keys import record_key
 from courier.outcomes.records import Record
-from local.results import mirror_bucket
+from local.embedded.results import mirror_bucket
 from tests.aws import BUCKET
 from tests.fakes import NOON, REGION
 from tests.functional.consuming.deliveries import Delivery

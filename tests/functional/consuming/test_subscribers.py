@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from local.expansion import expand
+from local.sam.expansion import expand
 from tests.aws import BUCKET
 from tests.fakes import REGION
 from tests.functional.consuming.deliveries import Delivery, publish

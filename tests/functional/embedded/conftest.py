@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local.embedded_aws import EmbeddedAws
-from local.interception import Interception
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.interception import Interception
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Callable
 
-from local.embedded_aws import EmbeddedAws
-from local.interception import Interception, Invocation, InvocationVerdict, Throttle
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.interception import Interception, Invocation, InvocationVerdict, Throttle
 
 
 class Runs(Interception):

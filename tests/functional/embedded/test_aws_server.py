@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from local.attribution import Attribution
-from local.aws_server import AwsApplication
-from local.interception import Interception
+from local.embedded.call_context import Attribution
+from local.embedded.interception import Interception
+from local.embedded.server import AwsApplication
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from local.embedded_aws import EmbeddedAws
+from local.embedded.embedded_aws import EmbeddedAws
 
 
 def result_of(aws: EmbeddedAws, event: object) -> dict[str, object]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local.expansion import CODE_BUCKET, expand, function_folders
-from local.intrinsics import LogicalId, Place, Resolver, TemplateError
+from local.sam.expansion import CODE_BUCKET, expand, function_folders
+from local.sam.intrinsics import LogicalId, Place, Resolver, TemplateError
 
 PLACE = Place(region="eu-central-1", account="123456789012", stack_name="small")
 

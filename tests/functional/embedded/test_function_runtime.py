@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from aws_lambda_powertools import Logger
 
-from local.attribution import Run, current_run
-from local.function_runtime import FunctionRuntime, FunctionSpec
-from local.interception import Interception, Invocation
-from local.intrinsics import TemplateError
-from local.log_capture import LogCapture
-from local.surroundings import shared_environment
+from local.embedded.call_context import Run, current_run
+from local.embedded.function_runtime import FunctionRuntime
+from local.embedded.function_spec import FunctionSpec
+from local.embedded.interception import Interception, Invocation
+from local.embedded.log_capture import LogCapture
+from local.embedded.sandbox_env import shared_environment
+from local.sam.intrinsics import TemplateError
 
 SPEC = FunctionSpec(
     name="one",

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from local.embedded_aws import EmbeddedAws
-from local.function_runtime import LostAnswerError, ThrottledError
-from local.interception import (
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.function_runtime import LostAnswerError, ThrottledError
+from local.embedded.interception import (
     Answer,
     AwsCall,
     CallVerdict,

@@ -10,7 +10,7 @@ import pytest
 from jsonata.jsonata import Jsonata
 from moto.stepfunctions.parser.asl.jsonata.jsonata import JSONataException
 
-from local.moto_engine import evaluate_jsonata
+from local.embedded.moto.step_functions import evaluate_jsonata
 
 STATES: Mapping[str, object] = {
     "input": {

@@ -9,8 +9,8 @@ import boto3
 import pytest
 
 import courier.aws
-from local.embedded_aws import EmbeddedAws
-from local.intrinsics import TemplateError
+from local.embedded.embedded_aws import EmbeddedAws
+from local.sam.intrinsics import TemplateError
 
 ROOT = Path(__file__).parents[3]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from local.expansion import expand
-from local.intrinsics import Template, TemplateError
-from local.moto_gaps import check_properties
-from local.moto_template import LEFT_OUT, for_moto
+from local.embedded.moto.template import LEFT_OUT, for_moto
+from local.embedded.moto.unsupported_properties import check_properties
+from local.sam.expansion import expand
+from local.sam.intrinsics import Template, TemplateError
 
 
 @pytest.fixture

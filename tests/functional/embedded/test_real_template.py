@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from local.embedded_aws import EmbeddedAws
-from local.moto_template import LEFT_OUT
-from local.ticker import Ticker
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.moto.template import LEFT_OUT
+from local.embedded.scheduler import Ticker
 
 ROOT = Path(__file__).parents[3]
 

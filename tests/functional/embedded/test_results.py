@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from local.embedded_aws import EmbeddedAws
-from local.results import UnsafeKeyError, mirror_bucket
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.results import UnsafeKeyError, mirror_bucket
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from local.embedded_aws import EmbeddedAws
-from local.results import ExecutionReport
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.results import ExecutionReport
 from tests.functional.upgrades.samples import sample
 
 TEMPLATE = Path(__file__).parents[3] / "template.yaml"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local.expansion import expand
-from local.schedules import Rate, parse_expression, schedules
+from local.embedded.schedules import Rate, parse_expression, schedules
+from local.sam.expansion import expand
 
 
 def at(text: str) -> datetime:

@@ -9,8 +9,8 @@ import pytest
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
-from local.embedded_aws import EmbeddedAws
-from local.results import ExecutionReport
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.results import ExecutionReport
 
 
 def run(aws: EmbeddedAws, event: dict[str, object]) -> ExecutionReport:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from local.asynchronous import Delivery
-from local.embedded_aws import EmbeddedAws
-from local.expansion import expand
-from local.function_runtime import InvocationResult
-from local.intrinsics import Template, TemplateError
-from local.schedules import Schedule, schedules
-from local.ticker import Ticker
+from local.embedded.async_invocations import Delivery
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.function_runtime import InvocationResult
+from local.embedded.scheduler import Ticker
+from local.embedded.schedules import Schedule, schedules
+from local.sam.expansion import expand
+from local.sam.intrinsics import Template, TemplateError
 
 START = datetime(2026, 11, 1, 2, 0, tzinfo=UTC)
 

@@ -15,10 +15,10 @@ from unittest.mock import patch
 from urllib.parse import quote
 
 from courier.config.settings import SourceSettings
-from local.chaos.world import links_seen
-from local.interception import Interception
-from local.results import ExecutionReport
-from local.session import Session
+from local.chaos.scenario_facts import links_seen
+from local.embedded.interception import Interception
+from local.embedded.results import ExecutionReport
+from local.runs.session import Session
 from tests.functional.cli.command import Ended
 
 # Whatever a link may be signed with: a parameter of a query, or any URL that has a query.

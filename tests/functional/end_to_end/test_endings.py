@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local.interception import STATE_MACHINE, Answer, AwsCall, Interception
+from local.embedded.interception import STATE_MACHINE, Answer, AwsCall, Interception
 from tests.functional.cli.command import courier
 from tests.functional.end_to_end.evidence import watched
 from tests.functional.end_to_end.strangers_server import DN_KEY, TD_KEY, Job, World, report, strangers_server

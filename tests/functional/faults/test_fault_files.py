@@ -11,11 +11,11 @@ import pytest
 
 from courier.errors import SettingsError
 from local.simulator import faults, faults_json
-from local.simulator.exchange import Answer, Ending, RequestKind
 from local.simulator.fault_files import FAULTS, describe, read_rules, settings_of
 from local.simulator.fault_plan import FaultRule
 from local.simulator.faults import CorruptBody, CutBody, ErrorStatus, Fault, LinkExpired, ReplaceBody
 from local.simulator.faults_json import SetFields, ShiftTimes
+from local.simulator.messages import Answer, Ending, RequestKind
 from tests.functional.cli.command import courier
 
 DOCS = Path(__file__).parents[3] / "docs"

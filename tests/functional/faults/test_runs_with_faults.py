@@ -12,8 +12,8 @@ from typing import TypeVar
 import pytest
 from typing_extensions import override
 
-from local.chaos.trial import Trial
-from local.interception import STATE_MACHINE, AwsCall, Interception, LoseAnswer
+from local.chaos.chaos_run import Trial
+from local.embedded.interception import STATE_MACHINE, AwsCall, Interception, LoseAnswer
 from local.simulator import BuildPlan, JobPlan, Scenario, demo_scenario
 from local.simulator.fault_files import read_rules
 from tests.functional.cli.command import Ended, courier
@@ -49,7 +49,7 @@ def quick_scenario() -> Scenario:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.plan.demo_scenario", quick_scenario)
-    monkeypatch.setattr("local.chaos.trial.CHAOS_SECONDS", 5.0)
+    monkeypatch.setattr("local.chaos.chaos_run.CHAOS_SECONDS", 5.0)
 
 
 def run(folder: Path, *options: object) -> Ended:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.expansion import resources_of
-from local.intrinsics import Template
+from local.sam.expansion import resources_of
+from local.sam.intrinsics import Template
 
 NAMESPACE = "BuildCourier"
 _SEARCH = re.compile(r"SEARCH\('\{([^}]+)\} ([^']+)', '(\w+)', (\d+)\)")

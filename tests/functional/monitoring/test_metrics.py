@@ -12,7 +12,7 @@ import pytest
 from courier.models import BuildRequest
 from courier.observability.metrics import Metric
 from courier.providers import parse_source
-from local.session import MINUTE_SECONDS, BuildLine, Session
+from local.runs.session import MINUTE_SECONDS, BuildLine, Session
 from local.simulator import (
     AirtAccount,
     BuildPlan,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.embedded_aws import EmbeddedAws
-from local.session import TEMPLATE
+from local.embedded.embedded_aws import EmbeddedAws
+from local.runs.session import TEMPLATE
 from local.simulator import SimulatedProviders, demo_scenario
 from tests.functional.operating.desk import Desk
 

@@ -15,8 +15,8 @@ import yaml
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
-from local.demo import DREADNODE_SECRET, TREASURE_SECRET
-from local.embedded_aws import EmbeddedAws
+from local.embedded.embedded_aws import EmbeddedAws
+from local.runs.demo import DREADNODE_SECRET, TREASURE_SECRET
 from local.simulator import Scenario, SimulatedProviders
 from tests.functional.cli.command import Ended, courier
 

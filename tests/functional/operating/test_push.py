@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from local.demo import DREADNODE_SECRET, TREASURE_SECRET
+from local.runs.demo import DREADNODE_SECRET, TREASURE_SECRET
 from local.simulator import ErrorStatus, FaultRule, RequestKind
 from tests.functional.operating.desk import Desk, aws_refuses, settings_in
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from local.demo import DREADNODE_SECRET
+from local.runs.demo import DREADNODE_SECRET
 from tests.functional.cli.command import courier
 from tests.functional.operating.desk import Desk, aws_refuses
 

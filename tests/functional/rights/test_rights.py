@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from local.chaos.laboratory import Laboratory
-from local.chaos.scripts import SCRIPTS
-from local.embedded_aws import EmbeddedAws
-from local.interception import STATE_MACHINE, right_of
+from local.chaos.experiment_runner import Laboratory
+from local.chaos.scenarios import SCRIPTS
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.interception import STATE_MACHINE, right_of
 
 ROLES = {
     "discover_builds": "DiscoverBuildsFunctionRole",

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from local.simulator import Project, Provider, RequestKind, UrlPolicy
-from local.simulator.exchange import JsonObject, JsonValue
+from local.simulator.messages import JsonObject, JsonValue
 
 from .conftest import EMPTY_TEMPLATE, JOB, PRESET, PROJECT, PROJECT_UUID, REPORT_BYTES, TEMPLATE, Client, scenario
 

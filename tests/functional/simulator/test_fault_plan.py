@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from local.simulator import Delay, ErrorStatus, FaultPlan, FaultRule, FaultSample, Provider, RequestKind, Target
-from local.simulator.exchange import Request
+from local.simulator.messages import Request
 
 FAULT = ErrorStatus(500)
 

@@ -12,8 +12,8 @@ from courier.errors import ArtifactRefusedError, SettingsError
 from courier.links import ArtifactLink, SecretUrl
 from courier.transfer import LinkRules
 from local.simulator import Redirect
-from local.simulator.exchange import Request
 from local.simulator.faults import Fault
+from local.simulator.messages import Request
 from tests.functional.transfer.conftest import OpenDesk
 from tests.functional.transfer.desk import MIB, Desk
 

@@ -24,8 +24,8 @@ from local.simulator import (
     TokenExpired,
     Unanswered,
 )
-from local.simulator.exchange import Answer, Request
 from local.simulator.faults import Fault
+from local.simulator.messages import Answer, Request
 from tests.functional.transfer.conftest import OpenDesk
 from tests.functional.transfer.desk import MIB
 

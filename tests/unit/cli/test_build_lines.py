@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from local.session import _line
+from local.runs.session import _line
 
 NOON = datetime(2026, 4, 15, 12, tzinfo=UTC)
 

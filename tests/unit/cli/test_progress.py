@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from cli.progress import BuildsTable, PlainLines, abbreviate, progress_on
-from local.session import BuildLine
+from local.runs.session import BuildLine
 
 MODEL = "5d1d4f1c-1111-4222-8333-444444444444"
 OTHER = "5d1d4f1c-2222-4222-8333-444444444444"

@@ -8,7 +8,7 @@ import pytest
 
 from cli.run import _exit_code, _Output
 from cli.summary import _troubles
-from local.verdict import DeadLetter, Verdict, read_dead_letter
+from local.runs.run_report import DeadLetter, Verdict, read_dead_letter
 
 
 def letter(error: str = "TypeError", message: str = "poll() has\n no such argument") -> DeadLetter:

@@ -4,9 +4,9 @@ from math import exp, log
 
 import pytest
 
-from local.waiting.durations import LogNormal, Mixture, Sample
-from local.waiting.limits import KellerLimit, best_on_ticks
-from local.waiting.world import TWENTY_MINUTES
+from local.polling_study.durations import LogNormal, Mixture, Sample
+from local.polling_study.lower_bound import KellerLimit, best_on_ticks
+from local.polling_study.workload import TWENTY_MINUTES
 
 
 @pytest.mark.parametrize(("lag", "requests"), [(45, 8.1), (60, 6.1), (75, 4.9)])

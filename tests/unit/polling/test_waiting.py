@@ -7,10 +7,10 @@ from itertools import pairwise
 import pytest
 
 from courier.config.settings import PollingSettings
-from local.waiting.durations import LogNormal
-from local.waiting.study import compare, study_courier, study_fixed, study_loop
-from local.waiting.watchers import fixed_beat, watch_by_loops, watch_by_ticks
-from local.waiting.world import Scenario, SimulatedBuild, World, make_world
+from local.polling_study.comparison import compare, study_courier, study_fixed, study_loop
+from local.polling_study.durations import LogNormal
+from local.polling_study.strategies import fixed_beat, watch_by_loops, watch_by_ticks
+from local.polling_study.workload import Scenario, SimulatedBuild, World, make_world
 
 UNBOUND = Scenario(builds=4000, scopes=400, in_flight=400, requests_per_minute=1_000_000)
 

@@ -9,14 +9,14 @@ from typer.testing import CliRunner
 
 from cli.simulate import simulate
 from courier.errors import SettingsError
-from local.waiting.chart import Series, draw
-from local.waiting.curves import trade_off_chart
-from local.waiting.durations import Sample, read_durations
-from local.waiting.limits import Point
-from local.waiting.prices import PRICE_FILE, Units, read_prices, units_by_loops, units_by_ticks
-from local.waiting.study import study_courier
-from local.waiting.watchers import Tally
-from local.waiting.world import Scenario, make_world
+from local.polling_study.chart import Series, draw
+from local.polling_study.chart_series import trade_off_chart
+from local.polling_study.comparison import study_courier
+from local.polling_study.durations import Sample, read_durations
+from local.polling_study.lower_bound import Point
+from local.polling_study.prices import PRICE_FILE, Units, read_prices, units_by_loops, units_by_ticks
+from local.polling_study.strategies import Tally
+from local.polling_study.workload import Scenario, make_world
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,142 @@
+"""Every HTTP exchange of a function, seen on its own thread right before it leaves and right after its answer.
+
+These are the points at which a killed function makes a difference: whatever it computes in between leaves no trace.
+An exchange is known by the function, the call, and the place in the code that makes it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import http.client
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from unittest.mock import patch
+from urllib.parse import urlsplit
+
+from botocore import handlers
+
+import courier
+from local.embedded.call_context import KilledError, current_run
+
+_CODE = f"{Path(courier.__file__).parent}/"
+# How many callers of ours make a place: enough to tell a claim from a hurry, few enough to have a name.
+_FRAMES = 4
+# The words of the providers' paths that say what is wanted.
+_PATH_WORDS = frozenset({"reporting", "datamodels", "builds", "airt", "projects", "reports", "build", "preflight"})
+_IAM_PREFIXES = {"sfn": "states", "secrets-manager": "secretsmanager"}
+
+_operation: contextvars.ContextVar[str | None] = contextvars.ContextVar("operation", default=None)
+
+
+@dataclass(frozen=True, order=True)
+class Effect:
+    """One kind of exchange: which function makes which call, and where in its code.
+
+    ``call``
+        An AWS operation such as ``dynamodb:UpdateItem``, or method and host's kind of a provider's API.
+    ``place``
+        ``module.function:line`` of our code, the innermost first.
+    """
+
+    function: str
+    call: str
+    place: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.function}: {self.call} at {' < '.join(self.place[:2])}"
+
+
+class Seam(Protocol):
+    """Sees exchanges; what it raises ends the exchange."""
+
+    def before(self, effect: Effect) -> None:
+        """Decide before anything of the exchange has left."""
+
+    def after(self, effect: Effect) -> None:
+        """Decide after it was answered, before the function learns it."""
+
+
+def kill() -> None:
+    """End the calling function here and now; nothing of it reaches anybody afterwards."""
+    run = current_run.get()
+    if run is not None:
+        run.killed_by = "Runtime.ExitError"
+    raise KilledError("Runtime.ExitError")
+
+
+@contextmanager
+def observed(seam: Seam) -> Iterator[None]:
+    """Show every exchange of a function to a seam.
+
+    Must be open before the functions make their clients: that is when botocore takes its hooks.
+    """
+    put, get = http.client.HTTPConnection.putrequest, http.client.HTTPConnection.getresponse
+    effects: dict[int, Effect] = {}
+
+    def putrequest(connection: http.client.HTTPConnection, method: str, url: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - http.client's own
+        run = current_run.get()
+        if run is None:
+            return put(connection, method, url, *args, **kwargs)
+        # A dead function asks nobody any more.
+        run.check()
+        call = _operation.get() or f"{method} {'report' if connection.host == 'localhost' else _shape(url)}"
+        effect = Effect(run.invocation.function, call, _place())
+        effects[id(connection)] = effect
+        seam.before(effect)
+        return put(connection, method, url, *args, **kwargs)
+
+    def getresponse(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        response = get(connection)
+        run = current_run.get()
+        effect = effects.pop(id(connection), None)
+        if run is None or effect is None:
+            return response
+        try:
+            run.check()
+            seam.after(effect)
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    hook = ("request-created", _note_operation)
+    over = ("response-received", _forget_operation)
+    handlers.BUILTIN_HANDLERS.extend((hook, over))
+    try:
+        with patch.multiple(http.client.HTTPConnection, putrequest=putrequest, getresponse=getresponse):
+            yield
+    finally:
+        handlers.BUILTIN_HANDLERS.remove(hook)
+        handlers.BUILTIN_HANDLERS.remove(over)
+
+
+def _note_operation(event_name: str, operation_name: str, **_: object) -> None:
+    service = event_name.split(".")[1]
+    _operation.set(f"{_IAM_PREFIXES.get(service, service)}:{operation_name}")
+
+
+def _forget_operation(**_: object) -> None:
+    _operation.set(None)
+
+
+def _shape(url: str) -> str:
+    """Give a provider's path without its ids and names."""
+    parts = urlsplit(url).path.strip("/").split("/")
+    return "/".join(part for part in parts if part in _PATH_WORDS)
+
+
+def _place() -> tuple[str, ...]:
+    """Name the frames of our own code that lead here, the innermost first."""
+    places: list[str] = []
+    frame = sys._getframe(2)  # noqa: SLF001 - inspect.stack() reads source files, a hundred times slower
+    while frame is not None and len(places) < _FRAMES:
+        path = frame.f_code.co_filename
+        if path.startswith(_CODE):
+            module = path.removeprefix(_CODE).removesuffix(".py").replace("/", ".")
+            places.append(f"{module}.{frame.f_code.co_name}:{frame.f_lineno}")
+        frame = frame.f_back  # type: ignore[assignment]  # None at the end
+    return tuple(places)

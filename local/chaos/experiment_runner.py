@@ -1,0 +1,392 @@
+"""One embedded AWS for many experiments: each begins with nothing, and runs on a clock that nobody waits for."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
+from concurrent.futures import Future
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, ClassVar, Self
+from unittest.mock import patch
+
+from courier.config import secrets as credentials
+from courier.config.environment import Environment
+from courier.config.settings import SourceSettings
+from courier.models import BuildRequest
+from courier.usecases import container as wiring
+from courier.usecases import ticks
+from local.chaos.evidence import Asked, Evidence, collect
+from local.chaos.exchange_hooks import Effect, observed
+from local.chaos.scenario_facts import keys_of, links_remembered, scheduled_ids, scopes_of
+from local.chaos.virtual_time import VirtualTime, pauses_skipped, timeouts_shortened
+from local.embedded.async_invocations import Delivery
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.interception import (
+    AwsCall,
+    CallVerdict,
+    Interception,
+    Invocation,
+    InvocationVerdict,
+    Kill,
+    LoseAnswer,
+    Throttle,
+)
+from local.embedded.results import Notice
+from local.embedded.scheduler import Ticker
+from local.runs.session import TEMPLATE
+from local.simulator import FaultPlan, FaultRule, FaultSample, ManualClock, Provider, Scenario, SimulatedProviders
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
+
+# How often the driver looks whether everything waits, and for how long it does. A look at hundreds of executions
+# takes longer than the beat, and takes the time from those who work: it must be a small part of it.
+_BEAT_SECONDS = 0.001
+_LOOKS_SHARE = 0.1
+_SETTLING_SECONDS = 600.0
+# BatchWriteItem takes no more.
+_MOST_WRITES = 25
+# As long as a simulated provider is slow at most: twice what `timeouts_shortened` waits for.
+_LONGEST_PAUSE_SECONDS = 1.0
+# A request that is refused so often is refused for good, and stays a dead letter.
+_MOST_SENDINGS = 5
+# The template's schedule of discover_builds.
+_DISCOVERY_MINUTES = 5
+
+
+class Disturbance(Interception):
+    """What goes wrong in one experiment, on the side of AWS and inside of the functions; by default nothing.
+
+    ``redrives``
+        Whether somebody looks after failed executions, once nothing else happens any more.
+    """
+
+    redrives: ClassVar[bool] = False
+
+    def before(self, effect: Effect) -> None:
+        """See an exchange of a function before it leaves; see `effects.Seam`."""
+
+    def after(self, effect: Effect) -> None:
+        """See an exchange of a function after its answer; see `effects.Seam`."""
+
+    def tick(self, laboratory: Laboratory) -> None:
+        """Do something of one's own once a minute."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """A small world, and what is asked of the courier in it.
+
+    ``sources``
+        Makes the configured sources for an endpoint.
+    ``requests``
+        Builds to ask for at the beginning, by the scope that they belong to.
+    ``history``
+        Ids of builds that had ended before the courier came.
+    ``faults``, ``sample``, ``outcomes``
+        What the providers do wrong in any case, always or by chance, and which outcomes builds may have because of it.
+    ``events``
+        What happens to the providers after so many seconds.
+    ``dropped``
+        How many of the first events of a function never arrive.
+    ``least_minutes``, ``most_minutes``
+        By the first all builds have ended and were seen; at the second the experiment is stopped.
+    """
+
+    name: str
+    scenario: Scenario
+    sources: Callable[[str], Sequence[SourceSettings]]
+    secrets: Mapping[str, str]
+    requests: Sequence[tuple[str, BuildRequest]] = ()
+    history: frozenset[str] = frozenset()
+    faults: Sequence[FaultRule] = ()
+    sample: FaultSample | None = None
+    events: Sequence[tuple[float, Callable[[SimulatedProviders], None]]] = ()
+    least_minutes: int = 4
+    most_minutes: int = 240
+    segment_builds: int = ticks.SEGMENT_BUILDS
+    outcomes: frozenset[str] = frozenset()
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+class Laboratory:
+    """An embedded AWS whose functions run on virtual time; up between ``with`` and its end."""
+
+    def __init__(self) -> None:
+        self._switch = _Switch()
+        self._time = VirtualTime(ManualClock())
+        self.aws = EmbeddedAws(TEMPLATE, interception=self._switch, pause=self.pause)
+        self._exit = ExitStack()
+        self._settling = threading.Event()
+        self._first_line = 0
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(observed(self._switch))
+            stack.enter_context(pauses_skipped())
+            stack.enter_context(self.aws)
+            stack.callback(self._stop_time)
+            stack.enter_context(wiring.parts_made_by(self._make_parts))
+            self._subscription = self.aws.subscribe()
+            self._exit = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exit.close()
+
+    @property
+    def now(self) -> datetime:
+        """The virtual instant."""
+        return self._time.clock()
+
+    def run(
+        self,
+        script: Script,
+        disturbance: Disturbance | None = None,
+        *,
+        faults: Sequence[FaultRule] = (),
+        quick_timeouts: bool = False,
+    ) -> Evidence:
+        """Let a script play until nothing happens any more, and give what is left of it; then forget it.
+
+        Providers pause on the real clock, for the parts of a second that ``quick_timeouts`` makes long.
+        """
+        self._time = VirtualTime(ManualClock(datetime.now(UTC)))
+        self._switch.to = disturbance or Disturbance()
+        self._switch.dropping = Counter(script.dropped)
+        self._letters: list[str] = []
+        self._sent_again = Counter[str]()
+        plan = FaultPlan(*script.faults, *faults, sample=script.sample)
+        try:
+            with (
+                links_remembered() as links,
+                timeouts_shortened() if quick_timeouts else nullcontext(),
+                patch.object(ticks, "SEGMENT_BUILDS", script.segment_builds),
+                SimulatedProviders(
+                    script.scenario, seed=5, clock=self._time.clock, faults=plan, wait=self._wait_a_little
+                ) as providers,
+            ):
+                sources = script.sources(providers.url)
+                self._configure(sources, script.secrets)
+                scheduled = frozenset(scheduled_ids(script.scenario))
+                scopes = scopes_of(script.scenario, sources)
+                asked, notices = self._play(script, providers, scopes, self._switch.to)
+                self._switch.to = Disturbance()
+                return collect(
+                    self.aws,
+                    providers,
+                    notices=notices,
+                    dead_letters=[*self._letters, *self.aws.dead_letters()],
+                    first_line=self._first_line,
+                    sources=scopes,
+                    asked=asked,
+                    scheduled=scheduled,
+                    history=script.history,
+                    secrets=[*keys_of(script.scenario), *script.secrets.values(), *links],
+                )
+        finally:
+            self._switch.to = Disturbance()
+            self._wipe()
+
+    def _play(
+        self,
+        script: Script,
+        providers: SimulatedProviders,
+        scopes: Mapping[tuple[Provider, str], str],
+        disturbance: Disturbance,
+    ) -> tuple[list[Asked], list[Notice]]:
+        clock = self._time.clock
+        started, notices = clock(), list[Notice]()
+        ticker = Ticker(self.aws, now=clock)
+        events = list(script.events)
+        asked, futures = self._ask(script)
+        over_since: int | None = None
+        for minute in range(script.most_minutes):
+            now = started + timedelta(minutes=minute)
+            self._time.move_to(now)
+            while events and now >= started + timedelta(seconds=events[0][0]):
+                events.pop(0)[1](providers)
+            ticker.fire_due()
+            disturbance.tick(self)
+            self._settle(now + timedelta(minutes=1))
+            notices += self._subscription.notices()
+            is_over = minute >= script.least_minutes and self._is_over(
+                futures, disturbance, _to_be_seen(providers, scopes, script.history)
+            )
+            over_since = (minute if over_since is None else over_since) if is_over else None
+            if disturbance.redrives and minute >= script.least_minutes:
+                self._redrive()
+                futures += self._send_again({each.request_id for each in asked})
+            # Discovery has come by once more since then, and found nothing new.
+            if over_since is not None and minute // _DISCOVERY_MINUTES > over_since // _DISCOVERY_MINUTES:
+                break
+        return asked, notices
+
+    def _ask(self, script: Script) -> tuple[list[Asked], list[Future[Delivery]]]:
+        asked, futures = [], []
+        for number, (scope, request) in enumerate(script.requests):
+            event = {"id": f"event-{number}", "detail": request.model_dump(mode="json", exclude_none=True)}
+            asked.append(
+                Asked(request_id=f"event-{number}", source=request.source, scope=scope, watched=request.build_id)
+            )
+            futures.append(self.aws.invoke_asynchronously("request_build", event))
+        return asked, futures
+
+    def _is_over(self, futures: Sequence[Future[Delivery]], disturbance: Disturbance, to_be_seen: Set[str]) -> bool:
+        if (
+            self._time.waiting > 0
+            or self.aws.busy()
+            or not all(future.done() for future in futures)
+            or (disturbance.redrives and self.aws.failed_executions())
+        ):
+            return False
+        rows = {str(row["build"]): row for row in self.aws.ledger_rows() if not str(row["build"]).startswith("#")}
+        return all("outcome" in row for row in rows.values()) and to_be_seen <= rows.keys()
+
+    def _redrive(self) -> None:
+        for arn in self.aws.failed_executions():
+            self.aws.redrive(arn)
+
+    def _send_again(self, request_ids: Set[str]) -> list[Future[Delivery]]:
+        """Do with dead letters what the runbook says: send requests again; a tick is harmless, and stays a letter."""
+        sent = []
+        for letter in self.aws.dead_letters():
+            payload = json.loads(letter).get("requestPayload")
+            request_id = str(payload.get("id")) if isinstance(payload, dict) else ""
+            if request_id in request_ids and self._sent_again[request_id] < _MOST_SENDINGS:
+                self._sent_again[request_id] += 1
+                sent.append(self.aws.invoke_asynchronously("request_build", payload))
+            else:
+                self._letters.append(letter)
+        return sent
+
+    def _settle(self, until: datetime) -> None:
+        """Let everything happen that happens by itself before an instant; time passes only while all wait."""
+        quiet = 0
+        began = looked_at = time.monotonic()
+        while looked_at - began < _SETTLING_SECONDS:
+            looked_at = time.monotonic()
+            quiet = quiet + 1 if self.aws.is_still(self._time.waiting) else 0
+            if quiet > 1:
+                wake = self._time.next_wake()
+                if wake is None or wake > until:
+                    return
+                self._time.move_to(wake)
+                quiet = 0
+            self._settling.wait(max(_BEAT_SECONDS, (time.monotonic() - looked_at) / _LOOKS_SHARE))
+        raise TimeoutError(f"something still works after {_SETTLING_SECONDS} real seconds")
+
+    def _configure(self, sources: Sequence[SourceSettings], secrets: Mapping[str, str]) -> None:
+        ssm, manager = self.aws.client("ssm"), self.aws.client("secretsmanager")
+        for name, value in secrets.items():
+            manager.create_secret(Name=name, SecretString=value)
+        for source in sources:
+            name = f"{self.aws.outputs['ParameterPath']}/{source.name}"
+            ssm.put_parameter(Name=name, Value=source.model_dump_json(), Type="String")
+
+    def rotate_secret(self, name: str, value: str) -> None:
+        """Put another key into a secret, as an operator would."""
+        self.aws.client("secretsmanager").put_secret_value(SecretId=name, SecretString=value)
+
+    def _wait_a_little(self, seconds: float) -> None:
+        self._settling.wait(min(seconds, _LONGEST_PAUSE_SECONDS))
+
+    def pause(self, seconds: float) -> bool:
+        """Wait for so much virtual time; True when everything is to stop."""
+        return self._time.pause(seconds)
+
+    def _stop_time(self) -> None:
+        self._time.close()
+
+    def _make_parts(self) -> wiring.Parts:
+        # Each invocation is a cold start: on AWS every function has a process of its own, here all share one.
+        self._forget_configuration()
+        return wiring.Parts(Environment.from_variables(), self._time.clock)
+
+    def _wipe(self) -> None:
+        """Make everything as it was after the deployment."""
+        self._time.close()
+        self.aws.forget_executions()
+        s3, bucket = self.aws.client("s3"), self.aws.outputs["BucketName"]
+        for upload in self.aws.open_multipart_uploads():
+            s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            versions = page.get("Versions", [])
+            doomed: list[ObjectIdentifierTypeDef] = [
+                {"Key": each["Key"], "VersionId": each["VersionId"]} for each in versions
+            ]
+            if doomed:
+                s3.delete_objects(Bucket=bucket, Delete={"Objects": doomed, "Quiet": True})
+        self._wipe_ledger()
+        ssm, manager = self.aws.client("ssm"), self.aws.client("secretsmanager")
+        for parameter in ssm.get_parameters_by_path(Path=self.aws.outputs["ParameterPath"])["Parameters"]:
+            ssm.delete_parameter(Name=parameter["Name"])
+        for secret in manager.list_secrets()["SecretList"]:
+            manager.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)
+        self._subscription.notices()
+        self.aws.dead_letters()
+        self._first_line = len(self.aws.logs())
+
+    def _wipe_ledger(self) -> None:
+        table, dynamodb = self.aws.outputs["LedgerTableName"], self.aws.client("dynamodb")
+        keys = [{"build": {"S": str(row["build"])}} for row in self.aws.ledger_rows()]
+        for first in range(0, len(keys), _MOST_WRITES):
+            batch = keys[first : first + _MOST_WRITES]
+            dynamodb.batch_write_item(RequestItems={table: [{"DeleteRequest": {"Key": key}} for key in batch]})
+
+    @staticmethod
+    def _forget_configuration() -> None:
+        wiring._catalog.cache_clear()  # noqa: SLF001 - there is no other way to forget it, and no function needs one
+        credentials._secrets.cache_clear()  # noqa: SLF001 - likewise
+
+
+class _Switch(Interception):
+    """Hands everything on to the disturbance of the present experiment."""
+
+    def __init__(self) -> None:
+        self.to = Disturbance()
+        self.dropping: Counter[str] = Counter()
+
+    def before(self, effect: Effect) -> None:
+        self.to.before(effect)
+
+    def after(self, effect: Effect) -> None:
+        self.to.after(effect)
+
+    def before_call(self, call: AwsCall) -> CallVerdict | None:
+        return self.to.before_call(call)
+
+    def after_call(self, call: AwsCall, status: int) -> LoseAnswer | Kill | None:
+        return self.to.after_call(call, status)
+
+    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:
+        if self.dropping[invocation.function] > 0:
+            self.dropping[invocation.function] -= 1
+            return Throttle()
+        return self.to.before_invocation(invocation)
+
+    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:
+        return self.to.after_invocation(invocation, error_type=error_type)
+
+
+def _to_be_seen(
+    providers: SimulatedProviders, scopes: Mapping[tuple[Provider, str], str], history: Set[str]
+) -> set[str]:
+    """Name the ended builds that lists show, as the ledger would: until it does, discovery has yet to come by."""
+    return {
+        f"{scopes[build.provider, build.scope]}/{build.scope}/{build.build_id}"
+        for build in providers.builds
+        if build.provider is Provider.TREASURE_INSIGHTS
+        and build.completed is not None
+        and build.build_id not in history
+        and (build.provider, build.scope) in scopes
+    }

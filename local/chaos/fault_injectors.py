@@ -1,0 +1,155 @@
+"""What can go wrong on the side of AWS and inside of the functions, each for one experiment."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from enum import StrEnum
+from typing import Final
+
+from typing_extensions import override
+
+from local.chaos.exchange_hooks import Effect, kill
+from local.chaos.experiment_runner import Disturbance
+from local.embedded.interception import (
+    Answer,
+    AwsCall,
+    CallVerdict,
+    Invocation,
+    InvocationVerdict,
+    LoseAnswer,
+)
+
+# More than any of botocore's and our own tries of one call.
+EVERY_TRY: Final = 6
+
+
+class Blow(StrEnum):
+    """What happens at an exchange of a function."""
+
+    KILL_BEFORE = "killed before"
+    KILL_AFTER = "killed after"
+    LOSE_BEFORE = "connection broken before"
+    LOSE_AFTER = "answer lost"
+
+
+class Recorder(Disturbance):
+    """Disturbs nothing, and remembers what happened."""
+
+    def __init__(self) -> None:
+        self.effects: Counter[Effect] = Counter()
+        self.calls: Counter[tuple[str, str]] = Counter()
+        self.invocations: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @override
+    def before(self, effect: Effect) -> None:
+        with self._lock:
+            self.effects[effect] += 1
+
+    @override
+    def before_call(self, call: AwsCall) -> CallVerdict | None:
+        with self._lock:
+            self.calls[call.caller, call.action] += 1
+        return None
+
+    @override
+    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:
+        with self._lock:
+            self.invocations[invocation.function] += 1
+        return None
+
+
+class Counting(Disturbance):
+    """Strikes what matches, from the ``nth`` time on, ``times`` times."""
+
+    def __init__(self, nth: int = 1, times: int = 1) -> None:
+        self.struck = 0
+        self._nth = nth
+        self._times = times
+        self._seen = 0
+        self._lock = threading.Lock()
+
+    def strikes(self, matches: bool) -> bool:
+        """Count what matches, and tell whether it is struck."""
+        if not matches:
+            return False
+        with self._lock:
+            self._seen += 1
+            is_struck = self._nth <= self._seen < self._nth + self._times
+            self.struck += is_struck
+            return is_struck
+
+
+class AtEffect(Counting):
+    """A blow at one place in the code."""
+
+    def __init__(self, effect: Effect, blow: Blow, *, nth: int = 1) -> None:
+        super().__init__(nth)
+        self._effect = effect
+        self._blow = blow
+
+    @override
+    def before(self, effect: Effect) -> None:
+        if self._blow in {Blow.KILL_BEFORE, Blow.LOSE_BEFORE} and self.strikes(effect == self._effect):
+            self._strike()
+
+    @override
+    def after(self, effect: Effect) -> None:
+        if self._blow in {Blow.KILL_AFTER, Blow.LOSE_AFTER} and self.strikes(effect == self._effect):
+            self._strike()
+
+    def _strike(self) -> None:
+        if self._blow in {Blow.KILL_BEFORE, Blow.KILL_AFTER}:
+            kill()
+        raise ConnectionRefusedError(111, "injected")
+
+
+class AtCall(Counting):
+    """AWS answers an error to one kind of call of one caller."""
+
+    def __init__(self, caller: str, action: str, answer: Answer | LoseAnswer, *, nth: int = 1, times: int = 1) -> None:
+        super().__init__(nth, times)
+        self._matches = (caller, action)
+        self._answer = answer
+
+    @override
+    def before_call(self, call: AwsCall) -> CallVerdict | None:
+        return self._answer if self.strikes((call.caller, call.action) == self._matches) else None
+
+
+class AfterCall(Counting):
+    """The answer to one kind of call of one caller is lost on the way back."""
+
+    def __init__(self, caller: str, action: str, *, nth: int = 1) -> None:
+        super().__init__(nth)
+        self._matches = (caller, action)
+
+    @override
+    def after_call(self, call: AwsCall, status: int) -> LoseAnswer | None:
+        return LoseAnswer() if self.strikes((call.caller, call.action) == self._matches) else None
+
+
+class AtInvocation(Counting):
+    """Lambda delivers an event twice, or has no capacity for it."""
+
+    def __init__(self, function: str, verdict: InvocationVerdict, *, nth: int = 1, times: int = 1) -> None:
+        super().__init__(nth, times)
+        self._function = function
+        self._verdict = verdict
+
+    @override
+    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:
+        return self._verdict if self.strikes(invocation.function == self._function) else None
+
+
+class AfterInvocation(Counting):
+    """A function has done its work, and its caller never hears of it."""
+
+    def __init__(self, function: str, *, nth: int = 1) -> None:
+        super().__init__(nth)
+        self._function = function
+
+    @override
+    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:
+        return LoseAnswer() if self.strikes(invocation.function == self._function) else None

@@ -1,0 +1,358 @@
+"""Small worlds that together come past every place of the courier that has an outside effect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from typing_extensions import override
+
+from courier.config.settings import SourceSettings
+from courier.models import BuildRequest
+from courier.providers import parse_source
+from local.chaos.experiment_runner import Script
+from local.simulator import (
+    AirtAccount,
+    BuildPlan,
+    DataModel,
+    ErrorStatus,
+    FaultRule,
+    JobPlan,
+    ObjectChanged,
+    Project,
+    Provider,
+    RequestKind,
+    Scenario,
+    ScheduledBuild,
+    ScheduledJob,
+    SimulatedProviders,
+    TreasureAccount,
+)
+from local.simulator.faults_json import JsonFault
+from local.simulator.messages import JsonValue
+
+TREASURE_SECRET: Final = "build-courier/treasure"  # noqa: S105 - a name, not a secret
+AIRT_SECRET: Final = "build-courier/airt"  # noqa: S105 - likewise
+KIBIBYTE: Final = 1024
+# Two parts: the smallest report that is copied in parts.
+LARGE_BYTES: Final = 9 * KIBIBYTE * KIBIBYTE
+OTHER_KEY: Final = "1234/" + "fedcba9876543210" * 2 + "fedcba98"
+
+
+@dataclass(frozen=True)
+class DropBuild(JsonFault):
+    """The list lacks one of its builds."""
+
+    build_id: str
+
+    @override
+    def rewrite(self, body: JsonValue) -> JsonValue:
+        return (
+            [item for item in body if not (isinstance(item, dict) and item.get("oid") == self.build_id)]
+            if isinstance(body, list)
+            else body
+        )
+
+
+_POLLING = {"first_seconds": 60, "longest_seconds": 300, "give_up_after_hours": 2}
+REPORT = {
+    "preset": {"format": "pdf", "sections": ["risk_score_metrics"], "compliance_frameworks": ["owasp_llm_top_10"]}
+}
+_SALES, _ORDERS = "5d1d4f1c-1111-4222-8333-000000000001", "5d1d4f1c-1111-4222-8333-000000000002"
+
+
+def build_id(number: int) -> str:
+    """Make the id of a scheduled build."""
+    return f"5d1d4f1c-0000-4222-8333-{number:012x}"
+
+
+def treasure_source(endpoint: str, **settings: object) -> SourceSettings:
+    """Configure the simulated Treasure Insights account."""
+    return parse_source(
+        {
+            "name": "insights",
+            "provider": "treasure_insights",
+            "endpoint": endpoint,
+            "insecure": True,
+            "secret": TREASURE_SECRET,
+            "data_models": "all",
+            "account_id": "1234",
+            "requests_per_minute": 600,
+            "backfill_hours": 1,
+            "polling": _POLLING,
+            **settings,
+        }
+    )
+
+
+def airt_source(endpoint: str, project: str, **settings: object) -> SourceSettings:
+    """Configure one project of the simulated Dreadnode platform."""
+    return parse_source(
+        {
+            "name": project,
+            "provider": "dreadnode_airt",
+            "endpoint": endpoint,
+            "insecure": True,
+            "secret": AIRT_SECRET,
+            "organization": "acme",
+            "workspace": "main",
+            "project": project,
+            "requests_per_minute": 600,
+            "polling": _POLLING,
+            **settings,
+        }
+    )
+
+
+def insights() -> Script:
+    """Let others start builds of every ending, one that had ended before, and one that is asked for."""
+    sales = DataModel(
+        oid=_SALES,
+        name="sales",
+        builds=(
+            ScheduledBuild(BuildPlan(run_seconds=40), created_offset_seconds=-600, build_id=build_id(1)),
+            ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(2)),
+            ScheduledBuild(BuildPlan(run_seconds=100, ending="failed"), build_id=build_id(3)),
+            ScheduledBuild(BuildPlan(run_seconds=170, ending="canceled"), build_id=build_id(4)),
+            # Begins between two discoveries, so that the poller's list shows it first.
+            ScheduledBuild(BuildPlan(run_seconds=60), created_offset_seconds=30, build_id=build_id(5)),
+        ),
+    )
+    orders = DataModel(oid=_ORDERS, name="orders", when_started=(BuildPlan(run_seconds=80),))
+    scenario = Scenario(treasure=TreasureAccount(models=(sales, orders)))
+    return Script(
+        name="insights",
+        scenario=scenario,
+        sources=lambda endpoint: [treasure_source(endpoint)],
+        secrets={TREASURE_SECRET: scenario.treasure.key},
+        requests=[(_ORDERS, BuildRequest(source="insights", data_model=_ORDERS))],
+    )
+
+
+def reports() -> Script:
+    """Ask for reports: one delivered, one failed, one empty; and watch one that somebody else started."""
+    chatbot = Project(
+        slug="chatbot",
+        uuid="2489e9ad-2ee2-4e00-8ec9-000000000001",
+        when_started=(
+            JobPlan(run_seconds=70, artifact_bytes=40 * KIBIBYTE),
+            JobPlan(run_seconds=80, ending="failed"),
+        ),
+        jobs=(ScheduledJob(build_id(9), JobPlan(run_seconds=50, artifact_bytes=20 * KIBIBYTE)),),
+    )
+    sandbox = Project(
+        slug="sandbox", uuid="2489e9ad-2ee2-4e00-8ec9-000000000002", empty_sections=("risk_score_metrics",)
+    )
+    return airt_script(
+        "reports",
+        (chatbot, sandbox),
+        requests=[
+            *((chatbot.scope, BuildRequest(source="chatbot", report=REPORT)) for _ in range(2)),
+            (sandbox.scope, BuildRequest(source="sandbox", report=REPORT)),
+            (chatbot.scope, BuildRequest(source="chatbot", build_id=build_id(9))),
+        ],
+    )
+
+
+def large(name: str = "large", *faults: FaultRule) -> Script:
+    """Watch one report that is copied in parts."""
+    archive = Project(
+        slug="archive",
+        uuid="2489e9ad-2ee2-4e00-8ec9-000000000003",
+        jobs=(ScheduledJob(build_id(10), JobPlan(run_seconds=50, artifact_bytes=LARGE_BYTES)),),
+    )
+    return airt_script(
+        name,
+        (archive,),
+        requests=[(archive.scope, BuildRequest(source="archive", build_id=build_id(10)))],
+        faults=faults,
+    )
+
+
+def spoilt() -> Script:
+    """Spoil a report that is copied in parts: it is another one each time, and its upload has to be dropped."""
+    script = large("spoilt", FaultRule(ObjectChanged(), RequestKind.ARTIFACT, ranged=True, nth=2, times=None))
+    return replace(script, outcomes=frozenset({"undeliverable"}))
+
+
+def resumed() -> Script:
+    """Let the store fall silent for a while after the first part: the copy goes on with its upload."""
+    return large("resumed", FaultRule(ErrorStatus(503), RequestKind.ARTIFACT, nth=2, times=7))
+
+
+def abandoned() -> Script:
+    """Let the store fall silent for good after the first part: the record has to drop the upload."""
+    script = large("abandoned", FaultRule(ErrorStatus(503), RequestKind.ARTIFACT, nth=2, times=None))
+    return replace(script, outcomes=frozenset({"undeliverable"}))
+
+
+def gone() -> Script:
+    """Let one build never end, and one be forgotten by its provider."""
+    orders = DataModel(
+        oid=_ORDERS,
+        name="orders",
+        builds=(
+            ScheduledBuild(BuildPlan(run_seconds=90_000), build_id=build_id(21)),
+            ScheduledBuild(BuildPlan(run_seconds=90_000), build_id=build_id(22)),
+        ),
+    )
+    scenario = Scenario(treasure=TreasureAccount(models=(orders,)))
+    return Script(
+        name="gone",
+        scenario=scenario,
+        sources=lambda endpoint: [
+            treasure_source(
+                endpoint,
+                cancel_on_timeout=True,
+                polling={"first_seconds": 60, "longest_seconds": 120, "give_up_after_hours": 0.2},
+            )
+        ],
+        secrets={TREASURE_SECRET: scenario.treasure.key},
+        # It is in the first list and in none after that.
+        faults=[
+            FaultRule(DropBuild(build_id(22)), RequestKind.LIST_BUILDS, nth=2, times=None),
+            FaultRule(ErrorStatus(404), RequestKind.GET_BUILD, build_id=build_id(22), times=None),
+        ],
+        outcomes=frozenset({"timed_out", "lost"}),
+        least_minutes=15,
+    )
+
+
+def sick() -> Script:
+    """Revoke a key and put it right again while a build is in flight."""
+    sales = DataModel(
+        oid=_SALES, name="sales", builds=(ScheduledBuild(BuildPlan(run_seconds=400), build_id=build_id(31)),)
+    )
+    scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
+
+    def revoke(providers: SimulatedProviders) -> None:
+        providers.rotate_key(Provider.TREASURE_INSIGHTS, OTHER_KEY)
+
+    def restore(providers: SimulatedProviders) -> None:
+        providers.rotate_key(Provider.TREASURE_INSIGHTS, scenario.treasure.key)
+
+    return Script(
+        name="sick",
+        scenario=scenario,
+        sources=lambda endpoint: [treasure_source(endpoint)],
+        secrets={TREASURE_SECRET: scenario.treasure.key},
+        events=((100, revoke), (280, restore)),
+        least_minutes=15,
+    )
+
+
+def unpolled() -> Script:
+    """Let the poller come late: discovery tells the ends of builds that it finds in its lists."""
+    sales = DataModel(
+        oid=_SALES,
+        name="sales",
+        builds=tuple(ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(50 + n)) for n in range(2)),
+    )
+    scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
+    return Script(
+        name="unpolled",
+        scenario=scenario,
+        sources=lambda endpoint: [treasure_source(endpoint)],
+        secrets={TREASURE_SECRET: scenario.treasure.key},
+        dropped={"poll_builds": 8},
+        least_minutes=6,
+    )
+
+
+def locked_out() -> Script:
+    """Begin with dead keys: discovery and a request have to say so, before anything is in flight."""
+    sales = DataModel(
+        oid=_SALES, name="sales", builds=(ScheduledBuild(BuildPlan(run_seconds=900), build_id=build_id(61)),)
+    )
+    chatbot = Project(
+        slug="chatbot", uuid="2489e9ad-2ee2-4e00-8ec9-000000000001", when_started=(JobPlan(run_seconds=70),)
+    )
+    treasure, airt = TreasureAccount(models=(sales,)), AirtAccount(projects=(chatbot,))
+
+    def restore(providers: SimulatedProviders) -> None:
+        providers.rotate_key(Provider.TREASURE_INSIGHTS, treasure.key)
+        providers.rotate_key(Provider.DREADNODE_AIRT, airt.key)
+
+    def revoke(providers: SimulatedProviders) -> None:
+        providers.rotate_key(Provider.TREASURE_INSIGHTS, OTHER_KEY)
+        providers.rotate_key(Provider.DREADNODE_AIRT, OTHER_KEY)
+
+    return Script(
+        name="locked out",
+        scenario=Scenario(treasure=treasure, airt=airt),
+        sources=lambda endpoint: [treasure_source(endpoint), airt_source(endpoint, chatbot.slug)],
+        secrets={TREASURE_SECRET: treasure.key, AIRT_SECRET: airt.key},
+        requests=[(chatbot.scope, BuildRequest(source="chatbot", report=REPORT))],
+        events=((0, revoke), (400, restore)),
+        # Everything is refused until then, so it ends as a dead letter.
+        least_minutes=20,
+    )
+
+
+def withdrawn() -> Script:
+    """Ask while the provider is down: the request certainly started nothing, and is repeated."""
+    orders = DataModel(oid=_ORDERS, name="orders", when_started=(BuildPlan(run_seconds=80),))
+    scenario = Scenario(treasure=TreasureAccount(models=(orders,)))
+    return Script(
+        name="withdrawn",
+        scenario=scenario,
+        sources=lambda endpoint: [treasure_source(endpoint)],
+        secrets={TREASURE_SECRET: scenario.treasure.key},
+        requests=[(_ORDERS, BuildRequest(source="insights", data_model=_ORDERS))],
+        # Discovery meets them too; both come back.
+        faults=[FaultRule(ErrorStatus(503), RequestKind.LIST_BUILDS, times=6)],
+    )
+
+
+def segments() -> Script:
+    """Have more builds than one invocation takes: they are handed out in segments of one."""
+    sales = DataModel(
+        oid=_SALES,
+        name="sales",
+        builds=tuple(ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(40 + n)) for n in range(3)),
+    )
+    scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
+    return Script(
+        name="segments",
+        scenario=scenario,
+        sources=lambda endpoint: [treasure_source(endpoint)],
+        secrets={TREASURE_SECRET: scenario.treasure.key},
+        segment_builds=1,
+    )
+
+
+def airt_script(
+    name: str,
+    projects: Sequence[Project],
+    *,
+    requests: Sequence[tuple[str, BuildRequest]],
+    faults: Sequence[FaultRule] = (),
+) -> Script:
+    """Make a script over projects of the simulated Dreadnode platform, one source each."""
+    scenario = Scenario(airt=AirtAccount(projects=tuple(projects)))
+    artifact = {"hosts": ["localhost"], "private_addresses": True}
+    return Script(
+        name=name,
+        scenario=scenario,
+        sources=lambda endpoint: [airt_source(endpoint, project.slug, artifact=artifact) for project in projects],
+        secrets={AIRT_SECRET: scenario.airt.key},
+        requests=requests,
+        faults=faults,
+    )
+
+
+SCRIPTS: Final = (
+    insights,
+    reports,
+    large,
+    resumed,
+    spoilt,
+    abandoned,
+    gone,
+    sick,
+    locked_out,
+    unpolled,
+    withdrawn,
+    segments,
+)

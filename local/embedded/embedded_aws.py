@@ -1,0 +1,351 @@
+"""The embedded AWS: deploys the template into moto, in this process, and runs its functions and state machine.
+
+Only one can be up at a time in a process: moto's state, the environment and the standard output are shared.
+"""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from local.embedded.async_invocations import AsynchronousInvoker, Delivery
+from local.embedded.call_context import Attribution
+from local.embedded.deployment import Deployment, deploy
+from local.embedded.function_runtime import (
+    FunctionRuntime,
+    FunctionUsage,
+    HandlerLoader,
+    InvocationResult,
+    new_request_id,
+)
+from local.embedded.interception import Interception, Invocation
+from local.embedded.invoke_api import InvokeApi
+from local.embedded.log_capture import LogCapture, LogLine
+from local.embedded.moto.step_functions import (
+    failed_executions,
+    forget_executions,
+    redrive,
+    running_executions,
+    state_machine_runs,
+    stop_executions,
+    wired,
+    working_executions,
+    works_more,
+)
+from local.embedded.operator_clients import OperatorClients
+from local.embedded.results import (
+    ExecutionReport,
+    Subscription,
+    drain_queue,
+    mirror_bucket,
+    report_execution,
+    scan_table,
+)
+from local.embedded.sandbox_env import sandbox, shared_environment
+from local.embedded.schedules import Schedule, schedules
+from local.embedded.server import AwsApplication, AwsServer
+from local.sam.expansion import DEFAULT_PLACE, expand
+from local.sam.intrinsics import Place
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import MultipartUploadTypeDef
+
+# moto's own account; it has one unless told otherwise.
+_ACCOUNT = DEFAULT_PLACE.account
+
+_one = threading.Lock()
+
+# How often `EmbeddedAws.await_quiet` looks.
+_QUIET_BEAT_SECONDS = 0.02
+
+
+class EmbeddedAws:
+    """The stack of a template, up between ``with`` and its end.
+
+    Parameters
+    ----------
+    template
+        ``template.yaml``; its folder is where the functions' code is.
+    parameters
+        Of the template.
+    region, stack_name
+        Where it claims to be.
+    interception
+        Observes and disturbs; lets everything pass by default.
+    clock
+        Seconds, monotonic: what is left of a function's timeout is measured with it.
+    second_lasts
+        Real seconds that one second of a Retry's pause lasts, in the state machine and between
+        asynchronous attempts. Timeouts are not scaled.
+    load_handler
+        Gives what to call for a function; by default the checkout's own module, in this process.
+    pause
+        Waits before a Retry and before an asynchronous repetition, in seconds of the definition; True when
+        everything is to stop. By default on the real clock, scaled by ``second_lasts``.
+
+    Attributes
+    ----------
+    expanded
+        The CloudFormation of the template.
+    client
+        ``client("s3")`` and so on: clients for the person at the keyboard, never intercepted.
+    """
+
+    client: OperatorClients
+
+    def __init__(
+        self,
+        template: Path,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        region: str = DEFAULT_PLACE.region,
+        stack_name: str = DEFAULT_PLACE.stack_name,
+        interception: Interception | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        second_lasts: float = 1.0,
+        load_handler: HandlerLoader | None = None,
+        pause: Callable[[float], bool] | None = None,
+    ) -> None:
+        self.place = Place(region=region, account=_ACCOUNT, stack_name=stack_name)
+        self.expanded = expand(template, parameters=parameters, region=region, account=_ACCOUNT, stack_name=stack_name)
+        self._root = template.parent
+        self._interception = interception or Interception()
+        self._clock = clock
+        self._second_lasts = second_lasts
+        self._load_handler = load_handler
+        self._pause = pause or self._wait
+        self._stopping = threading.Event()
+        self._exit = ExitStack()
+        self._logs = LogCapture()
+        self._attribution = Attribution()
+        self._application = AwsApplication(attribution=self._attribution, interception=self._interception)
+        self._deployment: Deployment
+        self._runtime: FunctionRuntime
+        self._asynchronous: AsynchronousInvoker
+
+    def __enter__(self) -> Self:
+        """Bring it up."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take it down."""
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server, deploy the stack, load the functions; once.
+
+        Raises
+        ------
+        TemplateError
+            The template holds something that is not understood here; nothing is left running.
+        RuntimeError
+            Another one is up in this process, or this one has been up before.
+        """
+        if self._stopping.is_set() or not _one.acquire(blocking=False):
+            raise RuntimeError("only one embedded AWS can be up in a process, and each only once")
+        with ExitStack() as stack:
+            stack.callback(_one.release)
+            stack.enter_context(wired(self._pause))
+            stack.enter_context(self._attribution.installed())
+            server = AwsServer(self._application)
+            stack.callback(server.stop)
+            stack.enter_context(sandbox(port=server.port, region=self.place.region))
+            stack.enter_context(self._logs.attached())
+            server.start()
+            # On the way out the server answers until the last execution has ended, inside the same surroundings.
+            stack.callback(server.stop)
+            stack.callback(stop_executions, self.place)
+            self.client = OperatorClients(endpoint=f"http://127.0.0.1:{server.port}", region=self.place.region)
+            stack.callback(self.client.close)
+            self._deployment = deploy(self.expanded, root=self._root, place=self.place, client=self.client)
+            self._start_functions(stack)
+            # First of all on the way out: who pauses shall not go on.
+            stack.callback(self._stopping.set)
+            self._exit = stack.pop_all()
+
+    def stop(self) -> None:
+        """Let runs under way end, abort executions, and put everything back as it was; again does nothing."""
+        self._exit.close()
+
+    def _start_functions(self, stack: ExitStack) -> None:
+        stack.enter_context(shared_environment(self._deployment.functions))
+        self._runtime = FunctionRuntime(
+            self._deployment.functions,
+            logs=self._logs,
+            interception=self._interception,
+            clock=self._clock,
+            load_handler=self._load_handler,
+        )
+        self._runtime.load()
+        self._logs.take_over_loggers()
+        self._asynchronous = AsynchronousInvoker(self._runtime, pause=self._pause, to_queue=self._send_to_queue)
+        stack.callback(self._asynchronous.stop)
+        self._application.answer_invocations(InvokeApi(self._runtime, self._asynchronous))
+
+    # ------------------------------------------------------------------ what was deployed
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The outputs of the stack."""
+        return self._deployment.outputs
+
+    @property
+    def resources(self) -> dict[str, str]:
+        """Physical ids by logical ids."""
+        return self._deployment.resources
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """What of the template was not created, and why."""
+        return self._deployment.left_out
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The functions' names, which are those of their folders."""
+        return self._runtime.names
+
+    def schedules(self) -> list[Schedule]:
+        """Give the schedules of the template; `local.embedded.scheduler.Ticker` fires them."""
+        return schedules(self.expanded, place=self.place)
+
+    # ------------------------------------------------------------------ what one can do with it
+
+    def invoke(self, function: str, event: object) -> InvocationResult:
+        """Call a function and wait for it; by its folder's name, logical id, physical name or ARN.
+
+        Raises
+        ------
+        ThrottledError, LostAnswerError
+            As the interception decides.
+        """
+        name = self._runtime.spec(function).name
+        return self._runtime.invoke(Invocation(function=name, request_id=new_request_id(), payload=json.dumps(event)))
+
+    def invoke_asynchronously(self, function: str, event: object) -> "Future[Delivery]":
+        """Hand an event over as EventBridge does: repeated on errors, then to the failure queue."""
+        return self._asynchronous.submit(self._runtime.spec(function).name, json.dumps(event))
+
+    def start_execution(self, state_machine: str, event: object) -> str:
+        """Start an execution of the state machine with this logical id; its ARN."""
+        started = self.client("stepfunctions").start_execution(
+            stateMachineArn=self.resources[state_machine], name=new_request_id(), input=json.dumps(event)
+        )
+        return started["executionArn"]
+
+    def redrive(self, execution_arn: str) -> None:
+        """Let a failed execution go on at the state that failed, as RedriveExecution does.
+
+        Raises
+        ------
+        EngineError
+            There is no such execution, or it has not failed.
+        """
+        redrive(self.place, execution_arn)
+
+    def subscribe(self, topic_arn: str | None = None) -> Subscription:
+        """Subscribe a new queue to the topic (the only one, unless named), without raw delivery."""
+        topic = topic_arn or self._deployment.only("AWS::SNS::Topic")
+        sqs = self.client("sqs")
+        queue_url = sqs.create_queue(QueueName=f"subscriber-{new_request_id()}")["QueueUrl"]
+        queue = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        self.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+        return Subscription(sqs, queue_url)
+
+    # ------------------------------------------------------------------ what it left behind
+
+    def busy(self) -> bool:
+        """Tell whether an execution or an asynchronous call has not ended."""
+        return self._asynchronous.under_way > 0 or running_executions(self.place) > 0
+
+    def at_work(self) -> int:
+        """Count the executions and asynchronous calls that have not ended and do not wait for a task token."""
+        return self._asynchronous.under_way + working_executions(self.place)
+
+    def is_still(self, waiting: int) -> bool:
+        """Tell whether no more than ``waiting`` executions and asynchronous calls are at work; quicker than counting.
+
+        Calls come first: while one of them works, nobody has to look at hundreds of executions.
+        """
+        rest = waiting - self._asynchronous.under_way
+        return rest >= 0 and not works_more(self.place, rest)
+
+    def await_quiet(self, timeout_seconds: float = 30.0) -> None:
+        """Wait until nothing happens by itself any more: what still runs waits for a task token.
+
+        Raises
+        ------
+        TimeoutError
+            Something still works after so many real seconds.
+        """
+        for _ in range(int(timeout_seconds / _QUIET_BEAT_SECONDS)):
+            if self.at_work() == 0:
+                return
+            self._stopping.wait(_QUIET_BEAT_SECONDS)
+        raise TimeoutError(f"the embedded AWS still works after {timeout_seconds} s")
+
+    def forget_executions(self) -> None:
+        """Abort what runs, and forget every execution; their names are free again."""
+        stop_executions(self.place)
+        forget_executions(self.place)
+
+    def executions(self) -> list[ExecutionReport]:
+        """Sum up every execution, oldest first."""
+        return [report_execution(run) for run in state_machine_runs(self.place)]
+
+    def failed_executions(self) -> list[str]:
+        """Give the ARNs of the executions that have failed and were not redriven."""
+        return failed_executions(self.place)
+
+    def history_texts(self) -> list[str]:
+        """Give the whole description and history of every execution as text, to be searched."""
+        return [json.dumps([run.description, run.history]) for run in state_machine_runs(self.place)]
+
+    def usage(self) -> dict[str, FunctionUsage]:
+        """Give invocations, errors and durations per function."""
+        return self._runtime.usage()
+
+    def calls(self) -> Counter[tuple[str, str, str]]:
+        """Count AWS calls by caller, action and resource (`local.embedded.interception.AwsCall`)."""
+        return self._application.calls()
+
+    def logs(self, function: str | None = None) -> list[LogLine]:
+        """Give what a function wrote, or all of them."""
+        return self._logs.lines(function)
+
+    def ledger_rows(self) -> list[dict[str, object]]:
+        """Give all rows of the table (the only one)."""
+        return scan_table(self.client("dynamodb"), self._deployment.only("AWS::DynamoDB::Table"))
+
+    def dead_letters(self, queue_url: str | None = None) -> list[str]:
+        """Take what lies in the dead-letter queue (the only queue of the template, unless named)."""
+        return drain_queue(self.client("sqs"), queue_url or self._deployment.only("AWS::SQS::Queue"))
+
+    def mirror_bucket(self, folder: Path) -> list[Path]:
+        """Copy all objects of the bucket (the only one) into a folder, under their keys.
+
+        Raises
+        ------
+        UnsafeKeyError
+            A key that would leave the folder.
+        """
+        return mirror_bucket(self.client("s3"), self._deployment.only("AWS::S3::Bucket"), folder)
+
+    def open_multipart_uploads(self) -> list["MultipartUploadTypeDef"]:
+        """Give the uploads that were begun in the bucket (the only one) and neither completed nor aborted."""
+        bucket = self._deployment.only("AWS::S3::Bucket")
+        return self.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+
+    def _wait(self, seconds: float) -> bool:
+        return self._stopping.wait(seconds * self._second_lasts)
+
+    def _send_to_queue(self, queue: str, document: str) -> None:
+        self.client("sqs").send_message(QueueUrl=self.resources[queue], MessageBody=document)

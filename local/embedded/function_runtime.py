@@ -1,0 +1,263 @@
+"""Lambda's part of the embedded AWS: the functions of the checkout, called in this process.
+
+What differs from Lambda: all runs share one process and one environment, a run that takes longer
+than its timeout is not ended, and there is no limit on how many run at once.
+"""
+
+import importlib.util
+import json
+import os
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from unittest.mock import patch
+
+from local.embedded.call_context import KilledError, Run, current_run
+from local.embedded.function_spec import FunctionSpec
+from local.embedded.interception import DeliverTwice, Interception, Invocation, LoseAnswer, Throttle
+from local.embedded.log_capture import LogCapture
+from local.embedded.sandbox_env import OWN_VARIABLES
+from local.sam.intrinsics import TemplateError
+
+Handler = Callable[[object, "Context"], object]
+
+
+class ThrottledError(Exception):
+    """Lambda has no capacity for this call."""
+
+
+class LostAnswerError(Exception):
+    """The run ended and its caller shall not learn how."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Lambda's context object, as far as handlers and Powertools read it."""
+
+    function_name: str
+    function_version: str
+    invoked_function_arn: str
+    memory_limit_in_mb: int
+    aws_request_id: str
+    log_group_name: str
+    log_stream_name: str
+    remaining_seconds: Callable[[], float] = field(repr=False)
+    identity: None = None
+    client_context: None = None
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Give the time until Lambda would end this run."""
+        return max(0, int(self.remaining_seconds() * 1000))
+
+
+@dataclass(frozen=True)
+class InvocationResult:
+    """How a run ended: its result or Lambda's error document, as JSON text."""
+
+    payload: str
+    error_type: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionUsage:
+    """What one function did so far; ``most_at_once`` is the concurrency that Lambda would have needed."""
+
+    invocations: int
+    errors: int
+    seconds: tuple[float, ...]
+    most_at_once: int
+
+
+class FailedElsewhereError(Exception):
+    """A handler that runs in another process ended badly; ``result`` is what it said."""
+
+    def __init__(self, result: InvocationResult) -> None:
+        super().__init__(result.error_type)
+        self.result = result
+
+
+class _Tally:
+    """Counts the runs of one function; guarded by the runtime's lock."""
+
+    def __init__(self) -> None:
+        self.errors = 0
+        self.seconds: list[float] = []
+        self.running = 0
+        self.most_at_once = 0
+
+
+HandlerLoader = Callable[[FunctionSpec], Handler]
+
+
+class FunctionRuntime:
+    """Loads and calls the handlers.
+
+    Parameters
+    ----------
+    clock
+        Seconds, monotonic; what is left of a function's timeout is measured with it.
+    load_handler
+        Gives what to call for a function; by default the checkout's own module, imported here.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[FunctionSpec],
+        *,
+        logs: LogCapture,
+        interception: Interception,
+        clock: Callable[[], float] = time.monotonic,
+        load_handler: HandlerLoader | None = None,
+    ) -> None:
+        self._specs = {spec.name: spec for spec in specs}
+        self._logs = logs
+        self._interception = interception
+        self._clock = clock
+        self._load_handler = load_handler or _load_handler
+        self._lock = threading.Lock()
+        self._tallies = {spec.name: _Tally() for spec in specs}
+        self._handlers: dict[str, Handler] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the functions, in the template's order."""
+        return tuple(self._specs)
+
+    def spec(self, name: str) -> FunctionSpec:
+        """Find a function by its folder's name, logical id, physical name or ARN.
+
+        Raises
+        ------
+        KeyError
+            There is no such function.
+        """
+        for spec in self._specs.values():
+            if name in (spec.name, spec.logical_id, spec.physical_name, spec.arn, f"{spec.arn}:$LATEST"):
+                return spec
+        raise KeyError(name)
+
+    def load(self) -> None:
+        """Import all handlers, as Lambda does at a cold start.
+
+        Raises
+        ------
+        TemplateError
+            A handler that is not where the template says.
+        """
+        for spec in self._specs.values():
+            own = {name: value for name, value in spec.variables.items() if name in OWN_VARIABLES}
+            with patch.dict(os.environ, own | {"AWS_LAMBDA_FUNCTION_NAME": spec.physical_name}):
+                self._handlers[spec.name] = self._load_handler(spec)
+
+    def invoke(self, invocation: Invocation) -> InvocationResult:
+        """Run a function and wait for it.
+
+        Raises
+        ------
+        ThrottledError, LostAnswerError
+            As the interception decides.
+        """
+        verdict = self._interception.before_invocation(invocation)
+        if isinstance(verdict, Throttle):
+            raise ThrottledError(f"{invocation.function} is throttled")
+        if isinstance(verdict, DeliverTwice):
+            self._run(invocation)
+        result = self._run(invocation)
+        if isinstance(self._interception.after_invocation(invocation, error_type=result.error_type), LoseAnswer):
+            raise LostAnswerError(invocation.function)
+        return result
+
+    def usage(self) -> dict[str, FunctionUsage]:
+        """Give what each function did so far."""
+        with self._lock:
+            return {
+                name: FunctionUsage(
+                    invocations=len(tally.seconds),
+                    errors=tally.errors,
+                    seconds=tuple(tally.seconds),
+                    most_at_once=tally.most_at_once,
+                )
+                for name, tally in self._tallies.items()
+            }
+
+    def _run(self, invocation: Invocation) -> InvocationResult:
+        self._logs.attach()
+        spec = self._specs[invocation.function]
+        tally = self._tallies[spec.name]
+        run = Run(invocation)
+        with self._lock:
+            tally.running += 1
+            tally.most_at_once = max(tally.most_at_once, tally.running)
+        started = self._clock()
+        context = self._context(spec, invocation, started)
+        token = current_run.set(run)
+        try:
+            result = _call(self._handlers[spec.name], invocation.payload, context)
+        finally:
+            current_run.reset(token)
+            with self._lock:
+                tally.running -= 1
+                tally.seconds.append(self._clock() - started)
+        if run.killed_by is not None:
+            result = _error(run.killed_by, "the process ended before it answered", [])
+        if result.error_type is not None:
+            with self._lock:
+                tally.errors += 1
+        return result
+
+    def _context(self, spec: FunctionSpec, invocation: Invocation, started: float) -> Context:
+        return Context(
+            function_name=spec.physical_name,
+            function_version="$LATEST",
+            invoked_function_arn=spec.arn,
+            memory_limit_in_mb=spec.memory_megabytes,
+            aws_request_id=invocation.request_id,
+            log_group_name=f"/aws/lambda/{spec.physical_name}",
+            log_stream_name="embedded",
+            remaining_seconds=lambda: spec.timeout_seconds - (self._clock() - started),
+        )
+
+
+def new_request_id() -> str:
+    """Make an id as Lambda does."""
+    return str(uuid.uuid4())
+
+
+def _load_handler(spec: FunctionSpec) -> Handler:
+    module_name, _, function_name = spec.handler.rpartition(".")
+    path = spec.folder / f"{module_name.replace('.', '/')}.py"
+    location = importlib.util.spec_from_file_location(f"build_courier_function_{spec.name}", path)
+    if location is None or location.loader is None or not path.is_file():
+        raise TemplateError(
+            f"{spec.logical_id}: its handler {spec.handler} would be in {path.name}, which does not exist"
+        )
+    module: ModuleType = importlib.util.module_from_spec(location)
+    location.loader.exec_module(module)
+    handler = getattr(module, function_name, None)
+    if not callable(handler):
+        raise TemplateError(f"{spec.logical_id}: {path.name} has no function {function_name}")
+    return handler  # type: ignore[no-any-return]  # a module's attribute
+
+
+def _call(handler: Handler, payload: str, context: Context) -> InvocationResult:
+    try:
+        result = handler(json.loads(payload), context)
+    except FailedElsewhereError as exc:
+        return exc.result
+    except (KilledError, SystemExit) as exc:
+        return _error("Runtime.ExitError", f"the process ended: {exc}", [])
+    except Exception as exc:  # noqa: BLE001  # what Lambda's runtime does: every exception becomes an error document
+        return _error(type(exc).__name__, str(exc), traceback.format_tb(exc.__traceback__)[1:])
+    try:
+        return InvocationResult(json.dumps(result))
+    except (TypeError, ValueError) as exc:
+        return _error("Runtime.MarshalError", f"Unable to marshal response: {exc}", [])
+
+
+def _error(error_type: str, message: str, stack: list[str]) -> InvocationResult:
+    document = {"errorMessage": message, "errorType": error_type, "stackTrace": stack}
+    return InvocationResult(json.dumps(document), error_type)

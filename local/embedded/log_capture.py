@@ -1,0 +1,93 @@
+"""What the functions print, kept per run instead of shown: on AWS it would go to CloudWatch Logs."""
+
+import io
+import logging
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from local.embedded.call_context import current_run
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line that a function's run wrote."""
+
+    function: str
+    request_id: str
+    text: str
+
+
+class LogCapture(io.TextIOBase):
+    """A standard output that keeps what functions write and passes on what others write."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lines: list[LogLine] = []
+        # Text without its line end so far, per thread: a print writes in pieces.
+        self._pieces: dict[tuple[str, str, int], str] = {}
+        self._others: TextIO = sys.stdout
+        self._taken_over: dict[logging.StreamHandler[Any], TextIO] = {}
+
+    def lines(self, function: str | None = None) -> list[LogLine]:
+        """Give the lines of one function, or of all, in the order in which they were ended; unended ones last."""
+        with self._lock:
+            unended = [LogLine(name, request_id, text) for (name, request_id, _), text in self._pieces.items()]
+            return [line for line in self._lines + unended if function in (None, line.function)]
+
+    def write(self, text: str) -> int:
+        """Keep or pass on one piece of text."""
+        run = current_run.get()
+        if run is None:
+            return self._others.write(text)
+        invocation = run.invocation
+        piece = (invocation.function, invocation.request_id, threading.get_ident())
+        with self._lock:
+            *whole, rest = (self._pieces.pop(piece, "") + text).split("\n")
+            self._lines += [LogLine(invocation.function, invocation.request_id, line) for line in whole if line]
+            if rest:
+                self._pieces[piece] = rest
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what others wrote."""
+        if current_run.get() is None and not self._others.closed:
+            self._others.flush()
+
+    def attach(self) -> None:
+        """Become the standard output; again before each run, because test runners exchange it in between."""
+        with self._lock:
+            if sys.stdout is not self:
+                self._others, sys.stdout = sys.stdout, self
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Be the standard output, and in the end give it back to everybody."""
+        self.attach()
+        try:
+            yield
+        finally:
+            for handler in _powertools_handlers():
+                if handler.stream is self:
+                    handler.stream = self._taken_over.get(handler, self._others)
+            self._taken_over.clear()
+            with self._lock:
+                if sys.stdout is self:
+                    sys.stdout = self._others
+
+    def take_over_loggers(self) -> None:
+        """Redirect the Powertools loggers that exist: each keeps the standard output of the moment it was made in."""
+        for handler in _powertools_handlers():
+            if handler.stream is not self:
+                self._taken_over[handler] = handler.stream
+                # Not setStream: it flushes the old stream, which a test runner may have closed.
+                handler.stream = self
+
+
+def _powertools_handlers() -> list["logging.StreamHandler[Any]"]:
+    loggers = list(logging.Logger.manager.loggerDict.values())
+    handlers = [getattr(logger, "powertools_handler", None) for logger in loggers]
+    return [handler for handler in handlers if isinstance(handler, logging.StreamHandler)]

@@ -1,0 +1,382 @@
+"""Everything that reaches into moto 5.2.5 beyond its public interface: here, and in `moto_integrations`.
+
+Private names are used here and nowhere else; moto is pinned for them.
+"""
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+from antlr4 import ParserRuleContext  # type: ignore[import-untyped]  # it comes with moto, without types
+from jsonata.jexception import JException
+from jsonata.jsonata import Jsonata
+from jsonata.utils import Utils
+from moto import backends as moto_backends
+from moto.core.config import default_user_config
+from moto.core.exceptions import AWSError
+from moto.moto_api._internal.models import moto_api_backend
+from moto.stepfunctions.models import Execution as PlainExecution
+from moto.stepfunctions.models import stepfunctions_backends
+from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
+from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
+from moto.stepfunctions.parser.asl.jsonata import jsonata as moto_jsonata
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
+from moto.stepfunctions.parser.backend.execution import Execution
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
+from moto.stepfunctions.parser.utils import TMP_THREADS
+
+from local.embedded.moto.integrations import repaired_integrations
+from local.sam.intrinsics import Place
+
+# The access key with which moto's interpreter signs its calls (its `boto_client_for`).
+INTERPRETER_ACCESS_KEY = "ak"
+
+# RedriveExecution, API reference: "unsuccessful executions ... failed, timed out, or aborted".
+_REDRIVABLE = {ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatus.ABORTED}
+
+_RUNNING = ExecutionStatus.RUNNING
+
+# How long the threads of stopped executions may take to notice; they only have to return from a wait.
+_STOP_SECONDS = 20
+_STOP_BEAT_SECONDS = 0.02
+
+_OPENING = re.compile(r"(\$(exists|type)\()?\(")
+_DECLARATION = re.compile(r"\$([A-Za-z0-9_]+):=")
+_VALUES = json.JSONDecoder()
+# A compiled expression keeps the state of its evaluation.
+_evaluating = threading.Lock()
+# As many texts as a few definitions have.
+_compiled = lru_cache(maxsize=500)(Jsonata)
+
+# Where a redriven execution keeps the history that it had before.
+_BEFORE = "history_before_redrive"
+
+# A state machine of the interpreter holds the second kind only; moto's annotations say the first.
+AnyExecution = PlainExecution | Execution
+
+
+class EngineError(Exception):
+    """moto did not do what this version of it is known to do."""
+
+
+@dataclass(frozen=True)
+class PlainStateMachine:
+    """A state machine as moto's CloudFormation made it: a name and a definition that nothing executes."""
+
+    name: str
+    arn: str
+    definition: str
+    role_arn: str
+
+
+@dataclass(frozen=True)
+class StateMachineRun:
+    """One execution: what DescribeExecution and GetExecutionHistory answer, with instants in ISO format."""
+
+    description: dict[str, Any]
+    history: list[dict[str, Any]]
+
+
+def evaluate_jsonata(expression: str) -> object:
+    """Evaluate a JSONata expression as moto composes it: variables are declared in front of the state's own text.
+
+    The state's text is parsed once and its variables are bound, as on AWS; to parse their values each time took a
+    tenth of a storm.
+
+    Raises
+    ------
+    JSONataException
+        moto's own, which fails the state.
+    """
+    try:
+        bindings, body = _taken_apart(expression)
+        with _evaluating:
+            compiled = _compiled(body)
+            # What its own functions look for, on this thread.
+            Jsonata.CURRENT.jsonata = compiled
+            result = compiled.evaluate(None, bindings)
+        # The library's own list class, and functions, have no place in a state's data.
+        return json.loads(json.dumps(result))
+    except (JException, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as exc:
+        raise moto_jsonata.JSONataException("UNKNOWN", str(exc)) from exc
+
+
+def _taken_apart(expression: str) -> tuple[dict[str, object], str]:
+    """Split ``($states:={...};$name:=...;text)`` into the variables' values and ``(text)``.
+
+    moto evaluates it three times: it asks whether there is a result, and of which type, with the same in brackets.
+    """
+    bindings: dict[str, object] = {}
+    opening = _OPENING.match(expression)
+    if opening is None:
+        return bindings, expression
+    rest = opening.end()
+    while declaration := _DECLARATION.match(expression, rest):
+        try:
+            value, end = _VALUES.raw_decode(expression, declaration.end())
+        except json.JSONDecodeError:
+            break
+        if expression[end : end + 1] != ";":
+            break
+        bindings[declaration[1]], rest = _with_nulls(value), end + 1
+    return bindings, f"{opening[0]}{expression[rest:]}"
+
+
+def _with_nulls(value: object) -> object:
+    """Mark nulls: to the library None is what does not exist."""
+    if isinstance(value, dict):
+        return {name: _with_nulls(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_with_nulls(each) for each in value]
+    return Utils.NULL_VALUE if value is None else value
+
+
+@contextmanager
+def wired(pause: Callable[[float], object]) -> Iterator[None]:
+    """Run moto with its Step Functions interpreter, and with nothing left of an earlier run.
+
+    Parameters
+    ----------
+    pause
+        Waits before a Retry, in seconds of the definition; moto itself would sleep, uninterruptibly.
+    """
+    moto_api_backend.reset()
+    logger = logging.getLogger("moto")
+    level = logger.level
+    # It reports every failing state, retried and caught ones too; the executions' histories say it better.
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with (
+            patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}),
+            # It would read moto's folder twice for each request, a fifth of what a request takes.
+            patch.object(moto_backends, "list_of_moto_modules", tuple(moto_backends.list_of_moto_modules()).__iter__),
+            patch.object(moto_jsonata, "_eval_jsonata", evaluate_jsonata),
+            patch.object(retrier_decl, "time", SimpleNamespace(sleep=pause)),
+            repaired_integrations(),
+            patch.object(AmazonStateLanguageParser, "parse", _parsing_once()),
+            patch.multiple(StepFunctionsParserBackend, **_repaired_methods()),
+        ):
+            yield
+    finally:
+        logger.setLevel(level)
+        moto_api_backend.reset()
+
+
+def _parsing_once() -> Callable[[str], tuple[EvalComponent, ParserRuleContext]]:
+    """Give a parser that keeps the syntax trees: moto reads the definition anew for each execution."""
+    parse = AmazonStateLanguageParser.parse
+    trees: dict[str, ParserRuleContext] = {}
+
+    def parse_once(definition: str) -> tuple[EvalComponent, ParserRuleContext]:
+        if definition not in trees:
+            program, trees[definition] = parse(definition)
+            return program, trees[definition]
+        # What is evaluated is made anew: its states remember their execution.
+        return Preprocessor().visit(trees[definition]), trees[definition]
+
+    return staticmethod(parse_once)
+
+
+def _repaired_methods() -> dict[str, Any]:
+    """Give the methods of moto's interpreter that fail, or differ from AWS, when several threads call."""
+    lock = threading.Lock()
+    list_executions = StepFunctionsParserBackend._get_executions  # noqa: SLF001
+    start_execution = StepFunctionsParserBackend.start_execution
+
+    def list_started(backend: StepFunctionsParserBackend, status: ExecutionStatus | None = None) -> list[Execution]:
+        # An execution that still parses its definition has no environment, on which moto's SendTask* would fail.
+        return [execution for execution in list_executions(backend, status) if _environment(execution) is not None]
+
+    def start_one(backend: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> Execution:  # noqa: ANN401
+        # moto looks for the name first and takes it later; two threads would both get it.
+        with lock:
+            return start_execution(backend, *args, **kwargs)
+
+    def at_most_once(send: Callable[..., Any]) -> Callable[..., Any]:
+        def send_once(backend: StepFunctionsParserBackend, task_token: str, *args: Any, **kwargs: Any) -> object:  # noqa: ANN401
+            # AWS takes a token once; moto accepts it until the execution ends, and does not know it afterwards.
+            with lock:
+                for execution in list_started(backend):
+                    endpoint = _environment(execution).callback_pool_manager.get(task_token)
+                    if endpoint is not None and endpoint._notify_event.is_set():  # noqa: SLF001
+                        raise AWSError("Task Timed Out: 'Provided task does not exist anymore'", "TaskTimedOut")
+                return send(backend, task_token, *args, **kwargs)
+
+        return send_once
+
+    return {
+        "_get_executions": list_started,
+        "start_execution": start_one,
+        "send_task_success": at_most_once(StepFunctionsParserBackend.send_task_success),
+        "send_task_failure": at_most_once(StepFunctionsParserBackend.send_task_failure),
+    }
+
+
+def plain_state_machine(place: Place, arn: str) -> PlainStateMachine:
+    """Give a state machine that a stack has created.
+
+    Raises
+    ------
+    EngineError
+        There is none.
+    """
+    for machine in stepfunctions_backends[place.account][place.region].state_machines:
+        if machine.arn == arn:
+            return PlainStateMachine(machine.name, machine.arn, machine.definition, machine.roleArn)
+    raise EngineError(f"the stack has no state machine {arn}")
+
+
+def state_machine_runs(place: Place) -> list[StateMachineRun]:
+    """Give all executions of all state machines, oldest first."""
+    backend = stepfunctions_parser_backends[place.account][place.region]
+    runs = []
+    for execution in backend._get_executions():  # noqa: SLF001
+        described = execution.to_describe_output()
+        history = json.loads(json.dumps(execution.to_history_output()["events"], default=_instant))
+        history = [*getattr(execution, _BEFORE, []), *history]
+        runs.append(StateMachineRun(description=json.loads(json.dumps(described, default=_instant)), history=history))
+    return sorted(runs, key=lambda run: str(run.description["startDate"]))
+
+
+def redrive(place: Place, arn: str) -> None:
+    """Let a failed execution go on at the state that failed, as RedriveExecution does, which moto does not know.
+
+    The execution keeps its name and its ARN; the state has the input that it had. What differs from AWS: the
+    history shows the state as entered once more, so that its ``EnteredTime`` is a new one, and an execution whose
+    failure lies inside of a Map or Parallel state cannot be redriven.
+
+    Raises
+    ------
+    EngineError
+        There is no such execution, or it has not failed.
+    """
+    backend = stepfunctions_parser_backends[place.account][place.region]
+    for machine in backend.state_machines:
+        # A machine of the interpreter holds its own kind of execution; moto's annotations say the plain one.
+        executions: list[Any] = list(machine.executions)
+        for run in executions:
+            if run.execution_arn == arn:
+                if run.exec_status not in _REDRIVABLE:
+                    raise EngineError(f"{run.name} is {run.exec_status}, so it cannot be redriven")
+                _go_on(backend, machine, run)
+                return
+    raise EngineError(f"there is no execution {arn}")
+
+
+def _go_on(backend: StepFunctionsParserBackend, machine: Any, failed: Execution) -> None:  # noqa: ANN401  # moto's, untyped
+    history = json.loads(json.dumps(failed.to_history_output()["events"], default=_instant))
+    entered = [event["stateEnteredEventDetails"] for event in history if event["type"].endswith("StateEntered")]
+    if not entered:
+        raise EngineError(f"{failed.name} failed before it entered a state")
+    whole = machine.definition
+    machine.executions.remove(failed)
+    # moto takes a snapshot of the definition when it starts an execution.
+    machine.definition = json.dumps({**json.loads(whole), "StartAt": entered[-1]["name"]})
+    try:
+        again = backend.start_execution(machine.arn, name=failed.name, execution_input=entered[-1]["input"])
+    finally:
+        machine.definition = whole
+    redriven = {"type": "ExecutionRedriven", "executionRedrivenEventDetails": {}}
+    setattr(again, _BEFORE, [*getattr(failed, _BEFORE, []), *history, redriven])
+
+
+def running_executions(place: Place) -> int:
+    """Count the executions that have not ended."""
+    return len(_running(place))
+
+
+def failed_executions(place: Place) -> list[str]:
+    """Give the ARNs of the executions that have failed and were not redriven."""
+    return [each.execution_arn for each in _executions(place) if each.exec_status is ExecutionStatus.FAILED]
+
+
+def working_executions(place: Place) -> int:
+    """Count the executions that have not ended and do not wait for a task token."""
+    return sum(not _waits_for_token(execution) for execution in _running(place))
+
+
+def works_more(place: Place, number: int) -> bool:
+    """Tell whether more executions work than a number; looks at no more of them than it takes."""
+    working = (each for each in _running(place) if not _waits_for_token(each))
+    return next(islice(working, number, None), None) is not None
+
+
+def _running(place: Place) -> list[AnyExecution]:
+    """Give the executions that have not ended; one that has just been made has no status for a moment."""
+    return [each for each in _executions(place) if each.exec_status is None or each.exec_status is _RUNNING]
+
+
+def _executions(place: Place) -> list[Any]:
+    machines = stepfunctions_parser_backends[place.account][place.region].state_machines
+    return [execution for machine in machines for execution in list(machine.executions)]
+
+
+def _waits_for_token(execution: AnyExecution) -> bool:
+    environment = _environment(execution)
+    if environment is None:
+        return False
+    history = environment.event_manager._history_event_list  # noqa: SLF001
+    handed_out = bool(history) and history[-1]["type"] == HistoryEventType.TaskSubmitted
+    # A token that came back wakes a thread, which has not written anything yet.
+    pool = list(environment.callback_pool_manager._pool.values())  # noqa: SLF001
+    return handed_out and any(not endpoint._notify_event.is_set() for endpoint in pool)  # noqa: SLF001
+
+
+def stop_executions(place: Place) -> None:
+    """Abort what is still running, and wait until none of the interpreter's threads is left.
+
+    Raises
+    ------
+    EngineError
+        A thread that does not end.
+    """
+    backend = stepfunctions_parser_backends[place.account][place.region]
+    for _ in range(int(_STOP_SECONDS / _STOP_BEAT_SECONDS)):
+        for execution in backend._get_executions(ExecutionStatus.RUNNING):  # noqa: SLF001
+            _stop(execution)
+        alive = [thread for thread in TMP_THREADS if thread.is_alive()]
+        if not alive:
+            TMP_THREADS.clear()
+            return
+        alive[0].join(_STOP_BEAT_SECONDS)
+    raise EngineError(f"{len(alive)} threads of executions did not end: {_names(alive)}")
+
+
+def forget_executions(place: Place) -> None:
+    """Forget all executions, which must have ended."""
+    for machine in stepfunctions_parser_backends[place.account][place.region].state_machines:
+        machine.executions.clear()
+
+
+def _instant(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    raise TypeError(f"{type(value).__name__} in the description of an execution")
+
+
+def _stop(execution: Execution) -> None:
+    environment = _environment(execution)
+    environment.set_stop(stop_date=datetime.now(UTC), cause="the embedded AWS stops", error=None)
+    for endpoint in list(environment.callback_pool_manager._pool.values()):  # noqa: SLF001
+        endpoint.interrupt_all()
+
+
+def _environment(execution: AnyExecution) -> Any:  # noqa: ANN401  # moto's, untyped
+    worker = execution.exec_worker if isinstance(execution, Execution) else None
+    return worker.env if worker else None
+
+
+def _names(threads: list[threading.Thread]) -> str:
+    return ", ".join(sorted({thread.name for thread in threads}))

@@ -1,0 +1,172 @@
+"""What a run of the embedded AWS left behind, as plain data."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from local.embedded.moto.step_functions import StateMachineRun
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+class UnsafeKeyError(Exception):
+    """An S3 key that would leave the folder it is mirrored into."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionReport:
+    """One execution of a state machine.
+
+    ``states``
+        The states that it entered, in order; a retried state counts once per entering, as AWS bills it.
+    ``input``, ``output``
+        JSON text; output only if it succeeded.
+    ``seconds``
+        From start to end; None while it runs.
+    """
+
+    name: str
+    arn: str
+    status: str
+    input: str
+    output: str | None
+    error: str | None
+    cause: str | None
+    states: tuple[str, ...]
+    history_events: int
+    started_at: datetime
+    stopped_at: datetime | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """One message as a queue subscribed without raw delivery receives it.
+
+    ``message``
+        The text that was published (of a JSON-structured one, the part for this protocol).
+    ``attributes``
+        Message attributes: name to value.
+    ``envelope``
+        The whole body, as text.
+    """
+
+    topic_arn: str
+    message_id: str
+    subject: str | None
+    message: str
+    attributes: dict[str, str]
+    envelope: str
+
+
+class Subscription:
+    """A queue that hears a topic, as an application of a customer would."""
+
+    def __init__(self, sqs: "SQSClient", queue_url: str) -> None:
+        self._sqs = sqs
+        self._queue_url = queue_url
+
+    def notices(self) -> list[Notice]:
+        """Take the messages that have arrived since the last time."""
+        return [parse_notice(body) for body in drain_queue(self._sqs, self._queue_url)]
+
+
+def report_execution(run: StateMachineRun) -> ExecutionReport:
+    """Sum up one execution."""
+    described = run.description
+    started = datetime.fromisoformat(described["startDate"])
+    stopped = datetime.fromisoformat(described["stopDate"]) if described.get("stopDate") else None
+    return ExecutionReport(
+        name=described["name"],
+        arn=described["executionArn"],
+        status=described["status"],
+        input=described["input"],
+        output=described.get("output"),
+        error=described.get("error"),
+        cause=described.get("cause"),
+        states=tuple(
+            event["stateEnteredEventDetails"]["name"] for event in run.history if event["type"].endswith("StateEntered")
+        ),
+        history_events=len(run.history),
+        started_at=started,
+        stopped_at=stopped,
+        seconds=(stopped - started).total_seconds() if stopped else None,
+    )
+
+
+def drain_queue(sqs: "SQSClient", queue_url: str) -> list[str]:
+    """Take all messages that a queue holds now; their bodies."""
+    bodies: list[str] = []
+    # Each round takes at least one message from a queue that holds some, so this ends with the queue.
+    while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages", []):
+        bodies += [message["Body"] for message in messages]
+        receipts = enumerate(message["ReceiptHandle"] for message in messages)
+        sqs.delete_message_batch(
+            QueueUrl=queue_url, Entries=[{"Id": str(number), "ReceiptHandle": receipt} for number, receipt in receipts]
+        )
+    return bodies
+
+
+def parse_notice(envelope: str) -> Notice:
+    """Read what SNS hands to a queue without raw delivery."""
+    fields = json.loads(envelope)
+    attributes = fields.get("MessageAttributes", {})
+    return Notice(
+        topic_arn=fields["TopicArn"],
+        message_id=fields["MessageId"],
+        subject=fields.get("Subject"),
+        message=fields["Message"],
+        attributes={name: attribute["Value"] for name, attribute in attributes.items()},
+        envelope=envelope,
+    )
+
+
+def mirror_bucket(s3: "S3Client", bucket: str, folder: Path) -> list[Path]:
+    """Copy all objects of a bucket into a folder, under their keys.
+
+    Raises
+    ------
+    UnsafeKeyError
+        A key that would leave the folder, or that cannot be a file's name; nothing of the bucket is copied.
+    """
+    keys = [
+        entry["Key"]
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        for entry in page.get("Contents", [])
+    ]
+    targets = {key: folder / _safe_path(key) for key in keys}
+    for key, target in targets.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"]
+        with target.open("wb") as file:
+            for chunk in body.iter_chunks(_CHUNK_BYTES):
+                file.write(chunk)
+    return list(targets.values())
+
+
+def scan_table(dynamodb: "DynamoDBClient", table: str) -> list[dict[str, object]]:
+    """Give all rows of a table as plain values, sorted by their keys' text."""
+    # Imported here: only this function needs boto3's type mapping, and the stubs of it are untyped.
+    from boto3.dynamodb.types import TypeDeserializer  # noqa: PLC0415
+
+    plain = TypeDeserializer().deserialize
+    rows = [
+        {name: plain(value) for name, value in item.items()}
+        for page in dynamodb.get_paginator("scan").paginate(TableName=table)
+        for item in page["Items"]
+    ]
+    return sorted(rows, key=repr)
+
+
+def _safe_path(key: str) -> PurePosixPath:
+    parts = key.split("/")
+    if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
+        raise UnsafeKeyError(f"the key {key!r} is no path below a folder")
+    return PurePosixPath(*parts)

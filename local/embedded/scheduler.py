@@ -1,0 +1,226 @@
+"""EventBridge Scheduler's part of the embedded AWS: fires the template's schedules, faster than real time if asked."""
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from local.embedded.async_invocations import Delivery
+from local.embedded.schedules import Rate, Schedule
+from local.sam.intrinsics import TemplateError
+
+# What EventBridge puts in where the input of a schedule asks for it.
+_SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
+
+# On AWS runs of one schedule may overlap without bound. Here they share a pool of threads, so a run that
+# is much slower than the tick would fill it with its own repetitions.
+_MOST_OVERLAPPING = 4
+
+
+class Target(Protocol):
+    """What a ticker needs of the embedded AWS."""
+
+    def schedules(self) -> list[Schedule]:
+        """Give the schedules."""
+
+    def invoke_asynchronously(self, function: str, event: object) -> "Future[Delivery]":
+        """Hand an event over to a function."""
+
+    def start_execution(self, state_machine: str, event: object) -> str:
+        """Start an execution."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TickerUsage:
+    """What one schedule did: ``overlapping`` fires found an earlier run under way, ``skipped`` found too many."""
+
+    fires: int
+    overlapping: int
+    skipped: int
+    failed: int
+
+
+class _Series:
+    """One schedule's past and next fire; guarded by the ticker's lock."""
+
+    def __init__(self, schedule: Schedule, first: datetime | None) -> None:
+        self.schedule = schedule
+        self.next_fire = first
+        self.under_way = 0
+        self.fires = 0
+        self.overlapping = 0
+        self.skipped = 0
+        self.failed = 0
+
+
+def utc_now() -> datetime:
+    """Give the current instant."""
+    return datetime.now(UTC)
+
+
+class Ticker:
+    """Fires schedules from `start` to `stop`, or for as long as `run` is called.
+
+    Parameters
+    ----------
+    target
+        The embedded AWS.
+    tick_seconds
+        How long a ``rate(1 minute)`` lasts; other rates in proportion. ``cron(...)`` follows ``now``.
+    now
+        The instant; aware, in UTC.
+    wait
+        Waits so many seconds, or until everything is to stop, which it says by True.
+        By default it does, and `stop` ends it.
+
+    Raises
+    ------
+    TemplateError
+        A schedule without an input.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        tick_seconds: float = 60.0,
+        now: Callable[[], datetime] = utc_now,
+        wait: Callable[[float], bool] | None = None,
+    ) -> None:
+        self._target = target
+        self._scale = tick_seconds / 60
+        self._now = now
+        self._stopping = threading.Event()
+        self._wait = wait or self._stopping.wait
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        if tick_seconds <= 0:
+            raise ValueError("tick_seconds must be positive")
+        start = now()
+        self._series = [_Series(schedule, _first_fire(schedule, start)) for schedule in target.schedules()]
+        if silent := [series.schedule.logical_id for series in self._series if series.schedule.input is None]:
+            raise TemplateError(f"{', '.join(silent)}: give it an Input, or EventBridge sends an event of its own")
+
+    def start(self) -> None:
+        """Fire on a thread of its own."""
+        self._thread = threading.Thread(target=self.run, name="ticker")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Fire no more; what has been fired goes on."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def run(self) -> None:
+        """Fire until ``wait`` says stop, or until no schedule has a next fire."""
+        while (seconds := self.fire_due()) is not None:
+            if self._wait(seconds):
+                return
+
+    def fire_due(self) -> float | None:
+        """Fire what is due now; the seconds until the next fire, None when there is none."""
+        moment = self._now()
+        for series in self._series:
+            if series.next_fire is not None and series.next_fire <= moment:
+                self._fire(series, series.next_fire)
+                series.next_fire = self._next_fire(series.schedule, series.next_fire, moment)
+        waiting = [series.next_fire for series in self._series if series.next_fire is not None]
+        return max(0.0, (min(waiting) - self._now()).total_seconds()) if waiting else None
+
+    def fire_once(self, name: str) -> Delivery | None:
+        """Fire one schedule now and wait for its function; also one that is disabled.
+
+        Parameters
+        ----------
+        name
+            Logical id or name of the schedule, or logical id of its target if it is the only schedule of it.
+
+        Returns
+        -------
+        Delivery or None
+            How the function ended; None for a state machine, of which an execution was started.
+
+        Raises
+        ------
+        KeyError
+            There is no such schedule, or more than one.
+        """
+        found = [series for series in self._series if name in (series.schedule.logical_id, series.schedule.name)]
+        found = found or [series for series in self._series if name == series.schedule.target]
+        if len(found) != 1:
+            raise KeyError(name)
+        future = self._hand_over(found[0], self._now())
+        return future.result() if future is not None else None
+
+    @property
+    def has_fired_all(self) -> bool:
+        """Whether every enabled ``rate(...)`` schedule has fired at least once."""
+        with self._lock:
+            return all(
+                series.fires > 0
+                for series in self._series
+                if series.schedule.enabled and isinstance(series.schedule.timing, Rate)
+            )
+
+    def usage(self) -> dict[str, TickerUsage]:
+        """Give what each schedule did so far, by logical id."""
+        with self._lock:
+            return {
+                series.schedule.logical_id: TickerUsage(
+                    fires=series.fires,
+                    overlapping=series.overlapping,
+                    skipped=series.skipped,
+                    failed=series.failed,
+                )
+                for series in self._series
+            }
+
+    def _fire(self, series: _Series, scheduled: datetime) -> None:
+        with self._lock:
+            if series.under_way >= _MOST_OVERLAPPING:
+                series.skipped += 1
+                return
+        self._hand_over(series, scheduled)
+
+    def _hand_over(self, series: _Series, scheduled: datetime) -> "Future[Delivery] | None":
+        schedule = series.schedule
+        with self._lock:
+            series.fires += 1
+            series.overlapping += series.under_way > 0
+        if schedule.target_kind == "state_machine":
+            self._target.start_execution(schedule.target, _event(schedule, scheduled))
+            return None
+        with self._lock:
+            series.under_way += 1
+        future = self._target.invoke_asynchronously(schedule.target, _event(schedule, scheduled))
+        future.add_done_callback(lambda done: self._done(series, done))
+        return future
+
+    def _done(self, series: _Series, done: "Future[Delivery]") -> None:
+        with self._lock:
+            series.under_way -= 1
+            if not done.cancelled():
+                result = done.result().result
+                series.failed += result is None or result.error_type is not None
+
+    def _next_fire(self, schedule: Schedule, last: datetime, moment: datetime) -> datetime | None:
+        if not isinstance(schedule.timing, Rate):
+            return schedule.timing.next_after(moment)
+        period = schedule.timing.period * self._scale
+        # Fires that a slow machine has missed are not made up for.
+        return last + period * max(1, -((last - moment) // period))
+
+
+def _first_fire(schedule: Schedule, start: datetime) -> datetime | None:
+    if not schedule.enabled:
+        return None
+    return start if isinstance(schedule.timing, Rate) else schedule.timing.next_after(start)
+
+
+def _event(schedule: Schedule, scheduled: datetime) -> object:
+    moment = scheduled.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return json.loads((schedule.input or "").replace(_SCHEDULED_TIME, moment))

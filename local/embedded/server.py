@@ -1,0 +1,240 @@
+"""The embedded AWS as an HTTP server: moto behind a wrapper that calls our functions, counts, and lets tests meddle."""
+
+import json
+import re
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from typing_extensions import override
+from werkzeug.serving import ThreadedWSGIServer
+
+from local.embedded.call_context import CALL_HEADER, Attribution, Run
+from local.embedded.interception import (
+    OPERATOR,
+    STATE_MACHINE,
+    UNKNOWN_CALLER,
+    Answer,
+    AwsCall,
+    Interception,
+    Kill,
+    LoseAnswer,
+)
+from local.embedded.moto.step_functions import INTERPRETER_ACCESS_KEY
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# The access key of the clients that tests and the command line get.
+OPERATOR_ACCESS_KEY = "operator"
+
+_INVOCATION = re.compile(r"/2015-03-31/functions/(?P<name>.+)/invocations")
+_CREDENTIAL = re.compile(r"Credential=([^/]+)/")
+_CALL_VARIABLE = "HTTP_" + CALL_HEADER.upper().replace("-", "_")
+
+# Services that answer errors in XML; the rest speaks JSON.
+_REST_XML = {"s3"}
+_QUERY_XML = {"sns", "cloudformation"}
+
+# Requests wait for each other: an execution's call of a function for the calls of that function.
+_MOST_REQUESTS = 4096
+
+Headers = list[tuple[str, str]]
+
+
+class InvocationPath(Protocol):
+    """Answers calls of Lambda's Invoke."""
+
+    def __call__(
+        self, name: str, *, payload: str, asynchronous: bool, by_state_machine: bool
+    ) -> tuple[str, Headers, bytes]:
+        """Give status line, headers and body."""
+
+
+class AwsApplication:
+    """The WSGI application: Lambda's Invoke goes to our functions, everything else to moto."""
+
+    def __init__(self, *, attribution: Attribution, interception: Interception) -> None:
+        self._attribution = attribution
+        self._interception = interception
+        self._invoke: InvocationPath | None = None
+        self._moto: WSGIApplication = DomainDispatcherApplication(create_backend_app)
+        self._lock = threading.Lock()
+        self._one_at_a_time = threading.Lock()
+        self._calls: Counter[tuple[str, str, str]] = Counter()
+
+    def answer_invocations(self, invoke: InvocationPath) -> None:
+        """Call functions from now on; until then moto's own Lambda is asked."""
+        self._invoke = invoke
+
+    def calls(self) -> Counter[tuple[str, str, str]]:
+        """Count the calls so far by caller, action and resource."""
+        with self._lock:
+            return self._calls.copy()
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request."""
+        claimed = self._attribution.claim(environ.pop(_CALL_VARIABLE, None))
+        if claimed is None:
+            return self._serve(environ, start_response)
+        call, run = _with_caller(claimed[0], environ), claimed[1]
+        with self._lock:
+            self._calls[call.caller, call.action, call.resource] += 1
+        if call.caller == OPERATOR:
+            return self._serve(environ, start_response)
+        return self._intercepted(call, run, environ, start_response)
+
+    def _intercepted(
+        self, call: AwsCall, run: Run | None, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        before = self._interception.before_call(call)
+        if isinstance(before, Answer):
+            status, headers, body = _error_answer(call, before)
+            start_response(status, headers)
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+        if before is not None:
+            _break_off(run, before)
+        answer: list[tuple[str, Headers]] = []
+
+        def hold(status: str, headers: Headers, exc_info: object = None) -> Callable[[bytes], object]:  # noqa: ARG001  # WSGI's
+            answer.append((status, headers))
+            return lambda _: None
+
+        body_parts = self._serve(environ, hold)
+        status, headers = answer[-1]
+        after = self._interception.after_call(call, int(status.split()[0]))
+        if after is not None:
+            close = getattr(body_parts, "close", None)
+            if close is not None:
+                close()
+            _break_off(run, after)
+        start_response(status, headers)
+        return body_parts
+
+    def _serve(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        match = _INVOCATION.fullmatch(environ.get("PATH_INFO", ""))
+        if match is None or self._invoke is None:
+            if not _is_conditional(environ):
+                return self._moto(environ, start_response)
+            with self._one_at_a_time:
+                return self._moto(environ, start_response)
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        status, headers, body = self._invoke(
+            unquote(match["name"]),
+            payload=environ["wsgi.input"].read(length).decode() or "{}",
+            asynchronous=environ.get("HTTP_X_AMZ_INVOCATION_TYPE") == "Event",
+            by_state_machine=_access_key(environ) == INTERPRETER_ACCESS_KEY,
+        )
+        start_response(status, [*headers, ("Content-Length", str(len(body)))])
+        return [body]
+
+
+class _Handler(MotoRequestHandler):
+    # One connection per request: a kept one would hold a thread for as long as some client lives.
+    protocol_version = "HTTP/1.0"
+    # Header and body are two writes; without this the second waits 40 ms for the first one's acknowledgement.
+    disable_nagle_algorithm = True
+    # Seconds of silence; a client that connects and says nothing must not hold up the end.
+    timeout = 120
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Stay silent."""
+
+
+class _Server(ThreadedWSGIServer):
+    # 300 builds that end in one tick call at once.
+    request_queue_size = 1024
+
+    def __init__(self, application: AwsApplication) -> None:
+        super().__init__("127.0.0.1", 0, application, _Handler)
+        # Threads that are used again: to start one per request takes a twentieth of the time of a storm.
+        self._pool = ThreadPoolExecutor(_MOST_REQUESTS, thread_name_prefix="embedded-aws")
+
+    @override
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._pool.submit(self.process_request_thread, request, client_address)
+
+    @override
+    def server_close(self) -> None:
+        super().server_close()
+        # Answers what is under way.
+        self._pool.shutdown()
+
+
+class AwsServer:
+    """Serves the application on loopback, on a free port, from `start` to `stop`."""
+
+    def __init__(self, application: AwsApplication) -> None:
+        self._server = _Server(application)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="embedded-aws")
+
+    @property
+    def port(self) -> int:
+        """The port that it listens at."""
+        return self._server.port
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer what is under way, then end."""
+        if self._thread.ident is not None:
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+
+def _with_caller(call: AwsCall, environ: "WSGIEnvironment") -> AwsCall:
+    if call.caller != UNKNOWN_CALLER:
+        return call
+    callers = {INTERPRETER_ACCESS_KEY: STATE_MACHINE, OPERATOR_ACCESS_KEY: OPERATOR}
+    caller = callers.get(_access_key(environ), UNKNOWN_CALLER)
+    return AwsCall(caller=caller, action=call.action, resource=call.resource, invocation=None)
+
+
+def _is_conditional(environ: "WSGIEnvironment") -> bool:
+    """Whether moto would look first and write afterwards, with other threads in between."""
+    return environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_") or (
+        environ["REQUEST_METHOD"] in ("PUT", "POST") and ("HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MATCH" in environ)
+    )
+
+
+def _access_key(environ: "WSGIEnvironment") -> str:
+    match = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return match[1] if match else ""
+
+
+def _break_off(run: Run | None, verdict: LoseAnswer | Kill) -> None:
+    if isinstance(verdict, Kill) and run is not None:
+        run.killed_by = verdict.error_type
+    # Werkzeug closes the connection without an answer when it sees this.
+    raise ConnectionAbortedError("injected")
+
+
+def _error_answer(call: AwsCall, answer: Answer) -> tuple[str, Headers, bytes]:
+    service = call.action.partition(":")[0]
+    request_id = str(uuid.uuid4())
+    error = f"<Error><Code>{answer.code}</Code><Message>{answer.message}</Message></Error>"
+    if service in _REST_XML:
+        content_type, body = "application/xml", error
+    elif service in _QUERY_XML:
+        content_type = "text/xml"
+        body = f"<ErrorResponse>{error}<RequestId>{request_id}</RequestId></ErrorResponse>"
+    else:
+        content_type = "application/x-amz-json-1.1"
+        body = json.dumps({"__type": answer.code, "message": answer.message})
+    data = body.encode()
+    headers = [
+        ("Content-Type", content_type),
+        ("Content-Length", str(len(data))),
+        ("x-amzn-errortype", answer.code),
+        ("x-amzn-requestid", request_id),
+        ("x-amz-request-id", request_id),
+    ]
+    return f"{answer.status} Injected", headers, data

@@ -1,0 +1,72 @@
+"""Several watchers side by side over one world."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, nan
+from statistics import fmean
+
+from local.polling_study.lower_bound import Point
+from local.polling_study.prices import PriceList, Units, units_by_loops, units_by_ticks
+from local.polling_study.strategies import Tally, adaptive_beat, fixed_beat, watch_by_loops, watch_by_ticks
+from local.polling_study.workload import Scenario, World, make_world
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One watcher's row of the table."""
+
+    name: str
+    tally: Tally
+    units: Units
+
+    @property
+    def requests(self) -> float:
+        """Provider requests per build."""
+        return self.tally.requests / self.tally.builds
+
+    @property
+    def lag_seconds(self) -> float:
+        """Mean lag from the end of a build to its notice; not a number when none was noticed."""
+        return fmean(self.tally.lags) if self.tally.lags else nan
+
+    @property
+    def point(self) -> Point:
+        """Where the watcher lies between requests and lag."""
+        return Point(self.requests, self.lag_seconds)
+
+    def lag_percentile(self, percent: float) -> float:
+        """Give the lag, in seconds, that so many percent of the builds do not exceed; not a number as above."""
+        ordered = sorted(self.tally.lags)
+        return nan if not ordered else ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
+
+    def dollars_per_thousand(self, prices: PriceList) -> float:
+        """Give the cost of waiting for 1,000 builds."""
+        return self.units.dollars(prices) / self.tally.builds * 1000
+
+
+def compare(scenario: Scenario, *, fixed_seconds: Sequence[float] = (60.0,)) -> list[Finding]:
+    """Watch one world with the courier's beat, with fixed beats, and with the Job-Poller loop."""
+    world = make_world(scenario)
+    return [
+        study_courier(scenario, world),
+        *(study_fixed(scenario, world, seconds) for seconds in fixed_seconds),
+        study_loop(scenario, world, 60.0),
+    ]
+
+
+def study_courier(scenario: Scenario, world: World, *, name: str = "courier") -> Finding:
+    """Watch a world with the beat of ``courier.builds.poll_schedule``."""
+    tally = watch_by_ticks(world, scenario, adaptive_beat(world, scenario))
+    return Finding(name, tally, units_by_ticks(tally))
+
+
+def study_fixed(scenario: Scenario, world: World, seconds: float) -> Finding:
+    """Watch a world with the courier's poller and a fixed beat."""
+    tally = watch_by_ticks(world, scenario, fixed_beat(scenario, seconds))
+    return Finding(f"fixed {seconds:g} s", tally, units_by_ticks(tally))
+
+
+def study_loop(scenario: Scenario, world: World, wait_seconds: float) -> Finding:
+    """Watch a world with one looping execution per build."""
+    tally = watch_by_loops(world, scenario, wait_seconds)
+    return Finding("Job-Poller loop", tally, units_by_loops(tally))

@@ -1,0 +1,1 @@
+"""Runs of Build Courier on one machine, as `courier run` and the tests start them."""

@@ -1,0 +1,305 @@
+"""One run of the courier on the embedded AWS: configure it, ask, let the schedules fire, and keep what came out."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from courier.config.settings import SourceSettings
+from courier.models import BuildRequest, BuildStatus
+from courier.models import Verdict as Next
+from local.embedded.async_invocations import Delivery
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.function_runtime import HandlerLoader, new_request_id
+from local.embedded.interception import Interception
+from local.embedded.results import Notice
+from local.embedded.scheduler import Ticker
+from local.runs.run_report import Verdict, find_unanswered, is_resting, read_dead_letter
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATE = ROOT / "template.yaml"
+# The template's schedules count in minutes; a tick is how long one of them lasts here.
+MINUTE_SECONDS = 60.0
+# The bounds of the settings that are scaled (courier.config.settings).
+_LONGEST_GAP_SECONDS = 86_400
+_MOST_REQUESTS_PER_MINUTE = 10_000
+# What `run` waits between two looks at its builds, and for what is under way before it judges.
+_BEAT_SECONDS = 0.5
+PATIENCE_SECONDS = 10.0
+# What a build is called whose outcome is known and not yet recorded.
+ENDING = "ending"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildLine:
+    """One build as a person wants to see it."""
+
+    build: str
+    status: str
+    outcome: str | None
+    looks: int
+    seconds: float
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """Source, scope and build id."""
+        source, _, rest = self.build.partition("/")
+        scope, _, build_id = rest.rpartition("/")
+        return source, scope, build_id
+
+    @property
+    def state(self) -> str:
+        """The outcome once there is one, the status until then."""
+        return self.outcome or self.status
+
+
+class Session:
+    """The embedded AWS with a configured courier in it, up between ``with`` and its end.
+
+    Parameters
+    ----------
+    tick_seconds
+        How long one minute of the template's schedules lasts. The sources' beat, their budget of
+        requests and the pauses of retries shrink or grow with it; deadlines do not.
+    load_handler
+        Gives what to call for a function; by default the checkout's own module, in this process.
+
+    Attributes
+    ----------
+    requests
+        What was asked for, by the ids of the events.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Sequence[SourceSettings],
+        secrets: Mapping[str, str],
+        tick_seconds: float = MINUTE_SECONDS,
+        interception: Interception | None = None,
+        load_handler: HandlerLoader | None = None,
+    ) -> None:
+        self._scale = tick_seconds / MINUTE_SECONDS
+        self._sources = sources
+        self._secrets = secrets
+        self._asked: list[tuple[str, Future[Delivery]]] = []
+        self._notices: list[Notice] = []
+        self._dead_letters: list[str] = []
+        self.aws = EmbeddedAws(
+            TEMPLATE, second_lasts=min(1.0, self._scale), interception=interception, load_handler=load_handler
+        )
+        self._tick_seconds = tick_seconds
+        self.requests: dict[str, BuildRequest] = {}
+
+    def __enter__(self) -> Self:
+        """Deploy and configure."""
+        self.aws.start()
+        try:
+            self._configure()
+            self._subscription = self.aws.subscribe()
+            self._ticker = Ticker(self.aws, tick_seconds=self._tick_seconds)
+        except BaseException:
+            self.aws.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take everything down."""
+        self._ticker.stop()
+        self.aws.stop()
+
+    def ask(self, requests: Sequence[BuildRequest], *, places: Sequence[str] | None = None) -> None:
+        """Hand requests to ``request_build``, as EventBridge would: asynchronously, repeated on errors.
+
+        ``places`` name them, one each, in the verdict on those that were not carried out.
+        """
+        names = places or [f"request for {request.source}" for request in requests]
+        for request, name in zip(requests, names, strict=True):
+            event = {"id": new_request_id(), "detail": json.loads(request.model_dump_json(exclude_none=True))}
+            self.requests[event["id"]] = request
+            self._asked.append((name, self.aws.invoke_asynchronously("request_build", event)))
+
+    def run(
+        self,
+        *,
+        until_idle: bool,
+        timeout_seconds: float | None,
+        on_change: Callable[[Sequence[BuildLine]], None],
+        pause: Callable[[float], object] | None = None,
+        monotonic: Callable[[], float],
+        may_end: Callable[[Sequence[BuildLine]], bool] = lambda _: True,
+    ) -> None:
+        """Let the schedules fire until nothing is in flight, or the time is up.
+
+        Parameters
+        ----------
+        timeout_seconds
+            None runs until it is interrupted, or idle.
+        on_change
+            Called about twice a second with all builds known, for a display.
+        may_end
+            Asked when nothing seems to be in flight: whether nothing more is to be expected.
+        """
+        pause = pause or threading.Event().wait
+        started = monotonic()
+        self._ticker.start()
+        while True:
+            lines = self.builds()
+            on_change(lines)
+            if until_idle and self._seems_idle(lines) and may_end(lines) and self._is_idle():
+                return
+            left = _BEAT_SECONDS if timeout_seconds is None else timeout_seconds - (monotonic() - started)
+            if left <= 0:
+                return
+            pause(min(_BEAT_SECONDS, left))
+
+    def finish(self, *, patience_seconds: float = PATIENCE_SECONDS) -> Verdict:
+        """Fire no more, let what is under way come to its end if that is soon, and judge."""
+        self._ticker.stop()
+        is_settled = self._settle(patience_seconds)
+        rows = self._source_rows()
+        builds = self.builds()
+        discovery = self.aws.usage()["discover_builds"]
+        names = {physical: logical for logical, physical in self.aws.resources.items()}
+        return Verdict(
+            failed_executions=[run for run in self.aws.executions() if run.status not in {"SUCCEEDED", "RUNNING"}],
+            dead_letters=[read_dead_letter(text, names) for text in self.dead_letters()],
+            unfinished=[line.build for line in builds if line.outcome is None],
+            ill=self._illnesses({name for name, row in rows.items() if row.get("illness")}),
+            silent=[name for name, row in rows.items() if not row.get("illness") and is_resting(row)],
+            unanswered=find_unanswered(
+                self._sources,
+                rows,
+                with_builds={line.parts[0] for line in builds},
+                has_discovered=discovery.invocations > 0,
+            ),
+            not_carried_out=[name for name, future in self._asked if not future.done()],
+            is_at_work=not is_settled,
+        )
+
+    def builds(self) -> list[BuildLine]:
+        """Give every build that the ledger knows, in the order of first sight."""
+        now = datetime.now(UTC)
+        # moto makes an item before it fills it, and a scan may fall in between.
+        rows = [
+            row for row in self.aws.ledger_rows() if not str(row["build"]).startswith("#") and "first_seen_at" in row
+        ]
+        rows.sort(key=lambda row: (str(row.get("first_seen_at")), str(row["build"])))
+        return [_line(row, now) for row in rows]
+
+    def notices(self) -> list[Notice]:
+        """Give every notice that a subscriber has received so far."""
+        self._notices += self._subscription.notices()
+        return list(self._notices)
+
+    def dead_letters(self) -> list[str]:
+        """Give what Lambda wrote about each asynchronous call that failed for good so far."""
+        self._dead_letters += self.aws.dead_letters()
+        return list(self._dead_letters)
+
+    def troubled_sources(self) -> list[str]:
+        """Name the sources whose last answer was no good one."""
+        return [name for name, row in self._source_rows().items() if row.get("illness") or row.get("failures")]
+
+    def provider_requests(self) -> dict[str, int]:
+        """Count the requests that the functions made to providers, by kind, from their own metrics."""
+        counts: Counter[str] = Counter()
+        for line in self.aws.logs():
+            if '"ProviderRequests"' in line.text:
+                document = json.loads(line.text)
+                counts[document["kind"]] += round(sum(document["ProviderRequests"]))
+        return dict(sorted(counts.items()))
+
+    def _configure(self) -> None:
+        for name, value in self._secrets.items():
+            self.aws.client("secretsmanager").create_secret(Name=name, SecretString=value)
+        path = self.aws.outputs["ParameterPath"]
+        for source in self._sources:
+            self.aws.client("ssm").put_parameter(
+                Name=f"{path}/{source.name}", Value=self._scaled(source).model_dump_json(), Type="String"
+            )
+
+    def _scaled(self, source: SourceSettings) -> SourceSettings:
+        beat = source.polling
+        scaled = beat.model_copy(
+            update={
+                "first_seconds": min(_LONGEST_GAP_SECONDS, beat.first_seconds * self._scale),
+                "longest_seconds": min(_LONGEST_GAP_SECONDS, beat.longest_seconds * self._scale),
+            }
+        )
+        # A minute's budget for a minute that is shorter than one; it is never made smaller.
+        budget = max(source.requests_per_minute, round(source.requests_per_minute / self._scale))
+        return source.model_copy(
+            update={"polling": scaled, "requests_per_minute": min(_MOST_REQUESTS_PER_MINUTE, budget)}
+        )
+
+    def _seems_idle(self, lines: Sequence[BuildLine]) -> bool:
+        """Whether all requests were served, every source was looked through, and no build waits for anything."""
+        may_come_back = any(
+            row.get("failures") and not row.get("illness") and not is_resting(row)
+            for row in self._source_rows().values()
+        )
+        return (
+            all(future.done() for _, future in self._asked)
+            and self._ticker.has_fired_all
+            and not may_come_back
+            and all(line.outcome is not None for line in lines)
+        )
+
+    def _is_idle(self) -> bool:
+        """Hold the schedules and look again: a tick under way may have found a build meanwhile."""
+        self._ticker.stop()
+        if self._settle(PATIENCE_SECONDS) and self._seems_idle(self.builds()):
+            return True
+        self._ticker = Ticker(self.aws, tick_seconds=self._tick_seconds)
+        self._ticker.start()
+        return False
+
+    def _settle(self, patience_seconds: float) -> bool:
+        """Let what is under way come to its end: a notice follows its record by a moment."""
+        try:
+            self.aws.await_quiet(patience_seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    def _source_rows(self) -> dict[str, Mapping[str, object]]:
+        rows = {str(row["build"]): row for row in self.aws.ledger_rows()}
+        return {key.removeprefix("#source/"): row for key, row in rows.items() if key.startswith("#source/")}
+
+    def _illnesses(self, sources: Set[str]) -> dict[str, str]:
+        """Give what was announced about sources that are ill now."""
+        told: dict[str, str] = dict.fromkeys(sorted(sources), "ill")
+        for notice in self.notices():
+            news = json.loads(notice.message)["data"]
+            if news.get("health") == "ill" and news["source"] in sources:
+                told[news["source"]] = " ".join(filter(None, (news["problem"]["message"], news["problem"]["advice"])))
+        return told
+
+
+def _line(row: Mapping[str, object], now: datetime) -> BuildLine:
+    seen = datetime.fromisoformat(str(row["first_seen_at"]))
+    ended = row.get("ended_at")
+    until = datetime.fromisoformat(str(ended)) if ended else now
+    outcome = row.get("outcome")
+    # One that had ended when it was first seen, or a request that no build came of, is waited for by nobody.
+    # The ledger knows it by the passage until the execution has been started, and then by what stays in flight.
+    passage = json.loads(str(row.get("passage", "{}")))
+    waits = passage["verdict"] == Next.WAIT if passage else "due_source" in row or "released_at" in row
+    return BuildLine(
+        build=str(row["build"]),
+        status=str(row.get("status", BuildStatus.UNKNOWN)) if waits else ENDING,
+        outcome=str(outcome) if outcome else None,
+        looks=int(str(row.get("polls", 0))),
+        seconds=(until - seen).total_seconds(),
+    )

@@ -1,0 +1,1 @@
+"""The SAM transform and CloudFormation's intrinsic functions, without AWS."""

@@ -1,0 +1,84 @@
+"""The error bodies of the two APIs and of the artifact store, each in its own envelope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+from xml.sax.saxutils import escape
+
+from local.simulator.messages import Answer, JsonValue, Provider, json_answer
+
+# The titles that Dreadnode declares per status; only the first word is documented, the others are made alike.
+DREADNODE_TYPES: Final[Mapping[int, tuple[str, str]]] = {
+    401: ("authentication_error", "Authentication failed"),
+    400: ("invalid_request", "Invalid request"),
+    403: ("access_forbidden", "Access forbidden"),
+    404: ("not_found", "Not found"),
+    409: ("already_exists", "Already exists"),
+    422: ("validation_error", "Validation error"),
+    426: ("upgrade_required", "Upgrade required"),
+    429: ("rate_limited", "Rate limited"),
+    500: ("internal_server_error", "Internal server error"),
+    502: ("bad_gateway", "Bad gateway"),
+    504: ("gateway_timeout", "Gateway timeout"),
+}
+S3_CODES: Final[Mapping[int, tuple[str, str]]] = {
+    400: ("InvalidRequest", "Bad Request"),
+    403: ("AccessDenied", "Access Denied"),
+    404: ("NoSuchKey", "The specified key does not exist."),
+    412: ("PreconditionFailed", "At least one of the pre-conditions you specified did not hold"),
+    416: ("InvalidRange", "The requested range is not satisfiable"),
+    500: ("InternalError", "We encountered an internal error. Please try again."),
+    503: ("SlowDown", "Please reduce your request rate."),
+}
+
+
+def treasure_refusal(status: int, message: str) -> Answer:
+    """Answer in the v3 envelope of Treasure Data, all five fields of it."""
+    title = HTTPStatus(status).phrase
+    body: JsonValue = {
+        "error": title,
+        "message": message,
+        "text": message,
+        "severity": "error",
+        "status_code": status,
+    }
+    return json_answer(status, body)
+
+
+def airt_refusal(status: int, detail: str | None = None, errors: list[JsonValue] | None = None) -> Answer:
+    """Answer in Dreadnode's envelope; `errors` is there only for a validation error."""
+    kind, title = DREADNODE_TYPES.get(status, ("error", HTTPStatus(status).phrase))
+    body: dict[str, JsonValue] = {"code": status, "detail": detail or title, "type": kind}
+    if errors is not None:
+        body["errors"] = errors
+    return json_answer(status, body)
+
+
+def store_refusal(
+    status: int,
+    code: str | None = None,
+    message: str | None = None,
+    *,
+    elements: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Answer in S3's XML; `elements` are further children of ``<Error>``."""
+    usual_code, usual_message = S3_CODES.get(status, (HTTPStatus(status).phrase.replace(" ", ""), ""))
+    children = {"Code": code or usual_code, "Message": message or usual_message, **(elements or {})}
+    children |= {"RequestId": "SIMULATED", "HostId": "simulated"}
+    inner = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in children.items())
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'
+    return Answer(status, {"Content-Type": "application/xml", **(headers or {})}, body.encode())
+
+
+def refusal(provider: Provider, status: int, detail: str) -> Answer:
+    """Answer with `status` the way `provider` would."""
+    match provider:
+        case Provider.TREASURE_INSIGHTS:
+            return treasure_refusal(status, detail)
+        case Provider.DREADNODE_AIRT:
+            return airt_refusal(status, detail or None)
+        case _:
+            return store_refusal(status)

@@ -1,0 +1,23 @@
+"""What is really so, for tests and for a checker that trusts nobody: never sent to a client as it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from local.simulator.messages import Provider
+
+
+@dataclass(frozen=True)
+class TrueBuild:
+    """One build or job at an instant; `status` is the provider's own word and `artifact_bytes` the size of a report."""
+
+    provider: Provider
+    scope: str
+    build_id: str
+    status: str
+    created: datetime
+    started: datetime | None
+    completed: datetime | None
+    artifact_bytes: int | None = None
+    error_message: str | None = None

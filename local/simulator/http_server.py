@@ -1,0 +1,152 @@
+"""The HTTP/1.1 server on loopback that puts an `Answer` on the wire exactly as it says, broken ones included."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final, Protocol
+
+from typing_extensions import override
+
+from local.simulator.messages import Answer, Ending
+
+LARGEST_REQUEST_BYTES: Final = 16 * 1024 * 1024
+# A client that goes silent must not keep a thread for ever.
+IDLE_SECONDS: Final = 60
+BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+# What a client that left early looks like; it is the client's business.
+GONE: Final = (ConnectionError, TimeoutError, ssl.SSLError)
+
+
+class Responder(Protocol):
+    """What the server asks."""
+
+    def __call__(self, method: str, target: str, headers: Mapping[str, str], read_body: Callable[[], bytes]) -> Answer:
+        """Answer one request; `read_body` reads what follows its headers."""
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What the server is made of: who answers, how it waits, and its TLS side, if any."""
+
+    respond: Responder
+    wait: Callable[[float], object]
+    tls: ssl.SSLContext | None = None
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    """One thread per connection, at a free port of 127.0.0.1; `server_close` ends every connection."""
+
+    # Joined at the end, so that no thread outlives the test that started it.
+    daemon_threads = False
+    # The default of 5 drops connections when a few hundred builds are polled at once.
+    request_queue_size = 256
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.wiring = wiring
+        self._open: set[socket.socket] = set()
+        self._open_lock = threading.Lock()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @override
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self.wiring.tls is not None:
+            # The handshake is left to the connection's thread: a slow client must not keep the others out.
+            connection = self.wiring.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        with self._open_lock:
+            self._open.add(connection)
+        return connection, address
+
+    @override
+    def shutdown_request(self, request: Any) -> None:
+        with self._open_lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    @override
+    def server_close(self) -> None:
+        with self._open_lock:
+            for connection in self._open:
+                try:
+                    connection.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue  # the client was faster
+        super().server_close()
+
+    @override
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), GONE):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE_SECONDS
+    # Headers and a small body leave in one segment; apart, Nagle and delayed acknowledgements cost 40 ms.
+    wbufsize = 64 * 1024
+    disable_nagle_algorithm = True
+    server: LoopbackServer
+
+    def respond(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer = self.server.wiring.respond(self.command, self.path, headers, self._read_body)
+        if answer.wait_seconds:
+            self.server.wiring.wait(answer.wait_seconds)
+        if not answer.silent:
+            self._send(answer)
+        if answer.ending is not Ending.KEEP:
+            self.close_connection = True
+        if answer.ending is Ending.RESET:
+            self._reset()
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = respond  # noqa: N815 - the names that the base looks for
+
+    def _read_body(self) -> bytes:
+        length = int(self.headers.get("Content-Length", 0))
+        if length > LARGEST_REQUEST_BYTES:
+            raise ValueError(f"a request body of {length} bytes is none of ours")
+        return self.rfile.read(length)
+
+    def _send(self, answer: Answer) -> None:
+        self.send_response_only(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.with_length and answer.status not in BODILESS:
+            declared = len(answer.body) if answer.declared_bytes is None else answer.declared_bytes
+            self.send_header("Content-Length", str(declared))
+        if answer.ending is not Ending.KEEP:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD" and answer.status not in BODILESS:
+            self._send_body(answer)
+        self.wfile.flush()
+
+    def _send_body(self, answer: Answer) -> None:
+        body = memoryview(answer.body)
+        if answer.piece_bytes is None:
+            self.wfile.write(body)
+            return
+        for start in range(0, len(body), answer.piece_bytes):
+            self.server.wiring.wait(answer.pause_seconds)
+            self.wfile.write(body[start : start + answer.piece_bytes])
+            self.wfile.flush()
+
+    def _reset(self) -> None:
+        """Close with a zero linger time, which makes TCP send a reset instead of an orderly end.
+
+        Under TLS a Python client reports that as an early end of file.
+        """
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        socket.close(self.connection.detach())
+
+    @override
+    def log_message(self, format: str, *args: object) -> None:
+        """Write nothing: the base would print paths with their signed queries."""
