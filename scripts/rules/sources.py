@@ -20,7 +20,7 @@ _OF_THE_RUNTIME = {"boto3", "botocore"}
 _ASSEMBLY = {"usecases", "builds"}  # fmt: skip
 _GROUND = {
     "aws", "backoff", "clock", "config", "errors", "ledger", "links", "models", "object_keys", "observability",
-    "outcomes", "providers", "sources", "transfer",
+    "outcomes", "providers", "sources", "tls", "transfer",
 }  # fmt: skip
 
 # Files where a version may be told again: locks pin others', and histories tell old ones.

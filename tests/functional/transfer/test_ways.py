@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 
 import pytest
 
@@ -161,8 +162,9 @@ def test_waits_heed_retry_after_within_reason(open_desk: OpenDesk) -> None:
     desk = open_desk(300_000)
     desk.strike(ErrorStatus(503, retry_after=3))
     desk.strike(ErrorStatus(503, retry_after=86_400), nth=2)
+    desk.strike(ErrorStatus(503, retry_after=desk.clock() + timedelta(seconds=4)), nth=3)
     desk.copy()
-    assert desk.waits == [3.0, 8.0]
+    assert desk.waits == [3.0, 8.0, 4.0]
 
 
 def test_stream_that_breaks_off_begins_anew(open_desk: OpenDesk) -> None:

@@ -14,7 +14,7 @@ from courier.transfer.copy_job import Connecting, Copier
 from courier.transfer.deadline import Deadline
 from courier.transfer.destination import Destination
 from courier.transfer.download import SourceReader
-from courier.transfer.http_client import Resolver, resolve, tls_context
+from courier.transfer.http_client import Resolver, resolve, shared_tls_context
 from courier.transfer.link_refresh import LinkHolder
 from courier.transfer.multipart_cleanup import Uploads
 from courier.transfer.options import CopyOptions, Expected
@@ -105,7 +105,7 @@ def copy(
         options=options,
         backoff=backoff,
         expected=expected,
-        connecting=Connecting(rules=rules, tls=partial(tls_context, ca_bundle), resolver=resolver),
+        connecting=Connecting(rules=rules, tls=partial(shared_tls_context, ca_bundle), resolver=resolver),
         progress=progress,
     )
     return copier.run()

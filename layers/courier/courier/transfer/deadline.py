@@ -24,6 +24,8 @@ class Deadline:
 
     Attributes
     ----------
+    now
+        The clock.
     started_at
         When the copy began, in this invocation or an earlier one.
     had_time
@@ -32,7 +34,7 @@ class Deadline:
 
     def __init__(self, seconds_left: Callable[[], float], clock: Callable[[], datetime], options: CopyOptions) -> None:
         self._seconds_left = seconds_left
-        self._clock = clock
+        self.now = clock
         self._options = options
         self.started_at = clock()
         self.had_time = seconds_left() > 2 * options.stop_seconds
@@ -40,7 +42,7 @@ class Deadline:
     @property
     def is_too_long(self) -> bool:
         """Whether the copy has used up its time over all invocations."""
-        return (self._clock() - self.started_at).total_seconds() > self._options.longest_seconds
+        return (self.now() - self.started_at).total_seconds() > self._options.longest_seconds
 
     @property
     def may_begin(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from courier.backoff import Backoff
+from courier.backoff import Backoff, retry_after_seconds
 from courier.errors import (
     ArtifactError,
     ArtifactIncompleteError,
@@ -27,7 +27,6 @@ from courier.transfer.range_responses import (
     UNSATISFIABLE,
     check_part,
     content_range,
-    retry_after_seconds,
     strong_etag,
 )
 from courier.transfer.size_limits import Bounds
@@ -240,11 +239,11 @@ class SourceReader:
             return answer
         if answer.status in {CHANGED, UNSATISFIABLE}:
             return answer
-        wished = retry_after_seconds(answer.headers.get("Retry-After"))
+        retry_after = retry_after_seconds(answer.headers.get("Retry-After"), now=self._deadline.now())
         said = answer.error_code()
         if answer.status // 100 == CLIENT_ERROR and answer.status not in PASSING:
             raise LinkRefusedError(said)
-        raise SourceTroubleError(f"{answer.host} answers {said}", retry_after_seconds=wished)
+        raise SourceTroubleError(f"{answer.host} answers {said}", retry_after_seconds=retry_after or 0.0)
 
     def _persist(self, fetcher: Fetcher, attempt: Callable[[ArtifactLink], _T]) -> _T:
         """Do one thing, again after what may pass; the bounds are `Backoff.attempts` and `LinkHolder`'s."""

@@ -17,11 +17,10 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urljoin
 
-import certifi
-
 from courier import __version__
-from courier.errors import ArtifactRefusedError, SettingsError
+from courier.errors import ArtifactRefusedError
 from courier.links import SecretUrl
+from courier.tls import tls_context
 from courier.transfer.internal_errors import SourceTroubleError
 from courier.transfer.url_policy import LinkRules, Target
 
@@ -40,23 +39,17 @@ def resolve(host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-# Reading the authorities takes 20 ms and 3 MiB; copies of a warm process share them.
 @lru_cache(maxsize=4)
-def tls_context(ca_bundle: str | None) -> ssl.SSLContext:
-    """Give the TLS settings: the public authorities, and those of ``ca_bundle`` (PEM text) besides.
+def shared_tls_context(ca_bundle: str | None) -> ssl.SSLContext:
+    """Return the TLS settings that the copies of a warm process share.
 
     Raises
     ------
     SettingsError
         ``ca_bundle`` holds no certificate that can be read.
     """
-    context = ssl.create_default_context(cafile=certifi.where())
+    context = tls_context(ca_bundle)
     context.set_alpn_protocols(["http/1.1"])
-    if ca_bundle is not None:
-        try:
-            context.load_verify_locations(cadata=ca_bundle)
-        except ssl.SSLError as exc:
-            raise SettingsError(f"ca_bundle cannot be read: {exc.reason or exc}") from exc
     return context
 
 

@@ -61,9 +61,3 @@ def strong_etag(etag: str | None) -> str | None:
     if etag is None or len(etag) > _LONGEST_ETAG or not (etag.isascii() and etag.isprintable()):
         return None
     return etag if len(etag) > 2 and etag.startswith('"') and etag.endswith('"') else None  # noqa: PLR2004 - the quotes
-
-
-def retry_after_seconds(header: str | None) -> float:
-    """Read seconds; a date is left alone, our own waits do as well."""
-    text = (header or "").strip()
-    return float(text) if text.isascii() and text.isdigit() else 0.0
