@@ -5,27 +5,39 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check generate build verify verify-runtime bench bench-poll bench-setup chaos format clean
+.PHONY: help setup run test test-fast test-setup check generate build verify verify-runtime bench bench-poll bench-setup chaos format lock clean
+
+# What test-fast runs: the folders whose tests neither start the embedded AWS nor move gigabytes.
+FAST_TESTS = $(wildcard tests/unit tests/template tests/functional/courier tests/functional/providers)
+# uv reads the existing locks first, so only a changed requirement changes; UPGRADE=1 takes the newest versions.
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet $(if $(UPGRADE),--upgrade) --generate-hashes --no-emit-index-url
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.ready  ## Make the virtual environment from the lock
+setup: $(VENV)/.ready  ## Create the virtual environment from the lock
 
-# The lock has hashes; the project itself is installed without asking for anything else.
-$(VENV)/.ready: requirements/dev.lock pyproject.toml
+# uv installs five times as fast as pip; scripts/install falls back to pip where uv is not available.
+$(VENV)/.uv: requirements/uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.x"; exit 2; }
-	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@echo "Setting up $(VENV) (once, about 15 seconds): the virtual environment ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.lock
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --only-binary=:all: --require-hashes -r $< || rm -f $(BIN)/uv
 	@touch $@
 
-# Tools whose pins contradict each other live in environments of their own; each lock is complete, with hashes.
-.venv-%/.ready: requirements/%.lock
-	@echo "Setting up .venv-$* (once, about half a minute) ..."
+# The lock has hashes; the project itself is installed without resolving anything else.
+$(VENV)/.ready: requirements/dev.lock pyproject.toml $(VENV)/.uv
+	@echo "Setting up $(VENV): $$(grep -c '^[a-z].*==' $<) packages ..."
+	@scripts/install $(VENV) --require-hashes -r $<
+	@echo "Setting up $(VENV): the project itself ..."
+	@scripts/install $(VENV) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Tools whose pins contradict each other get environments of their own; each lock is complete, with hashes.
+.venv-%/.ready: requirements/%.lock $(VENV)/.uv
+	@echo "Setting up .venv-$*: $$(grep -c '^[a-z].*==' $<) packages ..."
 	@$(PYTHON) -m venv .venv-$*
-	@.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --no-deps --require-hashes -r $<
+	@scripts/install .venv-$* --no-deps --require-hashes -r $<
 	@touch $@
 
 # Nothing of it is shipped; a machine without npm does without this one judge.
@@ -39,8 +51,18 @@ SAM_BUILD = env -u MAKEFLAGS -u MAKELEVEL SAM_CLI_TELEMETRY=0 PYTHON="$(CURDIR)/
 run: setup  ## See it work: the real template and functions on an embedded AWS, against simulated providers
 	@$(BIN)/courier run
 
-test: setup  ## The whole test suite
+test: setup  ## Run the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-fast: setup  ## Run what a developer runs while typing: over a thousand tests in under a minute
+	$(BIN)/python -m pytest -q -n auto --dist loadfile $(FAST_TESTS)
+
+# Debian's package starts nginx on port 80 where an init system runs; the tests start their own.
+test-setup:  ## Install nginx, without which some tests of the benchmark are skipped
+	@if [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null; then :; \
+	elif command -v apt-get >/dev/null && as_root=$$([ "$$(id -u)" = 0 ] || echo sudo -n) && \
+		$$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -qq --no-install-recommends nginx >/dev/null; then :; \
+	else echo "Notice: nginx could not be installed (apt-get, as root or through sudo), so its tests are skipped"; fi
 
 check: setup  ## Style, types, and the template's and state machine's linters
 	$(BIN)/ruff check .
@@ -97,6 +119,15 @@ verify-runtime: setup  ## Run what was built under Lambda's own runtime client o
 format: setup  ## Put the sources into the house's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: $(VENV)/.uv  ## Renew the locks from requirements/*.in; UPGRADE=1 takes the newest versions
+	@for name in uv dev bench judges sam; do \
+		echo "requirements/$$name.lock"; $(COMPILE) --universal --python-version 3.11 -o requirements/$$name.lock requirements/$$name.in || exit 1; done
+	@echo requirements/runtime.lock
+	@$(COMPILE) --universal --python-version 3.13 -c requirements/dev.lock -o requirements/runtime.lock requirements/runtime.in
+	@echo layers/dependencies/requirements.txt
+	@$(COMPILE) --python-platform aarch64-manylinux2014 --python-version 3.13 -c requirements/dev.lock \
+		-o layers/dependencies/requirements.txt requirements/layer.in
 
 clean:  ## Remove everything that can be made again
 	rm -rf $(VENV) .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis node_modules out
