@@ -22,16 +22,11 @@ from cli.stack import Profile, Region, in_one_line, surroundings
 from courier.config.settings import ArtifactSettings
 from courier.errors import CourierError, SettingsError
 from courier.links import ArtifactLink, SecretUrl
-from courier.transfer import (
-    CopyOptions,
-    Destination,
-    Expected,
-    LinkRules,
-    MemoryCheckpointStore,
-    copy,
-    storage_config,
-)
-from courier.transfer.options import GIB, MIB, MOST_PARTS
+from courier.transfer.checkpoint import MemoryCheckpointStore
+from courier.transfer.copy import copy
+from courier.transfer.options import GIB, MIB, MOST_PARTS, CopyOptions, Destination, Expected
+from courier.transfer.s3_object import storage_config
+from courier.transfer.url_policy import LinkRules
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

@@ -62,15 +62,11 @@ def build_courier(place: Place) -> Copy:
     import boto3  # noqa: PLC0415 - a contestant loads what it needs and no more
 
     from courier.links import ArtifactLink, SecretUrl  # noqa: PLC0415
-    from courier.transfer import (  # noqa: PLC0415
-        CopyOptions,
-        Destination,
-        Expected,
-        LinkRules,
-        MemoryCheckpointStore,
-        copy,
-        storage_config,
-    )
+    from courier.transfer.checkpoint import MemoryCheckpointStore  # noqa: PLC0415
+    from courier.transfer.copy import copy  # noqa: PLC0415
+    from courier.transfer.options import CopyOptions, Destination, Expected  # noqa: PLC0415
+    from courier.transfer.s3_object import storage_config  # noqa: PLC0415
+    from courier.transfer.url_policy import LinkRules  # noqa: PLC0415
 
     options = CopyOptions()
     s3 = boto3.client("s3", endpoint_url=place.endpoint, verify=place.authority, config=storage_config(options.workers))

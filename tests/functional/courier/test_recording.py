@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from courier import aws
-from courier.errors import SettingsError
+from courier.errors import ArtifactUnavailableError, SettingsError
 from courier.ledger import Table
 from courier.models import (
     AccountLimits,
@@ -18,6 +18,7 @@ from courier.models import (
     Problem,
 )
 from courier.object_keys import artifact_key
+from courier.outcomes.notices import Publication
 from local.simulator import ManualClock
 from tests.aws import BUCKET, s3
 from tests.endings import ENDED, EXECUTION, LATER, artifact, caught, ended, event_of, lambda_cause, objects, settle
@@ -174,14 +175,50 @@ def test_how_long_a_build_took_is_remembered_once(parts: FakeParts, table: Table
 
 
 def test_what_an_unfinished_copy_left_is_dropped(parts: FakeParts) -> None:
-    client = s3()
-    parts.builds.register(passage_of(ENDED), next_poll_at=NOON)
-    upload = client.create_multipart_upload(Bucket=BUCKET, Key="artifacts/x")["UploadId"]
-    parts.builds.save_checkpoint(ref_of(), upload_id=upload, key="artifacts/x", text="{}")
+    leave_upload(parts)
     for _ in range(2):
         settle(parts, ended(caught=caught("ArtifactExpiredError")))
-    assert client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
+    assert s3().list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
     assert parts.builds.checkpoint(ref_of()) is None
+
+
+def test_an_abort_that_s3_refuses_does_not_cost_the_record(
+    parts: FakeParts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    leave_upload(parts)
+    refuse(monkeypatch, "AccessDenied")
+    publication = settle(parts, ended(caught=caught("ArtifactExpiredError")))
+    assert recorded_outcome(publication) == Outcome.UNDELIVERABLE
+    assert "upload not aborted" in caplog.text
+
+
+def test_an_abort_that_s3_may_accept_later_is_tried_again(parts: FakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_upload(parts)
+    with monkeypatch.context() as failing:
+        refuse(failing, "SlowDown")
+        with pytest.raises(ArtifactUnavailableError):
+            settle(parts, ended(caught=caught("ArtifactExpiredError")))
+    settle(parts, ended(caught=caught("ArtifactExpiredError")))
+    assert s3().list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
+    assert parts.builds.checkpoint(ref_of()) is None
+
+
+def leave_upload(parts: FakeParts) -> None:
+    parts.builds.register(passage_of(ENDED), next_poll_at=NOON)
+    upload = s3().create_multipart_upload(Bucket=BUCKET, Key="artifacts/x")["UploadId"]
+    parts.builds.save_checkpoint(ref_of(), upload_id=upload, key="artifacts/x", text="{}")
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    def raise_error(**_: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "no"}}, "AbortMultipartUpload")
+
+    monkeypatch.setattr(aws.client("s3"), "abort_multipart_upload", raise_error)
+
+
+def recorded_outcome(publication: Publication) -> object:
+    record = event_of(publication)["data"]["record"]["key"]
+    return json.loads(objects()[record])["outcome"]
 
 
 def test_uploads_of_killed_copies_are_dropped_with_a_report_that_is_given_up(parts: FakeParts) -> None:
@@ -207,10 +244,9 @@ def test_uploads_of_killed_copies_are_dropped_with_a_report_that_is_given_up(par
 def test_sweeping_in_vain_does_not_cost_the_record(
     parts: FakeParts, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
-    def refuse(**_: object) -> None:
+    def fail(**_: object) -> None:
         raise trouble
 
-    monkeypatch.setattr(aws.client("s3"), "list_multipart_uploads", refuse)
+    monkeypatch.setattr(aws.client("s3"), "list_multipart_uploads", fail)
     publication = settle(parts, ended(caught=caught("ArtifactUnavailableError")))
-    record = event_of(publication)["data"]["record"]["key"]
-    assert json.loads(objects()[record])["outcome"] == Outcome.UNDELIVERABLE
+    assert recorded_outcome(publication) == Outcome.UNDELIVERABLE

@@ -13,18 +13,15 @@ import requests
 from botocore.awsrequest import AWSResponse, HeadersDict
 from typing_extensions import override
 
+from courier.backoff import Backoff
 from courier.links import ArtifactLink, SecretUrl
 from courier.models import StoredArtifact
-from courier.transfer import (
-    Backoff,
-    CopyOptions,
-    Destination,
-    Expected,
-    LinkRules,
-    MemoryCheckpointStore,
-    copy,
-    storage_config,
-)
+from courier.transfer.checkpoint import MemoryCheckpointStore
+from courier.transfer.copy import copy
+from courier.transfer.multipart_cleanup import abort_upload
+from courier.transfer.options import CopyOptions, Destination, Expected
+from courier.transfer.s3_object import storage_config
+from courier.transfer.url_policy import LinkRules
 from local.simulator import FaultPlan, FaultRule, ManualClock, RequestKind, SimulatedProviders
 from local.simulator.artifact_store import StoredObject, etag_of
 from local.simulator.faults import Fault
@@ -153,6 +150,13 @@ class Desk:
 
     def open_uploads(self) -> list[str]:
         return [upload["UploadId"] for upload in self.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])]
+
+    def discard_upload(self) -> None:
+        """Do what `record_outcome` does for a copy that is given up."""
+        checkpoint = self.checkpoints.load()
+        if checkpoint is not None:
+            abort_upload(self.s3, self.destination, checkpoint.upload_id)
+            self.checkpoints.clear(checkpoint.upload_id)
 
     def statuses(self) -> list[int | None]:
         """Status of each request for the artifact, in the order of answering."""

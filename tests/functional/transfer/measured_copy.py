@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 from courier.links import ArtifactLink, SecretUrl
-from courier.transfer import CopyOptions, Destination, Expected, LinkRules, MemoryCheckpointStore, copy
+from courier.transfer.checkpoint import MemoryCheckpointStore
+from courier.transfer.copy import copy
+from courier.transfer.options import CopyOptions, Destination, Expected
+from courier.transfer.url_policy import LinkRules
 from tests.functional.transfer.desk import BUCKET, MIB, s3_client
 
 

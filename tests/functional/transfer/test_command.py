@@ -12,8 +12,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from cli.copy import copy_command, parse_size
+from courier.backoff import Backoff
 from courier.links import ArtifactLink
-from courier.transfer import Backoff
 from local.simulator import ErrorStatus, LinkExpired, Reply
 from tests.functional.cli.command import courier
 from tests.functional.transfer.conftest import OpenDesk

@@ -10,7 +10,7 @@ import pytest
 
 from courier.errors import ArtifactRefusedError, SettingsError
 from courier.links import ArtifactLink, SecretUrl
-from courier.transfer import LinkRules
+from courier.transfer.url_policy import LinkRules
 from local.simulator import Redirect
 from local.simulator.faults import Fault
 from local.simulator.messages import Request

@@ -10,7 +10,7 @@ import pytest
 
 from courier.errors import ArtifactChangedError, ArtifactExpiredError, CopyUnfinishedError, SourceUnavailableError
 from courier.links import ArtifactLink
-from courier.transfer import CopyOptions
+from courier.transfer.options import CopyOptions
 from local.simulator import (
     ErrorStatus,
     IgnoreRange,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from courier.errors import ArtifactConflictError
-from courier.transfer import CopyOptions, MemoryCheckpointStore
+from courier.transfer.checkpoint import MemoryCheckpointStore
+from courier.transfer.options import CopyOptions
 from local.simulator import IgnoreRange, SetHeaders
 from tests.functional.transfer.conftest import OpenDesk
 from tests.functional.transfer.desk import BUCKET, KEY, MIB, Desk, Invocation, Seam

@@ -9,7 +9,7 @@ import pytest
 from courier.errors import ArtifactIncompleteError, ArtifactRefusedError, SettingsError
 from courier.models import BuildRef
 from courier.object_keys import artifact_key
-from courier.transfer import CopyOptions, Destination
+from courier.transfer.options import CopyOptions, Destination
 from local.simulator import (
     HTML_PAGE,
     XML_ERROR,

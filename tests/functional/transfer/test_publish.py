@@ -7,7 +7,8 @@ import hashlib
 import pytest
 
 from courier.errors import ArtifactConflictError, ArtifactUnavailableError, SettingsError
-from courier.transfer import CopyOptions, MemoryCheckpointStore
+from courier.transfer.checkpoint import MemoryCheckpointStore
+from courier.transfer.options import CopyOptions
 from local.simulator import IgnoreRange, NoLength
 from tests.functional.transfer.conftest import OpenDesk
 from tests.functional.transfer.desk import BUCKET, KEY, MIB, Desk, Seam, other_report

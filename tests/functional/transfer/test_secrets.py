@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from courier.errors import CourierError
-from courier.transfer import LinkRules, abandon
+from courier.transfer.url_policy import LinkRules
 from local.simulator import (
     CutBody,
     Ending,
@@ -88,7 +88,7 @@ def test_no_text_of_a_failed_copy_shows_a_query(
     for link in desk.links:
         assert parse_qs(link.url.reveal().partition("?")[2])["X-Amz-Signature"][0] not in said
     assert "X-Amz-Signature=" not in said
-    abandon(desk.destination, s3=desk.s3, checkpoints=desk.checkpoints)
+    desk.discard_upload()
 
 
 @pytest.mark.parametrize("start", ["https://evil.example/", "https://[", "https://s3.amazonaws.com/a b", "ftp://x/"])

@@ -7,7 +7,9 @@ import hashlib
 import pytest
 
 from courier.errors import ArtifactIncompleteError, ArtifactUnavailableError, CopyUnfinishedError
-from courier.transfer import CopyOptions, MemoryCheckpointStore, abandon
+from courier.transfer.checkpoint import MemoryCheckpointStore
+from courier.transfer.multipart_cleanup import abort_upload
+from courier.transfer.options import CopyOptions
 from local.simulator import ErrorStatus, IgnoreRange, SlowBody
 from tests.functional.transfer.conftest import OpenDesk
 from tests.functional.transfer.desk import MIB, Desk, Invocation, Seam
@@ -187,12 +189,13 @@ def test_trouble_that_lasts_leaves_nothing_where_nobody_comes_back(open_desk: Op
     assert desk.open_uploads() == []
 
 
-def test_copy_can_be_abandoned(open_desk: OpenDesk) -> None:
+def test_copy_that_was_given_up_can_begin_anew(open_desk: OpenDesk) -> None:
     desk = open_desk(27 * MIB)
     stop_after(desk, 2)
-    abandon(desk.destination, s3=desk.s3, checkpoints=desk.checkpoints)
+    upload_id = desk.open_uploads()[0]
+    desk.discard_upload()
     assert desk.open_uploads() == []
-    abandon(desk.destination, s3=desk.s3, checkpoints=desk.checkpoints)
+    abort_upload(desk.s3, desk.destination, upload_id)
     desk.copy()
     assert desk.stored() == desk.report
 

@@ -9,7 +9,8 @@ import pytest
 
 from courier.errors import CopyUnfinishedError
 from courier.models import StoredArtifact
-from courier.transfer import Checkpoint, CopyOptions, MemoryCheckpointStore
+from courier.transfer.checkpoint import Checkpoint, MemoryCheckpointStore
+from courier.transfer.options import CopyOptions
 from local.simulator import IgnoreRange
 from tests.functional.transfer.conftest import OpenDesk
 from tests.functional.transfer.desk import MIB, Desk, Invocation, Seam

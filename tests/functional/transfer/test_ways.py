@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from courier.errors import ArtifactIncompleteError, ArtifactUnavailableError
-from courier.transfer import CopyOptions
+from courier.transfer.options import CopyOptions
 from local.simulator import (
     CutBody,
     Ending,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from courier.transfer import Checkpoint, CheckpointStore, MemoryCheckpointStore
+from courier.transfer.checkpoint import Checkpoint, CheckpointStore, MemoryCheckpointStore
 
 FIRST = Checkpoint(
     upload_id="first",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from courier.transfer import CopyOptions
-from courier.transfer.options import GIB, LARGEST_PART_BYTES, MIB, MOST_PARTS, SMALLEST_PART_BYTES
+from courier.transfer.options import GIB, LARGEST_PART_BYTES, MIB, MOST_PARTS, SMALLEST_PART_BYTES, CopyOptions
 from courier.transfer.part_plan import BUFFER_BYTES, Plan, part_size_for, stream_part_size, workers_for
 
 TIB = 1024 * GIB

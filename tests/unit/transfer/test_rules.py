@@ -6,7 +6,7 @@ import pytest
 
 from courier.errors import ArtifactRefusedError, SettingsError
 from courier.providers.dreadnode_airt import DreadnodeAirtSettings
-from courier.transfer import LinkRules
+from courier.transfer.url_policy import LinkRules
 
 DEFAULT = LinkRules.parse(["*.amazonaws.com"])
 QUERY = "?X-Amz-Signature=secret"

@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from courier.transfer.destination import Receipt
 from courier.transfer.internal_errors import OutOfTimeError
 from courier.transfer.part_uploader import PartSink
 from courier.transfer.proof import Sha256InOrder
-from courier.transfer.s3_object import Storage
+from courier.transfer.s3_object import Receipt, Storage
 
 
 class Shelf(Storage):

@@ -2,7 +2,7 @@
 
 ::
 
-    engine       the public `copy` and `abandon`
+    copy         the public `copy`
     terms        what the caller may say: options, expectations
     copier       the course of one copy: which way, and when to pause
     parallel     parts by several workers         stream       one connection, for sources without ranges
@@ -14,24 +14,3 @@
     publish      conditional create, once         uploads      none is left behind
     plan         parts and memory                 deadline, backoff, checkpoint, signals
 """
-
-from courier.backoff import Backoff
-from courier.transfer.checkpoint import Checkpoint, CheckpointStore, MemoryCheckpointStore
-from courier.transfer.copy import abandon, copy
-from courier.transfer.destination import Destination, storage_config
-from courier.transfer.options import CopyOptions, Expected
-from courier.transfer.url_policy import LinkRules
-
-__all__ = [
-    "Backoff",
-    "Checkpoint",
-    "CheckpointStore",
-    "CopyOptions",
-    "Destination",
-    "Expected",
-    "LinkRules",
-    "MemoryCheckpointStore",
-    "abandon",
-    "copy",
-    "storage_config",
-]

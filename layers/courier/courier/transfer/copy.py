@@ -12,12 +12,11 @@ from courier.models import StoredArtifact
 from courier.transfer.checkpoint import CheckpointStore
 from courier.transfer.copy_job import Connecting, Copier
 from courier.transfer.deadline import Deadline
-from courier.transfer.destination import Destination
 from courier.transfer.download import SourceReader
 from courier.transfer.http_client import Resolver, resolve, shared_tls_context
 from courier.transfer.link_refresh import LinkHolder
-from courier.transfer.multipart_cleanup import Uploads
-from courier.transfer.options import CopyOptions, Expected
+from courier.transfer.multipart_cleanup import UploadCleanup
+from courier.transfer.options import CopyOptions, Destination, Expected
 from courier.transfer.part_uploader import Progress
 from courier.transfer.publisher import Publisher
 from courier.transfer.s3_object import Storage
@@ -100,7 +99,7 @@ def copy(
             storage, destination, expected_sha256=expected.sha256, clock=clock, check_time=deadline.check
         ),
         checkpoints=checkpoints,
-        uploads=Uploads(storage, checkpoints),
+        uploads=UploadCleanup(storage, checkpoints),
         deadline=deadline,
         options=options,
         backoff=backoff,
@@ -109,18 +108,3 @@ def copy(
         progress=progress,
     )
     return copier.run()
-
-
-def abandon(
-    destination: Destination, *, s3: "S3Client", checkpoints: CheckpointStore, backoff: Backoff | None = None
-) -> None:
-    """Give a copy up for good: abort the upload that its checkpoint points to, and forget it.
-
-    Raises
-    ------
-    ArtifactUnavailableError
-        S3 does not answer; the checkpoint is kept.
-    """
-    checkpoint = checkpoints.load()
-    if checkpoint is not None:
-        Uploads(Storage(s3, destination, backoff or Backoff()), checkpoints).discard(checkpoint)

@@ -17,18 +17,17 @@ from courier.errors import (
 from courier.models import StoredArtifact
 from courier.transfer.checkpoint import Checkpoint, CheckpointStore
 from courier.transfer.deadline import Deadline
-from courier.transfer.destination import Receipt
 from courier.transfer.download import Look, SourceReader, given_up
 from courier.transfer.http_client import Answer, Fetcher, Resolver
 from courier.transfer.internal_errors import OutOfTimeError, SourceTroubleError, StartOverError, UploadGoneError
-from courier.transfer.multipart_cleanup import Uploads
+from courier.transfer.multipart_cleanup import UploadCleanup
 from courier.transfer.options import CopyOptions, Expected
 from courier.transfer.parallel import PartCrew
 from courier.transfer.part_plan import Plan, part_size_for, workers_for
 from courier.transfer.part_uploader import PartSink, Progress
 from courier.transfer.proof import TRAILING_BYTES, Sha256InOrder, has_end_mark
 from courier.transfer.publisher import Original, Publisher
-from courier.transfer.s3_object import Storage
+from courier.transfer.s3_object import Receipt, Storage
 from courier.transfer.sequential import copy_stream
 from courier.transfer.url_policy import LinkRules
 
@@ -53,7 +52,7 @@ class Copier:
     storage: Storage
     publisher: Publisher
     checkpoints: CheckpointStore
-    uploads: Uploads
+    uploads: UploadCleanup
     deadline: Deadline
     options: CopyOptions
     backoff: Backoff

@@ -1,8 +1,12 @@
 """What whoever asks for a copy may say about it, and S3's limits for it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from courier.config.settings import ArtifactSettings
+from courier.errors import SettingsError
+
+if TYPE_CHECKING:
+    from courier.config.settings import ArtifactSettings
 
 MIB = 1024**2
 GIB = 1024**3
@@ -11,6 +15,8 @@ GIB = 1024**3
 SMALLEST_PART_BYTES = 5 * MIB
 LARGEST_PART_BYTES = 5 * GIB
 MOST_PARTS = 10_000
+
+_LONGEST_KEY_BYTES: Final = 1_024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +84,29 @@ class Expected:
     sha256: str | None = None
 
     @classmethod
-    def of_settings(cls, settings: ArtifactSettings) -> "Expected":
+    def of_settings(cls, settings: "ArtifactSettings") -> "Expected":
         """Give what a source's settings say."""
         return cls(content_types=settings.content_types, largest_bytes=settings.largest_bytes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """Where the report goes.
+
+    Raises
+    ------
+    SettingsError
+        The key is none that S3 and everybody who reads it takes the same way: empty, longer than 1,024
+        bytes, with control characters, or with a segment ``.`` or ``..``.
+    """
+
+    bucket: str
+    key: str
+
+    def __post_init__(self) -> None:
+        segments = self.key.split("/")
+        odd = any(not character.isprintable() for character in self.key)
+        if not self.bucket or not self.key or odd or len(self.key.encode()) > _LONGEST_KEY_BYTES:
+            raise SettingsError(f"{self.key!r} cannot be the key of a report")
+        if self.key.startswith("/") or {".", ".."} & set(segments):
+            raise SettingsError(f"{self.key!r} would leave its prefix where keys are read as paths")

@@ -4,10 +4,9 @@ import threading
 import zlib
 from collections.abc import Callable, Mapping
 
-from courier.transfer.destination import Receipt
 from courier.transfer.internal_errors import OutOfTimeError
 from courier.transfer.proof import Sha256InOrder
-from courier.transfer.s3_object import Storage
+from courier.transfer.s3_object import Receipt, Storage
 
 Progress = Callable[[int, int | None], None]
 

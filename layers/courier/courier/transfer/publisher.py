@@ -8,9 +8,9 @@ from typing import Final
 
 from courier.errors import ArtifactConflictError, ArtifactRefusedError, ArtifactUnavailableError
 from courier.models import StoredArtifact
-from courier.transfer.destination import Destination, Existing, Receipt
 from courier.transfer.internal_errors import KeyExistsError, StartOverError, UploadGoneError
-from courier.transfer.s3_object import StalePartsError, Storage
+from courier.transfer.options import Destination
+from courier.transfer.s3_object import Existing, Receipt, StalePartsError, Storage
 
 # Another copier of the same upload may store parts again while we complete it.
 _MOST_LISTINGS: Final = 3

@@ -3,19 +3,25 @@
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from botocore import exceptions as botocore_errors
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from courier.backoff import Backoff
 from courier.errors import ArtifactError, ArtifactUnavailableError, SettingsError
-from courier.transfer.destination import ETAG_KEY, SHA256_KEY, Destination, Existing, Receipt
 from courier.transfer.internal_errors import KeyExistsError, UploadGoneError
+from courier.transfer.options import CopyOptions, Destination
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+
+# Metadata of the copy: the source's validator, with which a later copier knows the report again.
+ETAG_KEY: Final = "source-etag"
+SHA256_KEY: Final = "sha256"
 
 _READ_BYTES: Final = 1024**2
 _NOT_FOUND: Final = frozenset({"404", "NoSuchKey", "NotFound"})
@@ -31,6 +37,48 @@ _BROKEN: Final = (
     botocore_errors.ConnectionError,
     botocore_errors.IncompleteReadError,
 )
+
+
+def storage_config(workers: int = CopyOptions.workers) -> Config:
+    """Give the settings for the S3 client of a copy.
+
+    botocore would hash every part again: a checksum of its own, and SHA-256 for the signature as soon as
+    a checksum is given. The part's CRC32 that we send is enough over TLS. Retries are the copy's own.
+    """
+    return Config(
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=workers + 2,
+        retries={"mode": "standard", "total_max_attempts": 1},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        tcp_keepalive=True,
+        s3={"payload_signing_enabled": False},
+    )
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """One stored part: what completing the upload needs to know of it."""
+
+    etag: str
+    crc32: str | None
+    length: int
+
+
+@dataclass(frozen=True)
+class Existing:
+    """What lies under the key: `sha256` is hexadecimal, and None unless S3 itself has computed it."""
+
+    size_bytes: int
+    etag: str
+    version_id: str | None
+    sha256: str | None
+    metadata: Mapping[str, str] = field(repr=False)
+
+    def is_copy_of(self, source_etag: str | None, size_bytes: int | None) -> bool:
+        """Whether it was copied from the source object that has this strong validator and length."""
+        return source_etag is not None and (self.metadata.get(ETAG_KEY), self.size_bytes) == (source_etag, size_bytes)
 
 
 class Storage:
@@ -168,18 +216,26 @@ class Storage:
         )
         return _version(made)
 
-    def open_uploads(self) -> list[str]:
-        """List the multipart uploads that lie open under the key, the first thousand."""
+    def open_uploads(self, *, below: bool = False) -> list[tuple[str, str]]:
+        """List key and id of the multipart uploads that are open under the key, the first thousand.
+
+        With ``below``, the key is a folder's: uploads under every key that begins with it are listed.
+        """
         listed = self._call(
             "ListMultipartUploads",
             lambda **where: self._s3.list_multipart_uploads(Bucket=where["Bucket"], Prefix=where["Key"]),
         )
-        return [upload["UploadId"] for upload in listed.get("Uploads", []) if upload["Key"] == self._where["Key"]]
+        found = [(str(upload["Key"]), str(upload["UploadId"])) for upload in listed.get("Uploads", [])]
+        return [(key, upload_id) for key, upload_id in found if below or key == self._where["Key"]]
 
-    def abort(self, upload_id: str) -> None:
-        """Give an upload up; one that is gone already is fine."""
+    def abort(self, upload_id: str, *, key: str | None = None) -> None:
+        """Abort an upload, under another key if one is named; an upload that is already gone is fine."""
         try:
-            self._call("AbortMultipartUpload", self._s3.abort_multipart_upload, UploadId=upload_id)
+            self._call(
+                "AbortMultipartUpload",
+                lambda **where: self._s3.abort_multipart_upload(**{**where, "Key": key or where["Key"]}),
+                UploadId=upload_id,
+            )
         except UploadGoneError:
             return
 

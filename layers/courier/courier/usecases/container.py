@@ -128,7 +128,7 @@ class Parts:
     @cached_property
     def storage(self) -> S3Client:
         """The S3 client of the copy."""
-        from courier.transfer import storage_config  # noqa: PLC0415
+        from courier.transfer.s3_object import storage_config  # noqa: PLC0415
 
         return aws.storage_client(storage_config())
 

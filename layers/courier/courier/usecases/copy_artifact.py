@@ -12,7 +12,10 @@ from courier.models import BuildRef, FrozenModel, Passage, StoredArtifact, Verdi
 from courier.object_keys import artifact_key
 from courier.observability.logger import logger
 from courier.observability.metrics import Metric
-from courier.transfer import Checkpoint, Destination, Expected, LinkRules, copy
+from courier.transfer.checkpoint import Checkpoint
+from courier.transfer.copy import copy
+from courier.transfer.options import Destination, Expected
+from courier.transfer.url_policy import LinkRules
 
 if TYPE_CHECKING:
     from courier.ledger import BuildLedger

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime
 
 from courier import aws
-from courier.errors import MESSAGE_LIMIT_CHARACTERS, SettingsError
+from courier.errors import MESSAGE_LIMIT_CHARACTERS, CourierError, SettingsError
 from courier.models import CaughtError, FrozenModel, Outcome, Passage, Problem
 from courier.object_keys import artifact_folder
 from courier.observability.logger import logger
@@ -75,32 +74,35 @@ def _measure(parts: Parts, settled: Record) -> None:
 
 
 def _abort_upload(parts: Parts, row: BuildRow) -> None:
-    """Drop what a copy that was given up left in S3: its parts are billed and nobody sees them."""
+    """Abort the upload that a copy which was given up left in S3: its parts are billed, and no listing shows them."""
     if row.checkpoint_upload is None or row.checkpoint_key is None:
         return
-    s3 = aws.client("s3")
-    with suppress(s3.exceptions.NoSuchUpload):
-        s3.abort_multipart_upload(
-            Bucket=parts.environment.required("bucket"), Key=row.checkpoint_key, UploadId=row.checkpoint_upload
-        )
+    from courier.transfer.multipart_cleanup import abort_upload  # noqa: PLC0415 - few builds leave an upload
+    from courier.transfer.options import Destination  # noqa: PLC0415
+
+    destination = Destination(bucket=parts.environment.required("bucket"), key=row.checkpoint_key)
+    try:
+        abort_upload(aws.client("s3"), destination, row.checkpoint_upload)
+    except SettingsError as exc:
+        # A retry would be refused again, and the record matters more: the bucket's lifecycle rule aborts the upload.
+        logger.warning("upload not aborted", reason=str(exc))
+        return
     parts.builds.clear_checkpoint(row.ref, row.checkpoint_upload)
 
 
 def _sweep_uploads(parts: Parts, passage: Passage) -> None:
-    """Drop uploads that no checkpoint points to: of copiers that were killed before they could note one."""
+    """Abort uploads that no checkpoint points to: of copiers that were killed before they could save one."""
     day = passage.build.completed_at or passage.detected_at
     if day is None:
         return
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the client brings it in just now
+    from courier.transfer.multipart_cleanup import abort_uploads_below  # noqa: PLC0415 - few builds are given up
+    from courier.transfer.options import Destination  # noqa: PLC0415
 
-    s3, bucket = aws.client("s3"), parts.environment.required("bucket")
     folder = artifact_folder(parts.environment.prefix, passage.build.ref, day)
     try:
-        for upload in s3.list_multipart_uploads(Bucket=bucket, Prefix=folder).get("Uploads", []):
-            with suppress(s3.exceptions.NoSuchUpload):
-                s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-    except (ClientError, BotoCoreError) as exc:
-        # It must not cost the record: what cannot be swept is left to the lifecycle rule.
+        abort_uploads_below(aws.client("s3"), Destination(bucket=parts.environment.required("bucket"), key=folder))
+    except CourierError as exc:
+        # It must not cost the record: the bucket's lifecycle rule aborts what is left.
         logger.warning("uploads not swept", reason=str(exc))
 
 
