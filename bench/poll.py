@@ -18,29 +18,29 @@ from bench.folding import fold
 from courier.builds.poll_schedule import next_gap
 from courier.config.settings import PollingSettings
 from local.polling_study.chart_series import trade_off_chart
-from local.polling_study.comparison import Finding, compare, study_courier, study_fixed, study_loop
+from local.polling_study.comparison import StudyResult, compare, study_courier, study_fixed, study_loop
 from local.polling_study.durations import Durations, LogNormal, Mixture
 from local.polling_study.lower_bound import KellerLimit, best_on_ticks
 from local.polling_study.prices import (
     COURIER_TRANSITIONS,
     INVOCATION_SECONDS,
     LOOP_TRANSITIONS,
-    LOOP_TRANSITIONS_PER_LOOK,
+    LOOP_TRANSITIONS_PER_POLL,
     READS_PER_TICK,
     WRITES_PER_BUILD,
-    WRITES_PER_LOOK,
+    WRITES_PER_POLL,
     PriceList,
     read_prices,
 )
 from local.polling_study.strategies import PARALLEL_REQUESTS
-from local.polling_study.workload import TWENTY_MINUTES, Scenario, make_world
+from local.polling_study.workload import TWENTY_MINUTES, Workload, draw_trace
 
 REPORT = Path(__file__).with_name("polling.md")
 CHART = Path(__file__).with_name("polling.svg")
 
 SEEDS = range(1, 9)
 # Scopes with few builds each, so that one lucky history does not decide; no budget, which is another question.
-REACH = Scenario(builds=5000, scopes=500, in_flight=500, requests_per_minute=1_000_000)
+REACH = Workload(builds=5000, scopes=500, in_flight=500, requests_per_minute=1_000_000)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Measured:
     p99_seconds: float
 
     @classmethod
-    def over(cls, findings: Sequence[Finding]) -> Measured:
+    def over(cls, findings: Sequence[StudyResult]) -> Measured:
         """Average findings of different seeds."""
         requests = [finding.requests for finding in findings]
         lags = [finding.lag_seconds for finding in findings]
@@ -139,7 +139,7 @@ def _reach() -> Iterator[str]:
         measured = _measure(replace(REACH, history=target.history))
         name = f"courier, {target.history} ended builds"
         rows.append((name, *_cells(measured, limit), str(target), target.verdict(measured, limit)))
-    worlds = [(scenario, make_world(scenario)) for scenario in _seeded(REACH)]
+    worlds = [(scenario, draw_trace(scenario)) for scenario in _seeded(REACH)]
     for seconds in (60, 120):
         fixed = Measured.over([study_fixed(scenario, world, seconds) for scenario, world in worlds])
         rows.append((f"fixed beat of {seconds} s", *_cells(fixed, limit), "", ""))
@@ -210,7 +210,7 @@ def _cost() -> Iterator[str]:
     yield ""
     rows = []
     for in_flight in (1, 10, 100, 1000):
-        scenario = Scenario(builds=max(2000, 5 * in_flight), in_flight=in_flight, requests_per_minute=1_000_000)
+        scenario = Workload(builds=max(2000, 5 * in_flight), in_flight=in_flight, requests_per_minute=1_000_000)
         rows += [(f"{in_flight:,}", *_cost_cells(finding, prices)) for finding in compare(scenario)]
     heads = (
         "in flight",
@@ -224,10 +224,10 @@ def _cost() -> Iterator[str]:
     )
     yield from _table(heads, rows)
     yield "Counted per build, by the simulation, except for the sizes of things, which are assumed: an invocation takes"
-    yield f"{INVOCATION_SECONDS:g} s beside the provider's latency of {Scenario.latency_seconds:g} s,"
+    yield f"{INVOCATION_SECONDS:g} s beside the provider's latency of {Workload.latency_seconds:g} s,"
     yield f"{PARALLEL_REQUESTS} requests run at once, a build enters {COURIER_TRANSITIONS} states (the loop"
-    yield f"{LOOP_TRANSITIONS}, and {LOOP_TRANSITIONS_PER_LOOK} for each look), a build writes {WRITES_PER_BUILD} units"
-    yield f"and a look {WRITES_PER_LOOK}, a tick reads {READS_PER_TICK:g} units and more with due rows."
+    yield f"{LOOP_TRANSITIONS}, and {LOOP_TRANSITIONS_PER_POLL} for each look), a build writes {WRITES_PER_BUILD} units"
+    yield f"and a look {WRITES_PER_POLL}, a tick reads {READS_PER_TICK:g} units and more with due rows."
     yield "What the functions for copy, record and notice cost is not in it."
     yield ""
 
@@ -237,8 +237,8 @@ def _busy() -> Iterator[str]:
     yield ""
     rows = []
     for in_flight, faults in ((50, 0.0), (50, 0.05), (200, 0.0), (1000, 0.0)):
-        scenario = Scenario(builds=max(2000, 5 * in_flight), in_flight=in_flight, fault_rate=faults)
-        world = make_world(scenario)
+        scenario = Workload(builds=max(2000, 5 * in_flight), in_flight=in_flight, fault_rate=faults)
+        world = draw_trace(scenario)
         batched = replace(scenario, batched=True)
         for name, finding in (
             ("courier", study_courier(scenario, world)),
@@ -278,11 +278,11 @@ def _speed() -> Iterator[str]:
     yield ""
 
 
-def _measure(scenario: Scenario) -> Measured:
-    return Measured.over([study_courier(seeded, make_world(seeded)) for seeded in _seeded(scenario)])
+def _measure(scenario: Workload) -> Measured:
+    return Measured.over([study_courier(seeded, draw_trace(seeded)) for seeded in _seeded(scenario)])
 
 
-def _seeded(scenario: Scenario) -> Iterator[Scenario]:
+def _seeded(scenario: Workload) -> Iterator[Workload]:
     return (replace(scenario, seed=seed) for seed in SEEDS)
 
 
@@ -295,7 +295,7 @@ def _cells(measured: Measured, limit: KellerLimit) -> tuple[str, ...]:
     )
 
 
-def _cost_cells(finding: Finding, prices: PriceList) -> tuple[str, ...]:
+def _cost_cells(finding: StudyResult, prices: PriceList) -> tuple[str, ...]:
     tally, units = finding.tally, finding.units
     per_build = (
         finding.requests,
@@ -307,7 +307,7 @@ def _cost_cells(finding: Finding, prices: PriceList) -> tuple[str, ...]:
     return finding.name, *(f"{number:.2f}" for number in per_build), f"{finding.dollars_per_thousand(prices):.3f}"
 
 
-def _busy_cells(finding: Finding) -> tuple[str, ...]:
+def _busy_cells(finding: StudyResult) -> tuple[str, ...]:
     tally = finding.tally
     return (
         f"{finding.requests:.2f}",

@@ -9,10 +9,10 @@ from rich.console import Console
 from cli.configuration import read_faults
 from cli.progress import say
 from courier.errors import SettingsError
-from local.chaos.chaos_run import Judgement, Weather
+from local.chaos.chaos_run import ChaosReport, FaultProfile
 
 
-def read_weather(faults: Path | None, seed: int | None) -> Weather | None:
+def read_weather(faults: Path | None, seed: int | None) -> FaultProfile | None:
     """Read the options ``--faults`` and ``--chaos``; None where neither is given.
 
     Raises
@@ -23,11 +23,11 @@ def read_weather(faults: Path | None, seed: int | None) -> Weather | None:
     if faults is not None and seed is not None:
         raise SettingsError("give --faults or --chaos, not both")
     if faults is not None:
-        return Weather(rules=read_faults(faults))
-    return None if seed is None else Weather(seed=seed)
+        return FaultProfile(rules=read_faults(faults))
+    return None if seed is None else FaultProfile(seed=seed)
 
 
-def print_judgement(console: Console, errors: Console, weather: Weather, judgement: Judgement) -> None:
+def print_judgement(console: Console, errors: Console, weather: FaultProfile, judgement: ChaosReport) -> None:
     """Say which faults there were and how often, and which promises were broken."""
     say(console, "")
     say(console, f"{sum(judgement.injected.values())} faults injected, {weather}")

@@ -23,11 +23,11 @@ from cli.plan import Plan, make_plan
 from cli.progress import progress_on, say
 from cli.summary import print_summary
 from courier.errors import SettingsError
-from local.chaos.chaos_run import Trial, Weather
-from local.chaos.scenario_facts import links_remembered
-from local.runs.results_folder import check_folder, keep
-from local.runs.run_report import Verdict
-from local.runs.session import MINUTE_SECONDS, PATIENCE_SECONDS, BuildLine, Session
+from local.chaos.chaos_run import ChaosRun, FaultProfile
+from local.chaos.scenario_facts import signatures_collected
+from local.runs.results_folder import check_folder, write_results
+from local.runs.run_report import RunReport
+from local.runs.session import GRACE_SECONDS, MINUTE_SECONDS, BuildLine, Session
 
 EXIT_COURIER_FAILED = 1
 # Who presses Ctrl-C wants to go, but a notice that follows its record by a moment is worth that moment.
@@ -206,7 +206,7 @@ def run(
     weather = read_weather(faults, chaos)
     with (
         make_plan(sources, secrets, request or [], watch or [], faults=weather.plan() if weather else None) as plan,
-        links_remembered() as links,
+        signatures_collected() as links,
     ):
         for mistake in plan.mistakes:
             say(errors, f"courier: {mistake}", style="red")
@@ -226,9 +226,9 @@ def run(
             was_interrupted = _run_to_the_end(
                 session, plan, console, trial, until_idle=until_idle or is_demo, timeout=timeout
             )
-            patience = INTERRUPTED_PATIENCE_SECONDS if was_interrupted else PATIENCE_SECONDS
+            patience = INTERRUPTED_PATIENCE_SECONDS if was_interrupted else GRACE_SECONDS
             verdict = session.finish(patience_seconds=patience)
-            keep(session, out)
+            write_results(session, out)
             print_summary(console, errors, session, verdict, out, seconds=time.monotonic() - started)
             code = _exit_code(verdict, plan.mistakes)
             # What was interrupted has broken no promise by not having ended.
@@ -250,11 +250,11 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def _trial(weather: Weather | None, plan: Plan, links: Sequence[str], tick_seconds: float) -> Trial | None:
+def _trial(weather: FaultProfile | None, plan: Plan, links: Sequence[str], tick_seconds: float) -> ChaosRun | None:
     if weather is None or plan.simulation is None:
         return None
     simulation = plan.simulation
-    return Trial(
+    return ChaosRun(
         weather,
         simulation.providers,
         simulation.scenario,
@@ -265,7 +265,7 @@ def _trial(weather: Weather | None, plan: Plan, links: Sequence[str], tick_secon
 
 
 def _run_to_the_end(
-    session: Session, plan: Plan, console: Console, trial: Trial | None, *, until_idle: bool, timeout: float | None
+    session: Session, plan: Plan, console: Console, trial: ChaosRun | None, *, until_idle: bool, timeout: float | None
 ) -> bool:
     """Let it run; True when somebody pressed Ctrl-C or went away, whose results are worth as much."""
     try:
@@ -309,7 +309,7 @@ def _wait_unless(interrupted: threading.Event, seconds: float) -> None:
         raise KeyboardInterrupt
 
 
-def _exit_code(verdict: Verdict, mistakes: Sequence[str]) -> int:
+def _exit_code(verdict: RunReport, mistakes: Sequence[str]) -> int:
     if not verdict.is_good:
         return EXIT_COURIER_FAILED
     return EXIT_BAD_USAGE if mistakes or verdict.needs_mending else 0

@@ -14,11 +14,11 @@ from rich.table import Table
 from courier.config.settings import PollingSettings
 from courier.config.validation import describe_validation
 from local.polling_study.chart_series import trade_off_chart
-from local.polling_study.comparison import Finding, compare
+from local.polling_study.comparison import StudyResult, compare
 from local.polling_study.durations import Durations, LogNormal, read_durations
 from local.polling_study.lower_bound import KellerLimit
 from local.polling_study.prices import PRICE_FILE, PriceList, read_prices
-from local.polling_study.workload import Scenario
+from local.polling_study.workload import Workload
 
 
 def simulate(
@@ -64,7 +64,7 @@ def simulate(
     The courier's side runs the very module that decides on AWS when to look again.
     The model of a price list is the shipped `local/polling_study/prices.yaml`.
     """
-    scenario = Scenario(
+    scenario = Workload(
         durations=_durations(durations, median_minutes, sigma),
         builds=builds,
         in_flight=in_flight,
@@ -113,7 +113,7 @@ def _polling(first_seconds: float, longest_seconds: float, give_up_after_hours: 
         raise typer.BadParameter(describe_validation(exc)) from exc
 
 
-def _table(findings: list[Finding], prices: PriceList) -> Table:
+def _table(findings: list[StudyResult], prices: PriceList) -> Table:
     table = Table(header_style="bold")
     table.add_column("per build")
     for finding in findings:
@@ -136,7 +136,7 @@ def _table(findings: list[Finding], prices: PriceList) -> Table:
     return table
 
 
-def _limit(limit: KellerLimit, courier: Finding) -> str:
+def _limit(limit: KellerLimit, courier: StudyResult) -> str:
     if math.isnan(courier.lag_seconds):
         return "No build was noticed before its deadline."
     requests = limit.requests(courier.lag_seconds)

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.progress import OUTCOME_COLOURS, say
-from local.embedded.results import Notice
+from local.embedded.results import ReceivedNotice
 from local.runs.results_folder import BUCKET
-from local.runs.run_report import Verdict
+from local.runs.run_report import RunReport
 from local.runs.session import Session
 
 _INDENT = " " * 15
@@ -36,7 +36,7 @@ class _Ended:
 
 
 def print_summary(
-    console: Console, errors: Console, session: Session, verdict: Verdict, out: Path, *, seconds: float
+    console: Console, errors: Console, session: Session, verdict: RunReport, out: Path, *, seconds: float
 ) -> None:
     """Print the outcomes and the figures, and on the other console what went wrong."""
     notices = session.notices()
@@ -81,7 +81,7 @@ def _published(notices: int, outcomes: Counter[str]) -> str:
     return f"{notices} notice{'' if notices == 1 else 's'} published{': ' if told else ''}{told}"
 
 
-def _ended(notices: Sequence[Notice], seconds_of: dict[str, float], out: Path) -> list[_Ended]:
+def _ended(notices: Sequence[ReceivedNotice], seconds_of: dict[str, float], out: Path) -> list[_Ended]:
     """Read the outcomes from what a subscriber received; notices about sources have none."""
     rows = []
     for notice in notices:
@@ -103,7 +103,7 @@ def _ended(notices: Sequence[Notice], seconds_of: dict[str, float], out: Path) -
     return rows
 
 
-def _troubles(verdict: Verdict) -> list[str]:
+def _troubles(verdict: RunReport) -> list[str]:
     lines = [f"execution {run.name} failed: {run.error}: {run.cause}" for run in verdict.failed_executions]
     # A function that fails at each tick would fill the screen with one sentence.
     for letter, times in Counter(verdict.dead_letters).items():

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from bench.chaos.report import Campaign, matrix_lines, storm_lines, write_report
 from local.chaos.campaign import Chunk, every_nth, plan_experiments, run_chunk
-from local.chaos.experiment_runner import Laboratory
-from local.chaos.experiments import Experiment, Finding
+from local.chaos.experiment_runner import ExperimentRunner
+from local.chaos.experiments import Experiment, ExperimentResult
 from local.chaos.storms import BUILDS
 
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
@@ -27,7 +27,7 @@ def main() -> int:
     """Run the campaign; 1 if a promise was broken."""
     options = _options()
     began = time.monotonic()
-    with Laboratory() as laboratory:
+    with ExperimentRunner() as laboratory:
         experiments = plan_experiments(laboratory)
     if options.only:
         experiments = [experiment for experiment in experiments if options.only in str(experiment)]
@@ -51,14 +51,16 @@ def main() -> int:
     return 1 if campaign.broken or campaign.missing else 0
 
 
-def _run(experiments: Sequence[Experiment], storms: Sequence[int], builds: int, processes: int) -> Iterator[Finding]:
+def _run(
+    experiments: Sequence[Experiment], storms: Sequence[int], builds: int, processes: int
+) -> Iterator[ExperimentResult]:
     chunks = [Chunk(storms=[seed], storm_builds=builds) for seed in storms]
     count = max(1, round(len(experiments) / EXPERIMENTS_PER_CHUNK))
     chunks += [Chunk(experiments=experiments[number::count]) for number in range(count) if experiments[number::count]]
     # Forked processes would inherit the threads' locks; one that has served a chunk is no use for another.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
-        futures: list[Future[list[Finding]]] = [pool.submit(run_chunk, chunk) for chunk in chunks]
+        futures: list[Future[list[ExperimentResult]]] = [pool.submit(run_chunk, chunk) for chunk in chunks]
         for done, future in enumerate(as_completed(futures), start=1):
             found = future.result()
             broken = sum(bool(finding.violations) for finding in found)

@@ -14,7 +14,7 @@ from typing import Final, TypedDict
 from bench.chaos.defects import DEFECTS
 from local.chaos.campaign import tenth
 from local.chaos.checker import PROMISES
-from local.chaos.experiments import Experiment, Finding
+from local.chaos.experiments import Experiment, ExperimentResult
 
 
 class _Wrapping(TypedDict):
@@ -99,22 +99,22 @@ class Campaign:
     """All that was tried, and what came of it."""
 
     experiments: Sequence[Experiment]
-    findings: Sequence[Finding]
+    findings: Sequence[ExperimentResult]
     storm_builds: int
     seconds: float
 
     @property
-    def single(self) -> list[Finding]:
+    def single(self) -> list[ExperimentResult]:
         """Runs with one fault."""
         return [finding for finding in self.findings if finding.fault != "storm"]
 
     @property
-    def storms(self) -> list[Finding]:
+    def storms(self) -> list[ExperimentResult]:
         """Runs with everything at once."""
         return sorted((f for f in self.findings if f.fault == "storm"), key=lambda f: int(f.experiment.split()[-1]))
 
     @property
-    def broken(self) -> list[Finding]:
+    def broken(self) -> list[ExperimentResult]:
         """Runs that broke a promise."""
         return [finding for finding in self.findings if finding.violations]
 
@@ -124,7 +124,7 @@ class Campaign:
         return len(self.experiments) - len(self.single)
 
     @property
-    def unreached(self) -> list[Finding]:
+    def unreached(self) -> list[ExperimentResult]:
         """Runs whose fault never came."""
         return [finding for finding in self.single if not finding.struck]
 
@@ -147,7 +147,7 @@ class Campaign:
 
 def matrix_lines(campaign: Campaign) -> list[str]:
     """Give the matrix as a Markdown table: one row per fault, and their sum."""
-    by_fault: dict[str, list[Finding]] = {fault: [] for fault in campaign.faults}
+    by_fault: dict[str, list[ExperimentResult]] = {fault: [] for fault in campaign.faults}
     for finding in campaign.single:
         by_fault[finding.fault].append(finding)
     rows = [_row(fault, findings) for fault, findings in by_fault.items()]
@@ -167,7 +167,7 @@ def write_report(campaign: Campaign, path: Path) -> None:
     path.write_text("\n".join(_report(campaign)) + "\n", encoding="utf-8")
 
 
-def _row(name: str, findings: Sequence[Finding]) -> tuple[object, ...]:
+def _row(name: str, findings: Sequence[ExperimentResult]) -> tuple[object, ...]:
     struck = [finding for finding in findings if finding.struck]
     return (
         name,

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from local.embedded.function_runtime import Context, FailedElsewhereError, Handler, InvocationResult
+from local.embedded.function_runtime import Handler, InvocationResult, LambdaContext, RemoteHandlerError
 from local.embedded.function_spec import FunctionSpec
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
@@ -90,13 +90,13 @@ class Sandboxes:
     def load(self, spec: FunctionSpec) -> Handler:
         """Give a handler that hands its event to a process."""
 
-        def handler(event: object, context: Context) -> object:
+        def handler(event: object, context: LambdaContext) -> object:
             with self._free:
                 return self._run(spec, json.dumps(event), context)
 
         return handler
 
-    def _run(self, spec: FunctionSpec, payload: str, context: Context) -> object:
+    def _run(self, spec: FunctionSpec, payload: str, context: LambdaContext) -> object:
         process = self._take(spec)
         began_at = time.monotonic()
         answer = process.ask(
@@ -127,7 +127,7 @@ class Sandboxes:
             self._runs.append(run)
             self._idle[spec.name].append(process)
         if error_type is not None:
-            raise FailedElsewhereError(InvocationResult(result, error_type))
+            raise RemoteHandlerError(InvocationResult(result, error_type))
         return json.loads(result)
 
     def _take(self, spec: FunctionSpec) -> "_Process":

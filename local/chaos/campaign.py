@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from local.chaos import provider_faults, single_faults
 from local.chaos.checker import Violation
-from local.chaos.experiment_runner import Laboratory
-from local.chaos.experiments import Experiment, Finding, run_experiment
+from local.chaos.experiment_runner import ExperimentRunner
+from local.chaos.experiments import Experiment, ExperimentResult, run_experiment
 from local.chaos.storms import BUILDS, run_storm
 
 NO_END = "no end"
@@ -25,7 +25,7 @@ class Chunk:
     storm_builds: int = BUILDS
 
 
-def plan_experiments(laboratory: Laboratory) -> list[Experiment]:
+def plan_experiments(laboratory: ExperimentRunner) -> list[Experiment]:
     """Give every experiment there is: kill points and AWS faults as recorded now, and the providers' faults."""
     return [*single_faults.plan(single_faults.record(laboratory)), *provider_faults.experiments()]
 
@@ -59,13 +59,13 @@ def tenth(experiments: Sequence[Experiment]) -> list[Experiment]:
     return [experiment for experiment in experiments if id(experiment) in taken]
 
 
-def run_chunk(chunk: Chunk) -> list[Finding]:
+def run_chunk(chunk: Chunk) -> list[ExperimentResult]:
     """Run some experiments and storms, one after the other."""
     return list(_findings(chunk))
 
 
-def _findings(chunk: Chunk) -> Iterator[Finding]:
-    with Laboratory() as laboratory:
+def _findings(chunk: Chunk) -> Iterator[ExperimentResult]:
+    with ExperimentRunner() as laboratory:
         for experiment in chunk.experiments:
             try:
                 finding = run_experiment(laboratory, experiment)
@@ -85,5 +85,5 @@ def _findings(chunk: Chunk) -> Iterator[Finding]:
                 return
 
 
-def _without_end(name: str, fault: str, error: TimeoutError) -> Finding:
-    return Finding(experiment=name, fault=fault, struck=1, violations=[Violation(NO_END, str(error))])
+def _without_end(name: str, fault: str, error: TimeoutError) -> ExperimentResult:
+    return ExperimentResult(experiment=name, fault=fault, struck=1, violations=[Violation(NO_END, str(error))])

@@ -11,14 +11,14 @@ from courier.config.settings import SourceSettings
 from courier.errors import SourceError
 from courier.models import BuildRequest
 from local.chaos.checker import PROMISES, Allowance, Violation, check
-from local.chaos.evidence import Asked, Evidence, collect
-from local.chaos.scenario_facts import keys_of, scheduled_ids, scopes_of
-from local.chaos.storms import sample
-from local.runs.run_report import Verdict
+from local.chaos.evidence import Evidence, SubmittedRequest, collect
+from local.chaos.scenario_facts import api_keys, scheduled_ids, scopes_of
+from local.chaos.storms import provider_fault_sample
+from local.runs.run_report import RunReport
 from local.runs.session import BuildLine, Session
-from local.simulator import FaultPlan, FaultRule, Provider, RequestKind, Scenario, SimulatedProviders
+from local.simulator import FaultPlan, FaultRule, ProviderName, RequestKind, Scenario, SimulatedProviders
 from local.simulator.fault_files import describe
-from local.simulator.fault_plan import Strike
+from local.simulator.fault_plan import InjectedFault
 from local.simulator.faults import ReplaceBody, Reply
 from local.simulator.faults_json import SetFields
 
@@ -37,7 +37,7 @@ _OTHER_WORDS: Final = frozenset({"delivered", "succeeded", "failed", "canceled"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weather:
+class FaultProfile:
     """What the providers do wrong in a run: a list of rules, or what chance brings under a seed."""
 
     rules: Sequence[FaultRule] = ()
@@ -47,7 +47,7 @@ class Weather:
         """Make the plan, which counts from its making on."""
         if self.seed is None:
             return FaultPlan(*self.rules)
-        return FaultPlan(sample=sample(self.seed, probability=_CHANCE))
+        return FaultPlan(sample=provider_fault_sample(self.seed, probability=_CHANCE))
 
     def __str__(self) -> str:
         if self.seed is None:
@@ -56,7 +56,7 @@ class Weather:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class ChaosReport:
     """What came of a run with faults.
 
     ``injected``
@@ -77,7 +77,7 @@ class Judgement:
         return not self.violations
 
 
-class Trial:
+class ChaosRun:
     """Watches one run, lets the weather clear up, and judges.
 
     Parameters
@@ -92,7 +92,7 @@ class Trial:
 
     def __init__(
         self,
-        weather: Weather,
+        weather: FaultProfile,
         providers: SimulatedProviders,
         scenario: Scenario,
         *,
@@ -128,7 +128,7 @@ class Trial:
             self._seen, self._since = seen, self._monotonic()
         return self._monotonic() - self._since >= self._calm_seconds
 
-    def judge(self, session: Session, sources: Sequence[SourceSettings], verdict: Verdict) -> Judgement:
+    def judge(self, session: Session, sources: Sequence[SourceSettings], verdict: RunReport) -> ChaosReport:
         """Have the independent checker look at everything that the run has left."""
         strikes = self._providers.faults.strikes
         evidence = self._evidence(session, sources)
@@ -137,14 +137,14 @@ class Trial:
         without_excuse = [Violation("no failure", text) for text in _unexplained_letters(verdict, strikes)]
         usual = {violation.detail for violation in violations}
         explained = [v.detail for v in check(evidence) if v.promise == "true record" and v.detail not in usual]
-        return Judgement(
+        return ChaosReport(
             injected=self._injected(strikes),
             violations=[*violations, *without_excuse],
             explained=explained,
             builds=len(evidence.records),
         )
 
-    def _injected(self, strikes: Sequence[Strike]) -> dict[tuple[str, str], int]:
+    def _injected(self, strikes: Sequence[InjectedFault]) -> dict[tuple[str, str], int]:
         counts = Counter((describe(strike.fault), str(strike.target.kind)) for strike in strikes)
         met = {name for name, _ in counts}
         idle = {(describe(rule.fault), str(rule.kind or "any")): 0 for rule in self.weather.rules}
@@ -152,7 +152,9 @@ class Trial:
 
     def _evidence(self, session: Session, sources: Sequence[SourceSettings]) -> Evidence:
         scopes = scopes_of(self._scenario, sources)
-        projects = {name: scope for (provider, scope), name in scopes.items() if provider is Provider.DREADNODE_AIRT}
+        projects = {
+            name: scope for (provider, scope), name in scopes.items() if provider is ProviderName.DREADNODE_AIRT
+        }
         return collect(
             session.aws,
             self._providers,
@@ -163,16 +165,16 @@ class Trial:
             asked=[_asked(request_id, request, projects) for request_id, request in session.requests.items()],
             scheduled=frozenset(self._scheduled),
             history=frozenset(),
-            secrets=[*keys_of(self._scenario), *self._links],
+            secrets=[*api_keys(self._scenario), *self._links],
         )
 
 
-def _asked(request_id: str, request: BuildRequest, projects: Mapping[str, str]) -> Asked:
+def _asked(request_id: str, request: BuildRequest, projects: Mapping[str, str]) -> SubmittedRequest:
     scope = request.data_model or request.scope or projects[request.source]
-    return Asked(request_id=request_id, source=request.source, scope=scope, watched=request.build_id)
+    return SubmittedRequest(request_id=request_id, source=request.source, scope=scope, watched=request.build_id)
 
 
-def _explained_outcomes(evidence: Evidence, strikes: Sequence[Strike]) -> dict[str, frozenset[str]]:
+def _explained_outcomes(evidence: Evidence, strikes: Sequence[InjectedFault]) -> dict[str, frozenset[str]]:
     """Say which outcomes a build may have because of what met the requests about it."""
     explained: dict[str, frozenset[str]] = {}
     for build in evidence.truth:
@@ -186,7 +188,7 @@ def _explained_outcomes(evidence: Evidence, strikes: Sequence[Strike]) -> dict[s
     return explained
 
 
-def _may_become(strike: Strike) -> frozenset[str]:
+def _may_become(strike: InjectedFault) -> frozenset[str]:
     kind = strike.target.kind
     if kind is RequestKind.ARTIFACT:
         return _SPOILT
@@ -196,7 +198,7 @@ def _may_become(strike: Strike) -> frozenset[str]:
     return _MISSED | other | (_SPOILT if kind is RequestKind.GET_JOB else frozenset())
 
 
-def _unexplained_letters(verdict: Verdict, strikes: Sequence[Strike]) -> list[str]:
+def _unexplained_letters(verdict: RunReport, strikes: Sequence[InjectedFault]) -> list[str]:
     """Give the calls that failed for good for another reason than what the providers did."""
     excused = {kind.__name__ for kind in _family(SourceError)} if strikes else set()
     return [

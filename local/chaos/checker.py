@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from local.chaos.evidence import Asked, Evidence, StoredVersion
+from local.chaos.evidence import Evidence, StoredVersion, SubmittedRequest
 from local.chaos.leaks import find_leaks
-from local.simulator import Provider, RequestKind, TrueBuild
+from local.simulator import BuildState, ProviderName, RequestKind
 
 _DOCUMENTED = re.compile(
     r"artifacts/[^/]+(/[^/]+)+/\d{4}/\d\d/\d\d/[^/]+/[^/]+"
@@ -66,7 +66,7 @@ class Violation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Announced:
+class ParsedNotice:
     """One notice, read as a consumer reads it."""
 
     event_id: str
@@ -75,7 +75,7 @@ class Announced:
     data: Mapping[str, Any]
 
 
-class Case:
+class EvidenceIndex:
     """The evidence, read once and looked up often."""
 
     def __init__(self, evidence: Evidence, allowance: Allowance) -> None:
@@ -96,11 +96,11 @@ class Case:
         return dict(keys)
 
     @cached_property
-    def announced(self) -> list[Announced]:
+    def announced(self) -> list[ParsedNotice]:
         """All notices."""
         events = [json.loads(notice.message) for notice in self.evidence.notices]
         return [
-            Announced(event_id=event["id"], type=event["type"], subject=event["subject"], data=event["data"])
+            ParsedNotice(event_id=event["id"], type=event["type"], subject=event["subject"], data=event["data"])
             for event in events
         ]
 
@@ -110,7 +110,7 @@ class Case:
         return {str(row["build"]): row for row in self.evidence.rows if not str(row["build"]).startswith("#")}
 
     @cached_property
-    def ended(self) -> dict[str, TrueBuild]:
+    def ended(self) -> dict[str, BuildState]:
         """Builds that have ended and are the courier's business, by ``source/scope/build_id``."""
         return {
             name: build
@@ -119,7 +119,7 @@ class Case:
         }
 
     @cached_property
-    def existing(self) -> dict[str, TrueBuild]:
+    def existing(self) -> dict[str, BuildState]:
         """Builds of the configured sources: those that can be listed, and those that the courier had started."""
         watched = {asked.watched for asked in self.evidence.asked}
         return {
@@ -127,7 +127,7 @@ class Case:
             for build in self.evidence.truth
             if (source := self.evidence.sources.get((build.provider, build.scope))) is not None
             and (
-                build.provider is Provider.TREASURE_INSIGHTS
+                build.provider is ProviderName.TREASURE_INSIGHTS
                 or build.build_id in watched
                 or build.build_id not in self.evidence.scheduled
             )
@@ -146,7 +146,7 @@ class Case:
 
 def check(evidence: Evidence, allowance: Allowance | None = None) -> list[Violation]:
     """Give every broken promise; none is the good news."""
-    case = Case(evidence, allowance or Allowance())
+    case = EvidenceIndex(evidence, allowance or Allowance())
     return sorted(Violation(name, detail) for name, promise in PROMISES.items() for detail in promise(case))
 
 
@@ -156,7 +156,7 @@ def repeated_notices(evidence: Evidence) -> int:
     return sum(count - 1 for count in ids.values())
 
 
-def _every_ended_build_has_one_record(case: Case) -> Iterator[str]:
+def _every_ended_build_has_one_record(case: EvidenceIndex) -> Iterator[str]:
     failed = case.failed_builds()
     unknown = Counter[str]()
     for name in case.ended:
@@ -177,7 +177,7 @@ def _every_ended_build_has_one_record(case: Case) -> Iterator[str]:
             yield f"{count - lost[scope]} ended builds of {scope} have no record"
 
 
-def _records_say_what_is_true(case: Case) -> Iterator[str]:
+def _records_say_what_is_true(case: EvidenceIndex) -> Iterator[str]:
     for key, record in case.records.items():
         name, outcome = _name(record.get("build", {})), str(record.get("outcome"))
         truth = case.existing.get(name)
@@ -191,7 +191,7 @@ def _records_say_what_is_true(case: Case) -> Iterator[str]:
             yield f"{name} is recorded as {outcome} and is {truth.status}"
 
 
-def _written_once(case: Case) -> Iterator[str]:
+def _written_once(case: EvidenceIndex) -> Iterator[str]:
     contents = defaultdict(set)
     versions = Counter[str]()
     for version in case.evidence.objects:
@@ -204,7 +204,7 @@ def _written_once(case: Case) -> Iterator[str]:
             yield f"{key} was written with {len(digests)} contents"
 
 
-def _artifacts_are_true(case: Case) -> Iterator[str]:
+def _artifacts_are_true(case: EvidenceIndex) -> Iterator[str]:
     stored = {version.key: version for version in case.evidence.objects if version.is_latest}
     wanted = set()
     for key, record in case.records.items():
@@ -228,13 +228,13 @@ def _artifacts_are_true(case: Case) -> Iterator[str]:
             yield f"{key} has no record"
 
 
-def _executions_end(case: Case) -> Iterator[str]:
+def _executions_end(case: EvidenceIndex) -> Iterator[str]:
     for run in case.evidence.executions:
         if run.status == "RUNNING" or (run.status != "SUCCEEDED" and not case.allowance.failed_executions):
             yield f"{run.name} is {run.status} ({run.error}: {(run.cause or '')[:200]}), last in {run.states[-1:]}"
 
 
-def _nothing_goes_round_in_circles(case: Case) -> Iterator[str]:
+def _nothing_goes_round_in_circles(case: EvidenceIndex) -> Iterator[str]:
     redriven = {
         json.loads(history)[0]["name"]: history.count('"ExecutionRedriven"') for history in case.evidence.histories
     }
@@ -251,7 +251,7 @@ def _nothing_goes_round_in_circles(case: Case) -> Iterator[str]:
             yield f"{scope}/{build_id} was asked for {count} times"
 
 
-def _outcomes_are_announced(case: Case) -> Iterator[str]:
+def _outcomes_are_announced(case: EvidenceIndex) -> Iterator[str]:
     ids = defaultdict(set)
     times = Counter[tuple[str, str]]()
     for news in case.announced:
@@ -274,13 +274,13 @@ def _outcomes_are_announced(case: Case) -> Iterator[str]:
             yield f"{name} was announced with {count} outcomes"
 
 
-def _notices_are_not_repeated(case: Case) -> Iterator[str]:
+def _notices_are_not_repeated(case: EvidenceIndex) -> Iterator[str]:
     repeated = repeated_notices(case.evidence)
     if repeated > case.allowance.repeated_notices:
         yield f"{repeated} notices were repeated, {case.allowance.repeated_notices} may be"
 
 
-def _nothing_is_asked_for_twice(case: Case) -> Iterator[str]:
+def _nothing_is_asked_for_twice(case: EvidenceIndex) -> Iterator[str]:
     asked = Counter((a.source, a.scope) for a in case.evidence.asked if a.watched is None)
     started = Counter[tuple[str, str]]()
     for build in case.evidence.truth:
@@ -292,7 +292,7 @@ def _nothing_is_asked_for_twice(case: Case) -> Iterator[str]:
             yield f"{'/'.join(place)}: {count} builds were started for {asked[place]} requests"
 
 
-def _requests_lead_somewhere(case: Case) -> Iterator[str]:
+def _requests_lead_somewhere(case: EvidenceIndex) -> Iterator[str]:
     rows = {str(row["build"]): row for row in case.evidence.rows}
     for asked in case.evidence.asked:
         if any(_is_about(letter, asked) for letter in case.evidence.dead_letters):
@@ -305,17 +305,17 @@ def _requests_lead_somewhere(case: Case) -> Iterator[str]:
             yield f"{asked.request_id} of {asked.source} led neither to a record nor to a dead letter"
 
 
-def _no_upload_is_left_open(case: Case) -> Iterator[str]:
+def _no_upload_is_left_open(case: EvidenceIndex) -> Iterator[str]:
     yield from case.evidence.open_uploads
 
 
-def _nothing_lies_elsewhere(case: Case) -> Iterator[str]:
+def _nothing_lies_elsewhere(case: EvidenceIndex) -> Iterator[str]:
     for key in sorted({version.key for version in case.evidence.objects}):
         if not _DOCUMENTED.fullmatch(key):
             yield key
 
 
-def _the_ledger_is_closed(case: Case) -> Iterator[str]:
+def _the_ledger_is_closed(case: EvidenceIndex) -> Iterator[str]:
     failed = case.failed_builds()
     for name, row in case.build_rows.items():
         if name in failed:
@@ -330,7 +330,7 @@ def _the_ledger_is_closed(case: Case) -> Iterator[str]:
             yield f"{name} is {row['outcome']} in the ledger only"
 
 
-def _latest_is_the_newest_good_build(case: Case) -> Iterator[str]:
+def _latest_is_the_newest_good_build(case: EvidenceIndex) -> Iterator[str]:
     newest: dict[str, tuple[str, str]] = {}
     for key, record in case.records.items():
         if record.get("outcome") in _GOOD:
@@ -351,7 +351,7 @@ def _latest_is_the_newest_good_build(case: Case) -> Iterator[str]:
             yield f"the latest record of {scope} is not the newest"
 
 
-def _nothing_leaks(case: Case) -> Iterator[str]:
+def _nothing_leaks(case: EvidenceIndex) -> Iterator[str]:
     evidence = case.evidence
     places = {
         "objects": [version.text for version in evidence.objects if version.text is not None],
@@ -365,7 +365,7 @@ def _nothing_leaks(case: Case) -> Iterator[str]:
     yield from find_leaks(places, evidence.secrets)
 
 
-PROMISES: Mapping[str, Callable[[Case], Iterator[str]]] = {
+PROMISES: Mapping[str, Callable[[EvidenceIndex], Iterator[str]]] = {
     "one record": _every_ended_build_has_one_record,
     "true record": _records_say_what_is_true,
     "written once": _written_once,
@@ -396,6 +396,6 @@ def _name(ref: Mapping[str, Any]) -> str:
     return f"{ref.get('source')}/{ref.get('scope')}/{ref.get('build_id')}"
 
 
-def _is_about(letter: str, asked: Asked) -> bool:
+def _is_about(letter: str, asked: SubmittedRequest) -> bool:
     payload = json.loads(letter).get("requestPayload") or {}
     return isinstance(payload, dict) and payload.get("id") == asked.request_id

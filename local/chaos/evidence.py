@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from local.embedded.embedded_aws import EmbeddedAws
-from local.embedded.results import ExecutionReport, Notice
-from local.simulator import LoggedRequest, Provider, SimulatedProviders, TrueBuild
+from local.embedded.results import ExecutionReport, ReceivedNotice
+from local.simulator import BuildState, LoggedRequest, ProviderName, SimulatedProviders
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,7 +31,7 @@ class StoredVersion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrueReport:
+class ExpectedArtifact:
     """What the provider's store holds for a finished job."""
 
     size_bytes: int
@@ -39,7 +39,7 @@ class TrueReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class SubmittedRequest:
     """One request for a build that was handed to the courier: its event's id, source and scope.
 
     ``watched`` is the id of a build that was not to be started, only looked after.
@@ -67,17 +67,17 @@ class Evidence:
 
     objects: Sequence[StoredVersion]
     open_uploads: Sequence[str]
-    notices: Sequence[Notice]
+    notices: Sequence[ReceivedNotice]
     rows: Sequence[Mapping[str, object]]
     executions: Sequence[ExecutionReport]
     histories: Sequence[str]
     logs: Sequence[str]
     dead_letters: Sequence[str]
-    truth: Sequence[TrueBuild]
-    reports: Mapping[str, TrueReport]
+    truth: Sequence[BuildState]
+    reports: Mapping[str, ExpectedArtifact]
     requests: Sequence[LoggedRequest]
-    sources: Mapping[tuple[Provider, str], str]
-    asked: Sequence[Asked] = ()
+    sources: Mapping[tuple[ProviderName, str], str]
+    asked: Sequence[SubmittedRequest] = ()
     scheduled: frozenset[str] = frozenset()
     history: frozenset[str] = frozenset()
     secrets: Sequence[str] = field(default=(), repr=False)
@@ -108,13 +108,15 @@ def stored_versions(s3: S3Client, bucket: str) -> list[StoredVersion]:
     return found
 
 
-def true_reports(providers: SimulatedProviders) -> dict[str, TrueReport]:
+def expected_artifacts(providers: SimulatedProviders) -> dict[str, ExpectedArtifact]:
     """Digest what the providers' store holds."""
     reports = {}
     for build in providers.builds:
         if build.artifact_bytes is not None:
             content = providers.artifact_bytes(build.build_id)
-            reports[build.build_id] = TrueReport(size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+            reports[build.build_id] = ExpectedArtifact(
+                size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
+            )
     return reports
 
 
@@ -127,11 +129,11 @@ def collect(
     aws: EmbeddedAws,
     providers: SimulatedProviders,
     *,
-    notices: Sequence[Notice],
+    notices: Sequence[ReceivedNotice],
     dead_letters: Sequence[str],
     first_line: int,
-    sources: Mapping[tuple[Provider, str], str],
-    asked: Sequence[Asked],
+    sources: Mapping[tuple[ProviderName, str], str],
+    asked: Sequence[SubmittedRequest],
     scheduled: frozenset[str],
     history: frozenset[str],
     secrets: Sequence[str],
@@ -148,7 +150,7 @@ def collect(
         logs=[line.text for line in aws.logs()[first_line:]],
         dead_letters=dead_letters,
         truth=providers.builds,
-        reports=true_reports(providers),
+        reports=expected_artifacts(providers),
         requests=list(providers.requests),
         sources=sources,
         asked=asked,

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from botocore import handlers
 
 import courier
-from local.embedded.call_context import KilledError, current_run
+from local.embedded.call_context import FunctionKilledError, current_run
 
 _CODE = f"{Path(courier.__file__).parent}/"
 # How many callers of ours make a place: enough to tell a claim from a hurry, few enough to have a name.
@@ -33,7 +33,7 @@ _operation: contextvars.ContextVar[str | None] = contextvars.ContextVar("operati
 
 
 @dataclass(frozen=True, order=True)
-class Effect:
+class Exchange:
     """One kind of exchange: which function makes which call, and where in its code.
 
     ``call``
@@ -50,32 +50,32 @@ class Effect:
         return f"{self.function}: {self.call} at {' < '.join(self.place[:2])}"
 
 
-class Seam(Protocol):
+class ExchangeHook(Protocol):
     """Sees exchanges; what it raises ends the exchange."""
 
-    def before(self, effect: Effect) -> None:
+    def before(self, effect: Exchange) -> None:
         """Decide before anything of the exchange has left."""
 
-    def after(self, effect: Effect) -> None:
+    def after(self, effect: Exchange) -> None:
         """Decide after it was answered, before the function learns it."""
 
 
-def kill() -> None:
+def kill_function() -> None:
     """End the calling function here and now; nothing of it reaches anybody afterwards."""
     run = current_run.get()
     if run is not None:
         run.killed_by = "Runtime.ExitError"
-    raise KilledError("Runtime.ExitError")
+    raise FunctionKilledError("Runtime.ExitError")
 
 
 @contextmanager
-def observed(seam: Seam) -> Iterator[None]:
+def exchanges_hooked(seam: ExchangeHook) -> Iterator[None]:
     """Show every exchange of a function to a seam.
 
     Must be open before the functions make their clients: that is when botocore takes its hooks.
     """
     put, get = http.client.HTTPConnection.putrequest, http.client.HTTPConnection.getresponse
-    effects: dict[int, Effect] = {}
+    effects: dict[int, Exchange] = {}
 
     def putrequest(connection: http.client.HTTPConnection, method: str, url: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - http.client's own
         run = current_run.get()
@@ -84,7 +84,7 @@ def observed(seam: Seam) -> Iterator[None]:
         # A dead function asks nobody any more.
         run.check()
         call = _operation.get() or f"{method} {'report' if connection.host == 'localhost' else _shape(url)}"
-        effect = Effect(run.invocation.function, call, _place())
+        effect = Exchange(run.invocation.function, call, _place())
         effects[id(connection)] = effect
         seam.before(effect)
         return put(connection, method, url, *args, **kwargs)

@@ -20,26 +20,26 @@ from courier.config.settings import SourceSettings
 from courier.models import BuildRequest
 from courier.usecases import container as wiring
 from courier.usecases import ticks
-from local.chaos.evidence import Asked, Evidence, collect
-from local.chaos.exchange_hooks import Effect, observed
-from local.chaos.scenario_facts import keys_of, links_remembered, scheduled_ids, scopes_of
+from local.chaos.evidence import Evidence, SubmittedRequest, collect
+from local.chaos.exchange_hooks import Exchange, exchanges_hooked
+from local.chaos.scenario_facts import api_keys, scheduled_ids, scopes_of, signatures_collected
 from local.chaos.virtual_time import VirtualTime, pauses_skipped, timeouts_shortened
-from local.embedded.async_invocations import Delivery
+from local.embedded.async_invocations import AsyncResult
 from local.embedded.embedded_aws import EmbeddedAws
 from local.embedded.interception import (
     AwsCall,
-    CallVerdict,
+    CallFault,
+    DropResponse,
     Interception,
     Invocation,
-    InvocationVerdict,
+    InvocationFault,
     Kill,
-    LoseAnswer,
     Throttle,
 )
-from local.embedded.results import Notice
-from local.embedded.scheduler import Ticker
+from local.embedded.results import ReceivedNotice
+from local.embedded.scheduler import Scheduler
 from local.runs.session import TEMPLATE
-from local.simulator import FaultPlan, FaultRule, FaultSample, ManualClock, Provider, Scenario, SimulatedProviders
+from local.simulator import FaultPlan, FaultRule, FaultSample, ManualClock, ProviderName, Scenario, SimulatedProviders
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -61,7 +61,7 @@ _MOST_SENDINGS = 5
 _DISCOVERY_MINUTES = 5
 
 
-class Disturbance(Interception):
+class FaultInjector(Interception):
     """What goes wrong in one experiment, on the side of AWS and inside of the functions; by default nothing.
 
     ``redrives``
@@ -70,18 +70,18 @@ class Disturbance(Interception):
 
     redrives: ClassVar[bool] = False
 
-    def before(self, effect: Effect) -> None:
+    def before(self, effect: Exchange) -> None:
         """See an exchange of a function before it leaves; see `effects.Seam`."""
 
-    def after(self, effect: Effect) -> None:
+    def after(self, effect: Exchange) -> None:
         """See an exchange of a function after its answer; see `effects.Seam`."""
 
-    def tick(self, laboratory: Laboratory) -> None:
+    def tick(self, laboratory: ExperimentRunner) -> None:
         """Do something of one's own once a minute."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Script:
+class ChaosScenario:
     """A small world, and what is asked of the courier in it.
 
     ``sources``
@@ -116,11 +116,11 @@ class Script:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 
-class Laboratory:
+class ExperimentRunner:
     """An embedded AWS whose functions run on virtual time; up between ``with`` and its end."""
 
     def __init__(self) -> None:
-        self._switch = _Switch()
+        self._switch = _InjectorSwitch()
         self._time = VirtualTime(ManualClock())
         self.aws = EmbeddedAws(TEMPLATE, interception=self._switch, pause=self.pause)
         self._exit = ExitStack()
@@ -129,7 +129,7 @@ class Laboratory:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(observed(self._switch))
+            stack.enter_context(exchanges_hooked(self._switch))
             stack.enter_context(pauses_skipped())
             stack.enter_context(self.aws)
             stack.callback(self._stop_time)
@@ -150,8 +150,8 @@ class Laboratory:
 
     def run(
         self,
-        script: Script,
-        disturbance: Disturbance | None = None,
+        script: ChaosScenario,
+        disturbance: FaultInjector | None = None,
         *,
         faults: Sequence[FaultRule] = (),
         quick_timeouts: bool = False,
@@ -161,14 +161,14 @@ class Laboratory:
         Providers pause on the real clock, for the parts of a second that ``quick_timeouts`` makes long.
         """
         self._time = VirtualTime(ManualClock(datetime.now(UTC)))
-        self._switch.to = disturbance or Disturbance()
+        self._switch.to = disturbance or FaultInjector()
         self._switch.dropping = Counter(script.dropped)
         self._letters: list[str] = []
         self._sent_again = Counter[str]()
         plan = FaultPlan(*script.faults, *faults, sample=script.sample)
         try:
             with (
-                links_remembered() as links,
+                signatures_collected() as links,
                 timeouts_shortened() if quick_timeouts else nullcontext(),
                 patch.object(ticks, "SEGMENT_BUILDS", script.segment_builds),
                 SimulatedProviders(
@@ -180,7 +180,7 @@ class Laboratory:
                 scheduled = frozenset(scheduled_ids(script.scenario))
                 scopes = scopes_of(script.scenario, sources)
                 asked, notices = self._play(script, providers, scopes, self._switch.to)
-                self._switch.to = Disturbance()
+                self._switch.to = FaultInjector()
                 return collect(
                     self.aws,
                     providers,
@@ -191,22 +191,22 @@ class Laboratory:
                     asked=asked,
                     scheduled=scheduled,
                     history=script.history,
-                    secrets=[*keys_of(script.scenario), *script.secrets.values(), *links],
+                    secrets=[*api_keys(script.scenario), *script.secrets.values(), *links],
                 )
         finally:
-            self._switch.to = Disturbance()
+            self._switch.to = FaultInjector()
             self._wipe()
 
     def _play(
         self,
-        script: Script,
+        script: ChaosScenario,
         providers: SimulatedProviders,
-        scopes: Mapping[tuple[Provider, str], str],
-        disturbance: Disturbance,
-    ) -> tuple[list[Asked], list[Notice]]:
+        scopes: Mapping[tuple[ProviderName, str], str],
+        disturbance: FaultInjector,
+    ) -> tuple[list[SubmittedRequest], list[ReceivedNotice]]:
         clock = self._time.clock
-        started, notices = clock(), list[Notice]()
-        ticker = Ticker(self.aws, now=clock)
+        started, notices = clock(), list[ReceivedNotice]()
+        ticker = Scheduler(self.aws, now=clock)
         events = list(script.events)
         asked, futures = self._ask(script)
         over_since: int | None = None
@@ -231,17 +231,21 @@ class Laboratory:
                 break
         return asked, notices
 
-    def _ask(self, script: Script) -> tuple[list[Asked], list[Future[Delivery]]]:
+    def _ask(self, script: ChaosScenario) -> tuple[list[SubmittedRequest], list[Future[AsyncResult]]]:
         asked, futures = [], []
         for number, (scope, request) in enumerate(script.requests):
             event = {"id": f"event-{number}", "detail": request.model_dump(mode="json", exclude_none=True)}
             asked.append(
-                Asked(request_id=f"event-{number}", source=request.source, scope=scope, watched=request.build_id)
+                SubmittedRequest(
+                    request_id=f"event-{number}", source=request.source, scope=scope, watched=request.build_id
+                )
             )
             futures.append(self.aws.invoke_asynchronously("request_build", event))
         return asked, futures
 
-    def _is_over(self, futures: Sequence[Future[Delivery]], disturbance: Disturbance, to_be_seen: Set[str]) -> bool:
+    def _is_over(
+        self, futures: Sequence[Future[AsyncResult]], disturbance: FaultInjector, to_be_seen: Set[str]
+    ) -> bool:
         if (
             self._time.waiting > 0
             or self.aws.busy()
@@ -256,7 +260,7 @@ class Laboratory:
         for arn in self.aws.failed_executions():
             self.aws.redrive(arn)
 
-    def _send_again(self, request_ids: Set[str]) -> list[Future[Delivery]]:
+    def _send_again(self, request_ids: Set[str]) -> list[Future[AsyncResult]]:
         """Do with dead letters what the runbook says: send requests again; a tick is harmless, and stays a letter."""
         sent = []
         for letter in self.aws.dead_letters():
@@ -349,43 +353,43 @@ class Laboratory:
         credentials._secrets.cache_clear()  # noqa: SLF001 - likewise
 
 
-class _Switch(Interception):
+class _InjectorSwitch(Interception):
     """Hands everything on to the disturbance of the present experiment."""
 
     def __init__(self) -> None:
-        self.to = Disturbance()
+        self.to = FaultInjector()
         self.dropping: Counter[str] = Counter()
 
-    def before(self, effect: Effect) -> None:
+    def before(self, effect: Exchange) -> None:
         self.to.before(effect)
 
-    def after(self, effect: Effect) -> None:
+    def after(self, effect: Exchange) -> None:
         self.to.after(effect)
 
-    def before_call(self, call: AwsCall) -> CallVerdict | None:
+    def before_call(self, call: AwsCall) -> CallFault | None:
         return self.to.before_call(call)
 
-    def after_call(self, call: AwsCall, status: int) -> LoseAnswer | Kill | None:
+    def after_call(self, call: AwsCall, status: int) -> DropResponse | Kill | None:
         return self.to.after_call(call, status)
 
-    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:
+    def before_invocation(self, invocation: Invocation) -> InvocationFault | None:
         if self.dropping[invocation.function] > 0:
             self.dropping[invocation.function] -= 1
             return Throttle()
         return self.to.before_invocation(invocation)
 
-    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:
+    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> DropResponse | None:
         return self.to.after_invocation(invocation, error_type=error_type)
 
 
 def _to_be_seen(
-    providers: SimulatedProviders, scopes: Mapping[tuple[Provider, str], str], history: Set[str]
+    providers: SimulatedProviders, scopes: Mapping[tuple[ProviderName, str], str], history: Set[str]
 ) -> set[str]:
     """Name the ended builds that lists show, as the ledger would: until it does, discovery has yet to come by."""
     return {
         f"{scopes[build.provider, build.scope]}/{build.scope}/{build.build_id}"
         for build in providers.builds
-        if build.provider is Provider.TREASURE_INSIGHTS
+        if build.provider is ProviderName.TREASURE_INSIGHTS
         and build.completed is not None
         and build.build_id not in history
         and (build.provider, build.scope) in scopes

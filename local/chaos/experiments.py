@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from local.chaos import scenarios
 from local.chaos.checker import Allowance, Violation, check, repeated_notices
 from local.chaos.evidence import Evidence
-from local.chaos.experiment_runner import Disturbance, Laboratory
-from local.chaos.fault_injectors import Counting
+from local.chaos.experiment_runner import ExperimentRunner, FaultInjector
+from local.chaos.fault_injectors import CountingInjector
 from local.simulator import FaultRule
 
 _GOOD = frozenset({"delivered", "succeeded"})
@@ -35,7 +35,7 @@ class Experiment:
     fault: str
     where: str
     script: str
-    disturb: Callable[[], Disturbance] | None = None
+    disturb: Callable[[], FaultInjector] | None = None
     rules: Sequence[FaultRule] = ()
     allowance: Allowance = field(default_factory=Allowance)
     quick_timeouts: bool = False
@@ -45,7 +45,7 @@ class Experiment:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class ExperimentResult:
     """What one run showed.
 
     ``struck``, ``kinds``
@@ -77,11 +77,11 @@ class Finding:
     violations: Sequence[Violation]
 
 
-def run_experiment(laboratory: Laboratory, experiment: Experiment) -> Finding:
+def run_experiment(laboratory: ExperimentRunner, experiment: Experiment) -> ExperimentResult:
     """Run one experiment, and look at what is left with the checker's eyes."""
     began = time.monotonic()
     script = getattr(scenarios, experiment.script)()
-    disturbance = experiment.disturb() if experiment.disturb else Disturbance()
+    disturbance = experiment.disturb() if experiment.disturb else FaultInjector()
     evidence = laboratory.run(script, disturbance, faults=experiment.rules, quick_timeouts=experiment.quick_timeouts)
     allowance = Allowance(
         outcomes=experiment.allowance.outcomes | script.outcomes,
@@ -89,9 +89,9 @@ def run_experiment(laboratory: Laboratory, experiment: Experiment) -> Finding:
         failed_executions=experiment.allowance.failed_executions,
     )
     violations = check(evidence, allowance)
-    struck = disturbance.struck if isinstance(disturbance, Counting) else 0
+    struck = disturbance.struck if isinstance(disturbance, CountingInjector) else 0
     struck += sum(bool(entry.faults) for entry in evidence.requests) if experiment.rules else 0
-    return sum_up(
+    return summarize(
         evidence,
         violations,
         name=str(experiment),
@@ -102,7 +102,7 @@ def run_experiment(laboratory: Laboratory, experiment: Experiment) -> Finding:
     )
 
 
-def sum_up(
+def summarize(
     evidence: Evidence,
     violations: Sequence[Violation],
     *,
@@ -111,13 +111,13 @@ def sum_up(
     script: str,
     kinds: Mapping[str, int],
     seconds: float,
-) -> Finding:
+) -> ExperimentResult:
     """Count what an experiment left."""
     outcomes = Counter(
         json.loads(version.text or "{}").get("outcome", "unreadable") for version in evidence.records.values()
     )
     told = Counter(json.loads(notice.message)["id"] for notice in evidence.notices)
-    return Finding(
+    return ExperimentResult(
         experiment=name,
         fault=fault,
         script=script,

@@ -9,22 +9,22 @@ from typing import Final
 
 from typing_extensions import override
 
-from local.chaos.exchange_hooks import Effect, kill
-from local.chaos.experiment_runner import Disturbance
+from local.chaos.exchange_hooks import Exchange, kill_function
+from local.chaos.experiment_runner import FaultInjector
 from local.embedded.interception import (
-    Answer,
     AwsCall,
-    CallVerdict,
+    AwsError,
+    CallFault,
+    DropResponse,
     Invocation,
-    InvocationVerdict,
-    LoseAnswer,
+    InvocationFault,
 )
 
 # More than any of botocore's and our own tries of one call.
-EVERY_TRY: Final = 6
+EVERY_ATTEMPT: Final = 6
 
 
-class Blow(StrEnum):
+class ExchangeFault(StrEnum):
     """What happens at an exchange of a function."""
 
     KILL_BEFORE = "killed before"
@@ -33,34 +33,34 @@ class Blow(StrEnum):
     LOSE_AFTER = "answer lost"
 
 
-class Recorder(Disturbance):
+class ExchangeRecorder(FaultInjector):
     """Disturbs nothing, and remembers what happened."""
 
     def __init__(self) -> None:
-        self.effects: Counter[Effect] = Counter()
+        self.effects: Counter[Exchange] = Counter()
         self.calls: Counter[tuple[str, str]] = Counter()
         self.invocations: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @override
-    def before(self, effect: Effect) -> None:
+    def before(self, effect: Exchange) -> None:
         with self._lock:
             self.effects[effect] += 1
 
     @override
-    def before_call(self, call: AwsCall) -> CallVerdict | None:
+    def before_call(self, call: AwsCall) -> CallFault | None:
         with self._lock:
             self.calls[call.caller, call.action] += 1
         return None
 
     @override
-    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:
+    def before_invocation(self, invocation: Invocation) -> InvocationFault | None:
         with self._lock:
             self.invocations[invocation.function] += 1
         return None
 
 
-class Counting(Disturbance):
+class CountingInjector(FaultInjector):
     """Strikes what matches, from the ``nth`` time on, ``times`` times."""
 
     def __init__(self, nth: int = 1, times: int = 1) -> None:
@@ -81,44 +81,48 @@ class Counting(Disturbance):
             return is_struck
 
 
-class AtEffect(Counting):
+class ExchangeInjector(CountingInjector):
     """A blow at one place in the code."""
 
-    def __init__(self, effect: Effect, blow: Blow, *, nth: int = 1) -> None:
+    def __init__(self, effect: Exchange, blow: ExchangeFault, *, nth: int = 1) -> None:
         super().__init__(nth)
         self._effect = effect
         self._blow = blow
 
     @override
-    def before(self, effect: Effect) -> None:
-        if self._blow in {Blow.KILL_BEFORE, Blow.LOSE_BEFORE} and self.strikes(effect == self._effect):
+    def before(self, effect: Exchange) -> None:
+        if self._blow in {ExchangeFault.KILL_BEFORE, ExchangeFault.LOSE_BEFORE} and self.strikes(
+            effect == self._effect
+        ):
             self._strike()
 
     @override
-    def after(self, effect: Effect) -> None:
-        if self._blow in {Blow.KILL_AFTER, Blow.LOSE_AFTER} and self.strikes(effect == self._effect):
+    def after(self, effect: Exchange) -> None:
+        if self._blow in {ExchangeFault.KILL_AFTER, ExchangeFault.LOSE_AFTER} and self.strikes(effect == self._effect):
             self._strike()
 
     def _strike(self) -> None:
-        if self._blow in {Blow.KILL_BEFORE, Blow.KILL_AFTER}:
-            kill()
+        if self._blow in {ExchangeFault.KILL_BEFORE, ExchangeFault.KILL_AFTER}:
+            kill_function()
         raise ConnectionRefusedError(111, "injected")
 
 
-class AtCall(Counting):
+class CallInjector(CountingInjector):
     """AWS answers an error to one kind of call of one caller."""
 
-    def __init__(self, caller: str, action: str, answer: Answer | LoseAnswer, *, nth: int = 1, times: int = 1) -> None:
+    def __init__(
+        self, caller: str, action: str, answer: AwsError | DropResponse, *, nth: int = 1, times: int = 1
+    ) -> None:
         super().__init__(nth, times)
         self._matches = (caller, action)
         self._answer = answer
 
     @override
-    def before_call(self, call: AwsCall) -> CallVerdict | None:
+    def before_call(self, call: AwsCall) -> CallFault | None:
         return self._answer if self.strikes((call.caller, call.action) == self._matches) else None
 
 
-class AfterCall(Counting):
+class ResponseDropper(CountingInjector):
     """The answer to one kind of call of one caller is lost on the way back."""
 
     def __init__(self, caller: str, action: str, *, nth: int = 1) -> None:
@@ -126,24 +130,24 @@ class AfterCall(Counting):
         self._matches = (caller, action)
 
     @override
-    def after_call(self, call: AwsCall, status: int) -> LoseAnswer | None:
-        return LoseAnswer() if self.strikes((call.caller, call.action) == self._matches) else None
+    def after_call(self, call: AwsCall, status: int) -> DropResponse | None:
+        return DropResponse() if self.strikes((call.caller, call.action) == self._matches) else None
 
 
-class AtInvocation(Counting):
+class InvocationInjector(CountingInjector):
     """Lambda delivers an event twice, or has no capacity for it."""
 
-    def __init__(self, function: str, verdict: InvocationVerdict, *, nth: int = 1, times: int = 1) -> None:
+    def __init__(self, function: str, verdict: InvocationFault, *, nth: int = 1, times: int = 1) -> None:
         super().__init__(nth, times)
         self._function = function
         self._verdict = verdict
 
     @override
-    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:
+    def before_invocation(self, invocation: Invocation) -> InvocationFault | None:
         return self._verdict if self.strikes(invocation.function == self._function) else None
 
 
-class AfterInvocation(Counting):
+class ResultDropper(CountingInjector):
     """A function has done its work, and its caller never hears of it."""
 
     def __init__(self, function: str, *, nth: int = 1) -> None:
@@ -151,5 +155,5 @@ class AfterInvocation(Counting):
         self._function = function
 
     @override
-    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:
-        return LoseAnswer() if self.strikes(invocation.function == self._function) else None
+    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> DropResponse | None:
+        return DropResponse() if self.strikes(invocation.function == self._function) else None

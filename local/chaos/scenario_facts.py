@@ -8,12 +8,12 @@ from datetime import datetime
 from unittest.mock import patch
 
 from courier.config.settings import SourceSettings
-from local.simulator import Provider, Scenario
+from local.simulator import ProviderName, Scenario
 from local.simulator.artifact_store import ArtifactStore
 
 
 @contextmanager
-def links_seen(note: Callable[[str], object]) -> Iterator[None]:
+def signed_links_observed(note: Callable[[str], object]) -> Iterator[None]:
     """Show every link that the simulated store signs."""
     presigned_url = ArtifactStore.presigned_url
 
@@ -37,7 +37,7 @@ def links_seen(note: Callable[[str], object]) -> Iterator[None]:
 
 
 @contextmanager
-def links_remembered() -> Iterator[list[str]]:
+def signatures_collected() -> Iterator[list[str]]:
     """Collect what the simulated store signs its links with."""
     needles: list[str] = []
 
@@ -45,7 +45,7 @@ def links_remembered() -> Iterator[list[str]]:
         pairs = dict(pair.partition("=")[::2] for pair in link.partition("?")[2].split("&"))
         needles.extend(value for name, value in pairs.items() if name in {"X-Amz-Signature", "X-Amz-Security-Token"})
 
-    with links_seen(remember):
+    with signed_links_observed(remember):
         yield needles
 
 
@@ -57,20 +57,20 @@ def scheduled_ids(scenario: Scenario) -> Iterator[str]:
         yield from (job.job_id for job in project.jobs)
 
 
-def scopes_of(scenario: Scenario, sources: Sequence[SourceSettings]) -> dict[tuple[Provider, str], str]:
+def scopes_of(scenario: Scenario, sources: Sequence[SourceSettings]) -> dict[tuple[ProviderName, str], str]:
     """Say which source looks after which scope."""
-    scopes: dict[tuple[Provider, str], str] = {}
+    scopes: dict[tuple[ProviderName, str], str] = {}
     for source in sources:
         if source.provider == "treasure_insights":
-            scopes |= {(Provider.TREASURE_INSIGHTS, model.oid): source.name for model in scenario.treasure.models}
+            scopes |= {(ProviderName.TREASURE_INSIGHTS, model.oid): source.name for model in scenario.treasure.models}
         else:
             described = source.model_dump()
             scope = "/".join(str(described[part]) for part in ("organization", "workspace", "project"))
-            scopes[Provider.DREADNODE_AIRT, scope] = source.name
+            scopes[ProviderName.DREADNODE_AIRT, scope] = source.name
     return scopes
 
 
-def keys_of(scenario: Scenario) -> tuple[str, ...]:
+def api_keys(scenario: Scenario) -> tuple[str, ...]:
     """Give the API keys, whole and without what is only an account's number."""
     treasure, airt = scenario.treasure.key, scenario.airt.key
     return (treasure, treasure.partition("/")[2], airt)

@@ -11,7 +11,7 @@ from typing_extensions import override
 from courier.config.settings import SourceSettings
 from courier.models import BuildRequest
 from courier.providers import parse_source
-from local.chaos.experiment_runner import Script
+from local.chaos.experiment_runner import ChaosScenario
 from local.simulator import (
     AirtAccount,
     BuildPlan,
@@ -21,7 +21,7 @@ from local.simulator import (
     JobPlan,
     ObjectChanged,
     Project,
-    Provider,
+    ProviderName,
     RequestKind,
     Scenario,
     ScheduledBuild,
@@ -105,7 +105,7 @@ def airt_source(endpoint: str, project: str, **settings: object) -> SourceSettin
     )
 
 
-def insights() -> Script:
+def insights() -> ChaosScenario:
     """Let others start builds of every ending, one that had ended before, and one that is asked for."""
     sales = DataModel(
         oid=_SALES,
@@ -121,7 +121,7 @@ def insights() -> Script:
     )
     orders = DataModel(oid=_ORDERS, name="orders", when_started=(BuildPlan(run_seconds=80),))
     scenario = Scenario(treasure=TreasureAccount(models=(sales, orders)))
-    return Script(
+    return ChaosScenario(
         name="insights",
         scenario=scenario,
         sources=lambda endpoint: [treasure_source(endpoint)],
@@ -130,7 +130,7 @@ def insights() -> Script:
     )
 
 
-def reports() -> Script:
+def reports() -> ChaosScenario:
     """Ask for reports: one delivered, one failed, one empty; and watch one that somebody else started."""
     chatbot = Project(
         slug="chatbot",
@@ -144,7 +144,7 @@ def reports() -> Script:
     sandbox = Project(
         slug="sandbox", uuid="2489e9ad-2ee2-4e00-8ec9-000000000002", empty_sections=("risk_score_metrics",)
     )
-    return airt_script(
+    return airt_scenario(
         "reports",
         (chatbot, sandbox),
         requests=[
@@ -155,14 +155,14 @@ def reports() -> Script:
     )
 
 
-def large(name: str = "large", *faults: FaultRule) -> Script:
+def large(name: str = "large", *faults: FaultRule) -> ChaosScenario:
     """Watch one report that is copied in parts."""
     archive = Project(
         slug="archive",
         uuid="2489e9ad-2ee2-4e00-8ec9-000000000003",
         jobs=(ScheduledJob(build_id(10), JobPlan(run_seconds=50, artifact_bytes=LARGE_BYTES)),),
     )
-    return airt_script(
+    return airt_scenario(
         name,
         (archive,),
         requests=[(archive.scope, BuildRequest(source="archive", build_id=build_id(10)))],
@@ -170,24 +170,24 @@ def large(name: str = "large", *faults: FaultRule) -> Script:
     )
 
 
-def spoilt() -> Script:
+def artifact_changes() -> ChaosScenario:
     """Spoil a report that is copied in parts: it is another one each time, and its upload has to be dropped."""
-    script = large("spoilt", FaultRule(ObjectChanged(), RequestKind.ARTIFACT, ranged=True, nth=2, times=None))
+    script = large("artifact_changes", FaultRule(ObjectChanged(), RequestKind.ARTIFACT, ranged=True, nth=2, times=None))
     return replace(script, outcomes=frozenset({"undeliverable"}))
 
 
-def resumed() -> Script:
+def resumed() -> ChaosScenario:
     """Let the store fall silent for a while after the first part: the copy goes on with its upload."""
     return large("resumed", FaultRule(ErrorStatus(503), RequestKind.ARTIFACT, nth=2, times=7))
 
 
-def abandoned() -> Script:
+def store_down() -> ChaosScenario:
     """Let the store fall silent for good after the first part: the record has to drop the upload."""
-    script = large("abandoned", FaultRule(ErrorStatus(503), RequestKind.ARTIFACT, nth=2, times=None))
+    script = large("store_down", FaultRule(ErrorStatus(503), RequestKind.ARTIFACT, nth=2, times=None))
     return replace(script, outcomes=frozenset({"undeliverable"}))
 
 
-def gone() -> Script:
+def builds_vanish() -> ChaosScenario:
     """Let one build never end, and one be forgotten by its provider."""
     orders = DataModel(
         oid=_ORDERS,
@@ -198,8 +198,8 @@ def gone() -> Script:
         ),
     )
     scenario = Scenario(treasure=TreasureAccount(models=(orders,)))
-    return Script(
-        name="gone",
+    return ChaosScenario(
+        name="builds_vanish",
         scenario=scenario,
         sources=lambda endpoint: [
             treasure_source(
@@ -219,7 +219,7 @@ def gone() -> Script:
     )
 
 
-def sick() -> Script:
+def key_revoked() -> ChaosScenario:
     """Revoke a key and put it right again while a build is in flight."""
     sales = DataModel(
         oid=_SALES, name="sales", builds=(ScheduledBuild(BuildPlan(run_seconds=400), build_id=build_id(31)),)
@@ -227,13 +227,13 @@ def sick() -> Script:
     scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
 
     def revoke(providers: SimulatedProviders) -> None:
-        providers.rotate_key(Provider.TREASURE_INSIGHTS, OTHER_KEY)
+        providers.rotate_key(ProviderName.TREASURE_INSIGHTS, OTHER_KEY)
 
     def restore(providers: SimulatedProviders) -> None:
-        providers.rotate_key(Provider.TREASURE_INSIGHTS, scenario.treasure.key)
+        providers.rotate_key(ProviderName.TREASURE_INSIGHTS, scenario.treasure.key)
 
-    return Script(
-        name="sick",
+    return ChaosScenario(
+        name="key_revoked",
         scenario=scenario,
         sources=lambda endpoint: [treasure_source(endpoint)],
         secrets={TREASURE_SECRET: scenario.treasure.key},
@@ -242,7 +242,7 @@ def sick() -> Script:
     )
 
 
-def unpolled() -> Script:
+def poller_late() -> ChaosScenario:
     """Let the poller come late: discovery tells the ends of builds that it finds in its lists."""
     sales = DataModel(
         oid=_SALES,
@@ -250,8 +250,8 @@ def unpolled() -> Script:
         builds=tuple(ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(50 + n)) for n in range(2)),
     )
     scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
-    return Script(
-        name="unpolled",
+    return ChaosScenario(
+        name="poller_late",
         scenario=scenario,
         sources=lambda endpoint: [treasure_source(endpoint)],
         secrets={TREASURE_SECRET: scenario.treasure.key},
@@ -260,7 +260,7 @@ def unpolled() -> Script:
     )
 
 
-def locked_out() -> Script:
+def keys_invalid() -> ChaosScenario:
     """Begin with dead keys: discovery and a request have to say so, before anything is in flight."""
     sales = DataModel(
         oid=_SALES, name="sales", builds=(ScheduledBuild(BuildPlan(run_seconds=900), build_id=build_id(61)),)
@@ -271,15 +271,15 @@ def locked_out() -> Script:
     treasure, airt = TreasureAccount(models=(sales,)), AirtAccount(projects=(chatbot,))
 
     def restore(providers: SimulatedProviders) -> None:
-        providers.rotate_key(Provider.TREASURE_INSIGHTS, treasure.key)
-        providers.rotate_key(Provider.DREADNODE_AIRT, airt.key)
+        providers.rotate_key(ProviderName.TREASURE_INSIGHTS, treasure.key)
+        providers.rotate_key(ProviderName.DREADNODE_AIRT, airt.key)
 
     def revoke(providers: SimulatedProviders) -> None:
-        providers.rotate_key(Provider.TREASURE_INSIGHTS, OTHER_KEY)
-        providers.rotate_key(Provider.DREADNODE_AIRT, OTHER_KEY)
+        providers.rotate_key(ProviderName.TREASURE_INSIGHTS, OTHER_KEY)
+        providers.rotate_key(ProviderName.DREADNODE_AIRT, OTHER_KEY)
 
-    return Script(
-        name="locked out",
+    return ChaosScenario(
+        name="keys_invalid",
         scenario=Scenario(treasure=treasure, airt=airt),
         sources=lambda endpoint: [treasure_source(endpoint), airt_source(endpoint, chatbot.slug)],
         secrets={TREASURE_SECRET: treasure.key, AIRT_SECRET: airt.key},
@@ -290,12 +290,12 @@ def locked_out() -> Script:
     )
 
 
-def withdrawn() -> Script:
+def start_retried() -> ChaosScenario:
     """Ask while the provider is down: the request certainly started nothing, and is repeated."""
     orders = DataModel(oid=_ORDERS, name="orders", when_started=(BuildPlan(run_seconds=80),))
     scenario = Scenario(treasure=TreasureAccount(models=(orders,)))
-    return Script(
-        name="withdrawn",
+    return ChaosScenario(
+        name="start_retried",
         scenario=scenario,
         sources=lambda endpoint: [treasure_source(endpoint)],
         secrets={TREASURE_SECRET: scenario.treasure.key},
@@ -305,7 +305,7 @@ def withdrawn() -> Script:
     )
 
 
-def segments() -> Script:
+def segments() -> ChaosScenario:
     """Have more builds than one invocation takes: they are handed out in segments of one."""
     sales = DataModel(
         oid=_SALES,
@@ -313,7 +313,7 @@ def segments() -> Script:
         builds=tuple(ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(40 + n)) for n in range(3)),
     )
     scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
-    return Script(
+    return ChaosScenario(
         name="segments",
         scenario=scenario,
         sources=lambda endpoint: [treasure_source(endpoint)],
@@ -322,17 +322,17 @@ def segments() -> Script:
     )
 
 
-def airt_script(
+def airt_scenario(
     name: str,
     projects: Sequence[Project],
     *,
     requests: Sequence[tuple[str, BuildRequest]],
     faults: Sequence[FaultRule] = (),
-) -> Script:
+) -> ChaosScenario:
     """Make a script over projects of the simulated Dreadnode platform, one source each."""
     scenario = Scenario(airt=AirtAccount(projects=tuple(projects)))
     artifact = {"hosts": ["localhost"], "private_addresses": True}
-    return Script(
+    return ChaosScenario(
         name=name,
         scenario=scenario,
         sources=lambda endpoint: [airt_source(endpoint, project.slug, artifact=artifact) for project in projects],
@@ -342,17 +342,17 @@ def airt_script(
     )
 
 
-SCRIPTS: Final = (
+SCENARIOS: Final = (
     insights,
     reports,
     large,
     resumed,
-    spoilt,
-    abandoned,
-    gone,
-    sick,
-    locked_out,
-    unpolled,
-    withdrawn,
+    artifact_changes,
+    store_down,
+    builds_vanish,
+    key_revoked,
+    keys_invalid,
+    poller_late,
+    start_retried,
     segments,
 )

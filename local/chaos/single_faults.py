@@ -7,42 +7,47 @@ from functools import partial
 from typing import Final
 
 from local.chaos.checker import Allowance
-from local.chaos.exchange_hooks import Effect
-from local.chaos.experiment_runner import Laboratory
+from local.chaos.exchange_hooks import Exchange
+from local.chaos.experiment_runner import ExperimentRunner
 from local.chaos.experiments import Experiment
 from local.chaos.fault_injectors import (
-    EVERY_TRY,
-    AfterCall,
-    AfterInvocation,
-    AtCall,
-    AtEffect,
-    AtInvocation,
-    Blow,
-    Recorder,
+    EVERY_ATTEMPT,
+    CallInjector,
+    ExchangeFault,
+    ExchangeInjector,
+    ExchangeRecorder,
+    InvocationInjector,
+    ResponseDropper,
+    ResultDropper,
 )
-from local.chaos.scenarios import SCRIPTS
-from local.embedded.interception import STATE_MACHINE, Answer, DeliverTwice, LoseAnswer, Throttle
+from local.chaos.scenarios import SCENARIOS
+from local.embedded.interception import STATE_MACHINE, AwsError, DeliverTwice, DropResponse, Throttle
 
 # A place that is passed more often is struck at the first and, by the hardest blows, at the second time as well.
-_OCCASIONS: Final = {Blow.KILL_BEFORE: 2, Blow.KILL_AFTER: 2, Blow.LOSE_BEFORE: 1, Blow.LOSE_AFTER: 1}
+_OCCASIONS: Final = {
+    ExchangeFault.KILL_BEFORE: 2,
+    ExchangeFault.KILL_AFTER: 2,
+    ExchangeFault.LOSE_BEFORE: 1,
+    ExchangeFault.LOSE_AFTER: 1,
+}
 # What each service says when it is asked too often, and when it is broken.
-_THROTTLED: Final = {"s3": Answer(503, "SlowDown")}
-_BROKEN: Final = {"dynamodb": Answer(500, "InternalServerError")}
+_THROTTLED: Final = {"s3": AwsError(503, "SlowDown")}
+_BROKEN: Final = {"dynamodb": AwsError(500, "InternalServerError")}
 _PUBLISHED: Final = "sns:Publish"
 _NOTED: Final = ".note_announced:"
 
 
-def record(laboratory: Laboratory) -> dict[str, Recorder]:
+def record(laboratory: ExperimentRunner) -> dict[str, ExchangeRecorder]:
     """Play every script undisturbed, and give what happened in each."""
     recorders = {}
-    for make in SCRIPTS:
-        recorder = Recorder()
+    for make in SCENARIOS:
+        recorder = ExchangeRecorder()
         laboratory.run(make(), recorder)
         recorders[make.__name__] = recorder
     return recorders
 
 
-def plan(recorders: dict[str, Recorder]) -> list[Experiment]:
+def plan(recorders: dict[str, ExchangeRecorder]) -> list[Experiment]:
     """Give one experiment for each point and kind of fault; what several scripts pass is struck in the first."""
     seen: set[object] = set()
     experiments: list[Experiment] = []
@@ -62,52 +67,52 @@ def plan(recorders: dict[str, Recorder]) -> list[Experiment]:
     return experiments
 
 
-def _blows(script: str, effect: Effect, count: int) -> Iterator[Experiment]:
+def _blows(script: str, effect: Exchange, count: int) -> Iterator[Experiment]:
     for blow, occasions in _OCCASIONS.items():
         for nth in range(1, min(count, occasions) + 1):
-            repeats = effect.call == _PUBLISHED and blow in {Blow.KILL_AFTER, Blow.LOSE_AFTER}
+            repeats = effect.call == _PUBLISHED and blow in {ExchangeFault.KILL_AFTER, ExchangeFault.LOSE_AFTER}
             # News about a source, sent and not yet noted as sent: the note is the very next exchange.
-            repeats |= blow is Blow.KILL_BEFORE and any(_NOTED in place for place in effect.place)
+            repeats |= blow is ExchangeFault.KILL_BEFORE and any(_NOTED in place for place in effect.place)
             yield Experiment(
                 fault=blow,
                 where=f"{effect}, time {nth}",
                 script=script,
-                disturb=partial(AtEffect, effect, blow, nth=nth),
+                disturb=partial(ExchangeInjector, effect, blow, nth=nth),
                 allowance=Allowance(repeated_notices=int(repeats)),
             )
 
 
 def _answers(script: str, caller: str, action: str) -> Iterator[Experiment]:
     service = action.partition(":")[0]
-    throttled = _THROTTLED.get(service, Answer(400, "ThrottlingException"))
-    broken = _BROKEN.get(service, Answer(500, "InternalError"))
+    throttled = _THROTTLED.get(service, AwsError(400, "ThrottlingException"))
+    broken = _BROKEN.get(service, AwsError(500, "InternalError"))
     where = f"{caller}: {action}"
-    at = partial(AtCall, caller, action)
+    at = partial(CallInjector, caller, action)
     for fault, disturb in (
         ("throttled by AWS", partial(at, throttled)),
         ("error 500 of AWS", partial(at, broken)),
-        ("throttled by AWS, every try", partial(at, throttled, times=EVERY_TRY)),
-        ("error 500 of AWS, every try", partial(at, broken, times=EVERY_TRY)),
+        ("throttled by AWS, every try", partial(at, throttled, times=EVERY_ATTEMPT)),
+        ("error 500 of AWS, every try", partial(at, broken, times=EVERY_ATTEMPT)),
     ):
         yield Experiment(fault=fault, where=where, script=script, disturb=disturb)
     if caller == STATE_MACHINE:
         yield Experiment(
-            fault="connection broken before", where=where, script=script, disturb=partial(at, LoseAnswer())
+            fault="connection broken before", where=where, script=script, disturb=partial(at, DropResponse())
         )
         yield Experiment(
             fault="answer lost",
             where=where,
             script=script,
-            disturb=partial(AfterCall, caller, action),
+            disturb=partial(ResponseDropper, caller, action),
             allowance=Allowance(repeated_notices=int(action == _PUBLISHED)),
         )
 
 
 def _deliveries(script: str, function: str) -> Iterator[Experiment]:
     for fault, disturb in (
-        ("event delivered twice", partial(AtInvocation, function, DeliverTwice())),
-        ("every event delivered twice", partial(AtInvocation, function, DeliverTwice(), times=1000)),
-        ("no capacity for a function", partial(AtInvocation, function, Throttle(), times=2)),
-        ("result of a function lost", partial(AfterInvocation, function)),
+        ("event delivered twice", partial(InvocationInjector, function, DeliverTwice())),
+        ("every event delivered twice", partial(InvocationInjector, function, DeliverTwice(), times=1000)),
+        ("no capacity for a function", partial(InvocationInjector, function, Throttle(), times=2)),
+        ("result of a function lost", partial(ResultDropper, function)),
     ):
         yield Experiment(fault=fault, where=function, script=script, disturb=disturb)

@@ -14,10 +14,10 @@ from typing_extensions import override
 
 from courier.models import BuildRequest
 from local.chaos.checker import Allowance, check
-from local.chaos.exchange_hooks import Effect, kill
-from local.chaos.experiment_runner import Laboratory, Script
-from local.chaos.experiments import Finding, sum_up
-from local.chaos.fault_injectors import Counting
+from local.chaos.exchange_hooks import Exchange, kill_function
+from local.chaos.experiment_runner import ChaosScenario, ExperimentRunner
+from local.chaos.experiments import ExperimentResult, summarize
+from local.chaos.fault_injectors import CountingInjector
 from local.chaos.scenarios import (
     AIRT_SECRET,
     KIBIBYTE,
@@ -29,23 +29,23 @@ from local.chaos.scenarios import (
 )
 from local.embedded.interception import (
     STATE_MACHINE,
-    Answer,
     AwsCall,
-    CallVerdict,
+    AwsError,
+    CallFault,
     DeliverTwice,
+    DropResponse,
     Invocation,
-    InvocationVerdict,
-    LoseAnswer,
+    InvocationFault,
     Throttle,
 )
 from local.simulator import (
     HTML_PAGE,
     AirtAccount,
     BuildPlan,
+    ConnectionEnd,
     CutBody,
     DataModel,
     DropItems,
-    Ending,
     ErrorStatus,
     Fault,
     FaultSample,
@@ -75,14 +75,14 @@ BUILDS: Final = 200
 _STORM_SECONDS: Final = 3_600
 _STORM_MINUTES: Final = 60
 _PUBLISH: Final = "sns:Publish"
-_ANSWERS: Final = (Answer(400, "ThrottlingException"), Answer(500, "InternalError"))
+_ANSWERS: Final = (AwsError(400, "ThrottlingException"), AwsError(500, "InternalError"))
 
 _BUILD_ENDINGS: Final[Sequence[BuildEnding]] = ("done", "done", "failed", "canceled")
 _API: Final[Sequence[Fault]] = (
     *(ErrorStatus(status) for status in (401, 429, 500, 502, 503, 504)),
     Reply(200, HTML_PAGE),
     CutBody(20),
-    CutBody(20, ending=Ending.RESET),
+    CutBody(20, ending=ConnectionEnd.RESET),
     ResetBeforeReading(),
     Unanswered(carried_out=False),
     SetFields({"status": "reticulating"}),
@@ -97,12 +97,12 @@ _STORE: Final[Sequence[Fault]] = (
     LinkExpired(),
     TokenExpired(),
     CutBody(5_000),
-    CutBody(5_000, ending=Ending.RESET),
+    CutBody(5_000, ending=ConnectionEnd.RESET),
     ResetBeforeReading(),
 )
 
 
-class Storm(Counting):
+class Storm(CountingInjector):
     """Strikes by chance, at everything: what happens to the n-th of a kind follows from the seed."""
 
     redrives = True
@@ -114,7 +114,7 @@ class Storm(Counting):
         self._seed = seed
         self._violence = violence
         self._counts: Counter[str] = Counter()
-        self._laboratory: Laboratory | None = None
+        self._laboratory: ExperimentRunner | None = None
         self._minutes = 0
         self._guard = threading.Lock()
 
@@ -123,7 +123,7 @@ class Storm(Counting):
         return self._minutes >= _STORM_MINUTES
 
     @override
-    def tick(self, laboratory: Laboratory) -> None:
+    def tick(self, laboratory: ExperimentRunner) -> None:
         self._laboratory = laboratory
         self._minutes += 1
         if self._happens("second tick", {"two ticks at once": 0.2}):
@@ -131,19 +131,19 @@ class Storm(Counting):
             laboratory.aws.invoke_asynchronously("discover_builds", {})
 
     @override
-    def before(self, effect: Effect) -> None:
+    def before(self, effect: Exchange) -> None:
         chance = {"killed before": 0.004, "connection broken before": 0.004}
         self._blow(self._happens(f"before {effect}", chance))
 
     @override
-    def after(self, effect: Effect) -> None:
+    def after(self, effect: Exchange) -> None:
         fate = self._happens(f"after {effect}", {"killed after": 0.004, "answer lost": 0.004})
         if fate is not None and effect.call == _PUBLISH:
             self.repeatable += 1
         self._blow(fate)
 
     @override
-    def before_call(self, call: AwsCall) -> CallVerdict | None:
+    def before_call(self, call: AwsCall) -> CallFault | None:
         match self._happens(f"{call.caller} {call.action}", {"throttled by AWS": 0.01, "error 500 of AWS": 0.01}):
             case "throttled by AWS":
                 return _ANSWERS[0]
@@ -153,16 +153,16 @@ class Storm(Counting):
                 return None
 
     @override
-    def after_call(self, call: AwsCall, status: int) -> LoseAnswer | None:
+    def after_call(self, call: AwsCall, status: int) -> DropResponse | None:
         if call.caller != STATE_MACHINE:
             return None
         if self._happens(f"{call.action} answered", {"answer lost": 0.01}) is None:
             return None
         self.repeatable += call.action == _PUBLISH
-        return LoseAnswer()
+        return DropResponse()
 
     @override
-    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:
+    def before_invocation(self, invocation: Invocation) -> InvocationFault | None:
         chance = {"event delivered twice": 0.02, "no capacity for a function": 0.02, "event delivered late": 0.02}
         match self._happens(invocation.function, chance):
             case "event delivered twice":
@@ -174,16 +174,16 @@ class Storm(Counting):
         return None
 
     @override
-    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:
+    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> DropResponse | None:
         lost = self._happens(f"{invocation.function} done", {"result of a function lost": 0.01})
-        return LoseAnswer() if lost else None
+        return DropResponse() if lost else None
 
     @staticmethod
     def _blow(fate: str | None) -> None:
         if fate is None:
             return
         if fate.startswith("killed"):
-            kill()
+            kill_function()
         raise ConnectionRefusedError(111, "injected")
 
     def _happens(self, what: str, chances: dict[str, float]) -> str | None:
@@ -202,14 +202,14 @@ class Storm(Counting):
         return None
 
 
-def run_storm(laboratory: Laboratory, seed: int, builds: int = BUILDS) -> Finding:
+def run_storm(laboratory: ExperimentRunner, seed: int, builds: int = BUILDS) -> ExperimentResult:
     """Let one storm pass, and look at what is left with the checker's eyes."""
     began = time.monotonic()
-    storm, script = Storm(seed), storm_script(seed, builds)
+    storm, script = Storm(seed), storm_scenario(seed, builds)
     evidence = laboratory.run(script, storm)
     violations = check(evidence, Allowance(repeated_notices=storm.repeatable))
     kinds = storm.kinds + Counter(f"provider: {fault}" for entry in evidence.requests for fault in entry.faults)
-    return sum_up(
+    return summarize(
         evidence,
         violations,
         name=script.name,
@@ -220,7 +220,7 @@ def run_storm(laboratory: Laboratory, seed: int, builds: int = BUILDS) -> Findin
     )
 
 
-def sample(seed: int, *, probability: float = 0.05) -> FaultSample:
+def provider_fault_sample(seed: int, *, probability: float = 0.05) -> FaultSample:
     """Give the providers' part of a storm."""
     looks = (RequestKind.LIST_BUILDS, RequestKind.GET_BUILD, RequestKind.GET_JOB, RequestKind.LIST_MODELS)
     faults: dict[RequestKind, Sequence[Fault]] = dict.fromkeys(looks, _API)
@@ -229,7 +229,7 @@ def sample(seed: int, *, probability: float = 0.05) -> FaultSample:
     return FaultSample(seed=seed, probability=probability, faults=faults)
 
 
-def storm_script(seed: int, builds: int = BUILDS) -> Script:
+def storm_scenario(seed: int, builds: int = BUILDS) -> ChaosScenario:
     """Make a world of so many builds: two fifths at Treasure Insights, the rest reports, half of them asked for."""
     random = Random(f"storm {seed}")  # noqa: S311 - a test
     listed, watched = builds * 2 // 5, builds * 3 // 10
@@ -241,7 +241,7 @@ def storm_script(seed: int, builds: int = BUILDS) -> Script:
     def clear_up(providers: SimulatedProviders) -> None:
         providers.faults.clear()
 
-    return Script(
+    return ChaosScenario(
         name=f"storm {seed}",
         scenario=scenario,
         sources=lambda endpoint: [
@@ -250,7 +250,7 @@ def storm_script(seed: int, builds: int = BUILDS) -> Script:
         ],
         secrets={TREASURE_SECRET: scenario.treasure.key, AIRT_SECRET: scenario.airt.key},
         requests=watches,
-        sample=sample(seed),
+        sample=provider_fault_sample(seed),
         events=[(_STORM_SECONDS, clear_up)],
         least_minutes=20,
     )

@@ -10,7 +10,7 @@ from typing import Protocol
 from local.embedded.function_runtime import (
     FunctionRuntime,
     InvocationResult,
-    LostAnswerError,
+    LostResponseError,
     ThrottledError,
     new_request_id,
 )
@@ -31,14 +31,14 @@ class FailureQueue(Protocol):
 
 
 @dataclass(frozen=True)
-class Delivery:
+class AsyncResult:
     """How an asynchronous call ended: the last result, and how many attempts it took."""
 
     result: InvocationResult | None
     attempts: int
 
 
-class AsynchronousInvoker:
+class AsyncInvoker:
     """Carries out asynchronous calls on a bounded pool of threads.
 
     Parameters
@@ -63,7 +63,7 @@ class AsynchronousInvoker:
         with self._lock:
             return self._under_way
 
-    def submit(self, function: str, payload: str) -> "Future[Delivery]":
+    def submit(self, function: str, payload: str) -> "Future[AsyncResult]":
         """Accept a call."""
         invocation = Invocation(function=function, request_id=new_request_id(), payload=payload, asynchronous=True)
         with self._lock:
@@ -76,26 +76,26 @@ class AsynchronousInvoker:
         """Wait for the runs under way; calls that have not started are dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _done(self, _: "Future[Delivery]") -> None:
+    def _done(self, _: "Future[AsyncResult]") -> None:
         with self._lock:
             self._under_way -= 1
 
-    def _deliver(self, invocation: Invocation) -> Delivery:
+    def _deliver(self, invocation: Invocation) -> AsyncResult:
         spec = self._runtime.spec(invocation.function)
         attempts = spec.retry_attempts + 1
         result: InvocationResult | None = None
         for attempt in range(1, attempts + 1):
             if attempt > 1 and self._pause(_REPETITION_SECONDS[attempt - 2]):
-                return Delivery(result, attempt - 1)
+                return AsyncResult(result, attempt - 1)
             try:
                 result = self._runtime.invoke(replace(invocation, attempt=attempt))
-            except (ThrottledError, LostAnswerError):
+            except (ThrottledError, LostResponseError):
                 continue
             if result.error_type is None:
-                return Delivery(result, attempt)
+                return AsyncResult(result, attempt)
         if spec.failure_queue is not None:
             self._to_queue(spec.failure_queue, _failure_document(spec.arn, invocation, attempts, result))
-        return Delivery(result, attempts)
+        return AsyncResult(result, attempts)
 
 
 def _failure_document(arn: str, invocation: Invocation, attempts: int, result: InvocationResult | None) -> str:

@@ -40,11 +40,11 @@ _RESOURCE_PARAMETERS = (
 _PARAMETERS_KEY = "embedded_aws_resource"
 
 
-class KilledError(BaseException):
+class FunctionKilledError(BaseException):
     """The function's process is gone. Not an Exception: no handler's except clause may survive it."""
 
 
-class Run:
+class FunctionRun:
     """One run of a function, as its AWS calls see it; killed from another thread."""
 
     def __init__(self, invocation: Invocation) -> None:
@@ -54,20 +54,20 @@ class Run:
     def check(self) -> None:
         """End the calling thread's work if the run was killed."""
         if self.killed_by is not None:
-            raise KilledError(self.killed_by)
+            raise FunctionKilledError(self.killed_by)
 
 
-current_run: contextvars.ContextVar[Run | None] = contextvars.ContextVar("current_run", default=None)
+current_run: contextvars.ContextVar[FunctionRun | None] = contextvars.ContextVar("current_run", default=None)
 
 
-class Attribution:
+class CallTracker:
     """Notes who makes which AWS call, for as long as it is `installed`."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._announced: dict[str, tuple[AwsCall, Run | None]] = {}
+        self._announced: dict[str, tuple[AwsCall, FunctionRun | None]] = {}
 
-    def claim(self, number: str | None) -> tuple[AwsCall, Run | None] | None:
+    def claim(self, number: str | None) -> tuple[AwsCall, FunctionRun | None] | None:
         """Give the call that a request's header announces, once; None for a request that botocore did not make."""
         return self._announced.pop(number, None) if number else None
 

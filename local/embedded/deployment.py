@@ -10,12 +10,12 @@ from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
 from local.embedded.function_spec import FunctionSpec
-from local.embedded.moto.step_functions import plain_state_machine
+from local.embedded.moto.step_functions import created_state_machine
 from local.embedded.moto.template import MotoTemplate, for_moto
 from local.embedded.moto.unsupported_properties import check_properties, put_properties
 from local.embedded.operator_clients import OperatorClients
 from local.sam.expansion import function_folders, resources_of
-from local.sam.intrinsics import LogicalId, Place, Resolver, Template, TemplateError
+from local.sam.intrinsics import LogicalId, Resolver, StackLocation, Template, TemplateError
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -58,7 +58,7 @@ class Deployment:
         return found[0]
 
 
-def deploy(expanded: Template, *, root: Path, place: Place, client: OperatorClients) -> Deployment:
+def deploy(expanded: Template, *, root: Path, place: StackLocation, client: OperatorClients) -> Deployment:
     """Create the stack.
 
     Parameters
@@ -106,11 +106,15 @@ def deploy(expanded: Template, *, root: Path, place: Place, client: OperatorClie
 
 
 def _create_state_machines(
-    prepared: MotoTemplate, place: Place, resources: dict[str, str], outputs: dict[str, str], client: OperatorClients
+    prepared: MotoTemplate,
+    place: StackLocation,
+    resources: dict[str, str],
+    outputs: dict[str, str],
+    client: OperatorClients,
 ) -> None:
     """Create each state machine once more, by the API and so in the interpreter, under the ARN that it already has."""
     for logical_id, resource in resources_of(prepared.body, "AWS::StepFunctions::StateMachine"):
-        plain = plain_state_machine(place, resources[logical_id])
+        plain = created_state_machine(place, resources[logical_id])
         created = client("stepfunctions").create_state_machine(
             name=plain.name,
             definition=prepared.definition(logical_id, plain.definition, outputs),

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from local.embedded.async_invocations import AsynchronousInvoker, Delivery
-from local.embedded.call_context import Attribution
+from local.embedded.async_invocations import AsyncInvoker, AsyncResult
+from local.embedded.call_context import CallTracker
 from local.embedded.deployment import Deployment, deploy
 from local.embedded.function_runtime import (
     FunctionRuntime,
@@ -30,13 +30,13 @@ from local.embedded.log_capture import LogCapture, LogLine
 from local.embedded.moto.step_functions import (
     failed_executions,
     forget_executions,
+    more_are_working,
+    moto_patched,
+    raw_executions,
     redrive,
     running_executions,
-    state_machine_runs,
     stop_executions,
-    wired,
     working_executions,
-    works_more,
 )
 from local.embedded.operator_clients import OperatorClients
 from local.embedded.results import (
@@ -50,14 +50,14 @@ from local.embedded.results import (
 from local.embedded.sandbox_env import sandbox, shared_environment
 from local.embedded.schedules import Schedule, schedules
 from local.embedded.server import AwsApplication, AwsServer
-from local.sam.expansion import DEFAULT_PLACE, expand
-from local.sam.intrinsics import Place
+from local.sam.expansion import DEFAULT_LOCATION, expand
+from local.sam.intrinsics import StackLocation
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import MultipartUploadTypeDef
 
 # moto's own account; it has one unless told otherwise.
-_ACCOUNT = DEFAULT_PLACE.account
+_ACCOUNT = DEFAULT_LOCATION.account
 
 _one = threading.Lock()
 
@@ -104,15 +104,15 @@ class EmbeddedAws:
         template: Path,
         *,
         parameters: Mapping[str, str] | None = None,
-        region: str = DEFAULT_PLACE.region,
-        stack_name: str = DEFAULT_PLACE.stack_name,
+        region: str = DEFAULT_LOCATION.region,
+        stack_name: str = DEFAULT_LOCATION.stack_name,
         interception: Interception | None = None,
         clock: Callable[[], float] = time.monotonic,
         second_lasts: float = 1.0,
         load_handler: HandlerLoader | None = None,
         pause: Callable[[float], bool] | None = None,
     ) -> None:
-        self.place = Place(region=region, account=_ACCOUNT, stack_name=stack_name)
+        self.place = StackLocation(region=region, account=_ACCOUNT, stack_name=stack_name)
         self.expanded = expand(template, parameters=parameters, region=region, account=_ACCOUNT, stack_name=stack_name)
         self._root = template.parent
         self._interception = interception or Interception()
@@ -123,11 +123,11 @@ class EmbeddedAws:
         self._stopping = threading.Event()
         self._exit = ExitStack()
         self._logs = LogCapture()
-        self._attribution = Attribution()
+        self._attribution = CallTracker()
         self._application = AwsApplication(attribution=self._attribution, interception=self._interception)
         self._deployment: Deployment
         self._runtime: FunctionRuntime
-        self._asynchronous: AsynchronousInvoker
+        self._asynchronous: AsyncInvoker
 
     def __enter__(self) -> Self:
         """Bring it up."""
@@ -154,7 +154,7 @@ class EmbeddedAws:
             raise RuntimeError("only one embedded AWS can be up in a process, and each only once")
         with ExitStack() as stack:
             stack.callback(_one.release)
-            stack.enter_context(wired(self._pause))
+            stack.enter_context(moto_patched(self._pause))
             stack.enter_context(self._attribution.installed())
             server = AwsServer(self._application)
             stack.callback(server.stop)
@@ -187,7 +187,7 @@ class EmbeddedAws:
         )
         self._runtime.load()
         self._logs.take_over_loggers()
-        self._asynchronous = AsynchronousInvoker(self._runtime, pause=self._pause, to_queue=self._send_to_queue)
+        self._asynchronous = AsyncInvoker(self._runtime, pause=self._pause, to_queue=self._send_to_queue)
         stack.callback(self._asynchronous.stop)
         self._application.answer_invocations(InvokeApi(self._runtime, self._asynchronous))
 
@@ -230,7 +230,7 @@ class EmbeddedAws:
         name = self._runtime.spec(function).name
         return self._runtime.invoke(Invocation(function=name, request_id=new_request_id(), payload=json.dumps(event)))
 
-    def invoke_asynchronously(self, function: str, event: object) -> "Future[Delivery]":
+    def invoke_asynchronously(self, function: str, event: object) -> "Future[AsyncResult]":
         """Hand an event over as EventBridge does: repeated on errors, then to the failure queue."""
         return self._asynchronous.submit(self._runtime.spec(function).name, json.dumps(event))
 
@@ -276,7 +276,7 @@ class EmbeddedAws:
         Calls come first: while one of them works, nobody has to look at hundreds of executions.
         """
         rest = waiting - self._asynchronous.under_way
-        return rest >= 0 and not works_more(self.place, rest)
+        return rest >= 0 and not more_are_working(self.place, rest)
 
     def await_quiet(self, timeout_seconds: float = 30.0) -> None:
         """Wait until nothing happens by itself any more: what still runs waits for a task token.
@@ -299,7 +299,7 @@ class EmbeddedAws:
 
     def executions(self) -> list[ExecutionReport]:
         """Sum up every execution, oldest first."""
-        return [report_execution(run) for run in state_machine_runs(self.place)]
+        return [report_execution(run) for run in raw_executions(self.place)]
 
     def failed_executions(self) -> list[str]:
         """Give the ARNs of the executions that have failed and were not redriven."""
@@ -307,7 +307,7 @@ class EmbeddedAws:
 
     def history_texts(self) -> list[str]:
         """Give the whole description and history of every execution as text, to be searched."""
-        return [json.dumps([run.description, run.history]) for run in state_machine_runs(self.place)]
+        return [json.dumps([run.description, run.history]) for run in raw_executions(self.place)]
 
     def usage(self) -> dict[str, FunctionUsage]:
         """Give invocations, errors and durations per function."""

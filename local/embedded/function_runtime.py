@@ -16,26 +16,26 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from unittest.mock import patch
 
-from local.embedded.call_context import KilledError, Run, current_run
+from local.embedded.call_context import FunctionKilledError, FunctionRun, current_run
 from local.embedded.function_spec import FunctionSpec
-from local.embedded.interception import DeliverTwice, Interception, Invocation, LoseAnswer, Throttle
+from local.embedded.interception import DeliverTwice, DropResponse, Interception, Invocation, Throttle
 from local.embedded.log_capture import LogCapture
 from local.embedded.sandbox_env import OWN_VARIABLES
 from local.sam.intrinsics import TemplateError
 
-Handler = Callable[[object, "Context"], object]
+Handler = Callable[[object, "LambdaContext"], object]
 
 
 class ThrottledError(Exception):
     """Lambda has no capacity for this call."""
 
 
-class LostAnswerError(Exception):
+class LostResponseError(Exception):
     """The run ended and its caller shall not learn how."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context:
+class LambdaContext:
     """Lambda's context object, as far as handlers and Powertools read it."""
 
     function_name: str
@@ -72,7 +72,7 @@ class FunctionUsage:
     most_at_once: int
 
 
-class FailedElsewhereError(Exception):
+class RemoteHandlerError(Exception):
     """A handler that runs in another process ended badly; ``result`` is what it said."""
 
     def __init__(self, result: InvocationResult) -> None:
@@ -80,7 +80,7 @@ class FailedElsewhereError(Exception):
         self.result = result
 
 
-class _Tally:
+class _FunctionCounts:
     """Counts the runs of one function; guarded by the runtime's lock."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class FunctionRuntime:
         self._clock = clock
         self._load_handler = load_handler or _load_handler
         self._lock = threading.Lock()
-        self._tallies = {spec.name: _Tally() for spec in specs}
+        self._tallies = {spec.name: _FunctionCounts() for spec in specs}
         self._handlers: dict[str, Handler] = {}
 
     @property
@@ -167,8 +167,8 @@ class FunctionRuntime:
         if isinstance(verdict, DeliverTwice):
             self._run(invocation)
         result = self._run(invocation)
-        if isinstance(self._interception.after_invocation(invocation, error_type=result.error_type), LoseAnswer):
-            raise LostAnswerError(invocation.function)
+        if isinstance(self._interception.after_invocation(invocation, error_type=result.error_type), DropResponse):
+            raise LostResponseError(invocation.function)
         return result
 
     def usage(self) -> dict[str, FunctionUsage]:
@@ -188,7 +188,7 @@ class FunctionRuntime:
         self._logs.attach()
         spec = self._specs[invocation.function]
         tally = self._tallies[spec.name]
-        run = Run(invocation)
+        run = FunctionRun(invocation)
         with self._lock:
             tally.running += 1
             tally.most_at_once = max(tally.most_at_once, tally.running)
@@ -209,8 +209,8 @@ class FunctionRuntime:
                 tally.errors += 1
         return result
 
-    def _context(self, spec: FunctionSpec, invocation: Invocation, started: float) -> Context:
-        return Context(
+    def _context(self, spec: FunctionSpec, invocation: Invocation, started: float) -> LambdaContext:
+        return LambdaContext(
             function_name=spec.physical_name,
             function_version="$LATEST",
             invoked_function_arn=spec.arn,
@@ -243,12 +243,12 @@ def _load_handler(spec: FunctionSpec) -> Handler:
     return handler  # type: ignore[no-any-return]  # a module's attribute
 
 
-def _call(handler: Handler, payload: str, context: Context) -> InvocationResult:
+def _call(handler: Handler, payload: str, context: LambdaContext) -> InvocationResult:
     try:
         result = handler(json.loads(payload), context)
-    except FailedElsewhereError as exc:
+    except RemoteHandlerError as exc:
         return exc.result
-    except (KilledError, SystemExit) as exc:
+    except (FunctionKilledError, SystemExit) as exc:
         return _error("Runtime.ExitError", f"the process ended: {exc}", [])
     except Exception as exc:  # noqa: BLE001  # what Lambda's runtime does: every exception becomes an error document
         return _error(type(exc).__name__, str(exc), traceback.format_tb(exc.__traceback__)[1:])

@@ -68,16 +68,16 @@ class AwsCall:
     @property
     def right(self) -> str:
         """The IAM action that the caller needs for it."""
-        return right_of(self.action)
+        return iam_action(self.action)
 
 
-def right_of(action: str) -> str:
+def iam_action(action: str) -> str:
     """Give the IAM action that an API operation needs; most have the same name."""
     return _RIGHTS.get(action, action)
 
 
 @dataclass(frozen=True)
-class Answer:
+class AwsError:
     """AWS answers this error instead; botocore decides whether to try again."""
 
     status: int
@@ -86,7 +86,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class LoseAnswer:
+class DropResponse:
     """The connection breaks. Before the call: it had no effect. After: it had, and nobody learns it."""
 
 
@@ -111,8 +111,8 @@ class Throttle:
     """Lambda has no capacity: 429 to a caller that waits; an asynchronous call is tried again."""
 
 
-CallVerdict = Answer | LoseAnswer | Kill
-InvocationVerdict = DeliverTwice | Throttle
+CallFault = AwsError | DropResponse | Kill
+InvocationFault = DeliverTwice | Throttle
 
 
 class Interception:
@@ -122,18 +122,18 @@ class Interception:
     called from many threads at once.
     """
 
-    def before_call(self, call: AwsCall) -> CallVerdict | None:  # noqa: ARG002
+    def before_call(self, call: AwsCall) -> CallFault | None:  # noqa: ARG002
         """Decide about a call before AWS sees it."""
         return None
 
-    def after_call(self, call: AwsCall, status: int) -> LoseAnswer | Kill | None:  # noqa: ARG002
+    def after_call(self, call: AwsCall, status: int) -> DropResponse | Kill | None:  # noqa: ARG002
         """Decide about a call after AWS has carried it out, with the HTTP status of its answer."""
         return None
 
-    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:  # noqa: ARG002
+    def before_invocation(self, invocation: Invocation) -> InvocationFault | None:  # noqa: ARG002
         """Decide about a run before it starts."""
         return None
 
-    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:  # noqa: ARG002
+    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> DropResponse | None:  # noqa: ARG002
         """Decide about a run after it ended, before its caller learns it."""
         return None

@@ -2,8 +2,8 @@
 
 import json
 
-from local.embedded.async_invocations import AsynchronousInvoker
-from local.embedded.function_runtime import FunctionRuntime, LostAnswerError, ThrottledError, new_request_id
+from local.embedded.async_invocations import AsyncInvoker
+from local.embedded.function_runtime import FunctionRuntime, LostResponseError, ThrottledError, new_request_id
 from local.embedded.interception import Invocation
 from local.embedded.server import Headers
 
@@ -14,7 +14,7 @@ _FUNCTION_ERROR = ("X-Amz-Function-Error", "Unhandled")
 class InvokeApi:
     """Answers synchronous calls with the result, asynchronous ones at once."""
 
-    def __init__(self, runtime: FunctionRuntime, asynchronous: AsynchronousInvoker) -> None:
+    def __init__(self, runtime: FunctionRuntime, asynchronous: AsyncInvoker) -> None:
         self._runtime = runtime
         self._asynchronous = asynchronous
 
@@ -46,7 +46,7 @@ class InvokeApi:
             if by_state_machine:
                 return _function_error("Lambda.TooManyRequestsException", str(exc))
             return _refusal("429 Too Many Requests", "TooManyRequestsException", str(exc))
-        except LostAnswerError as exc:
+        except LostResponseError as exc:
             if by_state_machine:
                 return _function_error("Lambda.SdkClientException", "the connection broke")
             raise ConnectionAbortedError("injected") from exc

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from local.embedded.moto.step_functions import StateMachineRun
+from local.embedded.moto.step_functions import RawExecution
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -47,7 +47,7 @@ class ExecutionReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice:
+class ReceivedNotice:
     """One message as a queue subscribed without raw delivery receives it.
 
     ``message``
@@ -73,12 +73,12 @@ class Subscription:
         self._sqs = sqs
         self._queue_url = queue_url
 
-    def notices(self) -> list[Notice]:
+    def notices(self) -> list[ReceivedNotice]:
         """Take the messages that have arrived since the last time."""
-        return [parse_notice(body) for body in drain_queue(self._sqs, self._queue_url)]
+        return [parse_envelope(body) for body in drain_queue(self._sqs, self._queue_url)]
 
 
-def report_execution(run: StateMachineRun) -> ExecutionReport:
+def report_execution(run: RawExecution) -> ExecutionReport:
     """Sum up one execution."""
     described = run.description
     started = datetime.fromisoformat(described["startDate"])
@@ -114,11 +114,11 @@ def drain_queue(sqs: "SQSClient", queue_url: str) -> list[str]:
     return bodies
 
 
-def parse_notice(envelope: str) -> Notice:
+def parse_envelope(envelope: str) -> ReceivedNotice:
     """Read what SNS hands to a queue without raw delivery."""
     fields = json.loads(envelope)
     attributes = fields.get("MessageAttributes", {})
-    return Notice(
+    return ReceivedNotice(
         topic_arn=fields["TopicArn"],
         message_id=fields["MessageId"],
         subject=fields.get("Subject"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from local.embedded.async_invocations import Delivery
+from local.embedded.async_invocations import AsyncResult
 from local.embedded.schedules import Rate, Schedule
 from local.sam.intrinsics import TemplateError
 
@@ -20,13 +20,13 @@ _SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 _MOST_OVERLAPPING = 4
 
 
-class Target(Protocol):
+class ScheduleTarget(Protocol):
     """What a ticker needs of the embedded AWS."""
 
     def schedules(self) -> list[Schedule]:
         """Give the schedules."""
 
-    def invoke_asynchronously(self, function: str, event: object) -> "Future[Delivery]":
+    def invoke_asynchronously(self, function: str, event: object) -> "Future[AsyncResult]":
         """Hand an event over to a function."""
 
     def start_execution(self, state_machine: str, event: object) -> str:
@@ -34,7 +34,7 @@ class Target(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TickerUsage:
+class ScheduleUsage:
     """What one schedule did: ``overlapping`` fires found an earlier run under way, ``skipped`` found too many."""
 
     fires: int
@@ -43,7 +43,7 @@ class TickerUsage:
     failed: int
 
 
-class _Series:
+class _ScheduleState:
     """One schedule's past and next fire; guarded by the ticker's lock."""
 
     def __init__(self, schedule: Schedule, first: datetime | None) -> None:
@@ -61,7 +61,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Ticker:
+class Scheduler:
     """Fires schedules from `start` to `stop`, or for as long as `run` is called.
 
     Parameters
@@ -84,7 +84,7 @@ class Ticker:
 
     def __init__(
         self,
-        target: Target,
+        target: ScheduleTarget,
         *,
         tick_seconds: float = 60.0,
         now: Callable[[], datetime] = utc_now,
@@ -100,7 +100,7 @@ class Ticker:
         if tick_seconds <= 0:
             raise ValueError("tick_seconds must be positive")
         start = now()
-        self._series = [_Series(schedule, _first_fire(schedule, start)) for schedule in target.schedules()]
+        self._series = [_ScheduleState(schedule, _first_fire(schedule, start)) for schedule in target.schedules()]
         if silent := [series.schedule.logical_id for series in self._series if series.schedule.input is None]:
             raise TemplateError(f"{', '.join(silent)}: give it an Input, or EventBridge sends an event of its own")
 
@@ -131,7 +131,7 @@ class Ticker:
         waiting = [series.next_fire for series in self._series if series.next_fire is not None]
         return max(0.0, (min(waiting) - self._now()).total_seconds()) if waiting else None
 
-    def fire_once(self, name: str) -> Delivery | None:
+    def fire_once(self, name: str) -> AsyncResult | None:
         """Fire one schedule now and wait for its function; also one that is disabled.
 
         Parameters
@@ -166,11 +166,11 @@ class Ticker:
                 if series.schedule.enabled and isinstance(series.schedule.timing, Rate)
             )
 
-    def usage(self) -> dict[str, TickerUsage]:
+    def usage(self) -> dict[str, ScheduleUsage]:
         """Give what each schedule did so far, by logical id."""
         with self._lock:
             return {
-                series.schedule.logical_id: TickerUsage(
+                series.schedule.logical_id: ScheduleUsage(
                     fires=series.fires,
                     overlapping=series.overlapping,
                     skipped=series.skipped,
@@ -179,14 +179,14 @@ class Ticker:
                 for series in self._series
             }
 
-    def _fire(self, series: _Series, scheduled: datetime) -> None:
+    def _fire(self, series: _ScheduleState, scheduled: datetime) -> None:
         with self._lock:
             if series.under_way >= _MOST_OVERLAPPING:
                 series.skipped += 1
                 return
         self._hand_over(series, scheduled)
 
-    def _hand_over(self, series: _Series, scheduled: datetime) -> "Future[Delivery] | None":
+    def _hand_over(self, series: _ScheduleState, scheduled: datetime) -> "Future[AsyncResult] | None":
         schedule = series.schedule
         with self._lock:
             series.fires += 1
@@ -200,7 +200,7 @@ class Ticker:
         future.add_done_callback(lambda done: self._done(series, done))
         return future
 
-    def _done(self, series: _Series, done: "Future[Delivery]") -> None:
+    def _done(self, series: _ScheduleState, done: "Future[AsyncResult]") -> None:
         with self._lock:
             series.under_way -= 1
             if not done.cancelled():

@@ -7,8 +7,8 @@ from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from local.embedded.cron import Cron, parse_cron
-from local.sam.expansion import DEFAULT_PLACE, resources_of
-from local.sam.intrinsics import LogicalId, Place, Resolver, Template, TemplateError
+from local.sam.expansion import DEFAULT_LOCATION, resources_of
+from local.sam.intrinsics import LogicalId, Resolver, StackLocation, Template, TemplateError
 
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)(s?)\)")
 _CRON = re.compile(r"cron\((.*)\)")
@@ -91,7 +91,7 @@ def parse_expression(text: str, *, timezone: str = "UTC") -> Timing:
     raise ValueError(f"{text!r} is neither rate(...) nor cron(...)")
 
 
-def schedules(expanded: Template, *, place: Place = DEFAULT_PLACE) -> list[Schedule]:
+def schedules(expanded: Template, *, place: StackLocation = DEFAULT_LOCATION) -> list[Schedule]:
     """Give the schedules of an expanded template that its conditions keep, in the template's order.
 
     Raises

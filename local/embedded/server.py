@@ -14,16 +14,16 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from typing_extensions import override
 from werkzeug.serving import ThreadedWSGIServer
 
-from local.embedded.call_context import CALL_HEADER, Attribution, Run
+from local.embedded.call_context import CALL_HEADER, CallTracker, FunctionRun
 from local.embedded.interception import (
     OPERATOR,
     STATE_MACHINE,
     UNKNOWN_CALLER,
-    Answer,
     AwsCall,
+    AwsError,
+    DropResponse,
     Interception,
     Kill,
-    LoseAnswer,
 )
 from local.embedded.moto.step_functions import INTERPRETER_ACCESS_KEY
 
@@ -59,7 +59,7 @@ class InvocationPath(Protocol):
 class AwsApplication:
     """The WSGI application: Lambda's Invoke goes to our functions, everything else to moto."""
 
-    def __init__(self, *, attribution: Attribution, interception: Interception) -> None:
+    def __init__(self, *, attribution: CallTracker, interception: Interception) -> None:
         self._attribution = attribution
         self._interception = interception
         self._invoke: InvocationPath | None = None
@@ -90,10 +90,10 @@ class AwsApplication:
         return self._intercepted(call, run, environ, start_response)
 
     def _intercepted(
-        self, call: AwsCall, run: Run | None, environ: "WSGIEnvironment", start_response: "StartResponse"
+        self, call: AwsCall, run: FunctionRun | None, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         before = self._interception.before_call(call)
-        if isinstance(before, Answer):
+        if isinstance(before, AwsError):
             status, headers, body = _error_answer(call, before)
             start_response(status, headers)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
@@ -210,14 +210,14 @@ def _access_key(environ: "WSGIEnvironment") -> str:
     return match[1] if match else ""
 
 
-def _break_off(run: Run | None, verdict: LoseAnswer | Kill) -> None:
+def _break_off(run: FunctionRun | None, verdict: DropResponse | Kill) -> None:
     if isinstance(verdict, Kill) and run is not None:
         run.killed_by = verdict.error_type
     # Werkzeug closes the connection without an answer when it sees this.
     raise ConnectionAbortedError("injected")
 
 
-def _error_answer(call: AwsCall, answer: Answer) -> tuple[str, Headers, bytes]:
+def _error_answer(call: AwsCall, answer: AwsError) -> tuple[str, Headers, bytes]:
     service = call.action.partition(":")[0]
     request_id = str(uuid.uuid4())
     error = f"<Error><Code>{answer.code}</Code><Message>{answer.message}</Message></Error>"

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from courier.config.settings import PollingSettings
 from local.polling_study.chart import BLACK, BLUE, GREEN, GREY, ORANGE, RED, Series, draw
-from local.polling_study.comparison import Finding, study_courier, study_fixed, study_loop
+from local.polling_study.comparison import StudyResult, study_courier, study_fixed, study_loop
 from local.polling_study.lower_bound import KellerLimit, Point, best_on_ticks
-from local.polling_study.workload import Scenario, make_world
+from local.polling_study.workload import Workload, draw_trace
 
 # In ticks: what the setting first_seconds and a fixed gap are varied over.
 _FIRST_TICKS = (1, 2, 3, 4)
@@ -16,14 +16,14 @@ _FIXED_TICKS = (1, 2, 3, 4, 5)
 _PRICES = tuple(0.005 * 1.5**step for step in range(14))
 
 
-def trade_off_chart(scenario: Scenario, *, histories: Sequence[int] = (0, 5, 30)) -> str:
+def trade_off_chart(scenario: Workload, *, histories: Sequence[int] = (0, 5, 30)) -> str:
     """Draw lag against requests for a scenario, as SVG."""
-    world = make_world(scenario)
+    world = draw_trace(scenario)
     limit = KellerLimit.of(scenario.durations)
     fixed = [study_fixed(scenario, world, ticks * scenario.tick_seconds) for ticks in _FIXED_TICKS]
     loop = study_loop(scenario, world, scenario.tick_seconds)
     varied = [study_courier(setting, world) for setting in _settings(scenario)]
-    known = [study_courier(other, make_world(other)) for other in (replace(scenario, history=n) for n in histories)]
+    known = [study_courier(other, draw_trace(other)) for other in (replace(scenario, history=n) for n in histories)]
 
     measured = [finding.point for finding in (*fixed, loop, *varied, *known)]
     most_requests = 1.08 * max(point.requests for point in measured)
@@ -66,7 +66,7 @@ def trade_off_chart(scenario: Scenario, *, histories: Sequence[int] = (0, 5, 30)
     )
 
 
-def _settings(scenario: Scenario) -> list[Scenario]:
+def _settings(scenario: Workload) -> list[Workload]:
     polling = scenario.polling
     return [
         replace(
@@ -81,7 +81,7 @@ def _settings(scenario: Scenario) -> list[Scenario]:
     ]
 
 
-def _best(scenario: Scenario) -> list[Point]:
+def _best(scenario: Workload) -> list[Point]:
     tick = scenario.tick_seconds
     return [
         best_on_ticks(
@@ -94,5 +94,5 @@ def _best(scenario: Scenario) -> list[Point]:
     ]
 
 
-def _points(findings: Sequence[Finding]) -> list[Point]:
+def _points(findings: Sequence[StudyResult]) -> list[Point]:
     return [finding.point for finding in findings]

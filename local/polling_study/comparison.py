@@ -7,16 +7,22 @@ from statistics import fmean
 
 from local.polling_study.lower_bound import Point
 from local.polling_study.prices import PriceList, Units, units_by_loops, units_by_ticks
-from local.polling_study.strategies import Tally, adaptive_beat, fixed_beat, watch_by_loops, watch_by_ticks
-from local.polling_study.workload import Scenario, World, make_world
+from local.polling_study.strategies import (
+    PollingCounts,
+    adaptive_strategy,
+    fixed_strategy,
+    poll_by_loops,
+    poll_by_ticks,
+)
+from local.polling_study.workload import Workload, WorkloadTrace, draw_trace
 
 
 @dataclass(frozen=True)
-class Finding:
+class StudyResult:
     """One watcher's row of the table."""
 
     name: str
-    tally: Tally
+    tally: PollingCounts
     units: Units
 
     @property
@@ -44,9 +50,9 @@ class Finding:
         return self.units.dollars(prices) / self.tally.builds * 1000
 
 
-def compare(scenario: Scenario, *, fixed_seconds: Sequence[float] = (60.0,)) -> list[Finding]:
+def compare(scenario: Workload, *, fixed_seconds: Sequence[float] = (60.0,)) -> list[StudyResult]:
     """Watch one world with the courier's beat, with fixed beats, and with the Job-Poller loop."""
-    world = make_world(scenario)
+    world = draw_trace(scenario)
     return [
         study_courier(scenario, world),
         *(study_fixed(scenario, world, seconds) for seconds in fixed_seconds),
@@ -54,19 +60,19 @@ def compare(scenario: Scenario, *, fixed_seconds: Sequence[float] = (60.0,)) -> 
     ]
 
 
-def study_courier(scenario: Scenario, world: World, *, name: str = "courier") -> Finding:
+def study_courier(scenario: Workload, world: WorkloadTrace, *, name: str = "courier") -> StudyResult:
     """Watch a world with the beat of ``courier.builds.poll_schedule``."""
-    tally = watch_by_ticks(world, scenario, adaptive_beat(world, scenario))
-    return Finding(name, tally, units_by_ticks(tally))
+    tally = poll_by_ticks(world, scenario, adaptive_strategy(world, scenario))
+    return StudyResult(name, tally, units_by_ticks(tally))
 
 
-def study_fixed(scenario: Scenario, world: World, seconds: float) -> Finding:
+def study_fixed(scenario: Workload, world: WorkloadTrace, seconds: float) -> StudyResult:
     """Watch a world with the courier's poller and a fixed beat."""
-    tally = watch_by_ticks(world, scenario, fixed_beat(scenario, seconds))
-    return Finding(f"fixed {seconds:g} s", tally, units_by_ticks(tally))
+    tally = poll_by_ticks(world, scenario, fixed_strategy(scenario, seconds))
+    return StudyResult(f"fixed {seconds:g} s", tally, units_by_ticks(tally))
 
 
-def study_loop(scenario: Scenario, world: World, wait_seconds: float) -> Finding:
+def study_loop(scenario: Workload, world: WorkloadTrace, wait_seconds: float) -> StudyResult:
     """Watch a world with one looping execution per build."""
-    tally = watch_by_loops(world, scenario, wait_seconds)
-    return Finding("Job-Poller loop", tally, units_by_loops(tally))
+    tally = poll_by_loops(world, scenario, wait_seconds)
+    return StudyResult("Job-Poller loop", tally, units_by_loops(tally))

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from courier.config.validation import describe_validation
 from courier.errors import SettingsError
 from courier.models import FrozenModel
-from local.polling_study.strategies import Tally
+from local.polling_study.strategies import PollingCounts
 
 PRICE_FILE = Path(__file__).with_name("prices.yaml")
 
@@ -21,20 +21,20 @@ CHECK_GB = 256 / 1024
 # Time of an invocation beside waiting for the provider: a warm start and one query; an assumption.
 INVOCATION_SECONDS = 0.1
 # Writing one look of a row, with sixteen at once of 10 ms each; an assumption.
-LOOK_SECONDS = 0.01 / 16
+POLL_SECONDS = 0.01 / 16
 
 # Entered from the first state to the notice; statemachine/build_lifecycle.asl.yaml.
 COURIER_TRANSITIONS = 5
 # Start, submit, copy, notify and end; and Wait, Task and Choice for each look.
 LOOP_TRANSITIONS = 5
-LOOP_TRANSITIONS_PER_LOOK = 3
+LOOP_TRANSITIONS_PER_POLL = 3
 
 # A row is below 1 KB, and so is its index entry: a unit a write. With its task token it has between 1 and 2 KB.
 _ROW_WRITE = 1
 _TOKEN_WRITE = 2
 _ENTRY_WRITE = 1
 # The claim moves the entry in the index by its sort key: one entry is deleted and one put.
-WRITES_PER_LOOK = _ROW_WRITE + 2 * _ENTRY_WRITE
+WRITES_PER_POLL = _ROW_WRITE + 2 * _ENTRY_WRITE
 # Register (row, entry), execution, release (row, entry), close; the token comes into the row, is there at the first
 # look, and is put aside: into an item of its own, and out of the row.
 WRITES_PER_BUILD = 4 * _ROW_WRITE + 2 * _ENTRY_WRITE + (4 * _TOKEN_WRITE - _ROW_WRITE)
@@ -111,23 +111,23 @@ class Units:
         return sum(prices.cost(asdict(self)).values())
 
 
-def units_by_ticks(tally: Tally) -> Units:
+def units_by_ticks(tally: PollingCounts) -> Units:
     """Count what the ticking poller used."""
-    seconds = tally.invocations * INVOCATION_SECONDS + tally.looks * LOOK_SECONDS + tally.answer_seconds
+    seconds = tally.invocations * INVOCATION_SECONDS + tally.looks * POLL_SECONDS + tally.answer_seconds
     return Units(
         step_functions_transition=tally.builds * COURIER_TRANSITIONS,
         lambda_request=tally.invocations,
         lambda_gb_second=seconds * POLLER_GB,
         scheduler_invocation=tally.ticks,
-        dynamodb_write_unit=tally.looks * WRITES_PER_LOOK + tally.builds * WRITES_PER_BUILD,
+        dynamodb_write_unit=tally.looks * WRITES_PER_POLL + tally.builds * WRITES_PER_BUILD,
         dynamodb_read_unit=tally.ticks * READS_PER_TICK + tally.rows_read * READS_PER_ROW,
     )
 
 
-def units_by_loops(tally: Tally) -> Units:
+def units_by_loops(tally: PollingCounts) -> Units:
     """Count what the loops used."""
     return Units(
-        step_functions_transition=tally.builds * LOOP_TRANSITIONS + tally.looks * LOOP_TRANSITIONS_PER_LOOK,
+        step_functions_transition=tally.builds * LOOP_TRANSITIONS + tally.looks * LOOP_TRANSITIONS_PER_POLL,
         lambda_request=tally.invocations,
         lambda_gb_second=(tally.invocations * INVOCATION_SECONDS + tally.answer_seconds) * CHECK_GB,
     )

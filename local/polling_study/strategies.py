@@ -8,7 +8,7 @@ from math import ceil
 from random import Random
 
 from courier.builds.poll_schedule import next_gap
-from local.polling_study.workload import Scenario, SimulatedBuild, World
+from local.polling_study.workload import Workload, WorkloadBuild, WorkloadTrace
 
 # Requests under way at once in one invocation of the poller.
 PARALLEL_REQUESTS = 16
@@ -17,12 +17,12 @@ SEGMENT_ROWS = 300
 # Moments closer than this are one: sums of floating gaps do not miss the tick they mean.
 _SAME_MOMENT_SECONDS = 1e-6
 
-Beat = Callable[[SimulatedBuild, float], float | None]
+PollingStrategy = Callable[[WorkloadBuild, float], float | None]
 """Seconds from a look at a build of this age to the next one; None when the build is given up."""
 
 
 @dataclass
-class Tally:
+class PollingCounts:
     """What a watcher did, and how late it noticed; seconds where nothing else is said.
 
     ``answer_seconds`` is the time that invocations spend waiting for the provider, summed over invocations.
@@ -40,30 +40,30 @@ class Tally:
     lags: list[float] = field(default_factory=list)
 
 
-def adaptive_beat(world: World, scenario: Scenario) -> Beat:
+def adaptive_strategy(world: WorkloadTrace, scenario: Workload) -> PollingStrategy:
     """Give the beat of ``courier.builds.poll_schedule``, with the histories of this world."""
 
-    def gap(build: SimulatedBuild, age: float) -> float | None:
+    def gap(build: WorkloadBuild, age: float) -> float | None:
         return next_gap(age, scenario.polling, seed=build.name, history=world.histories[build.scope])
 
     return gap
 
 
-def fixed_beat(scenario: Scenario, gap_seconds: float) -> Beat:
+def fixed_strategy(scenario: Workload, gap_seconds: float) -> PollingStrategy:
     """Give a beat that looks at every build after the same time again, rounded to ticks, until the deadline."""
     deadline = scenario.polling.give_up_after_hours * 3600
     gap = gap_seconds - scenario.tick_seconds / 2
     return lambda _build, age: gap if age < deadline else None
 
 
-def watch_by_ticks(world: World, scenario: Scenario, beat: Beat) -> Tally:
+def poll_by_ticks(world: WorkloadTrace, scenario: Workload, beat: PollingStrategy) -> PollingCounts:
     """Let one poller look at all due builds at each tick, within the budget of the source.
 
     As ``poll_builds`` does it: oldest due first; what the budget or the tick's time does not reach
     stays due and comes first at the next tick; the age is counted to the time of the tick.
     """
     random = Random(scenario.seed)  # noqa: S311 - a simulation, repeatable by its seed
-    tally = Tally(builds=len(world.builds))
+    tally = PollingCounts(builds=len(world.builds))
     due = [(build.created + (beat(build, 0.0) or 0.0), number) for number, build in enumerate(world.builds)]
     heapify(due)
     tick = scenario.tick_seconds
@@ -100,7 +100,7 @@ def watch_by_ticks(world: World, scenario: Scenario, beat: Beat) -> Tally:
     return tally
 
 
-def _calls(rows: Sequence[tuple[float, int]], world: World, *, batched: bool) -> list[list[tuple[float, int]]]:
+def _calls(rows: Sequence[tuple[float, int]], world: WorkloadTrace, *, batched: bool) -> list[list[tuple[float, int]]]:
     """Put due rows, oldest first, into requests."""
     if not batched:
         return [[row] for row in rows]
@@ -110,7 +110,9 @@ def _calls(rows: Sequence[tuple[float, int]], world: World, *, batched: bool) ->
     return list(by_scope.values())
 
 
-def _count_tick(tally: Tally, scenario: Scenario, *, rows: int, calls: Sequence[Sequence[tuple[float, int]]]) -> None:
+def _count_tick(
+    tally: PollingCounts, scenario: Workload, *, rows: int, calls: Sequence[Sequence[tuple[float, int]]]
+) -> None:
     tally.requests += len(calls)
     tally.looks += sum(map(len, calls))
     tally.rows_read += rows
@@ -120,13 +122,13 @@ def _count_tick(tally: Tally, scenario: Scenario, *, rows: int, calls: Sequence[
     tally.answer_seconds += ceil(len(calls) / PARALLEL_REQUESTS) * scenario.latency_seconds
 
 
-def watch_by_loops(world: World, scenario: Scenario, wait_seconds: float) -> Tally:
+def poll_by_loops(world: WorkloadTrace, scenario: Workload, wait_seconds: float) -> PollingCounts:
     """Let every build have an execution of its own that goes round Wait, Task and Choice.
 
     Nobody keeps the budget of the source: what is above it is refused (429), and the loop goes round again.
     """
     random = Random(scenario.seed)  # noqa: S311 - a simulation, repeatable by its seed
-    tally = Tally(builds=len(world.builds))
+    tally = PollingCounts(builds=len(world.builds))
     deadline = scenario.polling.give_up_after_hours * 3600
     asked_in_minute: Counter[int] = Counter()
     looks = [(build.created + wait_seconds, number) for number, build in enumerate(world.builds)]

@@ -12,7 +12,7 @@ TWENTY_MINUTES = LogNormal(median_seconds=1200.0, sigma=0.35)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scenario:
+class Workload:
     """What is simulated; times in seconds.
 
     ``in_flight``
@@ -45,7 +45,7 @@ class Scenario:
 
 
 @dataclass(frozen=True)
-class SimulatedBuild:
+class WorkloadBuild:
     """One build; times in seconds since the simulation began."""
 
     name: str
@@ -55,10 +55,10 @@ class SimulatedBuild:
 
 
 @dataclass(frozen=True)
-class World:
+class WorkloadTrace:
     """All that happens, whoever watches."""
 
-    builds: Sequence[SimulatedBuild]
+    builds: Sequence[WorkloadBuild]
     histories: Sequence[Sequence[float]]
 
     @property
@@ -67,7 +67,7 @@ class World:
         return max(build.ended for build in self.builds)
 
 
-def make_world(scenario: Scenario) -> World:
+def draw_trace(scenario: Workload) -> WorkloadTrace:
     """Draw the builds and the histories of a scenario from its seed."""
     random = Random(scenario.seed)  # noqa: S311 - a simulation, repeatable by its seed
     draw = scenario.durations.draw
@@ -80,5 +80,5 @@ def make_world(scenario: Scenario) -> World:
     for number, duration in enumerate(durations):
         now += random.expovariate(rate)
         scope = random.randrange(scenario.scopes)
-        builds.append(SimulatedBuild(f"simulated/{scope}/{number}", scope, now, now + duration))
-    return World(tuple(builds), histories)
+        builds.append(WorkloadBuild(f"simulated/{scope}/{number}", scope, now, now + duration))
+    return WorkloadTrace(tuple(builds), histories)

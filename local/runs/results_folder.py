@@ -15,7 +15,7 @@ from local.runs.session import Session
 BUCKET, NOTICES, EXECUTIONS, USAGE = "bucket", "notices.jsonl", "executions.json", "usage.json"
 
 
-def keep(session: Session, folder: Path) -> None:
+def write_results(session: Session, folder: Path) -> None:
     """Write the results of a run into a folder, in place of those of an earlier run."""
     notices = [
         {"subject": notice.subject, "attributes": notice.attributes, "message": _parsed(notice.message)}

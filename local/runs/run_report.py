@@ -40,7 +40,7 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class RunReport:
     """How a run went; empty lists are good news.
 
     ``ill``
@@ -77,12 +77,12 @@ class Verdict:
         return bool(self.ill) or any(letter.is_mendable for letter in self.dead_letters)
 
 
-def is_resting(row: Mapping[str, object]) -> bool:
+def is_backing_off(row: Mapping[str, object]) -> bool:
     """Whether a source, by its row in the ledger, has failed so often that it is left alone for a while."""
     return int(str(row.get("failures") or 0)) >= FAILURES_BEFORE_REST
 
 
-def find_unanswered(
+def find_never_responded(
     sources: Sequence[SourceSettings],
     rows: Mapping[str, Mapping[str, object]],
     *,
@@ -103,7 +103,7 @@ def find_unanswered(
     hosts: dict[str, str] = {}
     for source in sources:
         row = rows.get(source.name, {})
-        if row.get("illness") or is_resting(row) or row.get("first_sight_at") or source.name in with_builds:
+        if row.get("illness") or is_backing_off(row) or row.get("first_sight_at") or source.name in with_builds:
             continue
         can_list = provider_class({"provider": source.provider}).can_list
         if row.get("failures") or (can_list and not has_discovered):

@@ -16,13 +16,13 @@ from typing import Self
 from courier.config.settings import SourceSettings
 from courier.models import BuildRequest, BuildStatus
 from courier.models import Verdict as Next
-from local.embedded.async_invocations import Delivery
+from local.embedded.async_invocations import AsyncResult
 from local.embedded.embedded_aws import EmbeddedAws
 from local.embedded.function_runtime import HandlerLoader, new_request_id
 from local.embedded.interception import Interception
-from local.embedded.results import Notice
-from local.embedded.scheduler import Ticker
-from local.runs.run_report import Verdict, find_unanswered, is_resting, read_dead_letter
+from local.embedded.results import ReceivedNotice
+from local.embedded.scheduler import Scheduler
+from local.runs.run_report import RunReport, find_never_responded, is_backing_off, read_dead_letter
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
@@ -33,9 +33,9 @@ _LONGEST_GAP_SECONDS = 86_400
 _MOST_REQUESTS_PER_MINUTE = 10_000
 # What `run` waits between two looks at its builds, and for what is under way before it judges.
 _BEAT_SECONDS = 0.5
-PATIENCE_SECONDS = 10.0
+GRACE_SECONDS = 10.0
 # What a build is called whose outcome is known and not yet recorded.
-ENDING = "ending"
+FINISHING = "ending"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +90,8 @@ class Session:
         self._scale = tick_seconds / MINUTE_SECONDS
         self._sources = sources
         self._secrets = secrets
-        self._asked: list[tuple[str, Future[Delivery]]] = []
-        self._notices: list[Notice] = []
+        self._asked: list[tuple[str, Future[AsyncResult]]] = []
+        self._notices: list[ReceivedNotice] = []
         self._dead_letters: list[str] = []
         self.aws = EmbeddedAws(
             TEMPLATE, second_lasts=min(1.0, self._scale), interception=interception, load_handler=load_handler
@@ -105,7 +105,7 @@ class Session:
         try:
             self._configure()
             self._subscription = self.aws.subscribe()
-            self._ticker = Ticker(self.aws, tick_seconds=self._tick_seconds)
+            self._ticker = Scheduler(self.aws, tick_seconds=self._tick_seconds)
         except BaseException:
             self.aws.stop()
             raise
@@ -163,7 +163,7 @@ class Session:
                 return
             pause(min(_BEAT_SECONDS, left))
 
-    def finish(self, *, patience_seconds: float = PATIENCE_SECONDS) -> Verdict:
+    def finish(self, *, patience_seconds: float = GRACE_SECONDS) -> RunReport:
         """Fire no more, let what is under way come to its end if that is soon, and judge."""
         self._ticker.stop()
         is_settled = self._settle(patience_seconds)
@@ -171,13 +171,13 @@ class Session:
         builds = self.builds()
         discovery = self.aws.usage()["discover_builds"]
         names = {physical: logical for logical, physical in self.aws.resources.items()}
-        return Verdict(
+        return RunReport(
             failed_executions=[run for run in self.aws.executions() if run.status not in {"SUCCEEDED", "RUNNING"}],
             dead_letters=[read_dead_letter(text, names) for text in self.dead_letters()],
             unfinished=[line.build for line in builds if line.outcome is None],
             ill=self._illnesses({name for name, row in rows.items() if row.get("illness")}),
-            silent=[name for name, row in rows.items() if not row.get("illness") and is_resting(row)],
-            unanswered=find_unanswered(
+            silent=[name for name, row in rows.items() if not row.get("illness") and is_backing_off(row)],
+            unanswered=find_never_responded(
                 self._sources,
                 rows,
                 with_builds={line.parts[0] for line in builds},
@@ -197,7 +197,7 @@ class Session:
         rows.sort(key=lambda row: (str(row.get("first_seen_at")), str(row["build"])))
         return [_line(row, now) for row in rows]
 
-    def notices(self) -> list[Notice]:
+    def notices(self) -> list[ReceivedNotice]:
         """Give every notice that a subscriber has received so far."""
         self._notices += self._subscription.notices()
         return list(self._notices)
@@ -246,7 +246,7 @@ class Session:
     def _seems_idle(self, lines: Sequence[BuildLine]) -> bool:
         """Whether all requests were served, every source was looked through, and no build waits for anything."""
         may_come_back = any(
-            row.get("failures") and not row.get("illness") and not is_resting(row)
+            row.get("failures") and not row.get("illness") and not is_backing_off(row)
             for row in self._source_rows().values()
         )
         return (
@@ -259,9 +259,9 @@ class Session:
     def _is_idle(self) -> bool:
         """Hold the schedules and look again: a tick under way may have found a build meanwhile."""
         self._ticker.stop()
-        if self._settle(PATIENCE_SECONDS) and self._seems_idle(self.builds()):
+        if self._settle(GRACE_SECONDS) and self._seems_idle(self.builds()):
             return True
-        self._ticker = Ticker(self.aws, tick_seconds=self._tick_seconds)
+        self._ticker = Scheduler(self.aws, tick_seconds=self._tick_seconds)
         self._ticker.start()
         return False
 
@@ -298,7 +298,7 @@ def _line(row: Mapping[str, object], now: datetime) -> BuildLine:
     waits = passage["verdict"] == Next.WAIT if passage else "due_source" in row or "released_at" in row
     return BuildLine(
         build=str(row["build"]),
-        status=str(row.get("status", BuildStatus.UNKNOWN)) if waits else ENDING,
+        status=str(row.get("status", BuildStatus.UNKNOWN)) if waits else FINISHING,
         outcome=str(outcome) if outcome else None,
         looks=int(str(row.get("polls", 0))),
         seconds=(until - seen).total_seconds(),

@@ -18,12 +18,12 @@ from samtranslator.translator.translator import Translator
 from samtranslator.utils.py27hash_fix import to_py27_compatible_template, undo_mark_unicode_str_in_template
 from samtranslator.yaml_helper import yaml_parse
 
-from local.sam.intrinsics import Place, Template, TemplateError
+from local.sam.intrinsics import StackLocation, Template, TemplateError
 
 # Stands for the bucket that `sam package` uploads to; the key is the folder, relative to the template.
 CODE_BUCKET = "code-of-this-checkout"
 
-DEFAULT_PLACE = Place(region="eu-central-1", account="123456789012", stack_name="build-courier")
+DEFAULT_LOCATION = StackLocation(region="eu-central-1", account="123456789012", stack_name="build-courier")
 
 _CODE_PROPERTY = {
     "AWS::Serverless::Function": "CodeUri",
@@ -35,9 +35,9 @@ def expand(
     template_path: Path,
     *,
     parameters: Mapping[str, str] | None = None,
-    region: str = DEFAULT_PLACE.region,
-    account: str = DEFAULT_PLACE.account,
-    stack_name: str = DEFAULT_PLACE.stack_name,
+    region: str = DEFAULT_LOCATION.region,
+    account: str = DEFAULT_LOCATION.account,
+    stack_name: str = DEFAULT_LOCATION.stack_name,
 ) -> Template:
     """Expand a SAM template, with the state machine's definition inlined.
 
@@ -66,7 +66,7 @@ def expand(
     _inline_definitions(template, template_path.parent)
     # SAM resolves references to parameters where it has to decide something, as it does in AWS.
     values = {name: entry["Default"] for name, entry in template.get("Parameters", {}).items()}
-    place = Place(region=region, account=account, stack_name=stack_name)
+    place = StackLocation(region=region, account=account, stack_name=stack_name)
     expanded = _translate(template, values | place.pseudo_parameters(), region)
     _refuse_policies_by_name(expanded)
     return expanded

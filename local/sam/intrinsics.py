@@ -16,7 +16,7 @@ class TemplateError(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class StackLocation:
     """Where a stack stands: what CloudFormation's pseudo parameters say."""
 
     region: str
@@ -57,7 +57,7 @@ class Resolver:
         For the pseudo parameters.
     """
 
-    def __init__(self, template: Template, place: Place) -> None:
+    def __init__(self, template: Template, place: StackLocation) -> None:
         self._template = template
         parameters: Mapping[str, Template] = template.get("Parameters", {})
         self._values: dict[str, Any] = {name: entry.get("Default") for name, entry in parameters.items()}

@@ -11,8 +11,8 @@ from email.utils import format_datetime
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
-from local.simulator.error_bodies import store_refusal
-from local.simulator.messages import Answer, Request
+from local.simulator.error_bodies import store_error
+from local.simulator.messages import Request, SimulatedResponse
 from local.simulator.presigning import SignedLink, Signer
 from local.simulator.timeformat import iso_z
 
@@ -73,27 +73,27 @@ class ArtifactStore:
         )
         return f"{self.origin}{path}?{query}"
 
-    def answer(self, request: Request, replaced: Callable[[StoredObject], StoredObject]) -> Answer:
+    def answer(self, request: Request, replaced: Callable[[StoredObject], StoredObject]) -> SimulatedResponse:
         """Answer a request; `replaced` is given the object and may put another in its place."""
         try:
             link = self._signer.read(request.method, request.path, request.query, host=request.headers.get("host", ""))
         except ValueError as exc:
-            return store_refusal(400, "AuthorizationQueryParametersError", str(exc))
+            return store_error(400, "AuthorizationQueryParametersError", str(exc))
         if link is None:
-            return store_refusal(403)
+            return store_error(403)
         refused = _refusal_of_headers(request) or _refusal_of_link(link, request.at)
         if refused is not None:
             return refused
         key = unquote(request.path.removeprefix(f"/{self.bucket}/"))
         found = self._find(key, request.at)
         if found is None:
-            return store_refusal(404, elements={"Key": key})
+            return store_error(404, elements={"Key": key})
         return _serve(request, replaced(found))
 
 
-def expired(expires_at: datetime, lifetime_seconds: int, now: datetime) -> Answer:
+def expired(expires_at: datetime, lifetime_seconds: int, now: datetime) -> SimulatedResponse:
     """Answer as S3 does to a link that is past its time."""
-    return store_refusal(
+    return store_error(
         403,
         "AccessDenied",
         "Request has expired",
@@ -105,42 +105,42 @@ def expired(expires_at: datetime, lifetime_seconds: int, now: datetime) -> Answe
     )
 
 
-def token_expired() -> Answer:
+def token_expired() -> SimulatedResponse:
     """Answer as S3 does when the credentials that signed a link are past their time."""
-    return store_refusal(400, "ExpiredToken", "The provided token has expired.")
+    return store_error(400, "ExpiredToken", "The provided token has expired.")
 
 
-def _refusal_of_headers(request: Request) -> Answer | None:
+def _refusal_of_headers(request: Request) -> SimulatedResponse | None:
     authorization = request.headers.get("authorization")
     if authorization is not None:
         message = "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string"
         message += " parameter or the Authorization header should be specified"
         echoed = {"ArgumentName": "Authorization", "ArgumentValue": authorization}
-        return store_refusal(400, "InvalidArgument", message, elements=echoed)
+        return store_error(400, "InvalidArgument", message, elements=echoed)
     unsigned = sorted(name for name in request.headers if name.startswith("x-amz-"))
     if unsigned:
         message = "There were headers present in the request which were not signed"
-        return store_refusal(403, "AccessDenied", message, elements={"HeadersNotSigned": ", ".join(unsigned)})
+        return store_error(403, "AccessDenied", message, elements={"HeadersNotSigned": ", ".join(unsigned)})
     return None
 
 
-def _refusal_of_link(link: SignedLink, now: datetime) -> Answer | None:
+def _refusal_of_link(link: SignedLink, now: datetime) -> SimulatedResponse | None:
     if now >= link.expires_at:
         return expired(link.expires_at, link.lifetime_seconds, now)
     if not link.authentic:
         message = "The request signature we calculated does not match the signature you provided."
-        return store_refusal(403, "SignatureDoesNotMatch", message)
+        return store_error(403, "SignatureDoesNotMatch", message)
     if link.token_expires_at is not None and now >= link.token_expires_at:
         return token_expired()
     return None
 
 
-def _serve(request: Request, found: StoredObject) -> Answer:
+def _serve(request: Request, found: StoredObject) -> SimulatedResponse:
     wanted, unwanted = request.headers.get("if-match"), request.headers.get("if-none-match")
     if wanted not in {None, "*", found.etag}:
-        return store_refusal(412, elements={"Condition": "If-Match"})
+        return store_error(412, elements={"Condition": "If-Match"})
     if unwanted in {"*", found.etag}:
-        return Answer(304, {"ETag": found.etag})
+        return SimulatedResponse(304, {"ETag": found.etag})
     size = len(found.content)
     headers = {
         "Content-Type": found.content_type,
@@ -153,12 +153,12 @@ def _serve(request: Request, found: StoredObject) -> Answer:
     }
     span = _span(request.headers.get("range"), size)
     if span is None:
-        return Answer(200, headers, memoryview(found.content))
+        return SimulatedResponse(200, headers, memoryview(found.content))
     if not span:
         elements = {"RangeRequested": request.headers["range"], "ActualObjectSize": str(size)}
-        return store_refusal(416, elements=elements, headers={"Content-Range": f"bytes */{size}"})
+        return store_error(416, elements=elements, headers={"Content-Range": f"bytes */{size}"})
     headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
-    return Answer(206, headers, memoryview(found.content)[span.start : span.stop])
+    return SimulatedResponse(206, headers, memoryview(found.content)[span.start : span.stop])
 
 
 def _span(header: str | None, size: int) -> range | None:

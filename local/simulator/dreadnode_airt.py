@@ -13,16 +13,16 @@ from typing import Final
 from uuid import UUID
 
 from local.simulator.artifact_store import ArtifactStore, StoredObject, etag_of
-from local.simulator.error_bodies import airt_refusal
-from local.simulator.ground_truth import TrueBuild
+from local.simulator.error_bodies import airt_error
+from local.simulator.ground_truth import BuildState
 from local.simulator.messages import (
-    Answer,
     JsonObject,
-    Provider,
+    ProviderName,
     Request,
     RequestKind,
-    Target,
-    json_answer,
+    RequestTarget,
+    SimulatedResponse,
+    json_response,
 )
 from local.simulator.presigning import Signer
 from local.simulator.report_request import (
@@ -32,7 +32,7 @@ from local.simulator.report_request import (
     empty_sections_body,
 )
 from local.simulator.reports import make_report
-from local.simulator.scenario import AirtAccount, JobPlan, Project, UrlPolicy
+from local.simulator.scenario import AirtAccount, JobPlan, LinkPolicy, Project
 from local.simulator.timeformat import iso_z
 
 PATH: Final = re.compile(
@@ -59,12 +59,12 @@ class SimulatedJob:
         """Where the report lies in the bucket."""
         return f"airt/{self.project.scope}/{self.job_id}.pdf"
 
-    def at(self, now: datetime) -> TrueBuild:
+    def at(self, now: datetime) -> BuildState:
         """Return what is so at `now`."""
         started = self.created + timedelta(seconds=self.plan.queue_seconds)
         ended, status = now >= self.completed, self.plan.ending
-        return TrueBuild(
-            provider=Provider.DREADNODE_AIRT,
+        return BuildState(
+            provider=ProviderName.DREADNODE_AIRT,
             scope=self.project.scope,
             build_id=self.job_id,
             status=status if ended else "in_progress" if now >= started else "queued",
@@ -76,7 +76,7 @@ class SimulatedJob:
         )
 
 
-class DreadnodeAirt:
+class SimulatedDreadnodeAirt:
     """The platform with its projects, playing their jobs on the clock that comes with each request."""
 
     def __init__(self, account: AirtAccount, *, seed: str, started_at: datetime) -> None:
@@ -97,7 +97,7 @@ class DreadnodeAirt:
                 self._jobs[scheduled.job_id] = SimulatedJob(scheduled.job_id, project, created, scheduled.plan)
         self.store = ArtifactStore(account.bucket, Signer(secret_key=f"{seed}/secret"), self._stored_report)
 
-    def truth(self, now: datetime) -> tuple[TrueBuild, ...]:
+    def truth(self, now: datetime) -> tuple[BuildState, ...]:
         """Return every job that exists at `now`, oldest first."""
         jobs = sorted(self._jobs.values(), key=lambda job: job.created)
         return tuple(job.at(now) for job in jobs if job.created <= now)
@@ -112,7 +112,7 @@ class DreadnodeAirt:
         """
         return make_report(f"{self._seed}/{job_id}", self._jobs[job_id].plan.artifact_bytes)
 
-    def target(self, method: str, path: str) -> Target | None:
+    def target(self, method: str, path: str) -> RequestTarget | None:
         """Say what a request wants, or None where the path is not of this API."""
         match = PATH.match(path)
         if match is None:
@@ -127,24 +127,24 @@ class DreadnodeAirt:
                 kind = RequestKind.START_JOB
             case "GET", ["build", job_id]:
                 kind = RequestKind.GET_JOB
-        return Target(Provider.DREADNODE_AIRT, kind, scope, job_id)
+        return RequestTarget(ProviderName.DREADNODE_AIRT, kind, scope, job_id)
 
-    def artifact_target(self, path: str) -> Target | None:
+    def artifact_target(self, path: str) -> RequestTarget | None:
         """Say which job's report a path of the store names, or None where the path is not of the store."""
         if not path.startswith(f"/{self.store.bucket}/"):
             return None
         *_, organization, workspace, project, name = path.split("/")
         scope = f"{organization}/{workspace}/{project}"
-        return Target(Provider.ARTIFACT_STORE, RequestKind.ARTIFACT, scope, name.removesuffix(".pdf"))
+        return RequestTarget(ProviderName.ARTIFACT_STORE, RequestKind.ARTIFACT, scope, name.removesuffix(".pdf"))
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> SimulatedResponse:
         """Answer one request to the API; the store answers for itself."""
         refused = self._refusal_of_key(request.headers)
         if refused is not None:
             return refused
         project = next((project for project in self._projects if project.scope == request.target.scope), None)
         if project is None:
-            return airt_refusal(404)
+            return airt_error(404)
         match request.target.kind:
             case RequestKind.PREFLIGHT:
                 return self._build(request, project, dry_run=True)
@@ -153,26 +153,26 @@ class DreadnodeAirt:
             case RequestKind.GET_JOB:
                 return self._get_job(request)
             case _:
-                return airt_refusal(404)
+                return airt_error(404)
 
-    def _refusal_of_key(self, headers: Mapping[str, str]) -> Answer | None:
+    def _refusal_of_key(self, headers: Mapping[str, str]) -> SimulatedResponse | None:
         given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
         if given == self.key:
             return None
-        return airt_refusal(403 if given in self.account.weak_keys else 401)
+        return airt_error(403 if given in self.account.weak_keys else 401)
 
-    def _build(self, request: Request, project: Project, *, dry_run: bool) -> Answer:
+    def _build(self, request: Request, project: Project, *, dry_run: bool) -> SimulatedResponse:
         try:
             empty = chosen_sections(request.json(), project).empty(project)
         except InvalidRequestError as exc:
-            return airt_refusal(422, errors=exc.errors)
+            return airt_error(422, errors=exc.errors)
         except UnknownTemplateError:
-            return airt_refusal(404, "Template not found")
+            return airt_error(404, "Template not found")
         except ValueError:
-            return airt_refusal(422, errors=[{"loc": ["body"], "msg": "JSON decode error", "type": "json_invalid"}])
+            return airt_error(422, errors=[{"loc": ["body"], "msg": "JSON decode error", "type": "json_invalid"}])
         if dry_run or empty:
             status = 200 if dry_run else 422
-            return json_answer(status, empty_sections_body(empty, self.account.empty_sections_shape))
+            return json_response(status, empty_sections_body(empty, self.account.empty_sections_shape))
         with self._lock:
             plans = project.when_started or (JobPlan(),)
             plan = plans[min(self._started_count[project.scope], len(plans) - 1)]
@@ -180,13 +180,13 @@ class DreadnodeAirt:
             job_id = str(UUID(int=self._random.getrandbits(128), version=4))
             job = SimulatedJob(job_id, project, request.at, plan)
             self._jobs[job_id] = job
-        return json_answer(202, self._job(job, request.at))
+        return json_response(202, self._job(job, request.at))
 
-    def _get_job(self, request: Request) -> Answer:
+    def _get_job(self, request: Request) -> SimulatedResponse:
         job = self._jobs.get(request.target.build_id)
         if job is None or job.project.scope != request.target.scope or job.created > request.at:
-            return airt_refusal(404)
-        return json_answer(200, self._job(job, request.at))
+            return airt_error(404)
+        return json_response(200, self._job(job, request.at))
 
     def _job(self, job: SimulatedJob, now: datetime) -> JsonObject:
         truth = job.at(now)
@@ -207,11 +207,11 @@ class DreadnodeAirt:
         lifetime, token_lifetime = self.account.url_lifetime_seconds, self.account.token_lifetime_seconds
         policy = self.account.url_policy
         match policy:
-            case UrlPolicy.FRESH:
+            case LinkPolicy.FRESH:
                 signed_at = now
-            case UrlPolicy.STORED_FOR_EVER:
+            case LinkPolicy.STORED_FOR_EVER:
                 signed_at = job.completed
-            case UrlPolicy.STORED_UNTIL_IT_DIES:
+            case LinkPolicy.STORED_UNTIL_IT_DIES:
                 ages = (now - job.completed) // timedelta(seconds=lifetime)
                 signed_at = job.completed + timedelta(seconds=ages * lifetime)
         signed_at = signed_at.replace(microsecond=0)  # X-Amz-Date has no fraction
@@ -221,7 +221,7 @@ class DreadnodeAirt:
             at=signed_at,
             lifetime_seconds=lifetime,
             token_expires_at=token_expires_at,
-            mint=next(self._mints) if policy is UrlPolicy.FRESH else None,
+            mint=next(self._mints) if policy is LinkPolicy.FRESH else None,
         )
         return url, iso_z(signed_at + timedelta(seconds=lifetime))
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Final
 from xml.sax.saxutils import escape
 
-from local.simulator.messages import Answer, JsonValue, Provider, json_answer
+from local.simulator.messages import JsonValue, ProviderName, SimulatedResponse, json_response
 
 # The titles that Dreadnode declares per status; only the first word is documented, the others are made alike.
 DREADNODE_TYPES: Final[Mapping[int, tuple[str, str]]] = {
@@ -34,7 +34,7 @@ S3_CODES: Final[Mapping[int, tuple[str, str]]] = {
 }
 
 
-def treasure_refusal(status: int, message: str) -> Answer:
+def treasure_error(status: int, message: str) -> SimulatedResponse:
     """Answer in the v3 envelope of Treasure Data, all five fields of it."""
     title = HTTPStatus(status).phrase
     body: JsonValue = {
@@ -44,41 +44,41 @@ def treasure_refusal(status: int, message: str) -> Answer:
         "severity": "error",
         "status_code": status,
     }
-    return json_answer(status, body)
+    return json_response(status, body)
 
 
-def airt_refusal(status: int, detail: str | None = None, errors: list[JsonValue] | None = None) -> Answer:
+def airt_error(status: int, detail: str | None = None, errors: list[JsonValue] | None = None) -> SimulatedResponse:
     """Answer in Dreadnode's envelope; `errors` is there only for a validation error."""
     kind, title = DREADNODE_TYPES.get(status, ("error", HTTPStatus(status).phrase))
     body: dict[str, JsonValue] = {"code": status, "detail": detail or title, "type": kind}
     if errors is not None:
         body["errors"] = errors
-    return json_answer(status, body)
+    return json_response(status, body)
 
 
-def store_refusal(
+def store_error(
     status: int,
     code: str | None = None,
     message: str | None = None,
     *,
     elements: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Answer:
+) -> SimulatedResponse:
     """Answer in S3's XML; `elements` are further children of ``<Error>``."""
     usual_code, usual_message = S3_CODES.get(status, (HTTPStatus(status).phrase.replace(" ", ""), ""))
     children = {"Code": code or usual_code, "Message": message or usual_message, **(elements or {})}
     children |= {"RequestId": "SIMULATED", "HostId": "simulated"}
     inner = "".join(f"<{name}>{escape(text)}</{name}>" for name, text in children.items())
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'
-    return Answer(status, {"Content-Type": "application/xml", **(headers or {})}, body.encode())
+    return SimulatedResponse(status, {"Content-Type": "application/xml", **(headers or {})}, body.encode())
 
 
-def refusal(provider: Provider, status: int, detail: str) -> Answer:
+def error_response(provider: ProviderName, status: int, detail: str) -> SimulatedResponse:
     """Answer with `status` the way `provider` would."""
     match provider:
-        case Provider.TREASURE_INSIGHTS:
-            return treasure_refusal(status, detail)
-        case Provider.DREADNODE_AIRT:
-            return airt_refusal(status, detail or None)
+        case ProviderName.TREASURE_INSIGHTS:
+            return treasure_error(status, detail)
+        case ProviderName.DREADNODE_AIRT:
+            return airt_error(status, detail or None)
         case _:
-            return store_refusal(status)
+            return store_error(status)

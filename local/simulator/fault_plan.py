@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from random import Random
 
 from local.simulator.faults import Fault
-from local.simulator.messages import Request, RequestKind, Target
+from local.simulator.messages import Request, RequestKind, RequestTarget
 
 
 @dataclass(frozen=True)
-class Strike:
+class InjectedFault:
     """One fault that met one request."""
 
-    target: Target
+    target: RequestTarget
     fault: Fault
 
 
@@ -84,7 +84,7 @@ class FaultPlan:
         self._counts: list[int] = []
         self._sample = sample
         self._seen: Counter[tuple[RequestKind, str, str]] = Counter()
-        self._strikes: list[Strike] = []
+        self._strikes: list[InjectedFault] = []
         self._lock = threading.Lock()
         for rule in rules:
             self.add(rule)
@@ -117,11 +117,11 @@ class FaultPlan:
             sampled = self._sample.strikes(request, self._seen[key]) if self._sample else None
             if sampled is not None:
                 faults.append(sampled)
-            self._strikes += [Strike(target, fault) for fault in faults]
+            self._strikes += [InjectedFault(target, fault) for fault in faults]
         return tuple(faults)
 
     @property
-    def strikes(self) -> tuple[Strike, ...]:
+    def strikes(self) -> tuple[InjectedFault, ...]:
         """Every fault that met a request so far."""
         with self._lock:
             return tuple(self._strikes)

@@ -1,7 +1,7 @@
 """What can go wrong with one request, as small values; `faults_json` has the ones that rewrite a JSON answer.
 
 A fault says whether the request is still read and carried out, and may change the request before it is routed, the
-stored object, and the answer. Every change is pure; the wire obeys the resulting `Answer`.
+stored object, and the answer. Every change is pure; the wire obeys the resulting `SimulatedResponse`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from urllib.parse import parse_qs
 from typing_extensions import override
 
 from local.simulator.artifact_store import StoredObject, etag_of, expired, token_expired
-from local.simulator.error_bodies import refusal
-from local.simulator.messages import Answer, Ending, Request
+from local.simulator.error_bodies import error_response
+from local.simulator.messages import ConnectionEnd, Request, SimulatedResponse
 
 HTML_PAGE = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Please sign in</h1></body></html>"
 XML_ERROR = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InternalError</Code><Message>x</Message></Error>'
@@ -38,7 +38,7 @@ class Fault:
         """Put another object in the place of a stored one."""
         return stored
 
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         """Change the answer; to a request that was not carried out, that is an empty 500."""
         del request
         return answer
@@ -52,8 +52,8 @@ class ResetBeforeReading(Fault):
     carried_out: bool = False
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
-        return replace(answer, silent=True, ending=Ending.RESET)
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+        return replace(answer, silent=True, ending=ConnectionEnd.RESET)
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ class Unanswered(Fault):
     """
 
     carried_out: bool = True
-    ending: Ending = Ending.RESET
+    ending: ConnectionEnd = ConnectionEnd.RESET
     hold_seconds: float = 0.0
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         return replace(answer, silent=True, ending=self.ending, wait_seconds=self.hold_seconds)
 
 
@@ -79,7 +79,7 @@ class Delay(Fault):
     seconds: float
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         return replace(answer, wait_seconds=answer.wait_seconds + self.seconds)
 
 
@@ -91,7 +91,7 @@ class SlowBody(Fault):
     pause_seconds: float
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         return replace(answer, piece_bytes=self.piece_bytes, pause_seconds=self.pause_seconds)
 
 
@@ -105,10 +105,10 @@ class CutBody(Fault):
 
     keep_bytes: int
     with_length: bool = True
-    ending: Ending = Ending.CLOSE
+    ending: ConnectionEnd = ConnectionEnd.CLOSE
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         return replace(
             answer,
             body=answer.body[: self.keep_bytes],
@@ -123,8 +123,8 @@ class NoLength(Fault):
     """The whole body comes without a Content-Length."""
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
-        return replace(answer, with_length=False, ending=Ending.CLOSE)
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+        return replace(answer, with_length=False, ending=ConnectionEnd.CLOSE)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class ReplaceBody(Fault):
     body: bytes = field(default=b"", repr=False)
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         return replace(answer, body=self.body)
 
 
@@ -145,7 +145,7 @@ class CorruptBody(Fault):
     at: int = 0
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         body = bytearray(answer.body)
         if self.at < len(body):
             body[self.at] ^= 0xFF
@@ -157,7 +157,7 @@ class GzipBody(Fault):
     """The body comes gzipped and says so, though nobody asked for it."""
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         headers = {**answer.headers, "Content-Encoding": "gzip"}
         return replace(answer, headers=headers, body=gzip.compress(answer.body, compresslevel=1, mtime=0))
 
@@ -169,7 +169,7 @@ class SetHeaders(Fault):
     headers: Mapping[str, str | None]
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         ours = {name.lower() for name in self.headers}
         kept = {name: value for name, value in answer.headers.items() if name.lower() not in ours}
         added = {name: value for name, value in self.headers.items() if value is not None}
@@ -186,8 +186,8 @@ class ErrorStatus(Fault):
     carried_out: bool = False
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
-        refused = refusal(request.target.provider, self.status, self.detail)
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+        refused = error_response(request.target.provider, self.status, self.detail)
         if self.retry_after is None:
             return refused
         after = self.retry_after
@@ -206,8 +206,8 @@ class Reply(Fault):
     carried_out: bool = False
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
-        return Answer(self.status, {"Content-Type": self.content_type, **self.headers}, self.body)
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+        return SimulatedResponse(self.status, {"Content-Type": self.content_type, **self.headers}, self.body)
 
 
 @dataclass(frozen=True)
@@ -219,8 +219,8 @@ class Redirect(Fault):
     carried_out: bool = False
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
-        return Answer(self.status, {"Location": self.url})
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+        return SimulatedResponse(self.status, {"Location": self.url})
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ class LinkExpired(Fault):
     carried_out: bool = False
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         query = parse_qs(request.query)
         lifetime_seconds = int(query.get("X-Amz-Expires", ["0"])[0])
         return expired(request.at - timedelta(seconds=1), lifetime_seconds, request.at)
@@ -243,7 +243,7 @@ class TokenExpired(Fault):
     carried_out: bool = False
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         return token_expired()
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from typing_extensions import override
 
 from local.simulator.faults import Fault
-from local.simulator.messages import Answer, JsonObject, JsonValue, Request
+from local.simulator.messages import JsonObject, JsonValue, Request, SimulatedResponse
 
 TIME_FIELDS: Final = ("created", "started", "completed", "created_at", "completed_at", "url_expires_at", "last_built")
 
@@ -26,7 +26,7 @@ class JsonFault(Fault):
         """Return what is sent in the place of `body`."""
 
     @override
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         if answer.headers.get("Content-Type") != "application/json":
             return answer
         return replace(answer, body=json.dumps(self.rewrite(json.loads(bytes(answer.body)))).encode())

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from local.simulator.messages import Provider
+from local.simulator.messages import ProviderName
 
 
 @dataclass(frozen=True)
-class TrueBuild:
+class BuildState:
     """One build or job at an instant; `status` is the provider's own word and `artifact_bytes` the size of a report."""
 
-    provider: Provider
+    provider: ProviderName
     scope: str
     build_id: str
     status: str

@@ -1,4 +1,4 @@
-"""The HTTP/1.1 server on loopback that puts an `Answer` on the wire exactly as it says, broken ones included."""
+"""The HTTP/1.1 server on loopback that puts a `SimulatedResponse` on the wire exactly as it says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from typing_extensions import override
 
-from local.simulator.messages import Answer, Ending
+from local.simulator.messages import ConnectionEnd, SimulatedResponse
 
 LARGEST_REQUEST_BYTES: Final = 16 * 1024 * 1024
 # A client that goes silent must not keep a thread for ever.
@@ -28,12 +28,14 @@ GONE: Final = (ConnectionError, TimeoutError, ssl.SSLError)
 class Responder(Protocol):
     """What the server asks."""
 
-    def __call__(self, method: str, target: str, headers: Mapping[str, str], read_body: Callable[[], bytes]) -> Answer:
+    def __call__(
+        self, method: str, target: str, headers: Mapping[str, str], read_body: Callable[[], bytes]
+    ) -> SimulatedResponse:
         """Answer one request; `read_body` reads what follows its headers."""
 
 
 @dataclass(frozen=True)
-class Wiring:
+class ServerOptions:
     """What the server is made of: who answers, how it waits, and its TLS side, if any."""
 
     respond: Responder
@@ -49,7 +51,7 @@ class LoopbackServer(ThreadingHTTPServer):
     # The default of 5 drops connections when a few hundred builds are polled at once.
     request_queue_size = 256
 
-    def __init__(self, wiring: Wiring) -> None:
+    def __init__(self, wiring: ServerOptions) -> None:
         self.wiring = wiring
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
@@ -102,9 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.wiring.wait(answer.wait_seconds)
         if not answer.silent:
             self._send(answer)
-        if answer.ending is not Ending.KEEP:
+        if answer.ending is not ConnectionEnd.KEEP:
             self.close_connection = True
-        if answer.ending is Ending.RESET:
+        if answer.ending is ConnectionEnd.RESET:
             self._reset()
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = respond  # noqa: N815 - the names that the base looks for
@@ -115,21 +117,21 @@ class _Handler(BaseHTTPRequestHandler):
             raise ValueError(f"a request body of {length} bytes is none of ours")
         return self.rfile.read(length)
 
-    def _send(self, answer: Answer) -> None:
+    def _send(self, answer: SimulatedResponse) -> None:
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
         if answer.with_length and answer.status not in BODILESS:
             declared = len(answer.body) if answer.declared_bytes is None else answer.declared_bytes
             self.send_header("Content-Length", str(declared))
-        if answer.ending is not Ending.KEEP:
+        if answer.ending is not ConnectionEnd.KEEP:
             self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD" and answer.status not in BODILESS:
             self._send_body(answer)
         self.wfile.flush()
 
-    def _send_body(self, answer: Answer) -> None:
+    def _send_body(self, answer: SimulatedResponse) -> None:
         body = memoryview(answer.body)
         if answer.piece_bytes is None:
             self.wfile.write(body)

@@ -16,7 +16,7 @@ JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, J
 JsonObject: TypeAlias = dict[str, JsonValue]
 
 
-class Provider(StrEnum):
+class ProviderName(StrEnum):
     """Who a request was meant for."""
 
     TREASURE_INSIGHTS = "treasure_insights"
@@ -42,10 +42,10 @@ class RequestKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Target:
+class RequestTarget:
     """What a path names: a data model oid or ``org/workspace/project`` as scope, and a build or job id."""
 
-    provider: Provider
+    provider: ProviderName
     kind: RequestKind
     scope: str = ""
     build_id: str = ""
@@ -60,7 +60,7 @@ class Request:
     path: str
     query: str = field(repr=False)  # a presigned query is a secret
     headers: Mapping[str, str] = field(repr=False)
-    target: Target
+    target: RequestTarget
     body: bytes = field(default=b"", repr=False)
 
     def json(self) -> JsonValue:
@@ -75,7 +75,7 @@ class Request:
         return parsed
 
 
-class Ending(StrEnum):
+class ConnectionEnd(StrEnum):
     """What happens to the connection once the answer is out."""
 
     KEEP = "keep"
@@ -84,7 +84,7 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True)
-class Answer:
+class SimulatedResponse:
     """One answer and how it goes over the wire.
 
     `declared_bytes` overrides the true Content-Length; `with_length` false leaves the header out, so that the end of
@@ -97,16 +97,16 @@ class Answer:
     body: bytes | memoryview = field(default=b"", repr=False)
     declared_bytes: int | None = None
     with_length: bool = True
-    ending: Ending = Ending.KEEP
+    ending: ConnectionEnd = ConnectionEnd.KEEP
     silent: bool = False
     wait_seconds: float = 0.0
     piece_bytes: int | None = None
     pause_seconds: float = 0.0
 
 
-def json_answer(status: int, body: JsonValue, **headers: str) -> Answer:
+def json_response(status: int, body: JsonValue, **headers: str) -> SimulatedResponse:
     """Answer with `body` as JSON."""
-    return Answer(status, {"Content-Type": "application/json", **headers}, json.dumps(body).encode())
+    return SimulatedResponse(status, {"Content-Type": "application/json", **headers}, json.dumps(body).encode())
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class LoggedRequest:
     """
 
     at: datetime
-    target: Target
+    target: RequestTarget
     method: str
     path: str
     status: int | None
@@ -132,7 +132,7 @@ class LoggedRequest:
         return self.target.kind
 
     @property
-    def provider(self) -> Provider:
+    def provider(self) -> ProviderName:
         """Who the request was meant for."""
         return self.target.provider
 

@@ -14,15 +14,24 @@ from typing import Self
 
 from local.simulator.artifact_store import StoredObject
 from local.simulator.certificates import make_tls_files
-from local.simulator.dreadnode_airt import DreadnodeAirt
-from local.simulator.error_bodies import refusal
+from local.simulator.dreadnode_airt import SimulatedDreadnodeAirt
+from local.simulator.error_bodies import error_response
 from local.simulator.fault_plan import FaultPlan
 from local.simulator.faults import Fault
-from local.simulator.ground_truth import TrueBuild
-from local.simulator.http_server import LoopbackServer, Wiring
-from local.simulator.messages import Answer, Clock, LoggedRequest, Provider, Request, RequestKind, RequestLog, Target
+from local.simulator.ground_truth import BuildState
+from local.simulator.http_server import LoopbackServer, ServerOptions
+from local.simulator.messages import (
+    Clock,
+    LoggedRequest,
+    ProviderName,
+    Request,
+    RequestKind,
+    RequestLog,
+    RequestTarget,
+    SimulatedResponse,
+)
 from local.simulator.scenario import Scenario
-from local.simulator.treasure_insights import TreasureInsights
+from local.simulator.treasure_insights import SimulatedTreasureInsights
 
 # The APIs are reached by address and the artifacts by name, so that the two are different hosts to a client.
 API_HOST = "127.0.0.1"
@@ -71,8 +80,8 @@ class SimulatedProviders:
         self._folder = tempfile.TemporaryDirectory(prefix="simulator-") if tls else None
         self._files = make_tls_files(Path(self._folder.name)) if self._folder else None
         started_at = clock()
-        self._treasure = TreasureInsights(scenario.treasure, seed=str(seed), started_at=started_at)
-        self._airt = DreadnodeAirt(scenario.airt, seed=str(seed), started_at=started_at)
+        self._treasure = SimulatedTreasureInsights(scenario.treasure, seed=str(seed), started_at=started_at)
+        self._airt = SimulatedDreadnodeAirt(scenario.airt, seed=str(seed), started_at=started_at)
         self._server: LoopbackServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -81,7 +90,7 @@ class SimulatedProviders:
         if self._files is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self._files.certificate, self._files.key)
-        self._server = LoopbackServer(Wiring(self._respond, self._wait, context))
+        self._server = LoopbackServer(ServerOptions(self._respond, self._wait, context))
         self._airt.store.origin = self._origin(ARTIFACT_HOST)
         self._thread = threading.Thread(
             target=partial(self._server.serve_forever, poll_interval=0.02), name="simulated-providers"
@@ -116,12 +125,12 @@ class SimulatedProviders:
         return self._files.authority if self._files else None
 
     @property
-    def builds(self) -> tuple[TrueBuild, ...]:
+    def builds(self) -> tuple[BuildState, ...]:
         """Every build and job that exists now, as it really is."""
         now = self._clock()
         return (*self._treasure.truth(now), *self._airt.truth(now))
 
-    def build(self, build_id: str) -> TrueBuild:
+    def build(self, build_id: str) -> BuildState:
         """Return one build or job as it really is now.
 
         Raises
@@ -144,12 +153,12 @@ class SimulatedProviders:
         """
         return self._airt.report(job_id)
 
-    def rotate_key(self, provider: Provider, key: str) -> None:
+    def rotate_key(self, provider: ProviderName, key: str) -> None:
         """Accept `key` from now on, and the old one no more."""
         match provider:
-            case Provider.TREASURE_INSIGHTS:
+            case ProviderName.TREASURE_INSIGHTS:
                 self._treasure.key = key
-            case Provider.DREADNODE_AIRT:
+            case ProviderName.DREADNODE_AIRT:
                 self._airt.key = key
             case _:
                 raise ValueError(f"{provider} has no key")
@@ -159,7 +168,9 @@ class SimulatedProviders:
             raise RuntimeError("the simulated providers are not running; enter the context first")
         return f"{'https' if self._files else 'http'}://{host}:{self._server.server_port}"
 
-    def _respond(self, method: str, target: str, headers: Mapping[str, str], read_body: Callable[[], bytes]) -> Answer:
+    def _respond(
+        self, method: str, target: str, headers: Mapping[str, str], read_body: Callable[[], bytes]
+    ) -> SimulatedResponse:
         path, _, query = target.partition("?")
         request = Request(self._clock(), method, path, query, headers, self._target(method, path))
         faults = self.faults.strike(request)
@@ -183,9 +194,9 @@ class SimulatedProviders:
         )
         return answer
 
-    def _carry_out(self, request: Request, faults: tuple[Fault, ...]) -> Answer:
+    def _carry_out(self, request: Request, faults: tuple[Fault, ...]) -> SimulatedResponse:
         if not all(fault.carried_out for fault in faults):
-            return Answer(500)
+            return SimulatedResponse(500)
         for fault in faults:
             request = fault.on_request(request)
 
@@ -195,19 +206,19 @@ class SimulatedProviders:
             return stored
 
         match request.target.provider:
-            case Provider.TREASURE_INSIGHTS:
+            case ProviderName.TREASURE_INSIGHTS:
                 return self._treasure.answer(request)
-            case Provider.DREADNODE_AIRT:
+            case ProviderName.DREADNODE_AIRT:
                 return self._airt.answer(request)
-            case Provider.ARTIFACT_STORE:
+            case ProviderName.ARTIFACT_STORE:
                 return self._airt.store.answer(request, replaced)
             case _:
-                return refusal(Provider.NOBODY, 404, "")
+                return error_response(ProviderName.NOBODY, 404, "")
 
-    def _target(self, method: str, path: str) -> Target:
+    def _target(self, method: str, path: str) -> RequestTarget:
         return (
             self._airt.artifact_target(path)
             or self._treasure.target(method, path)
             or self._airt.target(method, path)
-            or Target(Provider.NOBODY, RequestKind.OTHER)
+            or RequestTarget(ProviderName.NOBODY, RequestKind.OTHER)
         )

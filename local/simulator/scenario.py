@@ -93,7 +93,7 @@ class ScheduledJob:
 
 
 @dataclass(frozen=True)
-class Template:
+class ReportTemplate:
     """A stored report template; a template that needs an empty section is refused with a null section key."""
 
     template_id: str
@@ -109,7 +109,7 @@ class Project:
     organization: str = "acme"
     workspace: str = "main"
     empty_sections: tuple[str, ...] = ()
-    templates: tuple[Template, ...] = ()
+    templates: tuple[ReportTemplate, ...] = ()
     jobs: tuple[ScheduledJob, ...] = ()
     when_started: tuple[JobPlan, ...] = (JobPlan(),)
 
@@ -119,7 +119,7 @@ class Project:
         return f"{self.organization}/{self.workspace}/{self.slug}"
 
 
-class UrlPolicy(StrEnum):
+class LinkPolicy(StrEnum):
     """Which presigned URL a completed job carries; docs/source-apis.md 2.4 leaves it open."""
 
     FRESH = "fresh"
@@ -138,7 +138,7 @@ class AirtAccount:
     key: str = field(default="dn_key_0123456789abcdef", repr=False)
     weak_keys: tuple[str, ...] = field(default=(), repr=False)
     url_lifetime_seconds: int = 3600
-    url_policy: UrlPolicy = UrlPolicy.FRESH
+    url_policy: LinkPolicy = LinkPolicy.FRESH
     token_lifetime_seconds: int | None = None
     empty_sections_shape: Literal["flat", "in_detail"] = "flat"
     bucket: str = "airt-artifacts"

@@ -13,9 +13,17 @@ from typing import Final
 from urllib.parse import parse_qs
 from uuid import UUID
 
-from local.simulator.error_bodies import treasure_refusal
-from local.simulator.ground_truth import TrueBuild
-from local.simulator.messages import Answer, JsonObject, Provider, Request, RequestKind, Target, json_answer
+from local.simulator.error_bodies import treasure_error
+from local.simulator.ground_truth import BuildState
+from local.simulator.messages import (
+    JsonObject,
+    ProviderName,
+    Request,
+    RequestKind,
+    RequestTarget,
+    SimulatedResponse,
+    json_response,
+)
 from local.simulator.scenario import BuildPlan, DataModel, TreasureAccount
 from local.simulator.timeformat import to_milliseconds, with_offset, with_z
 
@@ -35,7 +43,7 @@ class SimulatedBuild:
     plan: BuildPlan
     canceled_at: datetime | None = None
 
-    def at(self, now: datetime) -> TrueBuild:
+    def at(self, now: datetime) -> BuildState:
         """Return what is so at `now`."""
         started: datetime | None = to_milliseconds(self.created + timedelta(seconds=self.plan.queue_seconds))
         completed = to_milliseconds(self.created + timedelta(seconds=self.plan.queue_seconds + self.plan.run_seconds))
@@ -50,9 +58,9 @@ class SimulatedBuild:
             return self._truth("pending" if started is None else "building", started, None)
         return self._truth(status, started, completed)
 
-    def _truth(self, status: str, started: datetime | None, completed: datetime | None) -> TrueBuild:
-        return TrueBuild(
-            provider=Provider.TREASURE_INSIGHTS,
+    def _truth(self, status: str, started: datetime | None, completed: datetime | None) -> BuildState:
+        return BuildState(
+            provider=ProviderName.TREASURE_INSIGHTS,
             scope=self.model_oid,
             build_id=self.build_id,
             status=status,
@@ -62,7 +70,7 @@ class SimulatedBuild:
         )
 
 
-class TreasureInsights:
+class SimulatedTreasureInsights:
     """The account with its models, playing their builds on the clock that comes with each request."""
 
     def __init__(self, account: TreasureAccount, *, seed: str, started_at: datetime) -> None:
@@ -78,11 +86,11 @@ class TreasureInsights:
                 created = started_at + timedelta(seconds=scheduled.created_offset_seconds)
                 self._add(model, scheduled.plan, created, scheduled.build_type, scheduled.build_id)
 
-    def truth(self, now: datetime) -> tuple[TrueBuild, ...]:
+    def truth(self, now: datetime) -> tuple[BuildState, ...]:
         """Return every build that exists at `now`, oldest first."""
         return tuple(build.at(now) for build in self._existing(now))
 
-    def target(self, method: str, path: str) -> Target | None:
+    def target(self, method: str, path: str) -> RequestTarget | None:
         """Say what a request wants, or None where the path is not of this API."""
         match = PATH.match(path)
         if match is None:
@@ -97,14 +105,16 @@ class TreasureInsights:
             ("GET", False, False, False): RequestKind.GET_LIMITS,
         }
         kind = kinds.get((method, head == "datamodels", bool(model), bool(build)), RequestKind.OTHER)
-        return Target(Provider.TREASURE_INSIGHTS, kind, model or ("" if head == "datamodels" else head), build)
+        return RequestTarget(
+            ProviderName.TREASURE_INSIGHTS, kind, model or ("" if head == "datamodels" else head), build
+        )
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> SimulatedResponse:
         """Answer one request."""
         refused = self._refusal_of_key(request.headers.get("authorization", ""))
         if refused is not None:
             return refused
-        answers: dict[RequestKind, Callable[[Request], Answer]] = {
+        answers: dict[RequestKind, Callable[[Request], SimulatedResponse]] = {
             RequestKind.LIST_MODELS: self._list_models,
             RequestKind.GET_LIMITS: self._get_limits,
             RequestKind.LIST_BUILDS: self._list_builds,
@@ -114,71 +124,71 @@ class TreasureInsights:
         }
         chosen = answers.get(request.target.kind)
         if chosen is None:
-            return treasure_refusal(405, "method not allowed")
+            return treasure_error(405, "method not allowed")
         if request.target.kind not in {RequestKind.LIST_MODELS, RequestKind.GET_LIMITS} and (
             request.target.scope not in self._models
         ):
-            return treasure_refusal(404, "datamodel not found")
+            return treasure_error(404, "datamodel not found")
         return chosen(request)
 
-    def _refusal_of_key(self, authorization: str) -> Answer | None:
+    def _refusal_of_key(self, authorization: str) -> SimulatedResponse | None:
         if authorization == f"TD1 {self.key}":
             return None
         if authorization.removeprefix("TD1 ") in self.account.weak_keys:
-            return treasure_refusal(403, "this account has no access to Treasure Insights")
-        return treasure_refusal(401, "authentication failed")
+            return treasure_error(403, "this account has no access to Treasure Insights")
+        return treasure_error(401, "authentication failed")
 
-    def _list_models(self, request: Request) -> Answer:
+    def _list_models(self, request: Request) -> SimulatedResponse:
         wanted = parse_qs(request.query).get("type")
-        return json_answer(
+        return json_response(
             200,
             [self._model(model, request.at) for model in self._models.values() if not wanted or model.type in wanted],
         )
 
-    def _get_limits(self, request: Request) -> Answer:
+    def _get_limits(self, request: Request) -> SimulatedResponse:
         if request.target.scope != self.account.account_id:
-            return treasure_refusal(404, "account not found")
-        return json_answer(200, dict(self.account.limits))
+            return treasure_error(404, "account not found")
+        return json_response(200, dict(self.account.limits))
 
-    def _list_builds(self, request: Request) -> Answer:
+    def _list_builds(self, request: Request) -> SimulatedResponse:
         # No order is documented: a digest gives one that is neither by age nor different every time.
         builds = sorted(
             (build for build in self._existing(request.at) if build.model_oid == request.target.scope),
             key=lambda build: hashlib.sha256(build.build_id.encode()).digest(),
         )
-        return json_answer(200, [self._build(build, request.at, with_z) for build in builds])
+        return json_response(200, [self._build(build, request.at, with_z) for build in builds])
 
-    def _start_build(self, request: Request) -> Answer:
+    def _start_build(self, request: Request) -> SimulatedResponse:
         try:
             body = request.json()
         except ValueError:
-            return treasure_refusal(400, "body is not JSON")
+            return treasure_error(400, "body is not JSON")
         build_type = body.get("buildType") if isinstance(body, dict) else None
         if not isinstance(build_type, str) or build_type not in BUILD_TYPES:
-            return treasure_refusal(422, "buildType is missing or unknown")
+            return treasure_error(422, "buildType is missing or unknown")
         model = self._models[request.target.scope]
         with self._lock:
             plans = model.when_started or (BuildPlan(),)
             plan = plans[min(self._started_count[model.oid], len(plans) - 1)]
             self._started_count[model.oid] += 1
             build = self._add(model, plan, request.at, build_type, None)
-        return json_answer(self.account.start_status, self._build(build, request.at, with_offset))
+        return json_response(self.account.start_status, self._build(build, request.at, with_offset))
 
-    def _get_build(self, request: Request) -> Answer:
+    def _get_build(self, request: Request) -> SimulatedResponse:
         build = self._find(request)
         if build is None:
-            return treasure_refusal(404, "build not found")
-        return json_answer(200, self._build(build, request.at, with_offset))
+            return treasure_error(404, "build not found")
+        return json_response(200, self._build(build, request.at, with_offset))
 
-    def _cancel_build(self, request: Request) -> Answer:
+    def _cancel_build(self, request: Request) -> SimulatedResponse:
         with self._lock:
             build = self._find(request)
             if build is None:
-                return treasure_refusal(404, "build not found")
+                return treasure_error(404, "build not found")
             if build.at(request.at).completed is None:
                 build = replace(build, canceled_at=to_milliseconds(request.at))
                 self._builds[build.build_id] = build
-        return json_answer(200, self._build(build, request.at, with_offset))
+        return json_response(200, self._build(build, request.at, with_offset))
 
     def _add(
         self, model: DataModel, plan: BuildPlan, created: datetime, build_type: str, build_id: str | None

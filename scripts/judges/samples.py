@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from local.sam.expansion import DEFAULT_PLACE
-from local.sam.intrinsics import Place, Resolver, Template
+from local.sam.expansion import DEFAULT_LOCATION
+from local.sam.intrinsics import Resolver, StackLocation, Template
 
 # service and resource part of the ARN, per type of resource.
 _ARNS = {
@@ -27,7 +27,7 @@ _REF_IS_ARN = {"AWS::Lambda::LayerVersion", "AWS::SNS::Topic", "AWS::StepFunctio
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9.]+)\}")
 
 
-def resolve(expanded: Template, place: Place = DEFAULT_PLACE) -> Template:
+def resolve(expanded: Template, place: StackLocation = DEFAULT_LOCATION) -> Template:
     """Give an expanded template without any intrinsic function, as its parameters' defaults deploy it.
 
     Raises
@@ -47,7 +47,7 @@ def resolve(expanded: Template, place: Place = DEFAULT_PLACE) -> Template:
 class _Names:
     """Replaces references to resources by samples of what they give."""
 
-    def __init__(self, template: Template, place: Place, resolver: Resolver) -> None:
+    def __init__(self, template: Template, place: StackLocation, resolver: Resolver) -> None:
         self._resolver = resolver
         self._types: dict[str, str] = {name: entry["Type"] for name, entry in template["Resources"].items()}
         self._mappings: Template = template.get("Mappings", {})

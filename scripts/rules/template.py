@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from local.embedded.schedules import Schedule, schedules
-from local.sam.expansion import DEFAULT_PLACE, function_folders, resources_of
+from local.sam.expansion import DEFAULT_LOCATION, function_folders, resources_of
 from local.sam.intrinsics import Resolver, Template, TemplateError
 from scripts.judges.case import Case
 from scripts.judges.rights import policies_of
@@ -146,7 +146,7 @@ def nothing_names_a_place(case: Case) -> Iterator[str]:
 
 
 def _decides(deployment: Template, condition: str) -> bool:
-    return Resolver(deployment, DEFAULT_PLACE).condition(condition)
+    return Resolver(deployment, DEFAULT_LOCATION).condition(condition)
 
 
 def _check_schedule(schedule: Schedule) -> Iterator[str]:

@@ -7,7 +7,7 @@ Needs what `make build` made, the dependencies built for this machine in ``.aws-
 import sys
 from pathlib import Path
 
-from local.embedded.function_runtime import Context, Handler
+from local.embedded.function_runtime import Handler, LambdaContext
 from local.embedded.function_spec import FunctionSpec
 from local.runs.demo import demo_secrets, demo_sources
 from local.runs.session import Session
@@ -89,7 +89,7 @@ def _show_function(watch: Stopwatch, name: str) -> list[str]:
     return sorted(faults)
 
 
-def _not_called(event: object, context: Context) -> object:  # noqa: ARG001 - what a handler takes
+def _not_called(event: object, context: LambdaContext) -> object:  # noqa: ARG001 - what a handler takes
     raise AssertionError("nothing is due while cold starts are timed")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from local.embedded.function_runtime import Context, FailedElsewhereError, Handler, InvocationResult
+from local.embedded.function_runtime import Handler, InvocationResult, LambdaContext, RemoteHandlerError
 from local.embedded.function_spec import FunctionSpec
 from scripts.runtime.sandbox import Code, ColdStart, Sandbox
 
@@ -45,7 +45,7 @@ class SandboxPool:
     def load(self, spec: FunctionSpec) -> Handler:
         """Give a handler that hands its event to a sandbox."""
 
-        def handler(event: object, context: Context) -> object:
+        def handler(event: object, context: LambdaContext) -> object:
             sandbox = self._take(spec)
             seconds = context.get_remaining_time_in_millis() / 1000
             outcome = sandbox.invoke(json.dumps(event), timeout_seconds=seconds, request_id=context.aws_request_id)
@@ -53,7 +53,7 @@ class SandboxPool:
                 if sandbox.is_alive:
                     self._idle[spec.name].append(sandbox)
             if outcome.error_type is not None:
-                raise FailedElsewhereError(InvocationResult(outcome.payload, outcome.error_type))
+                raise RemoteHandlerError(InvocationResult(outcome.payload, outcome.error_type))
             return json.loads(outcome.payload)
 
         return handler

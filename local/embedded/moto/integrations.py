@@ -38,7 +38,7 @@ class SdkClientException(ClientError):  # noqa: N818  # the name under which Ste
 
 
 @contextmanager
-def repaired_integrations() -> Iterator[None]:
+def integrations_patched() -> Iterator[None]:
     """Repair what moto's integrations do otherwise than AWS, or a hundred times slower than they need."""
     with (
         patch.object(StateTaskServiceAwsSdk, "_from_error", _naming_lost_answers(StateTaskServiceAwsSdk)),

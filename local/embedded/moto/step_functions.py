@@ -37,8 +37,8 @@ from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 from moto.stepfunctions.parser.utils import TMP_THREADS
 
-from local.embedded.moto.integrations import repaired_integrations
-from local.sam.intrinsics import Place
+from local.embedded.moto.integrations import integrations_patched
+from local.sam.intrinsics import StackLocation
 
 # The access key with which moto's interpreter signs its calls (its `boto_client_for`).
 INTERPRETER_ACCESS_KEY = "ak"
@@ -67,12 +67,12 @@ _BEFORE = "history_before_redrive"
 AnyExecution = PlainExecution | Execution
 
 
-class EngineError(Exception):
+class MotoError(Exception):
     """moto did not do what this version of it is known to do."""
 
 
 @dataclass(frozen=True)
-class PlainStateMachine:
+class CreatedStateMachine:
     """A state machine as moto's CloudFormation made it: a name and a definition that nothing executes."""
 
     name: str
@@ -82,7 +82,7 @@ class PlainStateMachine:
 
 
 @dataclass(frozen=True)
-class StateMachineRun:
+class RawExecution:
     """One execution: what DescribeExecution and GetExecutionHistory answer, with instants in ISO format."""
 
     description: dict[str, Any]
@@ -144,7 +144,7 @@ def _with_nulls(value: object) -> object:
 
 
 @contextmanager
-def wired(pause: Callable[[float], object]) -> Iterator[None]:
+def moto_patched(pause: Callable[[float], object]) -> Iterator[None]:
     """Run moto with its Step Functions interpreter, and with nothing left of an earlier run.
 
     Parameters
@@ -164,7 +164,7 @@ def wired(pause: Callable[[float], object]) -> Iterator[None]:
             patch.object(moto_backends, "list_of_moto_modules", tuple(moto_backends.list_of_moto_modules()).__iter__),
             patch.object(moto_jsonata, "_eval_jsonata", evaluate_jsonata),
             patch.object(retrier_decl, "time", SimpleNamespace(sleep=pause)),
-            repaired_integrations(),
+            integrations_patched(),
             patch.object(AmazonStateLanguageParser, "parse", _parsing_once()),
             patch.multiple(StepFunctionsParserBackend, **_repaired_methods()),
         ):
@@ -224,7 +224,7 @@ def _repaired_methods() -> dict[str, Any]:
     }
 
 
-def plain_state_machine(place: Place, arn: str) -> PlainStateMachine:
+def created_state_machine(place: StackLocation, arn: str) -> CreatedStateMachine:
     """Give a state machine that a stack has created.
 
     Raises
@@ -234,11 +234,11 @@ def plain_state_machine(place: Place, arn: str) -> PlainStateMachine:
     """
     for machine in stepfunctions_backends[place.account][place.region].state_machines:
         if machine.arn == arn:
-            return PlainStateMachine(machine.name, machine.arn, machine.definition, machine.roleArn)
-    raise EngineError(f"the stack has no state machine {arn}")
+            return CreatedStateMachine(machine.name, machine.arn, machine.definition, machine.roleArn)
+    raise MotoError(f"the stack has no state machine {arn}")
 
 
-def state_machine_runs(place: Place) -> list[StateMachineRun]:
+def raw_executions(place: StackLocation) -> list[RawExecution]:
     """Give all executions of all state machines, oldest first."""
     backend = stepfunctions_parser_backends[place.account][place.region]
     runs = []
@@ -246,11 +246,11 @@ def state_machine_runs(place: Place) -> list[StateMachineRun]:
         described = execution.to_describe_output()
         history = json.loads(json.dumps(execution.to_history_output()["events"], default=_instant))
         history = [*getattr(execution, _BEFORE, []), *history]
-        runs.append(StateMachineRun(description=json.loads(json.dumps(described, default=_instant)), history=history))
+        runs.append(RawExecution(description=json.loads(json.dumps(described, default=_instant)), history=history))
     return sorted(runs, key=lambda run: str(run.description["startDate"]))
 
 
-def redrive(place: Place, arn: str) -> None:
+def redrive(place: StackLocation, arn: str) -> None:
     """Let a failed execution go on at the state that failed, as RedriveExecution does, which moto does not know.
 
     The execution keeps its name and its ARN; the state has the input that it had. What differs from AWS: the
@@ -269,17 +269,17 @@ def redrive(place: Place, arn: str) -> None:
         for run in executions:
             if run.execution_arn == arn:
                 if run.exec_status not in _REDRIVABLE:
-                    raise EngineError(f"{run.name} is {run.exec_status}, so it cannot be redriven")
+                    raise MotoError(f"{run.name} is {run.exec_status}, so it cannot be redriven")
                 _go_on(backend, machine, run)
                 return
-    raise EngineError(f"there is no execution {arn}")
+    raise MotoError(f"there is no execution {arn}")
 
 
 def _go_on(backend: StepFunctionsParserBackend, machine: Any, failed: Execution) -> None:  # noqa: ANN401  # moto's, untyped
     history = json.loads(json.dumps(failed.to_history_output()["events"], default=_instant))
     entered = [event["stateEnteredEventDetails"] for event in history if event["type"].endswith("StateEntered")]
     if not entered:
-        raise EngineError(f"{failed.name} failed before it entered a state")
+        raise MotoError(f"{failed.name} failed before it entered a state")
     whole = machine.definition
     machine.executions.remove(failed)
     # moto takes a snapshot of the definition when it starts an execution.
@@ -292,33 +292,33 @@ def _go_on(backend: StepFunctionsParserBackend, machine: Any, failed: Execution)
     setattr(again, _BEFORE, [*getattr(failed, _BEFORE, []), *history, redriven])
 
 
-def running_executions(place: Place) -> int:
+def running_executions(place: StackLocation) -> int:
     """Count the executions that have not ended."""
     return len(_running(place))
 
 
-def failed_executions(place: Place) -> list[str]:
+def failed_executions(place: StackLocation) -> list[str]:
     """Give the ARNs of the executions that have failed and were not redriven."""
     return [each.execution_arn for each in _executions(place) if each.exec_status is ExecutionStatus.FAILED]
 
 
-def working_executions(place: Place) -> int:
+def working_executions(place: StackLocation) -> int:
     """Count the executions that have not ended and do not wait for a task token."""
     return sum(not _waits_for_token(execution) for execution in _running(place))
 
 
-def works_more(place: Place, number: int) -> bool:
+def more_are_working(place: StackLocation, number: int) -> bool:
     """Tell whether more executions work than a number; looks at no more of them than it takes."""
     working = (each for each in _running(place) if not _waits_for_token(each))
     return next(islice(working, number, None), None) is not None
 
 
-def _running(place: Place) -> list[AnyExecution]:
+def _running(place: StackLocation) -> list[AnyExecution]:
     """Give the executions that have not ended; one that has just been made has no status for a moment."""
     return [each for each in _executions(place) if each.exec_status is None or each.exec_status is _RUNNING]
 
 
-def _executions(place: Place) -> list[Any]:
+def _executions(place: StackLocation) -> list[Any]:
     machines = stepfunctions_parser_backends[place.account][place.region].state_machines
     return [execution for machine in machines for execution in list(machine.executions)]
 
@@ -334,7 +334,7 @@ def _waits_for_token(execution: AnyExecution) -> bool:
     return handed_out and any(not endpoint._notify_event.is_set() for endpoint in pool)  # noqa: SLF001
 
 
-def stop_executions(place: Place) -> None:
+def stop_executions(place: StackLocation) -> None:
     """Abort what is still running, and wait until none of the interpreter's threads is left.
 
     Raises
@@ -351,10 +351,10 @@ def stop_executions(place: Place) -> None:
             TMP_THREADS.clear()
             return
         alive[0].join(_STOP_BEAT_SECONDS)
-    raise EngineError(f"{len(alive)} threads of executions did not end: {_names(alive)}")
+    raise MotoError(f"{len(alive)} threads of executions did not end: {_names(alive)}")
 
 
-def forget_executions(place: Place) -> None:
+def forget_executions(place: StackLocation) -> None:
     """Forget all executions, which must have ended."""
     for machine in stepfunctions_parser_backends[place.account][place.region].state_machines:
         machine.executions.clear()

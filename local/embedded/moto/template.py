@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from moto.cloudformation.parsing import get_model_map
 
-from local.sam.expansion import DEFAULT_PLACE, resources_of
-from local.sam.intrinsics import Place, Resolver, Template, TemplateError
+from local.sam.expansion import DEFAULT_LOCATION, resources_of
+from local.sam.intrinsics import Resolver, StackLocation, Template, TemplateError
 
 # Resource types that moto's CloudFormation does not create, and why the embedded AWS can do without.
 LEFT_OUT = {
@@ -59,7 +59,7 @@ class MotoTemplate:
         return text
 
 
-def for_moto(expanded: Template, place: Place = DEFAULT_PLACE) -> MotoTemplate:
+def for_moto(expanded: Template, place: StackLocation = DEFAULT_LOCATION) -> MotoTemplate:
     """Adapt an expanded template to moto.
 
     Its conditions are decided here: moto does not understand ``AWS::NoValue`` inside lists.

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from local.chaos.checker import PROMISES, Allowance, check
-from local.chaos.evidence import Asked, Evidence, StoredVersion, TrueReport
-from local.embedded.results import Notice
+from local.chaos.evidence import Evidence, ExpectedArtifact, StoredVersion, SubmittedRequest
+from local.embedded.results import ReceivedNotice
 
 Planting = Callable[[Evidence], Evidence]
 
@@ -49,7 +49,7 @@ def first_run(evidence: Evidence, **changes: Any) -> Evidence:  # noqa: ANN401 -
     return replace(evidence, executions=[replace(first, **changes), *rest])
 
 
-def about(notice: Notice, subject: str) -> bool:
+def about(notice: ReceivedNotice, subject: str) -> bool:
     return bool(json.loads(notice.message)["subject"] == subject)
 
 
@@ -88,7 +88,9 @@ def with_a_damaged_artifact(evidence: Evidence) -> Evidence:
 
 
 def with_an_artifact_that_no_provider_has(evidence: Evidence) -> Evidence:
-    return replace(evidence, reports={name: TrueReport(size_bytes=1, sha256="other") for name in evidence.reports})
+    return replace(
+        evidence, reports={name: ExpectedArtifact(size_bytes=1, sha256="other") for name in evidence.reports}
+    )
 
 
 def without_an_artifact(evidence: Evidence) -> Evidence:
@@ -151,7 +153,8 @@ def with_a_report_asked_for_twice(evidence: Evidence) -> Evidence:
 def with_a_request_that_led_nowhere(evidence: Evidence) -> Evidence:
     asked = evidence.asked[0]
     return replace(
-        evidence, asked=[*evidence.asked, Asked(request_id="forgotten", source=asked.source, scope=asked.scope)]
+        evidence,
+        asked=[*evidence.asked, SubmittedRequest(request_id="forgotten", source=asked.source, scope=asked.scope)],
     )
 
 

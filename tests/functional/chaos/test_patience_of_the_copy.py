@@ -7,11 +7,11 @@ from functools import partial
 import pytest
 
 from local.chaos.checker import Allowance, check
-from local.chaos.experiment_runner import Laboratory
+from local.chaos.experiment_runner import ExperimentRunner
 from local.chaos.experiments import Experiment, run_experiment
-from local.chaos.fault_injectors import EVERY_TRY, AtCall, AtEffect, Blow, Recorder
+from local.chaos.fault_injectors import EVERY_ATTEMPT, CallInjector, ExchangeFault, ExchangeInjector, ExchangeRecorder
 from local.chaos.scenarios import large
-from local.embedded.interception import Answer
+from local.embedded.interception import AwsError
 from local.simulator import HTML_PAGE, ErrorStatus, Fault, FaultRule, LinkExpired, Reply, RequestKind, SetFields
 
 # The request and the poller ask for the job once each; the third one is the copy.
@@ -28,13 +28,13 @@ COPY_ASKS = 3
         pytest.param(SetFields({"presigned_url": None}), id="no link yet"),
     ],
 )
-def test_one_odd_answer_does_not_cost_the_report(laboratory: Laboratory, fault: Fault) -> None:
+def test_one_odd_answer_does_not_cost_the_report(laboratory: ExperimentRunner, fault: Fault) -> None:
     evidence = laboratory.run(large(), faults=[FaultRule(fault, RequestKind.GET_JOB, nth=COPY_ASKS, times=2)])
     assert any(entry.faults for entry in evidence.requests)
     assert check(evidence) == []
 
 
-def test_what_stays_wrong_ends_as_undeliverable(laboratory: Laboratory) -> None:
+def test_what_stays_wrong_ends_as_undeliverable(laboratory: ExperimentRunner) -> None:
     evidence = laboratory.run(
         large(), faults=[FaultRule(ErrorStatus(404), RequestKind.GET_JOB, nth=COPY_ASKS, times=None)]
     )
@@ -44,7 +44,7 @@ def test_what_stays_wrong_ends_as_undeliverable(laboratory: Laboratory) -> None:
     assert "BuildNotFoundError" in (record.text or "")
 
 
-def test_a_dead_link_is_not_asked_for_again_and_again(laboratory: Laboratory) -> None:
+def test_a_dead_link_is_not_asked_for_again_and_again(laboratory: ExperimentRunner) -> None:
     evidence = laboratory.run(large(), faults=[FaultRule(LinkExpired(), RequestKind.ARTIFACT, times=None)])
     (run,) = evidence.executions
     assert run.status == "SUCCEEDED"
@@ -52,14 +52,17 @@ def test_a_dead_link_is_not_asked_for_again_and_again(laboratory: Laboratory) ->
     assert len(copies) == 2  # one copy, one record
 
 
-def test_a_killed_copy_goes_on_by_itself(laboratory: Laboratory) -> None:
-    recorder = Recorder()
+def test_a_killed_copy_goes_on_by_itself(laboratory: ExperimentRunner) -> None:
+    recorder = ExchangeRecorder()
     laboratory.run(large(), recorder)
     upload = next(effect for effect in recorder.effects if effect.call == "s3:UploadPart")
     finding = run_experiment(
         laboratory,
         Experiment(
-            fault="killed after", where=str(upload), script="large", disturb=partial(AtEffect, upload, Blow.KILL_AFTER)
+            fault="killed after",
+            where=str(upload),
+            script="large",
+            disturb=partial(ExchangeInjector, upload, ExchangeFault.KILL_AFTER),
         ),
     )
     assert (finding.struck, finding.redriven, finding.delivered) == (1, 0, 1)
@@ -67,8 +70,8 @@ def test_a_killed_copy_goes_on_by_itself(laboratory: Laboratory) -> None:
 
 
 @pytest.mark.parametrize("action", ["dynamodb:GetItem", "ssm:GetParametersByPath"])
-def test_a_copy_outlives_a_service_that_refuses_every_try(laboratory: Laboratory, action: str) -> None:
-    disturb = partial(AtCall, "copy_artifact", action, Answer(400, "ThrottlingException"), times=EVERY_TRY)
+def test_a_copy_outlives_a_service_that_refuses_every_try(laboratory: ExperimentRunner, action: str) -> None:
+    disturb = partial(CallInjector, "copy_artifact", action, AwsError(400, "ThrottlingException"), times=EVERY_ATTEMPT)
     finding = run_experiment(
         laboratory, Experiment(fault="throttled by AWS, every try", where=action, script="large", disturb=disturb)
     )

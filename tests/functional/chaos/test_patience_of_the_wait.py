@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from local.chaos.experiment_runner import Disturbance, Laboratory
+from local.chaos.experiment_runner import ExperimentRunner, FaultInjector
 from local.chaos.experiments import Experiment, run_experiment
-from local.chaos.fault_injectors import AfterCall, AtCall
-from local.embedded.interception import STATE_MACHINE, Answer
+from local.chaos.fault_injectors import CallInjector, ResponseDropper
+from local.embedded.interception import STATE_MACHINE, AwsError
 
 DEFINITION = Path(__file__).parents[3] / "statemachine" / "build_lifecycle.asl.yaml"
 WRITE = (STATE_MACHINE, "dynamodb:UpdateItem")
@@ -22,12 +22,14 @@ WRITE = (STATE_MACHINE, "dynamodb:UpdateItem")
 @pytest.mark.parametrize(
     "disturb",
     [
-        pytest.param(partial(AtCall, *WRITE, Answer(500, "InternalError"), times=3), id="an error without a model"),
-        pytest.param(partial(AtCall, *WRITE, Answer(400, "ThrottlingException"), times=3), id="throttled"),
-        pytest.param(partial(AfterCall, *WRITE), id="the answer is lost, the token is written"),
+        pytest.param(
+            partial(CallInjector, *WRITE, AwsError(500, "InternalError"), times=3), id="an error without a model"
+        ),
+        pytest.param(partial(CallInjector, *WRITE, AwsError(400, "ThrottlingException"), times=3), id="throttled"),
+        pytest.param(partial(ResponseDropper, *WRITE), id="the answer is lost, the token is written"),
     ],
 )
-def test_the_token_is_written_in_the_end(laboratory: Laboratory, disturb: Callable[[], Disturbance]) -> None:
+def test_the_token_is_written_in_the_end(laboratory: ExperimentRunner, disturb: Callable[[], FaultInjector]) -> None:
     finding = run_experiment(
         laboratory, Experiment(fault="the write fails", where="WaitForReport", script="large", disturb=disturb)
     )

@@ -12,11 +12,11 @@ from typing_extensions import override
 
 from local.chaos.checker import check
 from local.chaos.evidence import Evidence
-from local.chaos.experiment_runner import Laboratory, Script
-from local.chaos.fault_injectors import Counting
+from local.chaos.experiment_runner import ChaosScenario, ExperimentRunner
+from local.chaos.fault_injectors import CountingInjector
 from local.chaos.scenarios import TREASURE_SECRET, build_id, large, treasure_source
-from local.embedded.interception import STATE_MACHINE, Answer, AwsCall, CallVerdict
-from local.embedded.moto.step_functions import EngineError
+from local.embedded.interception import STATE_MACHINE, AwsCall, AwsError, CallFault
+from local.embedded.moto.step_functions import MotoError
 from local.simulator import BuildPlan, DataModel, Scenario, ScheduledBuild, TreasureAccount
 
 DEFINITION = Path(__file__).parents[3] / "statemachine" / "build_lifecycle.asl.yaml"
@@ -24,7 +24,7 @@ DEFINITION = Path(__file__).parents[3] / "statemachine" / "build_lifecycle.asl.y
 FOR_GOOD = 7
 
 
-class Broken(Counting):
+class Broken(CountingInjector):
     """One call fails until its state has given up; then somebody mends it, and redrives."""
 
     redrives = True
@@ -35,19 +35,21 @@ class Broken(Counting):
         self._function = function
 
     @override
-    def before_call(self, call: AwsCall) -> CallVerdict | None:
+    def before_call(self, call: AwsCall) -> CallFault | None:
         fits = (call.caller, call.action) == self._matches
         fits = fits and (self._function is None or self._function in call.resource)
-        return Answer(500, "InternalError") if self.strikes(fits) else None
+        return AwsError(500, "InternalError") if self.strikes(fits) else None
 
 
-def no_report() -> Script:
+def no_report() -> ChaosScenario:
     """Let one build run that leaves no report."""
     builds = (ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(70)),)
     sales = DataModel(oid="5d1d4f1c-1111-4222-8333-000000000001", name="sales", builds=builds)
     scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
     secrets = {TREASURE_SECRET: scenario.treasure.key}
-    return Script(name="no report", scenario=scenario, sources=lambda url: [treasure_source(url)], secrets=secrets)
+    return ChaosScenario(
+        name="no report", scenario=scenario, sources=lambda url: [treasure_source(url)], secrets=secrets
+    )
 
 
 STATES = {
@@ -78,7 +80,7 @@ def failed_states(evidence: Evidence) -> list[str]:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_task_can_be_redriven_and_duplicates_nothing(laboratory: Laboratory, state: str) -> None:
+def test_every_task_can_be_redriven_and_duplicates_nothing(laboratory: ExperimentRunner, state: str) -> None:
     script, broken = STATES[state]
     evidence = laboratory.run(script(), broken)
     assert failed_states(evidence) == [state]
@@ -90,17 +92,17 @@ def test_every_task_can_be_redriven_and_duplicates_nothing(laboratory: Laborator
     assert len(evidence.notices) == 1
 
 
-def test_an_execution_that_has_not_failed_cannot_be_redriven(laboratory: Laboratory) -> None:
-    class Redriving(Counting):
+def test_an_execution_that_has_not_failed_cannot_be_redriven(laboratory: ExperimentRunner) -> None:
+    class Redriving(CountingInjector):
         refusals = 0
 
         @override
-        def tick(self, laboratory: Laboratory) -> None:
+        def tick(self, laboratory: ExperimentRunner) -> None:
             for run in laboratory.aws.executions():
-                with pytest.raises(EngineError, match="cannot be redriven"):
+                with pytest.raises(MotoError, match="cannot be redriven"):
                     laboratory.aws.redrive(run.arn)
                 Redriving.refusals += 1
-            with pytest.raises(EngineError, match="there is no execution"):
+            with pytest.raises(MotoError, match="there is no execution"):
                 laboratory.aws.redrive("arn:aws:states:eu-central-1:123456789012:execution:none:none")
 
     assert check(laboratory.run(large(), Redriving())) == []

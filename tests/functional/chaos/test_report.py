@@ -10,13 +10,13 @@ import pytest
 
 from bench.chaos.report import Campaign, write_report
 from local.chaos.checker import PROMISES, Violation
-from local.chaos.experiments import Experiment, Finding
+from local.chaos.experiments import Experiment, ExperimentResult
 
 FAULTS = ("killed before", "killed after", "answer lost", "link expired")
 
 
-def finding(experiment: str, fault: str, *violations: Violation) -> Finding:
-    return Finding(
+def finding(experiment: str, fault: str, *violations: Violation) -> ExperimentResult:
+    return ExperimentResult(
         experiment=experiment,
         fault=fault,
         script="large",

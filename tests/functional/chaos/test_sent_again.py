@@ -8,21 +8,21 @@ from typing_extensions import override
 
 from local.chaos import scenarios
 from local.chaos.checker import Allowance, check
-from local.chaos.experiment_runner import Disturbance, Laboratory
-from local.embedded.interception import AwsCall, CallVerdict, Kill
+from local.chaos.experiment_runner import ExperimentRunner, FaultInjector
+from local.embedded.interception import AwsCall, CallFault, Kill
 
 # Lambda tries an asynchronous event three times.
 ATTEMPTS = 3
 
 
-class KillsRequests(Disturbance):
+class KillsRequests(FaultInjector):
     """Ends `request_build` at its first write, until the event has been given up."""
 
     def __init__(self) -> None:
         self.kills = 0
 
     @override
-    def before_call(self, call: AwsCall) -> CallVerdict | None:
+    def before_call(self, call: AwsCall) -> CallFault | None:
         if call.caller != "request_build" or call.action != "dynamodb:UpdateItem" or self.kills == ATTEMPTS:
             return None
         self.kills += 1
@@ -33,15 +33,15 @@ class AndSendsAgain(KillsRequests):
     redrives: ClassVar[bool] = True
 
 
-def test_a_request_that_was_given_up_is_a_dead_letter(laboratory: Laboratory) -> None:
-    script = scenarios.withdrawn()
+def test_a_request_that_was_given_up_is_a_dead_letter(laboratory: ExperimentRunner) -> None:
+    script = scenarios.start_retried()
     evidence = laboratory.run(script, KillsRequests())
     assert [letter for letter in evidence.dead_letters if "event-0" in letter]
     assert check(evidence, Allowance(outcomes=script.outcomes)) == []
 
 
-def test_sent_again_it_leads_to_a_record(laboratory: Laboratory) -> None:
-    script = scenarios.withdrawn()
+def test_sent_again_it_leads_to_a_record(laboratory: ExperimentRunner) -> None:
+    script = scenarios.start_retried()
     evidence = laboratory.run(script, AndSendsAgain())
     assert not [letter for letter in evidence.dead_letters if "event-0" in letter]
     assert len([version for version in evidence.objects if version.key.startswith("records/")]) == 1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from local.chaos.experiment_runner import Laboratory
+from local.chaos.experiment_runner import ExperimentRunner
 from local.chaos.storms import run_storm
 
 
-def test_a_small_storm_breaks_no_promise(laboratory: Laboratory) -> None:
+def test_a_small_storm_breaks_no_promise(laboratory: ExperimentRunner) -> None:
     finding = run_storm(laboratory, seed=3, builds=20)
     assert finding.violations == []
     assert finding.builds == 20

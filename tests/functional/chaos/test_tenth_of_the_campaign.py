@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from local.chaos.campaign import plan_experiments, tenth
-from local.chaos.experiment_runner import Laboratory
+from local.chaos.experiment_runner import ExperimentRunner
 from local.chaos.experiments import Experiment
 from tests.functional.chaos.tenth import failures, of_providers
 
 
 @pytest.fixture(scope="module")
 def experiments() -> list[Experiment]:
-    with Laboratory() as laboratory:
+    with ExperimentRunner() as laboratory:
         return plan_experiments(laboratory)
 
 

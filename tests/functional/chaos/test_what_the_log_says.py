@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from local.chaos.experiment_runner import Laboratory
+from local.chaos.experiment_runner import ExperimentRunner
 from local.chaos.scenarios import large
 from local.simulator import FaultRule, RequestKind, SetFields
 
 
-def test_an_unknown_status_word_is_in_the_log_with_its_source(laboratory: Laboratory) -> None:
+def test_an_unknown_status_word_is_in_the_log_with_its_source(laboratory: ExperimentRunner) -> None:
     fault = FaultRule(SetFields({"status": "reticulating"}), RequestKind.GET_JOB, nth=2, times=1)
     evidence = laboratory.run(large(), faults=[fault])
     lines = [json.loads(line) for line in evidence.logs if "does not list" in line]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 from local.embedded.embedded_aws import EmbeddedAws
-from local.embedded.interception import Interception, Invocation, InvocationVerdict, Throttle
+from local.embedded.interception import Interception, Invocation, InvocationFault, Throttle
 
 
 class Runs(Interception):
@@ -14,7 +14,7 @@ class Runs(Interception):
         self.throttled = throttled
         self.seen: list[Invocation] = []
 
-    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:
+    def before_invocation(self, invocation: Invocation) -> InvocationFault | None:
         self.seen.append(invocation)
         return Throttle() if len(self.seen) <= self.throttled else None
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from local.embedded.call_context import Attribution
+from local.embedded.call_context import CallTracker
 from local.embedded.interception import Interception
 from local.embedded.server import AwsApplication
 
@@ -22,7 +22,7 @@ from local.embedded.server import AwsApplication
     ],
 )
 def test_writes_under_a_condition_are_alone(headers: dict[str, str], alone: bool) -> None:
-    application = AwsApplication(attribution=Attribution(), interception=Interception())
+    application = AwsApplication(attribution=CallTracker(), interception=Interception())
     together = threading.Barrier(2)
 
     def moto(environ: dict[str, object], start_response: Callable[..., object]) -> Iterable[bytes]:

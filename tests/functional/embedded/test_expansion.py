@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from local.sam.expansion import CODE_BUCKET, expand, function_folders
-from local.sam.intrinsics import LogicalId, Place, Resolver, TemplateError
+from local.sam.intrinsics import LogicalId, Resolver, StackLocation, TemplateError
 
-PLACE = Place(region="eu-central-1", account="123456789012", stack_name="small")
+PLACE = StackLocation(region="eu-central-1", account="123456789012", stack_name="small")
 
 
 def write(folder: Path, text: str) -> Path:

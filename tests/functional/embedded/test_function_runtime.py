@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aws_lambda_powertools import Logger
 
-from local.embedded.call_context import Run, current_run
+from local.embedded.call_context import FunctionRun, current_run
 from local.embedded.function_runtime import FunctionRuntime
 from local.embedded.function_spec import FunctionSpec
 from local.embedded.interception import Interception, Invocation
@@ -92,7 +92,7 @@ def test_the_time_left_follows_the_clock(tmp_path: Path) -> None:
 
 def test_lines_of_two_runs_do_not_mix() -> None:
     logs = LogCapture()
-    runs = [Run(Invocation(function=name, request_id=name, payload="{}")) for name in ("one", "two")]
+    runs = [FunctionRun(Invocation(function=name, request_id=name, payload="{}")) for name in ("one", "two")]
     for text in ("a", "b\nc", "\n"):
         for run in runs:
             token = current_run.set(run)
@@ -104,7 +104,7 @@ def test_lines_of_two_runs_do_not_mix() -> None:
 
 def test_a_line_without_an_end_is_not_lost() -> None:
     logs = LogCapture()
-    token = current_run.set(Run(Invocation(function="one", request_id="r", payload="{}")))
+    token = current_run.set(FunctionRun(Invocation(function="one", request_id="r", payload="{}")))
     logs.write("half a secret")
     current_run.reset(token)
     assert [(line.function, line.request_id, line.text) for line in logs.lines()] == [("one", "r", "half a secret")]
@@ -114,7 +114,7 @@ def test_loggers_get_their_stream_back() -> None:
     stream = io.StringIO()
     early = Logger(service="early", stream=stream)
     logs = LogCapture()
-    token = current_run.set(Run(Invocation(function="one", request_id="r", payload="{}")))
+    token = current_run.set(FunctionRun(Invocation(function="one", request_id="r", payload="{}")))
     with logs.attached():
         logs.take_over_loggers()
         late = Logger(service="late")

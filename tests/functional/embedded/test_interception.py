@@ -7,17 +7,17 @@ from collections.abc import Callable
 import pytest
 
 from local.embedded.embedded_aws import EmbeddedAws
-from local.embedded.function_runtime import LostAnswerError, ThrottledError
+from local.embedded.function_runtime import LostResponseError, ThrottledError
 from local.embedded.interception import (
-    Answer,
     AwsCall,
-    CallVerdict,
+    AwsError,
+    CallFault,
     DeliverTwice,
+    DropResponse,
     Interception,
     Invocation,
-    InvocationVerdict,
+    InvocationFault,
     Kill,
-    LoseAnswer,
     Throttle,
 )
 
@@ -28,7 +28,7 @@ class OnAction(Interception):
     """Gives its verdicts to one action, the first so many times."""
 
     def __init__(
-        self, action: str, *, before: CallVerdict | None = None, after: LoseAnswer | Kill | None = None, times: int = 1
+        self, action: str, *, before: CallFault | None = None, after: DropResponse | Kill | None = None, times: int = 1
     ) -> None:
         self.action = action
         self.before = before
@@ -37,14 +37,14 @@ class OnAction(Interception):
         self.calls: list[AwsCall] = []
         self.statuses: list[int] = []
 
-    def before_call(self, call: AwsCall) -> CallVerdict | None:
+    def before_call(self, call: AwsCall) -> CallFault | None:
         self.calls.append(call)
         if call.action != self.action or self.before is None or self.left == 0:
             return None
         self.left -= 1
         return self.before
 
-    def after_call(self, call: AwsCall, status: int) -> LoseAnswer | Kill | None:
+    def after_call(self, call: AwsCall, status: int) -> DropResponse | Kill | None:
         self.statuses.append(status)
         if call.action != self.action or self.after is None or self.left == 0:
             return None
@@ -56,20 +56,20 @@ class OnRun(Interception):
     """Gives its verdicts to the first so many runs."""
 
     def __init__(
-        self, *, before: InvocationVerdict | None = None, after: LoseAnswer | None = None, times: int = 1
+        self, *, before: InvocationFault | None = None, after: DropResponse | None = None, times: int = 1
     ) -> None:
         self.before = before
         self.after = after
         self.left = times
         self.seen: list[tuple[Invocation, str | None]] = []
 
-    def before_invocation(self, invocation: Invocation) -> InvocationVerdict | None:  # noqa: ARG002  # the base's
+    def before_invocation(self, invocation: Invocation) -> InvocationFault | None:  # noqa: ARG002  # the base's
         if self.before is None or self.left == 0:
             return None
         self.left -= 1
         return self.before
 
-    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> LoseAnswer | None:
+    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> DropResponse | None:
         self.seen.append((invocation, error_type))
         if self.after is None or self.left == 0:
             return None
@@ -107,7 +107,7 @@ def test_a_call_names_the_right_that_it_needs(action: str, right: str) -> None:
 
 
 def test_the_operators_calls_are_left_alone(disturbed: Start) -> None:
-    seen = OnAction("s3:ListObjectsV2", before=Answer(500, "InternalError"))
+    seen = OnAction("s3:ListObjectsV2", before=AwsError(500, "InternalError"))
     assert keys(disturbed(seen)) == set()
     assert seen.calls == []
 
@@ -115,12 +115,12 @@ def test_the_operators_calls_are_left_alone(disturbed: Start) -> None:
 @pytest.mark.parametrize(
     ("event", "action", "error"),
     [
-        ({"do": "read"}, "dynamodb:GetItem", Answer(400, "ResourceNotFoundException", "no table")),
-        ({"do": "put"}, "s3:PutObject", Answer(403, "AccessDenied", "no right")),
+        ({"do": "read"}, "dynamodb:GetItem", AwsError(400, "ResourceNotFoundException", "no table")),
+        ({"do": "put"}, "s3:PutObject", AwsError(403, "AccessDenied", "no right")),
     ],
 )
 def test_an_error_is_answered_in_the_services_own_way(
-    disturbed: Start, event: dict[str, str], action: str, error: Answer
+    disturbed: Start, event: dict[str, str], action: str, error: AwsError
 ) -> None:
     result = disturbed(OnAction(action, before=error, times=9)).invoke("work", event)
     document = json.loads(result.payload)
@@ -129,7 +129,7 @@ def test_an_error_is_answered_in_the_services_own_way(
 
 
 def test_an_error_of_sns_reaches_the_state_machine(disturbed: Start) -> None:
-    aws = disturbed(OnAction("sns:Publish", before=Answer(403, "AuthorizationError", "no right")))
+    aws = disturbed(OnAction("sns:Publish", before=AwsError(403, "AuthorizationError", "no right")))
     aws.start_execution("Machine", {"name": "x", "wait": False})
     aws.await_quiet()
     (report,) = aws.executions()
@@ -139,9 +139,9 @@ def test_an_error_of_sns_reaches_the_state_machine(disturbed: Start) -> None:
 @pytest.mark.parametrize("lost", ["before", "after"])
 def test_a_lost_answer_is_tried_again(disturbed: Start, lost: str) -> None:
     losing = (
-        OnAction("s3:PutObject", before=LoseAnswer())
+        OnAction("s3:PutObject", before=DropResponse())
         if lost == "before"
-        else OnAction("s3:PutObject", after=LoseAnswer())
+        else OnAction("s3:PutObject", after=DropResponse())
     )
     aws = disturbed(losing)
     assert aws.invoke("work", {"do": "put"}).error_type is None
@@ -180,9 +180,9 @@ def test_the_state_machine_tries_a_killed_run_again(disturbed: Start) -> None:
     assert aws.usage()["work"].invocations == 3
 
 
-@pytest.mark.parametrize("verdict", [Throttle(), LoseAnswer()])
+@pytest.mark.parametrize("verdict", [Throttle(), DropResponse()])
 def test_the_state_machine_tries_a_call_again_that_lambda_did_not_answer(
-    disturbed: Start, verdict: Throttle | LoseAnswer
+    disturbed: Start, verdict: Throttle | DropResponse
 ) -> None:
     once = OnRun(before=verdict) if isinstance(verdict, Throttle) else OnRun(after=verdict)
     aws = disturbed(once)
@@ -198,13 +198,13 @@ def test_an_event_is_delivered_twice(disturbed: Start) -> None:
 
 
 def test_a_caller_learns_of_throttling_and_of_nothing_when_the_answer_is_lost(disturbed: Start) -> None:
-    ran = OnRun(before=Throttle(), after=LoseAnswer(), times=2)
+    ran = OnRun(before=Throttle(), after=DropResponse(), times=2)
     aws = disturbed(ran)
     with pytest.raises(ThrottledError):
         aws.invoke("work", {})
     assert ran.seen == []
     ran.before = None
-    with pytest.raises(LostAnswerError):
+    with pytest.raises(LostResponseError):
         aws.invoke("work", {"do": "fail"})
     assert [error_type for _, error_type in ran.seen] == ["HopelessError"]
 
@@ -213,7 +213,7 @@ def test_a_late_call_waits_for_the_test(disturbed: Start) -> None:
     arrived, go = threading.Event(), threading.Event()
 
     class Late(Interception):
-        def before_call(self, call: AwsCall) -> CallVerdict | None:  # noqa: ARG002  # the base's
+        def before_call(self, call: AwsCall) -> CallFault | None:  # noqa: ARG002  # the base's
             arrived.set()
             assert go.wait(10)
             return None

@@ -7,7 +7,7 @@ import pytest
 
 from local.embedded.embedded_aws import EmbeddedAws
 from local.embedded.moto.template import LEFT_OUT
-from local.embedded.scheduler import Ticker
+from local.embedded.scheduler import Scheduler
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,7 +23,7 @@ def test_every_function_of_the_repository_is_up(courier: EmbeddedAws) -> None:
 
 
 def test_every_schedule_fires_its_function_without_an_error(courier: EmbeddedAws) -> None:
-    ticker = Ticker(courier)
+    ticker = Scheduler(courier)
     for schedule in courier.schedules():
         delivery = ticker.fire_once(schedule.logical_id)
         assert delivery is not None

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from local.embedded.async_invocations import Delivery
+from local.embedded.async_invocations import AsyncResult
 from local.embedded.embedded_aws import EmbeddedAws
 from local.embedded.function_runtime import InvocationResult
-from local.embedded.scheduler import Ticker
+from local.embedded.scheduler import Scheduler
 from local.embedded.schedules import Schedule, schedules
 from local.sam.expansion import expand
 from local.sam.intrinsics import Template, TemplateError
@@ -26,7 +26,7 @@ class World:
         self.moment = START
         self.end = START + timedelta(minutes=10)
         self.fired: list[tuple[float, str, object]] = []
-        self.under_way: list[Future[Delivery]] = []
+        self.under_way: list[Future[AsyncResult]] = []
         self.answers_at_once = True
 
     def now(self) -> datetime:
@@ -40,11 +40,11 @@ class World:
     def schedules(self) -> list[Schedule]:
         return schedules(self.expanded)
 
-    def invoke_asynchronously(self, function: str, event: object) -> Future[Delivery]:
+    def invoke_asynchronously(self, function: str, event: object) -> Future[AsyncResult]:
         self.fired.append(((self.moment - START).total_seconds(), function, event))
-        future: Future[Delivery] = Future()
+        future: Future[AsyncResult] = Future()
         if self.answers_at_once:
-            future.set_result(Delivery(InvocationResult("{}"), 1))
+            future.set_result(AsyncResult(InvocationResult("{}"), 1))
         self.under_way.append(future)
         return future
 
@@ -52,8 +52,8 @@ class World:
         self.fired.append(((self.moment - START).total_seconds(), state_machine, event))
         return "arn"
 
-    def ticker(self, tick_seconds: float = 60) -> Ticker:
-        return Ticker(self, tick_seconds=tick_seconds, now=self.now, wait=self.wait)
+    def ticker(self, tick_seconds: float = 60) -> Scheduler:
+        return Scheduler(self, tick_seconds=tick_seconds, now=self.now, wait=self.wait)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_overlapping_runs_are_counted_and_bounded(world: World) -> None:
     usage = ticker.usage()["WorkFunctionTick"]
     assert (usage.fires, usage.overlapping, usage.skipped) == (4, 3, 2)
     for future in world.under_way:
-        future.set_result(Delivery(None, 1))
+        future.set_result(AsyncResult(None, 1))
     assert ticker.usage()["WorkFunctionTick"].failed == 4
 
 
@@ -150,7 +150,7 @@ def test_a_tick_without_length_is_refused(world: World) -> None:
 
 def test_it_drives_the_functions_of_the_embedded_aws(small: EmbeddedAws) -> None:
     before = small.usage()["work"].invocations
-    ticker = Ticker(small, tick_seconds=3600)
+    ticker = Scheduler(small, tick_seconds=3600)
     ticker.start()
     ticker.stop()
     small.await_quiet()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
-from local.simulator import Provider, Scenario, SimulatedProviders, demo_scenario
+from local.simulator import ProviderName, Scenario, SimulatedProviders, demo_scenario
 from tests.functional.cli.command import courier
 from tests.functional.end_to_end.customer import (
     CUSTOMER_SEED,
@@ -85,7 +85,9 @@ def any_run(request: pytest.FixtureRequest) -> Run:
 
 def api_requests(providers: SimulatedProviders) -> int:
     """Count the requests that reached the APIs; the downloads are none."""
-    return sum(entry.provider in {Provider.TREASURE_INSIGHTS, Provider.DREADNODE_AIRT} for entry in providers.requests)
+    return sum(
+        entry.provider in {ProviderName.TREASURE_INSIGHTS, ProviderName.DREADNODE_AIRT} for entry in providers.requests
+    )
 
 
 def _keys(scenario: Scenario) -> tuple[str, ...]:

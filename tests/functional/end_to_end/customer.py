@@ -9,13 +9,13 @@ from local.simulator import (
     BuildPlan,
     DataModel,
     JobPlan,
+    LinkPolicy,
     Project,
+    ReportTemplate,
     Scenario,
     ScheduledBuild,
     ScheduledJob,
-    Template,
     TreasureAccount,
-    UrlPolicy,
 )
 from local.simulator.scenario import MEBIBYTE
 
@@ -57,7 +57,7 @@ def customer_scenario() -> Scenario:
         slug="support",
         uuid="2489e9ad-2ee2-4e00-8ec9-32d5f69181d0",
         empty_sections=("findings",),
-        templates=(Template(TEMPLATE), Template(EMPTY_TEMPLATE, sections=("findings",))),
+        templates=(ReportTemplate(TEMPLATE), ReportTemplate(EMPTY_TEMPLATE, sections=("findings",))),
         jobs=(ScheduledJob(BIG_JOB, JobPlan(queue_seconds=0.5, run_seconds=2, artifact_bytes=17 * MEBIBYTE)),),
         when_started=(
             JobPlan(queue_seconds=0.2, run_seconds=1, artifact_bytes=300 * 1024),
@@ -71,7 +71,7 @@ def customer_scenario() -> Scenario:
         airt=AirtAccount(
             projects=(support,),
             key="dn_key_fedcba9876543210",
-            url_policy=UrlPolicy.STORED_UNTIL_IT_DIES,
+            url_policy=LinkPolicy.STORED_UNTIL_IT_DIES,
             token_lifetime_seconds=900,
             empty_sections_shape="in_detail",
         ),

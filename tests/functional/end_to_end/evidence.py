@@ -15,7 +15,7 @@ from unittest.mock import patch
 from urllib.parse import quote
 
 from courier.config.settings import SourceSettings
-from local.chaos.scenario_facts import links_seen
+from local.chaos.scenario_facts import signed_links_observed
 from local.embedded.interception import Interception
 from local.embedded.results import ExecutionReport
 from local.runs.session import Session
@@ -192,5 +192,5 @@ def watched(interception: Interception | None = None) -> Iterator[Watcher]:
             watcher.look(self, self._letters)
             super().__exit__(kind, error, trace)
 
-    with patch("cli.run.Session", WatchedSession), links_seen(watcher.links.append):
+    with patch("cli.run.Session", WatchedSession), signed_links_observed(watcher.links.append):
         yield watcher

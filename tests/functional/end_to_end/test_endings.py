@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local.embedded.interception import STATE_MACHINE, Answer, AwsCall, Interception
+from local.embedded.interception import STATE_MACHINE, AwsCall, AwsError, Interception
 from tests.functional.cli.command import courier
 from tests.functional.end_to_end.evidence import watched
 from tests.functional.end_to_end.strangers_server import DN_KEY, TD_KEY, Job, World, report, strangers_server
@@ -56,9 +56,9 @@ def test_a_build_that_never_ends_is_named_when_the_time_is_up(configured: Callab
 
 def test_a_courier_that_cannot_announce_has_failed(configured: Callable[[World], Options]) -> None:
     class NoTopic(Interception):
-        def before_call(self, call: AwsCall) -> Answer | None:
+        def before_call(self, call: AwsCall) -> AwsError | None:
             if (call.caller, call.action) == (STATE_MACHINE, "sns:Publish"):
-                return Answer(403, "AuthorizationError", "no right to publish")
+                return AwsError(403, "AuthorizationError", "no right to publish")
             return None
 
     options = configured(World(builds={"m": ["b1"]}))

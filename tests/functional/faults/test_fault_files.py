@@ -15,7 +15,7 @@ from local.simulator.fault_files import FAULTS, describe, read_rules, settings_o
 from local.simulator.fault_plan import FaultRule
 from local.simulator.faults import CorruptBody, CutBody, ErrorStatus, Fault, LinkExpired, ReplaceBody
 from local.simulator.faults_json import SetFields, ShiftTimes
-from local.simulator.messages import Answer, Ending, RequestKind
+from local.simulator.messages import ConnectionEnd, RequestKind, SimulatedResponse
 from tests.functional.cli.command import courier
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -25,7 +25,7 @@ def test_every_field_of_a_rule_is_read() -> None:
     entry = {"fault": "cut_body", "with": {"keep_bytes": 3, "ending": "reset"}, "on": "artifact", "build_id": "b"}
     (rule,) = read_rules(json.dumps({"rules": [{**entry, "scope": "s", "ranged": True, "nth": 2, "times": None}]}))
     assert rule == FaultRule(
-        CutBody(3, ending=Ending.RESET), RequestKind.ARTIFACT, "b", "s", ranged=True, nth=2, times=None
+        CutBody(3, ending=ConnectionEnd.RESET), RequestKind.ARTIFACT, "b", "s", ranged=True, nth=2, times=None
     )
 
 
@@ -142,7 +142,7 @@ def test_options_that_do_not_go_together(options: list[object], words: str) -> N
 
 
 def test_faults_that_do_not_fit_an_answer_leave_it_as_it_is() -> None:
-    answer = Answer(200, {"Content-Type": "application/json"}, b'{"created": "soon", "started": null}')
+    answer = SimulatedResponse(200, {"Content-Type": "application/json"}, b'{"created": "soon", "started": null}')
     request: object = None
     assert CorruptBody(at=1_000).on_answer(request, answer) == answer  # type: ignore[arg-type]  # not looked at
     for seconds in (5.0, 1e300, float("inf"), float("nan")):

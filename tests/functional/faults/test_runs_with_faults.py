@@ -12,8 +12,8 @@ from typing import TypeVar
 import pytest
 from typing_extensions import override
 
-from local.chaos.chaos_run import Trial
-from local.embedded.interception import STATE_MACHINE, AwsCall, Interception, LoseAnswer
+from local.chaos.chaos_run import ChaosRun
+from local.embedded.interception import STATE_MACHINE, AwsCall, DropResponse, Interception
 from local.simulator import BuildPlan, JobPlan, Scenario, demo_scenario
 from local.simulator.fault_files import read_rules
 from tests.functional.cli.command import Ended, courier
@@ -111,11 +111,11 @@ def test_a_broken_promise_makes_the_run_fail(tmp_path: Path) -> None:
         published = 0
 
         @override
-        def after_call(self, call: AwsCall, status: int) -> LoseAnswer | None:
+        def after_call(self, call: AwsCall, status: int) -> DropResponse | None:
             if (call.caller, call.action) != (STATE_MACHINE, "sns:Publish"):
                 return None
             LosesAPublication.published += 1
-            return LoseAnswer() if LosesAPublication.published == 1 else None
+            return DropResponse() if LosesAPublication.published == 1 else None
 
     broken = {"on": "get_job", "fault": "error_status", "with": {"status": 503}}
     with watched(LosesAPublication()):
@@ -132,10 +132,10 @@ def test_a_fault_that_lets_no_build_end_is_no_good_end(tmp_path: Path) -> None:
 
 
 def test_what_was_interrupted_has_broken_no_promise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(self: Trial) -> None:
+    def interrupt(self: ChaosRun) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Trial, "pass_time", interrupt)
+    monkeypatch.setattr(ChaosRun, "pass_time", interrupt)
     ended = run(tmp_path, "--chaos", 4)
     assert ended.exit_code == 130
     assert "promise" not in ended.out + ended.err

@@ -15,9 +15,9 @@ from local.simulator import (
     JobPlan,
     ManualClock,
     Project,
+    ReportTemplate,
     Scenario,
     SimulatedProviders,
-    Template,
     TreasureAccount,
 )
 from tests.functional.providers.world import EMPTY_TEMPLATE, MODEL, OTHER_MODEL, World
@@ -33,7 +33,7 @@ def scenario() -> Scenario:
         slug="chatbot",
         uuid="2489e9ad-2ee2-4e00-8ec9-32d5f69181c0",
         empty_sections=("findings",),
-        templates=(Template(EMPTY_TEMPLATE, sections=("findings",)),),
+        templates=(ReportTemplate(EMPTY_TEMPLATE, sections=("findings",)),),
         when_started=(
             JobPlan(queue_seconds=5, run_seconds=40, artifact_bytes=64 * 1024),
             JobPlan(queue_seconds=5, run_seconds=5, ending="failed"),

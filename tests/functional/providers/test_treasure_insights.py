@@ -21,7 +21,7 @@ from local.simulator import (
     ErrorStatus,
     FloodList,
     ManualClock,
-    Provider,
+    ProviderName,
     ReorderItems,
     Reply,
     RequestKind,
@@ -98,7 +98,7 @@ def test_a_wrong_or_weak_key_is_unauthorized(world: World, key: str, status: int
 def test_a_rotated_key_is_not_used_any_more(world: World) -> None:
     insights = world.insights()
     insights.scopes()
-    world.providers.rotate_key(Provider.TREASURE_INSIGHTS, "1234/" + "f" * 40)
+    world.providers.rotate_key(ProviderName.TREASURE_INSIGHTS, "1234/" + "f" * 40)
     with pytest.raises(SourceUnauthorizedError):
         insights.scopes()
     assert len(world.insights(key="1234/" + "f" * 40).scopes()) == 2

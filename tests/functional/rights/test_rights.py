@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from local.chaos.experiment_runner import Laboratory
-from local.chaos.scenarios import SCRIPTS
+from local.chaos.experiment_runner import ExperimentRunner
+from local.chaos.scenarios import SCENARIOS
 from local.embedded.embedded_aws import EmbeddedAws
-from local.embedded.interception import STATE_MACHINE, right_of
+from local.embedded.interception import STATE_MACHINE, iam_action
 
 ROLES = {
     "discover_builds": "DiscoverBuildsFunctionRole",
@@ -76,12 +76,12 @@ class Right:
 @pytest.fixture(scope="module")
 def rights() -> Iterator[tuple[set[Right], set[Right]]]:
     """Give what is allowed, and what was used, over all scripts."""
-    with Laboratory() as laboratory:
+    with ExperimentRunner() as laboratory:
         allowed = {right for caller, role in ROLES.items() for right in allowed_to(laboratory.aws, caller, role)}
-        for make in SCRIPTS:
+        for make in SCENARIOS:
             laboratory.run(make())
         used = {
-            Right(caller, right_of(action), arn_of(laboratory.aws, action, resource))
+            Right(caller, iam_action(action), arn_of(laboratory.aws, action, resource))
             for caller, action, resource in laboratory.aws.calls()
             if caller in ROLES
         }

@@ -17,11 +17,11 @@ from local.simulator import (
     JobPlan,
     ManualClock,
     Project,
+    ReportTemplate,
     Scenario,
     ScheduledBuild,
     ScheduledJob,
     SimulatedProviders,
-    Template,
     TreasureAccount,
 )
 
@@ -58,7 +58,7 @@ def chatbot() -> Project:
         slug="chatbot",
         uuid=PROJECT_UUID,
         empty_sections=("findings",),
-        templates=(Template(TEMPLATE), Template(EMPTY_TEMPLATE, sections=("findings",))),
+        templates=(ReportTemplate(TEMPLATE), ReportTemplate(EMPTY_TEMPLATE, sections=("findings",))),
         jobs=(ScheduledJob(JOB, JobPlan(queue_seconds=2, run_seconds=8, artifact_bytes=REPORT_BYTES), -10),),
         when_started=(JobPlan(queue_seconds=2, run_seconds=8, artifact_bytes=REPORT_BYTES), JobPlan(ending="failed")),
     )

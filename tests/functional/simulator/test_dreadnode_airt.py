@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from local.simulator import Project, Provider, RequestKind, UrlPolicy
+from local.simulator import LinkPolicy, Project, ProviderName, RequestKind
 from local.simulator.messages import JsonObject, JsonValue
 
 from .conftest import EMPTY_TEMPLATE, JOB, PRESET, PROJECT, PROJECT_UUID, REPORT_BYTES, TEMPLATE, Client, scenario
@@ -70,7 +70,7 @@ def test_each_get_mints_another_link_even_within_a_second(client: Client) -> Non
 
 
 def test_a_stored_link_is_the_same_until_it_dies(simulate: Callable[..., Client]) -> None:
-    airt = replace(scenario().airt, url_policy=UrlPolicy.STORED_UNTIL_IT_DIES)
+    airt = replace(scenario().airt, url_policy=LinkPolicy.STORED_UNTIL_IT_DIES)
     client = simulate(scenario(airt=airt))
     first = client.link()
     client.clock.advance(3599)
@@ -84,7 +84,7 @@ def test_a_stored_link_is_the_same_until_it_dies(simulate: Callable[..., Client]
 
 
 def test_a_link_stored_for_ever_is_handed_out_dead(simulate: Callable[..., Client]) -> None:
-    airt = replace(scenario().airt, url_policy=UrlPolicy.STORED_FOR_EVER)
+    airt = replace(scenario().airt, url_policy=LinkPolicy.STORED_FOR_EVER)
     client = simulate(scenario(airt=airt))
     first = client.link()
     client.clock.advance(3600)
@@ -208,7 +208,11 @@ def test_a_preflight_of_full_sections_lists_none_and_starts_nothing(client: Clie
 def test_the_truth_knows_the_report(client: Client) -> None:
     truth = client.providers.build(JOB)
 
-    assert (truth.provider, truth.scope, truth.status) == (Provider.DREADNODE_AIRT, "acme/main/chatbot", "completed")
+    assert (truth.provider, truth.scope, truth.status) == (
+        ProviderName.DREADNODE_AIRT,
+        "acme/main/chatbot",
+        "completed",
+    )
     assert truth.artifact_bytes == len(client.providers.artifact_bytes(JOB)) == REPORT_BYTES
     assert truth.completed == truth.created + timedelta(seconds=10)
 

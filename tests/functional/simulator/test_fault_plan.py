@@ -5,7 +5,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from local.simulator import Delay, ErrorStatus, FaultPlan, FaultRule, FaultSample, Provider, RequestKind, Target
+from local.simulator import (
+    Delay,
+    ErrorStatus,
+    FaultPlan,
+    FaultRule,
+    FaultSample,
+    ProviderName,
+    RequestKind,
+    RequestTarget,
+)
 from local.simulator.messages import Request
 
 FAULT = ErrorStatus(500)
@@ -14,7 +23,7 @@ FAULT = ErrorStatus(500)
 def request(
     kind: RequestKind = RequestKind.GET_JOB, build_id: str = "a", scope: str = "s", *, ranged: bool = False
 ) -> Request:
-    target = Target(Provider.DREADNODE_AIRT, kind, scope, build_id)
+    target = RequestTarget(ProviderName.DREADNODE_AIRT, kind, scope, build_id)
     headers = {"range": "bytes=0-0"} if ranged else {}
     return Request(datetime(2026, 1, 1, tzinfo=UTC), "GET", "/", "", headers, target)
 

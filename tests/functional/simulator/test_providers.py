@@ -13,13 +13,13 @@ import requests
 from pypdf import PdfReader
 
 from local.simulator import (
+    ConnectionEnd,
     CutBody,
-    Ending,
     FaultPlan,
     FaultRule,
     JobPlan,
     ManualClock,
-    Provider,
+    ProviderName,
     RequestKind,
     SimulatedProviders,
     demo_scenario,
@@ -106,7 +106,7 @@ def test_the_certificate_passes_the_strict_checks_of_newer_pythons() -> None:
 
 def test_a_connection_is_reset_under_tls_too() -> None:
     played = scenario()
-    plan = FaultPlan(FaultRule(CutBody(5, ending=Ending.RESET)))
+    plan = FaultPlan(FaultRule(CutBody(5, ending=ConnectionEnd.RESET)))
     with SimulatedProviders(played, clock=ManualClock(), tls=True, faults=plan) as providers:
         url = f"{providers.url}/reporting/datamodels"
         headers = {"Authorization": f"TD1 {played.treasure.key}"}
@@ -153,7 +153,7 @@ def test_an_unknown_path_is_answered_and_logged(client: Client) -> None:
     assert client.session.get(f"{client.providers.url}/nowhere?x=1", timeout=10).status_code == 404
 
     (entry,) = client.providers.requests
-    assert (entry.provider, entry.kind, entry.path) == (Provider.NOBODY, RequestKind.OTHER, "/nowhere")
+    assert (entry.provider, entry.kind, entry.path) == (ProviderName.NOBODY, RequestKind.OTHER, "/nowhere")
 
 
 def test_without_its_context_it_has_no_address() -> None:
@@ -183,7 +183,7 @@ def test_the_demo_ends_within_fifteen_seconds() -> None:
 
     assert at_start.count("done") == 1
     assert (empty.status_code, empty.json()["error"]) == (422, "empty_sections")
-    assert len({build.scope for build in builds if build.provider is Provider.TREASURE_INSIGHTS}) == 2
+    assert len({build.scope for build in builds if build.provider is ProviderName.TREASURE_INSIGHTS}) == 2
     assert sorted(build.status for build in builds) == [
         "canceled", "completed", "completed", "done", "done", "failed", "failed"
     ]  # fmt: skip

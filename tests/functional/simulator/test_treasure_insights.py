@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from local.simulator import BuildPlan, DataModel, Provider, RequestKind, ScheduledBuild, TreasureAccount
+from local.simulator import BuildPlan, DataModel, ProviderName, RequestKind, ScheduledBuild, TreasureAccount
 
 from .conftest import BUILD, MODEL, Client, scenario
 
@@ -164,7 +164,7 @@ def test_what_does_not_exist_is_404(client: Client, path: str) -> None:
 
 
 def test_a_rotated_key_is_the_only_one_that_works(client: Client) -> None:
-    client.providers.rotate_key(Provider.TREASURE_INSIGHTS, "1/new")
+    client.providers.rotate_key(ProviderName.TREASURE_INSIGHTS, "1/new")
 
     assert client.treasure("GET", "/datamodels").status_code == 401
     assert client.treasure("GET", "/datamodels", headers={"Authorization": "TD1 1/new"}).status_code == 200
@@ -178,5 +178,5 @@ def test_the_truth_and_the_log_tell_what_happened(client: Client) -> None:
 
     assert (truth.scope, truth.status, truth.artifact_bytes) == (MODEL, "failed", None)
     (entry,) = client.providers.requests.of(RequestKind.START_BUILD, scope=MODEL)
-    assert (entry.method, entry.status, entry.provider) == ("POST", 200, Provider.TREASURE_INSIGHTS)
+    assert (entry.method, entry.status, entry.provider) == ("POST", 200, ProviderName.TREASURE_INSIGHTS)
     assert client.providers.requests.counts() == {RequestKind.START_BUILD: 1}

@@ -13,10 +13,10 @@ import requests
 from local.simulator import (
     HTML_PAGE,
     XML_ERROR,
+    ConnectionEnd,
     CorruptBody,
     CutBody,
     Delay,
-    Ending,
     ErrorStatus,
     Fault,
     FaultPlan,
@@ -69,7 +69,7 @@ def test_a_connection_may_be_reset_before_the_body_is_there(simulate: Simulate) 
             connection.recv(1)
 
 
-@pytest.mark.parametrize("fault", [Unanswered(), Unanswered(ending=Ending.CLOSE)])
+@pytest.mark.parametrize("fault", [Unanswered(), Unanswered(ending=ConnectionEnd.CLOSE)])
 def test_a_post_whose_answer_is_lost_was_carried_out(simulate: Simulate, fault: Fault) -> None:
     client = simulate(faults=FaultPlan(FaultRule(fault, RequestKind.START_BUILD)))
 
@@ -99,8 +99,8 @@ def test_an_answer_and_a_body_can_be_slow(simulate: Simulate) -> None:
     assert waits == [7, 2, 2, 2, 2]
 
 
-@pytest.mark.parametrize("ending", [Ending.CLOSE, Ending.RESET])
-def test_a_body_that_is_cut_short_of_its_length_is_noticed(simulate: Simulate, ending: Ending) -> None:
+@pytest.mark.parametrize("ending", [ConnectionEnd.CLOSE, ConnectionEnd.RESET])
+def test_a_body_that_is_cut_short_of_its_length_is_noticed(simulate: Simulate, ending: ConnectionEnd) -> None:
     client = simulate(faults=on_artifact(CutBody(1000, ending=ending)))
 
     with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):

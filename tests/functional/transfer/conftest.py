@@ -17,12 +17,12 @@ from local.simulator import (
     AirtAccount,
     FaultPlan,
     JobPlan,
+    LinkPolicy,
     ManualClock,
     Project,
     Scenario,
     ScheduledJob,
     SimulatedProviders,
-    UrlPolicy,
 )
 from tests.functional.transfer.desk import BUCKET, MIB, Desk, s3_client
 
@@ -90,7 +90,9 @@ def open_desk(aws_endpoint: str) -> Iterator[OpenDesk]:
         requests.post(f"{aws_endpoint}/moto-api/reset", timeout=5).raise_for_status()
         desks: list[Desk] = []
 
-        def open_one(size_bytes: int = 12 * MIB, *, url_policy: UrlPolicy = UrlPolicy.FRESH, tls: bool = False) -> Desk:
+        def open_one(
+            size_bytes: int = 12 * MIB, *, url_policy: LinkPolicy = LinkPolicy.FRESH, tls: bool = False
+        ) -> Desk:
             clock, faults = ManualClock(), FaultPlan()
             job = ScheduledJob(JOB, JobPlan(artifact_bytes=size_bytes), created_offset_seconds=-600)
             project = Project(slug="chatbot", uuid=JOB, jobs=(job,))

@@ -11,8 +11,8 @@ import pytest
 from courier.errors import CourierError
 from courier.transfer.url_policy import LinkRules
 from local.simulator import (
+    ConnectionEnd,
     CutBody,
-    Ending,
     ErrorStatus,
     GzipBody,
     LinkExpired,
@@ -25,7 +25,7 @@ from local.simulator import (
     Unanswered,
 )
 from local.simulator.faults import Fault
-from local.simulator.messages import Answer, Request
+from local.simulator.messages import Request, SimulatedResponse
 from tests.functional.transfer.conftest import OpenDesk
 from tests.functional.transfer.desk import MIB
 
@@ -37,11 +37,11 @@ class Echo(Fault):
         self._status = status
         self._header = header
 
-    def on_answer(self, request: Request, answer: Answer) -> Answer:
+    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         del answer
         body = f"<Error><Code>Bad</Code><Message>{request.query}</Message></Error>".encode()
         headers = {self._header: request.query} if self._header else {}
-        return Answer(self._status, {"Content-Type": "application/xml", **headers}, body)
+        return SimulatedResponse(self._status, {"Content-Type": "application/xml", **headers}, body)
 
 
 FAULTS: list[Fault] = [
@@ -50,7 +50,7 @@ FAULTS: list[Fault] = [
     ErrorStatus(403),
     ErrorStatus(503),
     CutBody(1_000),
-    CutBody(1_000, ending=Ending.RESET),
+    CutBody(1_000, ending=ConnectionEnd.RESET),
     ResetBeforeReading(),
     Unanswered(),
     GzipBody(),

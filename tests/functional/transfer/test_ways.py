@@ -10,8 +10,8 @@ import pytest
 from courier.errors import ArtifactIncompleteError, ArtifactUnavailableError
 from courier.transfer.options import CopyOptions
 from local.simulator import (
+    ConnectionEnd,
     CutBody,
-    Ending,
     ErrorStatus,
     IgnoreRange,
     NoLength,
@@ -129,7 +129,7 @@ def test_length_that_only_the_provider_knows_verifies_a_stream(open_desk: OpenDe
         ResetBeforeReading(),
         Unanswered(),
         CutBody(1_000),
-        CutBody(1_000, ending=Ending.RESET),
+        CutBody(1_000, ending=ConnectionEnd.RESET),
     ],
     ids=repr,
 )

@@ -8,7 +8,7 @@ import pytest
 
 from cli.run import _exit_code, _Output
 from cli.summary import _troubles
-from local.runs.run_report import DeadLetter, Verdict, read_dead_letter
+from local.runs.run_report import DeadLetter, RunReport, read_dead_letter
 
 
 def letter(error: str = "TypeError", message: str = "poll() has\n no such argument") -> DeadLetter:
@@ -16,7 +16,7 @@ def letter(error: str = "TypeError", message: str = "poll() has\n no such argume
 
 
 def test_what_failed_alike_is_told_once_in_one_line() -> None:
-    assert _troubles(Verdict(dead_letters=[letter()] * 30 + [letter(message="other")])) == [
+    assert _troubles(RunReport(dead_letters=[letter()] * 30 + [letter(message="other")])) == [
         "PollBuildsFunction failed 30 times: TypeError: poll() has no such argument",
         "PollBuildsFunction failed once: TypeError: other",
     ]
@@ -32,20 +32,20 @@ def test_a_dead_letter_is_read_as_lambda_writes_it_even_without_an_answer() -> N
 @pytest.mark.parametrize(
     ("verdict", "mistakes", "code"),
     [
-        (Verdict(), [], 0),
-        (Verdict(), ["sources[0]: wrong"], 2),
-        (Verdict(ill={"models": "dead key"}), [], 2),
-        (Verdict(dead_letters=[letter("SettingsError")]), [], 2),
-        (Verdict(dead_letters=[letter("BuildNotFoundError")]), [], 2),
-        (Verdict(dead_letters=[letter()]), [], 1),
-        (Verdict(unfinished=["s/scope/b"]), [], 1),
-        (Verdict(silent=["models"]), ["sources[0]: wrong"], 1),
-        (Verdict(unanswered={"models": "host"}, ill={"reports": "dead key"}), [], 1),
-        (Verdict(not_carried_out=["request r.json"]), [], 1),
-        (Verdict(ill={"models": "dead key"}, unfinished=["s/scope/b"]), [], 1),
+        (RunReport(), [], 0),
+        (RunReport(), ["sources[0]: wrong"], 2),
+        (RunReport(ill={"models": "dead key"}), [], 2),
+        (RunReport(dead_letters=[letter("SettingsError")]), [], 2),
+        (RunReport(dead_letters=[letter("BuildNotFoundError")]), [], 2),
+        (RunReport(dead_letters=[letter()]), [], 1),
+        (RunReport(unfinished=["s/scope/b"]), [], 1),
+        (RunReport(silent=["models"]), ["sources[0]: wrong"], 1),
+        (RunReport(unanswered={"models": "host"}, ill={"reports": "dead key"}), [], 1),
+        (RunReport(not_carried_out=["request r.json"]), [], 1),
+        (RunReport(ill={"models": "dead key"}, unfinished=["s/scope/b"]), [], 1),
     ],
 )
-def test_the_exit_code_tells_whose_fault_it_was(verdict: Verdict, mistakes: list[str], code: int) -> None:
+def test_the_exit_code_tells_whose_fault_it_was(verdict: RunReport, mistakes: list[str], code: int) -> None:
     assert _exit_code(verdict, mistakes) == code
 
 

@@ -15,8 +15,8 @@ from local.polling_study.comparison import study_courier
 from local.polling_study.durations import Sample, read_durations
 from local.polling_study.lower_bound import Point
 from local.polling_study.prices import PRICE_FILE, Units, read_prices, units_by_loops, units_by_ticks
-from local.polling_study.strategies import Tally
-from local.polling_study.workload import Scenario, make_world
+from local.polling_study.strategies import PollingCounts
+from local.polling_study.workload import Workload, draw_trace
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ def test_what_is_no_price_list_is_refused_with_its_place(tmp_path: Path, text: s
 
 
 def test_a_loop_of_twenty_looks_costs_what_the_sum_by_hand_says() -> None:
-    tally = Tally(builds=1000, requests=20_000, looks=20_000, invocations=20_000, answer_seconds=20_000 * 0.15)
+    tally = PollingCounts(builds=1000, requests=20_000, looks=20_000, invocations=20_000, answer_seconds=20_000 * 0.15)
     # 65 transitions a build at 25 dollars a million, 20,000 requests, and 20,000 times 0.25 s of 256 MB.
     by_hand = 65_000 * 25e-6 + 20_000 * 0.2e-6 + 20_000 * 0.25 * 0.25 * 0.0000133334
     assert units_by_loops(tally).dollars(read_prices()) == pytest.approx(by_hand)
 
 
 def test_the_ticking_poller_enters_five_states_however_often_it_looks() -> None:
-    few, many = (Tally(builds=10, looks=looks) for looks in (10, 1000))
+    few, many = (PollingCounts(builds=10, looks=looks) for looks in (10, 1000))
     assert units_by_ticks(few).step_functions_transition == units_by_ticks(many).step_functions_transition == 50
     assert units_by_ticks(many).dynamodb_write_unit > units_by_ticks(few).dynamodb_write_unit
 
@@ -102,19 +102,19 @@ def test_the_chart_is_well_formed_and_leaves_out_what_lies_beyond_its_axes() -> 
 
 
 def test_the_chart_of_a_scenario_names_all_its_series() -> None:
-    text = trade_off_chart(Scenario(builds=50))
+    text = trade_off_chart(Workload(builds=50))
     for name in ("Keller", "best on ticks", "fixed beat", "Job-Poller loop", "by first_seconds", "by builds known"):
         assert name in text
 
 
 def test_the_chart_of_measured_durations_is_drawn_too() -> None:
-    text = trade_off_chart(Scenario(durations=Sample([300.0, 400.0, 500.0]), builds=30))
+    text = trade_off_chart(Workload(durations=Sample([300.0, 400.0, 500.0]), builds=30))
     assert "3 measured durations" in text
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
-    scenario = Scenario(builds=50)
-    finding = study_courier(scenario, make_world(scenario))
+    scenario = Workload(builds=50)
+    finding = study_courier(scenario, draw_trace(scenario))
     ordered = sorted(finding.tally.lags)
     assert finding.lag_percentile(50) == ordered[24]
     assert finding.lag_percentile(99) == ordered[49]
