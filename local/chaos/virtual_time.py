@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from unittest.mock import patch
 
 import botocore.endpoint
 
 from courier.backoff import Backoff
-from courier.providers.http_client import ApiClient
+from courier.providers.http_client import BACKOFF, ApiClient
 from courier.transfer.options import CopyOptions
 from local.simulator import ManualClock
 
@@ -69,7 +70,7 @@ class VirtualTime:
 def pauses_skipped() -> Iterator[None]:
     """Let the short pauses inside of one invocation take no time: the courier's own between tries, and botocore's.
 
-    All three take their sleep as a default, of which nothing else is changed.
+    Each takes its sleep as a default or a module's name, of which nothing else is changed.
     """
 
     class Sleepless:
@@ -78,7 +79,7 @@ def pauses_skipped() -> Iterator[None]:
             """Return at once."""
 
     with (
-        patch.dict(_defaults_of(ApiClient), sleep=Sleepless.sleep),
+        patch.dict(_defaults_of(ApiClient), backoff=replace(BACKOFF, sleep=Sleepless.sleep)),
         patch.dict(_defaults_of(Backoff), sleep=Sleepless.sleep),
         patch.object(botocore.endpoint, "time", Sleepless),
     ):

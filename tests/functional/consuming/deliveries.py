@@ -125,7 +125,7 @@ def deliver(
 
 def illness() -> list[Publication]:
     """Announce that a source fell ill, and that it is well again."""
-    problem = Problem(name=SourceUnauthorizedError.__name__, message="insights: list_builds answered 401")
+    problem = Problem(name=SourceUnauthorizedError.__name__, message="insights: list_builds returned 401")
     about = {"source": "insights", "provider": "treasure_insights", "stack": STACK, "since": MIDNIGHT}
     return [
         source_notice(**about, problem=problem, now=MIDNIGHT),  # type: ignore[arg-type]  # a dict of mixed values

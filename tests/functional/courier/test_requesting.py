@@ -24,7 +24,7 @@ from tests.fakes import HOUR, NOON, FakeProvider, build_of, ref_of
 from tests.world import World
 
 WISH = BuildRequest(source="insights", data_model="sales")
-UNCERTAIN = RequestUncertainError("insights: start_build got no answer in time")
+UNCERTAIN = RequestUncertainError("insights: start_build timed out waiting for the response")
 # Longer than request_build may run.
 LATER_SECONDS = 180
 

@@ -21,8 +21,8 @@ from courier.models import BuildStatus, Outcome
 from tests.fakes import NOON, build_of, ref_of, settings_of
 from tests.world import World
 
-DOWN = SourceUnavailableError("insights: get_build got no answer in time")
-FORBIDDEN = SourceUnauthorizedError("insights: get_build answered 401")
+DOWN = SourceUnavailableError("insights: get_build timed out waiting for the response")
+FORBIDDEN = SourceUnauthorizedError("insights: get_build returned 401")
 
 
 def outcomes(world: World) -> list[Outcome | None]:

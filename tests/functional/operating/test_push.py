@@ -143,8 +143,8 @@ def test_nothing_is_written_when_a_provider_refuses_the_key_or_does_not_answer(d
     ended = desk.push([desk.insights(), desk.red_team()])
     assert (ended.exit_code, ended.out) == (2, "")
     refused, down, last = ended.err.splitlines()
-    assert refused.startswith("courier: insights: list_models answered 401")
-    assert down.startswith("courier: red-team: get_build answered 418")
+    assert refused.startswith("courier: insights: list_models returned 401")
+    assert down.startswith("courier: red-team: get_build returned 418")
     assert last == "Nothing was written."
     assert dead_key not in ended.err
     assert desk.parameters() == {}

@@ -106,7 +106,7 @@ def test_limits_are_shown_with_the_advice_for_builds_and_for_queries(desk: Desk)
     ("source", "says"),
     [
         ("insights", "give it an account_id in sources.yaml"),
-        ("stranger", "account_limits answered 404"),
+        ("stranger", "account_limits returned 404"),
         ("red-team", "dreadnode_airt has no limits to show"),
         ("nobody", "there is no source nobody; configured: insights, red-team, stranger"),
     ],
@@ -125,7 +125,7 @@ def test_limits_of_a_source_whose_key_is_refused_are_one_line_without_the_key(de
     desk.command("config", "set-secret", "build-courier/treasure-data", piped=dead_key.encode())
     ended = desk.command("limits", "insights")
     assert (ended.exit_code, ended.out) == (2, "")
-    assert "answered 401" in ended.complaint
+    assert "returned 401" in ended.complaint
     assert dead_key not in ended.err
 
 

@@ -91,7 +91,7 @@ def test_an_empty_report_is_told_by_the_build_where_no_dry_run_exists(world: Wor
 
 def test_a_validation_error_is_no_empty_report(world: World) -> None:
     report = {"preset": {"format": 7, "sections": "risk"}}
-    with pytest.raises(SourceRejectedError, match="red-team: start_build answered 422: ") as caught:
+    with pytest.raises(SourceRejectedError, match="red-team: start_build returned 422: ") as caught:
         world.red_team().start_build(BuildRequest.model_validate({"source": "red-team", "report": report}))
     assert type(caught.value) is SourceRejectedError
 
@@ -99,7 +99,7 @@ def test_a_validation_error_is_no_empty_report(world: World) -> None:
 def test_an_upgrade_is_permanent_and_told(world: World) -> None:
     world.break_with(ErrorStatus(426, "this client is too old"), RequestKind.GET_JOB, times=None)
     ref = world.red_team().start_build(REPORT_WISH).ref
-    with pytest.raises(SourceRejectedError, match="answered 426: this client is too old"):
+    with pytest.raises(SourceRejectedError, match="returned 426: this client is too old"):
         world.red_team().get_build(ref)
     assert world.asked(RequestKind.GET_JOB) == 1
 
@@ -122,7 +122,7 @@ def test_a_lost_answer_stays_uncertain_and_is_asked_once(world: World) -> None:
 @pytest.mark.parametrize("auth", ["bearer", "x-api-key"])
 def test_the_key_travels_in_either_header(world: World, auth: str) -> None:
     assert world.red_team(auth=auth).start_build(REPORT_WISH).status is BuildStatus.QUEUED
-    with pytest.raises(SourceUnauthorizedError, match=r"answered 401: .*authentication_error"):
+    with pytest.raises(SourceUnauthorizedError, match=r"returned 401: .*authentication_error"):
         world.red_team(auth=auth, key="dn_key_wrong").check()
 
 

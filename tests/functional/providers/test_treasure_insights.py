@@ -85,13 +85,13 @@ def test_the_accounts_limits_are_read(world: World) -> None:
 
 
 def test_an_unknown_model_is_not_found(world: World) -> None:
-    with pytest.raises(BuildNotFoundError, match=r"insights: list_builds answered 404: .*datamodel not found"):
+    with pytest.raises(BuildNotFoundError, match=r"insights: list_builds returned 404: .*datamodel not found"):
         world.insights().list_builds("00000000-0000-0000-0000-000000000000")
 
 
 @pytest.mark.parametrize(("key", "status"), [("1/wrong", 401), ("1/weakling", 403)])
 def test_a_wrong_or_weak_key_is_unauthorized(world: World, key: str, status: int) -> None:
-    with pytest.raises(SourceUnauthorizedError, match=f"insights: list_models answered {status}"):
+    with pytest.raises(SourceUnauthorizedError, match=f"insights: list_models returned {status}"):
         world.insights(key=key).scopes()
 
 
@@ -120,7 +120,7 @@ def test_a_gateways_page_breaks_nothing(world: World) -> None:
     world.break_with(Reply(502, HTML_PAGE), RequestKind.LIST_MODELS, times=2)
     assert len(world.insights().scopes()) == 2
     world.break_with(Reply(502, HTML_PAGE), RequestKind.LIST_MODELS, times=None)
-    with pytest.raises(SourceUnavailableError, match="list_models answered 502: ") as caught:
+    with pytest.raises(SourceUnavailableError, match="list_models returned 502: ") as caught:
         world.insights().scopes()
     assert "<" not in str(caught.value)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from courier.config.secrets import ApiKey
 from courier.models import BuildRequest
 from courier.observability.provider_events import RequestAttempt
 from courier.providers import parse_source
 from courier.providers.dreadnode_airt import DreadnodeAirt, DreadnodeAirtSettings
-from courier.providers.http_client import ApiClient
+from courier.providers.http_client import BACKOFF, ApiClient
 from courier.providers.treasure_insights import TreasureInsights, TreasureInsightsSettings
 from local.simulator import Fault, FaultRule, ManualClock, RequestKind, Scenario, SimulatedProviders
 
@@ -18,6 +18,8 @@ MODEL = "5d1d4f1c-1111-4222-8333-444444444444"
 OTHER_MODEL = "5d1d4f1c-2222-4222-8333-444444444444"
 EMPTY_TEMPLATE = "2489e9ad-2ee2-4e00-8ec9-32d5f69181cc"
 PRESET: dict[str, object] = {"preset": {"format": "pdf", "sections": ["risk_score_metrics"]}}
+
+NO_WAITING = replace(BACKOFF, sleep=lambda _: None)
 
 BUILD_WISH = BuildRequest(source="insights", data_model=MODEL)
 REPORT_WISH = BuildRequest.model_validate({"source": "red-team", "report": PRESET})
@@ -43,7 +45,7 @@ class World:
                 source="insights",
                 ca_bundle=ca_bundle,
                 on_request=self.attempts.append,
-                sleep=lambda _: None,
+                backoff=NO_WAITING,
             ),
         )
 
@@ -58,7 +60,7 @@ class World:
                 lambda _: DreadnodeAirt.authorization(settings, ApiKey(key or self.scenario.airt.key)),
                 source="red-team",
                 on_request=self.attempts.append,
-                sleep=lambda _: None,
+                backoff=NO_WAITING,
             ),
         )
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from courier import __version__
-from courier.providers.transport import STANDING_HEADERS
+from courier.providers.http_client import DEFAULT_HEADERS
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -35,7 +35,7 @@ def test_the_command_says_it() -> None:
 
 
 def test_providers_are_told_it() -> None:
-    assert STANDING_HEADERS["User-Agent"] == f"build-courier/{__version__}"
+    assert DEFAULT_HEADERS["User-Agent"] == f"build-courier/{__version__}"
 
 
 def test_no_other_source_file_repeats_it() -> None:

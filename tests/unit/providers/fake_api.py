@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import requests
@@ -13,7 +13,7 @@ import requests.adapters
 from urllib3 import HTTPResponse
 
 from courier.observability.provider_events import RequestAttempt
-from courier.providers.http_client import ApiClient
+from courier.providers.http_client import BACKOFF, ApiClient
 
 KEY = "1234/0123456789abcdef0123456789abcdef01234567"
 START = datetime(2026, 4, 15, 12, 0, tzinfo=UTC)
@@ -121,8 +121,7 @@ class FakeApi:
             transport=self.transport,
             before_request=before_request,
             on_request=self.attempts.append,
-            sleep=self._sleep,
-            random=lambda: random,
+            backoff=replace(BACKOFF, sleep=self._sleep, random=lambda: random),
             clock=self._look_at_the_clock,
             now=lambda: START + timedelta(seconds=self.elapsed_seconds),
         )

@@ -126,13 +126,13 @@ def test_endless_unexpected_values_are_not_all_reported() -> None:
 
 @pytest.mark.parametrize("document", [{}, None, "text", {"builds": [DONE]}])
 def test_a_list_that_is_none_is_a_protocol_error(document: object) -> None:
-    with pytest.raises(SourceProtocolError, match="insights: list_builds answered with something that is not a list"):
+    with pytest.raises(SourceProtocolError, match="insights: list_builds returned something that is not a list"):
         provider(FakeApi(Reply(json=document))).list_builds(MODEL)
 
 
 @pytest.mark.parametrize("document", [[DONE], {}, {**DONE, "oid": "another"}, {**DONE, "status": None}])
 def test_an_answer_about_no_or_another_build_is_a_protocol_error(document: object) -> None:
-    with pytest.raises(SourceProtocolError, match="insights: get_build answered with"):
+    with pytest.raises(SourceProtocolError, match="insights: get_build returned"):
         provider(FakeApi(Reply(json=document))).get_build(REF)
 
 
@@ -205,7 +205,7 @@ def test_without_an_account_nobody_is_asked_for_limits() -> None:
 
 
 def test_an_unknown_account_is_refused() -> None:
-    with pytest.raises(SourceRejectedError, match="insights: account_limits answered 404"):
+    with pytest.raises(SourceRejectedError, match="insights: account_limits returned 404"):
         provider(FakeApi(Reply(404)), account_id="9").account_limits()
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-# A rotated key is noticed at once, because the old one is answered with 401; this only bounds how long a warm
+# A rotated key is noticed at once, because the provider returns 401 to the old one; this only bounds how long a warm
 # function goes on with a key that still works but is to be retired.
 MAX_AGE_SECONDS = 900
 

@@ -45,13 +45,13 @@ from courier.providers.parsing import (
     LenientText,
     PathIdentifier,
     parse_number,
-    refuse_dots,
+    reject_dot_segments,
 )
 
 if TYPE_CHECKING:
     from courier.config.secrets import ApiKey
+    from courier.providers.error_mapping import ErrorResponse
     from courier.providers.http_client import ApiClient
-    from courier.providers.status_errors import Refusal
 
 _PREFIX = re.compile(r"^Bearer(?:\s+|$)", re.IGNORECASE)
 # Formats that the report builder is known or likely to write (2.3); anything else keeps the documented one.
@@ -97,7 +97,7 @@ class ReportRequest(StrictModel):
 
 
 # Three of them and two slashes fit into a scope; the platform's own slugs are shorter.
-_Name = Annotated[Identifier, StringConstraints(max_length=120), AfterValidator(refuse_dots)]
+_Name = Annotated[Identifier, StringConstraints(max_length=120), AfterValidator(reject_dot_segments)]
 
 
 class DreadnodeAirtSettings(SourceSettings):
@@ -239,7 +239,7 @@ class DreadnodeAirt(Provider):
             raise SettingsError("report: field required to start a build")
         self._preflight(request.report)
         document = self.api.post_json(
-            f"{self._project_path()}/reports/build", request.report, kind="start_build", explain=_explain
+            f"{self._project_path()}/reports/build", request.report, kind="start_build", map_error=_map_error
         )
         try:
             answer = _StartAnswer.model_validate(document)
@@ -292,7 +292,11 @@ class DreadnodeAirt(Provider):
 
     def _dry_run(self, report: Mapping[str, JsonValue]) -> None:
         document = self.api.post_json(
-            f"{self._project_path()}/reports/preflight", report, kind="preflight", starts_build=False, explain=_explain
+            f"{self._project_path()}/reports/preflight",
+            report,
+            kind="preflight",
+            starts_build=False,
+            map_error=_map_error,
         )
         # An empty list, or none at all, is a report with something in every section (2.5).
         sections = find_empty_sections(document)
@@ -301,13 +305,13 @@ class DreadnodeAirt(Provider):
 
     def _get_job(self, ref: BuildRef) -> _JobAnswer:
         path = f"{self._project_path()}/reports/build/{path_segment(ref.build_id)}"
-        document = self.api.get_json(path, kind="get_build", addresses_build=True, explain=_explain)
+        document = self.api.get_json(path, kind="get_build", addresses_build=True, map_error=_map_error)
         try:
             answer = _JobAnswer.model_validate(document)
         except ValidationError as exc:
-            raise SourceProtocolError(f"{self.settings.name}: get_build answered with no usable job") from exc
+            raise SourceProtocolError(f"{self.settings.name}: get_build returned no usable job") from exc
         if answer.job_id is not None and answer.job_id.lower() != ref.build_id.lower():
-            raise SourceProtocolError(f"{self.settings.name}: get_build answered with another job")
+            raise SourceProtocolError(f"{self.settings.name}: get_build returned another job")
         return answer
 
     def _project_path(self) -> str:
@@ -315,14 +319,14 @@ class DreadnodeAirt(Provider):
         return f"/org/{organization}/ws/{workspace}/airt/projects/{path_segment(self.settings.project)}"
 
 
-def _explain(refusal: Refusal) -> SourceError | None:
+def _map_error(response: ErrorResponse) -> SourceError | None:
     """Read the two statuses that mean two things each (2.5, 2.7)."""
-    if refusal.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        sections = find_empty_sections(refusal.document)
-        return None if sections is None else _empty_report(refusal.source, sections)
+    if response.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        sections = find_empty_sections(response.document)
+        return None if sections is None else _empty_report(response.source, sections)
     # The vendor's own client looks for the same word.
-    if refusal.status == HTTPStatus.TOO_MANY_REQUESTS and "credit" in refusal.words.lower():
-        return SourceExhaustedError(str(refusal))
+    if response.status == HTTPStatus.TOO_MANY_REQUESTS and "credit" in response.message.lower():
+        return SourceExhaustedError(str(response))
     return None
 
 

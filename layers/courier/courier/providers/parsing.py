@@ -62,14 +62,14 @@ def _text_or_none(value: object) -> str | None:
     return redact(value) or None if isinstance(value, str) else None
 
 
-def refuse_dots(value: str) -> str:
+def reject_dot_segments(value: str) -> str:
     """Refuse ``.`` and ``..``: HTTP libraries resolve them even when quoted, so a request would climb."""
     if value in {".", ".."}:
         raise ValueError("a dot segment cannot be part of a path")
     return value
 
 
-PathIdentifier = Annotated[Identifier, AfterValidator(refuse_dots)]
+PathIdentifier = Annotated[Identifier, AfterValidator(reject_dot_segments)]
 """An identifier that can be a segment of an API's path."""
 
 LenientInstant = Annotated[datetime | None, BeforeValidator(parse_instant)]
@@ -112,7 +112,7 @@ def _object_without_repeats(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str,
     return document
 
 
-def secrets_of(headers: Mapping[str, str]) -> list[str]:
+def secret_values(headers: Mapping[str, str]) -> list[str]:
     """Give the words of request headers that an answer must not echo into our texts, longest first.
 
     S3-like stores and debugging gateways do echo them (docs/source-apis.md, 3.7).
@@ -126,7 +126,7 @@ def secrets_of(headers: Mapping[str, str]) -> list[str]:
     return sorted(words, key=len, reverse=True)
 
 
-def error_words(body: bytes, *, secrets: Iterable[str] = ()) -> str:
+def error_message(body: bytes, *, secrets: Iterable[str] = ()) -> str:
     """Give the provider's own words out of an error's body: of its envelope, or of a gateway's page."""
     try:
         document = decode_json(body)

@@ -149,9 +149,9 @@ class TreasureInsights(Provider):
         document = self.api.get_json(self._build_path(ref), kind="get_build", addresses_build=True)
         build = self._read_build(document, ref.scope)
         if isinstance(build, str):
-            raise SourceProtocolError(f"{self.settings.name}: get_build answered with {build}")
+            raise SourceProtocolError(f"{self.settings.name}: get_build returned {build}")
         if build.ref.build_id.lower() != ref.build_id.lower():
-            raise SourceProtocolError(f"{self.settings.name}: get_build answered with another build")
+            raise SourceProtocolError(f"{self.settings.name}: get_build returned another build")
         return build.model_copy(update={"ref": ref})
 
     def list_builds(self, scope: str) -> Sequence[Build]:
@@ -246,7 +246,7 @@ class TreasureInsights(Provider):
     def _list(self, path: str, *, kind: str, addresses_build: bool = False) -> list[JsonValue]:
         document = self.api.get_json(path, kind=kind, addresses_build=addresses_build)
         if not isinstance(document, list):
-            raise SourceProtocolError(f"{self.settings.name}: {kind} answered with something that is not a list")
+            raise SourceProtocolError(f"{self.settings.name}: {kind} returned something that is not a list")
         return document
 
     def _read_build(self, document: JsonValue, scope: str) -> Build | str:

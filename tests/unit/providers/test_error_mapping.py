@@ -12,7 +12,7 @@ import requests
 import urllib3.exceptions
 
 from courier.errors import CourierError, RequestUncertainError, SourceProtocolError, SourceUnavailableError
-from courier.providers.network_errors import map_foreign_error
+from courier.providers.error_mapping import map_network_error
 from tests.unit.providers.fake_api import KEY, FakeApi, LostAfterSending
 
 ROOTS = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException)
@@ -55,8 +55,8 @@ def instance(kind: type[BaseException]) -> BaseException:
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
 def test_no_class_is_left_unmapped(kind: type[BaseException]) -> None:
-    failure = map_foreign_error(instance(kind), reached=True)
-    assert (failure.word == "unreadable") <= (kind.__name__ in WITHOUT_A_MEANING)
+    failure = map_network_error(instance(kind), may_have_arrived=True)
+    assert (failure.label == "unreadable") <= (kind.__name__ in WITHOUT_A_MEANING)
     with pytest.raises(CourierError):
         FakeApi(instance(kind)).client.get_json("/x", kind="get_build")
     with pytest.raises(CourierError):
@@ -72,15 +72,15 @@ def test_exceptions_of_the_standard_library_are_mapped_too(error: BaseException)
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (requests.ConnectTimeout("x"), "got no connection in time"),
-        (requests.ReadTimeout("x"), "got no answer in time"),
+        (requests.ConnectTimeout("x"), "timed out while connecting"),
+        (requests.ReadTimeout("x"), "timed out waiting for the response"),
         (requests.ConnectionError(ConnectionRefusedError(111, "Connection refused")), "cannot connect: Connection ref"),
-        (requests.ConnectionError(ConnectionResetError(104, "Connection reset")), "lost its connection: Connection re"),
+        (requests.ConnectionError(ConnectionResetError(104, "Connection reset")), "lost the connection: Connection re"),
         (
             requests.exceptions.SSLError(ssl.SSLCertVerificationError()),
-            "got a certificate that is not trusted.*ca_bundle",
+            "received a certificate that is not trusted.*ca_bundle",
         ),
-        (requests.exceptions.SSLError("x"), "could not speak TLS"),
+        (requests.exceptions.SSLError("x"), "failed in TLS"),
     ],
 )
 def test_the_text_says_what_happened(error: BaseException, sentence: str) -> None:
@@ -91,7 +91,7 @@ def test_the_text_says_what_happened(error: BaseException, sentence: str) -> Non
 
 def test_a_body_that_does_not_decode_will_not_decode_later() -> None:
     fake = FakeApi(urllib3.exceptions.DecodeError("gzip"))
-    with pytest.raises(SourceProtocolError, match="does not decode"):
+    with pytest.raises(SourceProtocolError, match="cannot be decoded"):
         fake.client.get_json("/x", kind="list_models")
     assert len(fake.sent) == 1
 

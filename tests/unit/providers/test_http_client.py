@@ -1,4 +1,4 @@
-"""GETs: what is sent, what is tried again, and when it is given up."""
+"""What the client sends and retries, and when it gives up; it repeats a start only if nothing can have started."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from email.utils import format_datetime
 
 import pytest
 import requests
+import urllib3.exceptions
+from pydantic import JsonValue
 
 from courier import __version__
 from courier.errors import (
     BuildNotFoundError,
     CourierError,
+    RequestUncertainError,
     SettingsError,
     SourceProtocolError,
     SourceRejectedError,
@@ -20,10 +23,12 @@ from courier.errors import (
     SourceUnavailableError,
 )
 from courier.providers import http_client as api
-from tests.unit.providers.fake_api import KEY, START, FakeApi, Reply
+from tests.unit.providers.fake_api import KEY, START, FakeApi, LostAfterSending, Reply
 
 GOOD = Reply(json=[{"oid": "a"}])
 REFUSED = requests.ConnectionError("refused")
+STARTED = Reply(202, json={"oid": "b"})
+BODY: dict[str, JsonValue] = {"buildType": "full"}
 
 
 def get(fake: FakeApi) -> object:
@@ -61,7 +66,7 @@ def test_a_lost_connection_is_tried_again(failure: BaseException) -> None:
 
 def test_three_tries_are_enough() -> None:
     fake = FakeApi(Reply(503, body=b"<html><title>503</title>busy</html>"))
-    with pytest.raises(SourceUnavailableError, match=r"^insights: list_models answered 503: 503 busy$"):
+    with pytest.raises(SourceUnavailableError, match=r"^insights: list_models returned 503: 503 busy$"):
         get(fake)
     assert len(fake.sent) == 3
 
@@ -111,7 +116,7 @@ def test_a_long_retry_after_of_an_outage_is_not_slept_through_either() -> None:
 
 def test_a_call_ends_within_its_limit() -> None:
     fake = FakeApi(requests.ReadTimeout("slow"), seconds_per_request=59.9, random=1.0)
-    with pytest.raises(SourceUnavailableError, match="got no answer in time"):
+    with pytest.raises(SourceUnavailableError, match="timed out waiting for the response"):
         get(fake)
     assert len(fake.sent) == 1
 
@@ -201,7 +206,7 @@ def test_each_try_is_told_with_its_trouble() -> None:
 )
 def test_a_success_that_is_not_json_is_a_protocol_error(body: bytes) -> None:
     fake = FakeApi(Reply(200, body=body, headers={"Content-Type": "text/html; charset=utf-8"}))
-    with pytest.raises(SourceProtocolError, match=r"list_models answered 200 .* not JSON \(text/html\)"):
+    with pytest.raises(SourceProtocolError, match=r"list_models returned 200 .* not JSON \(text/html\)"):
         get(fake)
     assert len(fake.sent) == 1
 
@@ -217,14 +222,14 @@ def test_a_body_beyond_the_limit_is_not_read_to_its_end(monkeypatch: pytest.Monk
 def test_a_body_that_drips_is_given_up_when_the_call_is_over() -> None:
     fake = FakeApi(Reply(200, body=b" " * 1_000_000), seconds_per_request=59.9)
     fake.seconds_per_look = 0.2
-    with pytest.raises(SourceUnavailableError, match="got no answer in time"):
+    with pytest.raises(SourceUnavailableError, match="timed out waiting for the response"):
         get(fake)
     assert len(fake.sent) == 1
 
 
 def test_a_refusal_whose_body_does_not_come_is_still_a_refusal() -> None:
     broken = Reply(403, body=b"no gzip", headers={"Content-Encoding": "gzip"})
-    with pytest.raises(SourceUnauthorizedError, match=r"answered 403$"):
+    with pytest.raises(SourceUnauthorizedError, match=r"returned 403$"):
         get(FakeApi(broken))
 
 
@@ -248,3 +253,114 @@ def test_a_removal_is_tried_again_and_its_answer_may_be_empty() -> None:
     fake = FakeApi(Reply(502), Reply(204, body=b""))
     fake.client.delete("/builds/1", kind="cancel_build")
     assert [sent.method for sent in fake.sent] == ["DELETE", "DELETE"]
+
+
+def post(fake: FakeApi, *, starts_build: bool = True) -> object:
+    return fake.client.post_json("/builds", BODY, kind="start_build", starts_build=starts_build)
+
+
+def test_the_body_goes_out_as_json() -> None:
+    fake = FakeApi(STARTED)
+    assert post(fake) == {"oid": "b"}
+    (sent,) = fake.sent
+    assert (sent.method, sent.body, sent.headers["Content-Type"]) == ("POST", BODY, "application/json")
+    assert sent.headers["Content-Length"] == str(len(b'{"buildType": "full"}'))
+
+
+def test_each_start_has_a_connection_of_its_own() -> None:
+    fake = FakeApi(STARTED)
+    post(fake)
+    assert fake.transport.closed > 0
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        requests.ConnectTimeout("slow"),
+        requests.ConnectionError("refused"),
+        requests.exceptions.SSLError("handshake"),
+        urllib3.exceptions.NameResolutionError("host", None, OSError("unknown")),  # type: ignore[arg-type]  # no connection is needed
+    ],
+)
+def test_a_request_that_never_left_is_tried_again(failure: BaseException) -> None:
+    fake = FakeApi(failure, failure, STARTED)
+    assert post(fake) == {"oid": "b"}
+
+
+def test_a_request_that_never_left_may_be_asked_for_later() -> None:
+    fake = FakeApi(requests.ConnectionError("refused"))
+    with pytest.raises(SourceUnavailableError):
+        post(fake)
+    assert len(fake.sent) == 3
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        requests.ReadTimeout("slow"),
+        requests.ConnectionError("reset"),
+        requests.exceptions.SSLError("record"),
+        requests.exceptions.ChunkedEncodingError("cut"),
+        ConnectionResetError(),
+    ],
+)
+def test_a_lost_answer_is_uncertain_and_not_tried_again(failure: BaseException) -> None:
+    fake = FakeApi(LostAfterSending(failure))
+    with pytest.raises(RequestUncertainError, match="may have started"):
+        post(fake)
+    assert len(fake.sent) == 1
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 504, 507])
+def test_an_error_after_which_work_may_go_on_is_uncertain(status: int) -> None:
+    fake = FakeApi(Reply(status, json={"code": status, "detail": "Bad gateway"}))
+    with pytest.raises(RequestUncertainError):
+        post(fake)
+    assert len(fake.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (Reply(503, body=b"<html>busy</html>"), RequestUncertainError),
+        (Reply(503, json={"code": 503, "detail": "maintenance"}), SourceUnavailableError),
+        (Reply(503, body=b"busy", headers={"Retry-After": "60"}), SourceUnavailableError),
+        (Reply(429, body=b"slow down"), SourceThrottledError),
+        (Reply(400, json={}), SourceRejectedError),
+        (Reply(403, json={}), SourceUnauthorizedError),
+        (Reply(426, json={"detail": "client is too old"}), SourceRejectedError),
+        (Reply(302, headers={"Location": "https://elsewhere"}), SourceRejectedError),
+    ],
+)
+def test_a_refusal_is_believed_where_it_comes_from_the_provider(reply: Reply, error: type[CourierError]) -> None:
+    fake = FakeApi(reply)
+    with pytest.raises(CourierError) as caught:
+        post(fake)
+    assert type(caught.value) is error
+    assert len(fake.sent) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>ok</html>", b"{"])
+def test_an_accepted_request_with_an_unreadable_answer_is_uncertain(body: bytes) -> None:
+    with pytest.raises(RequestUncertainError):
+        post(FakeApi(Reply(202, body=body)))
+
+
+def test_a_refused_key_is_replaced_because_a_401_starts_nothing() -> None:
+    fake = FakeApi(Reply(401), STARTED, keys=["old-key-1", "new-key-2"])
+    assert post(fake) == {"oid": "b"}
+    assert len(fake.sent) == 2
+
+
+def test_a_dry_run_is_tried_again_like_a_get() -> None:
+    fake = FakeApi(Reply(502), LostAfterSending(requests.ReadTimeout("slow")), Reply(200, json={}))
+    assert post(fake, starts_build=False) == {}
+    with pytest.raises(SourceProtocolError):
+        post(FakeApi(Reply(200, body=b"")), starts_build=False)
+
+
+def test_a_body_that_json_cannot_say_is_a_wrong_request() -> None:
+    fake = FakeApi(STARTED)
+    with pytest.raises(SettingsError, match="start_build"):
+        fake.client.post_json("/builds", {"score": float("nan")}, kind="start_build")
+    assert fake.sent == []

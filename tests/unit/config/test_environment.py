@@ -1,0 +1,13 @@
+"""The functions' environment variables."""
+
+import pytest
+
+from courier.config.environment import Environment
+from courier.errors import SettingsError
+
+
+def test_a_function_without_its_environment_says_what_is_missing() -> None:
+    environment = Environment.from_variables({"STACK_NAME": "courier"})
+    assert environment.stack == "courier"
+    with pytest.raises(SettingsError, match="table"):
+        environment.required("table")

@@ -1,0 +1,48 @@
+"""The configured sources: read from parameters, found by name."""
+
+import json
+
+import pytest
+
+from courier.errors import SettingsError
+from courier.sources.catalog import Sources, read_source
+from tests.fakes import settings_of
+
+INSIGHTS = {
+    "name": "insights",
+    "provider": "treasure_insights",
+    "endpoint": "https://api.treasuredata.com",
+    "secret": "build-courier/s",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no JSON"),
+        ("{", "no JSON"),
+        ("[]", "JSON object"),
+        ('"x"', "JSON object"),
+        ("{}", "provider: field required"),
+        ('{"provider": "nobody"}', "treasure_insights"),
+        ('{"provider": 7}', "treasure_insights"),
+    ],
+)
+def test_a_parameter_that_holds_no_source_says_so(text: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        read_source("insights", text)
+
+
+def test_a_parameter_bears_the_name_of_its_source() -> None:
+    text = json.dumps({**INSIGHTS, "name": "other"})
+    with pytest.raises(SettingsError, match="named other"):
+        read_source("insights", text)
+
+
+def test_a_source_that_is_not_there_is_told_with_those_that_are() -> None:
+    sources = Sources({"a": settings_of("a"), "b": settings_of("b")}, {"c": "endpoint: field required"})
+    assert sources.get("a").name == "a"
+    with pytest.raises(SettingsError, match="there is no source x; configured: a, b"):
+        sources.get("x")
+    with pytest.raises(SettingsError, match="source c is misconfigured: endpoint: field required"):
+        sources.get("c")
