@@ -18,7 +18,7 @@ from bench.folding import fold
 from courier.builds.poll_schedule import next_gap
 from courier.config.settings import PollingSettings
 from local.polling_study.chart_series import trade_off_chart
-from local.polling_study.comparison import StudyResult, compare, study_courier, study_fixed, study_loop
+from local.polling_study.comparison import StudyResult, compare, simulate_courier, simulate_fixed, simulate_loop
 from local.polling_study.durations import Durations, LogNormal, Mixture
 from local.polling_study.lower_bound import KellerLimit, best_on_ticks
 from local.polling_study.prices import (
@@ -139,11 +139,11 @@ def _reach() -> Iterator[str]:
         measured = _measure(replace(REACH, history=target.history))
         name = f"courier, {target.history} ended builds"
         rows.append((name, *_cells(measured, limit), str(target), target.verdict(measured, limit)))
-    worlds = [(scenario, draw_trace(scenario)) for scenario in _seeded(REACH)]
+    traces = [(workload, draw_trace(workload)) for workload in _seeded(REACH)]
     for seconds in (60, 120):
-        fixed = Measured.over([study_fixed(scenario, world, seconds) for scenario, world in worlds])
+        fixed = Measured.over([simulate_fixed(workload, trace, seconds) for workload, trace in traces])
         rows.append((f"fixed beat of {seconds} s", *_cells(fixed, limit), "", ""))
-    loops = Measured.over([study_loop(scenario, world, 60) for scenario, world in worlds])
+    loops = Measured.over([simulate_loop(workload, trace, 60) for workload, trace in traces])
     rows.append(("Job-Poller loop of 60 s", *_cells(loops, limit), "", ""))
     heads = ("", "requests per build", "mean lag (s)", "p99 (s)", "of the limit at that lag", "target", "verdict")
     yield from _table(heads, rows)
@@ -210,8 +210,8 @@ def _cost() -> Iterator[str]:
     yield ""
     rows = []
     for in_flight in (1, 10, 100, 1000):
-        scenario = Workload(builds=max(2000, 5 * in_flight), in_flight=in_flight, requests_per_minute=1_000_000)
-        rows += [(f"{in_flight:,}", *_cost_cells(finding, prices)) for finding in compare(scenario)]
+        workload = Workload(builds=max(2000, 5 * in_flight), in_flight=in_flight, requests_per_minute=1_000_000)
+        rows += [(f"{in_flight:,}", *_cost_cells(finding, prices)) for finding in compare(workload)]
     heads = (
         "in flight",
         "watcher",
@@ -237,14 +237,14 @@ def _busy() -> Iterator[str]:
     yield ""
     rows = []
     for in_flight, faults in ((50, 0.0), (50, 0.05), (200, 0.0), (1000, 0.0)):
-        scenario = Workload(builds=max(2000, 5 * in_flight), in_flight=in_flight, fault_rate=faults)
-        world = draw_trace(scenario)
-        batched = replace(scenario, batched=True)
+        workload = Workload(builds=max(2000, 5 * in_flight), in_flight=in_flight, fault_rate=faults)
+        trace = draw_trace(workload)
+        batched = replace(workload, batched=True)
         for name, finding in (
-            ("courier", study_courier(scenario, world)),
-            ("courier, one list call per scope", study_courier(batched, world)),
-            ("fixed beat of 60 s", study_fixed(scenario, world, 60)),
-            ("Job-Poller loop", study_loop(scenario, world, 60)),
+            ("courier", simulate_courier(workload, trace)),
+            ("courier, one list call per scope", simulate_courier(batched, trace)),
+            ("fixed beat of 60 s", simulate_fixed(workload, trace, 60)),
+            ("Job-Poller loop", simulate_loop(workload, trace, 60)),
         ):
             rows.append((f"{in_flight:,}", f"{faults:.0%}", name, *_busy_cells(finding)))
     heads = (
@@ -278,12 +278,12 @@ def _speed() -> Iterator[str]:
     yield ""
 
 
-def _measure(scenario: Workload) -> Measured:
-    return Measured.over([study_courier(seeded, draw_trace(seeded)) for seeded in _seeded(scenario)])
+def _measure(workload: Workload) -> Measured:
+    return Measured.over([simulate_courier(seeded, draw_trace(seeded)) for seeded in _seeded(workload)])
 
 
-def _seeded(scenario: Workload) -> Iterator[Workload]:
-    return (replace(scenario, seed=seed) for seed in SEEDS)
+def _seeded(workload: Workload) -> Iterator[Workload]:
+    return (replace(workload, seed=seed) for seed in SEEDS)
 
 
 def _cells(measured: Measured, limit: KellerLimit) -> tuple[str, ...]:
@@ -296,26 +296,26 @@ def _cells(measured: Measured, limit: KellerLimit) -> tuple[str, ...]:
 
 
 def _cost_cells(finding: StudyResult, prices: PriceList) -> tuple[str, ...]:
-    tally, units = finding.tally, finding.units
+    counts, units = finding.counts, finding.units
     per_build = (
         finding.requests,
-        tally.invocations / tally.builds,
-        units.lambda_gb_second / tally.builds,
-        units.step_functions_transition / tally.builds,
-        units.dynamodb_write_unit / tally.builds,
+        counts.invocations / counts.builds,
+        units.lambda_gb_second / counts.builds,
+        units.step_functions_transition / counts.builds,
+        units.dynamodb_write_unit / counts.builds,
     )
     return finding.name, *(f"{number:.2f}" for number in per_build), f"{finding.dollars_per_thousand(prices):.3f}"
 
 
 def _busy_cells(finding: StudyResult) -> tuple[str, ...]:
-    tally = finding.tally
+    counts = finding.counts
     return (
         f"{finding.requests:.2f}",
         f"{finding.lag_seconds:.0f}",
         f"{finding.lag_percentile(95):.0f}",
         f"{finding.lag_percentile(99):.0f}",
-        f"{tally.refused / tally.builds:.2f}",
-        str(tally.given_up),
+        f"{counts.throttled / counts.builds:.2f}",
+        str(counts.given_up),
     )
 
 

@@ -27,15 +27,15 @@ def read_weather(faults: Path | None, seed: int | None) -> FaultProfile | None:
     return None if seed is None else FaultProfile(seed=seed)
 
 
-def print_judgement(console: Console, errors: Console, weather: FaultProfile, judgement: ChaosReport) -> None:
+def print_judgement(console: Console, errors: Console, profile: FaultProfile, chaos_report: ChaosReport) -> None:
     """Say which faults there were and how often, and which promises were broken."""
     say(console, "")
-    say(console, f"{sum(judgement.injected.values())} faults injected, {weather}")
-    for (fault, kind), times in judgement.injected.items():
+    say(console, f"{sum(chaos_report.injected.values())} faults injected, {profile}")
+    for (fault, kind), times in chaos_report.injected.items():
         say(console, f"{times:5}  {kind:<12}  {fault}{'' if times else '  (no request matched)'}")
-    for words in judgement.explained:
+    for words in chaos_report.explained:
         say(console, f"explained by a fault: {words}")
-    kept = "all kept" if judgement.is_good else f"{len(judgement.violations)} breaches"
-    say(console, f"{judgement.promises} promises checked over {judgement.builds} records: {kept}")
-    for violation in judgement.violations:
+    kept = "all kept" if chaos_report.is_good else f"{len(chaos_report.violations)} breaches"
+    say(console, f"{chaos_report.promises} promises checked over {chaos_report.builds} records: {kept}")
+    for violation in chaos_report.violations:
         say(errors, f"courier: broken promise: {violation}", style="red")

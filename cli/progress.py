@@ -27,7 +27,7 @@ OUTCOME_COLOURS = {
     "lost": "red",
     "undeliverable": "red",
 }
-_HEADINGS = ("source", "scope", "build", "state", "looks", "seconds")
+_HEADINGS = ("source", "scope", "build", "state", "polls", "seconds")
 _SCOPE, _BUILD, _STATE = 1, 2, 3
 # Title, headings, rules and the line about the builds that do not fit.
 _LINES_AROUND_THE_ROWS = 7
@@ -110,7 +110,7 @@ class BuildsTable:
             return
         room = max(_FEWEST_ROWS, (options.height or console.height) - _LINES_AROUND_THE_ROWS)
         shown = _most_interesting(self._builds, room)
-        rows = [[*build.parts, build.state, str(build.looks), f"{build.seconds:.0f}"] for build in shown]
+        rows = [[*build.ref, build.state, str(build.polls), f"{build.seconds:.0f}"] for build in shown]
         for column in (_BUILD, _SCOPE):
             names = [row[column] for row in rows]
             space = options.max_width - _width(rows) + max(map(cell_len, (*names, _HEADINGS[column])))
@@ -119,7 +119,7 @@ class BuildsTable:
                 row[column] = short[row[column]]
         table = Table(expand=False)
         for heading in _HEADINGS:
-            is_number = heading in {"looks", "seconds"}
+            is_number = heading in {"polls", "seconds"}
             table.add_column(heading, overflow="fold", justify="right" if is_number else "left")
         for build, row in zip(shown, rows, strict=True):
             # Ids and scopes come from providers: Text shows them as they are and reads no markup in them.

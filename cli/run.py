@@ -203,9 +203,9 @@ def run(
     _check_seconds("--tick", tick, SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS)
     _check_seconds("--timeout", timeout, 0.0, math.inf)
     is_demo = sources is None
-    weather = read_weather(faults, chaos)
+    profile = read_weather(faults, chaos)
     with (
-        make_plan(sources, secrets, request or [], watch or [], faults=weather.plan() if weather else None) as plan,
+        make_plan(sources, secrets, request or [], watch or [], faults=profile.plan() if profile else None) as plan,
         signatures_collected() as links,
     ):
         for mistake in plan.mistakes:
@@ -218,27 +218,27 @@ def run(
             say(console, f"{source.name}: {words}")
         if timeout is None and (until_idle or is_demo):
             timeout = DEMO_TIMEOUT_SECONDS if is_demo else IDLE_TIMEOUT_SECONDS
-            timeout = FAULTS_TIMEOUT_SECONDS if weather else timeout
+            timeout = FAULTS_TIMEOUT_SECONDS if profile else timeout
         tick_seconds = tick or (DEMO_TICK_SECONDS if is_demo else MINUTE_SECONDS)
         started = time.monotonic()
         with Session(sources=plan.sources, secrets=plan.secrets, tick_seconds=tick_seconds) as session:
-            trial = _trial(weather, plan, links, tick_seconds)
+            trial = _trial(profile, plan, links, tick_seconds)
             was_interrupted = _run_to_the_end(
                 session, plan, console, trial, until_idle=until_idle or is_demo, timeout=timeout
             )
             patience = INTERRUPTED_PATIENCE_SECONDS if was_interrupted else GRACE_SECONDS
-            verdict = session.finish(patience_seconds=patience)
+            run_report = session.finish(grace_seconds=patience)
             write_results(session, out)
-            print_summary(console, errors, session, verdict, out, seconds=time.monotonic() - started)
-            code = _exit_code(verdict, plan.mistakes)
+            print_summary(console, errors, session, run_report, out, seconds=time.monotonic() - started)
+            code = _exit_code(run_report, plan.mistakes)
             # What was interrupted has broken no promise by not having ended.
             if trial is not None and not was_interrupted:
-                judgement = trial.judge(session, plan.sources, verdict)
-                print_judgement(console, errors, trial.weather, judgement)
-                code = 0 if judgement.is_good else EXIT_COURIER_FAILED
+                chaos_report = trial.check_run(session, plan.sources, run_report)
+                print_judgement(console, errors, trial.profile, chaos_report)
+                code = 0 if chaos_report.is_good else EXIT_COURIER_FAILED
             if was_interrupted:
                 code = EXIT_INTERRUPTED
-            if verdict.is_at_work:
+            if run_report.is_still_running:
                 _leave(code)
     raise typer.Exit(code)
 
@@ -250,12 +250,12 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def _trial(weather: FaultProfile | None, plan: Plan, links: Sequence[str], tick_seconds: float) -> ChaosRun | None:
-    if weather is None or plan.simulation is None:
+def _trial(profile: FaultProfile | None, plan: Plan, links: Sequence[str], tick_seconds: float) -> ChaosRun | None:
+    if profile is None or plan.simulation is None:
         return None
     simulation = plan.simulation
     return ChaosRun(
-        weather,
+        profile,
         simulation.providers,
         simulation.scenario,
         links=links,
@@ -269,13 +269,13 @@ def _run_to_the_end(
 ) -> bool:
     """Let it run; True when somebody pressed Ctrl-C or went away, whose results are worth as much."""
     try:
-        session.ask(plan.requests, places=plan.places)
+        session.submit(plan.requests, places=plan.places)
         with progress_on(console, monotonic=time.monotonic) as progress, _interrupts_noted() as interrupted:
 
             def show(lines: Sequence[BuildLine]) -> None:
                 progress.show(lines)
                 if trial is not None:
-                    trial.pass_time()
+                    trial.stop_faults_when_due()
 
             session.run(
                 until_idle=until_idle,
@@ -309,10 +309,10 @@ def _wait_unless(interrupted: threading.Event, seconds: float) -> None:
         raise KeyboardInterrupt
 
 
-def _exit_code(verdict: RunReport, mistakes: Sequence[str]) -> int:
-    if not verdict.is_good:
+def _exit_code(run_report: RunReport, mistakes: Sequence[str]) -> int:
+    if not run_report.is_good:
         return EXIT_COURIER_FAILED
-    return EXIT_BAD_USAGE if mistakes or verdict.needs_mending else 0
+    return EXIT_BAD_USAGE if mistakes or run_report.has_user_errors else 0
 
 
 def _check_seconds(option: str, seconds: float | None, least: float, most: float) -> None:

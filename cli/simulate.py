@@ -64,7 +64,7 @@ def simulate(
     The courier's side runs the very module that decides on AWS when to look again.
     The model of a price list is the shipped `local/polling_study/prices.yaml`.
     """
-    scenario = Workload(
+    workload = Workload(
         durations=_durations(durations, median_minutes, sigma),
         builds=builds,
         in_flight=in_flight,
@@ -79,19 +79,19 @@ def simulate(
         seed=seed,
     )
     price_list = read_prices(prices)
-    findings = compare(scenario)
+    findings = compare(workload)
     console = Console()
     console.print(
-        f"{scenario.builds} builds ({scenario.durations}), {in_flight:g} in flight, {history} known per scope"
+        f"{workload.builds} builds ({workload.durations}), {in_flight:g} in flight, {history} known per scope"
     )
     console.print(_table(findings, price_list))
-    console.print(_limit(KellerLimit.of(scenario.durations), findings[0]))
+    console.print(_limit(KellerLimit.of(workload.durations), findings[0]))
     console.print(
         f"Lambda, DynamoDB and Scheduler by what the simulation counted; prices of {price_list.region}, "
         f"{price_list.gathered:%Y-%m-%d}; copy, record and notice not included."
     )
     if chart is not None:
-        chart.write_text(trade_off_chart(scenario, histories=sorted({0, 5, history})))
+        chart.write_text(trade_off_chart(workload, histories=sorted({0, 5, history})))
         console.print(f"Chart: {chart}")
 
 
@@ -125,11 +125,11 @@ def _table(findings: list[StudyResult], prices: PriceList) -> Table:
             (f"lag p{percent} (s)", [f"{one.lag_percentile(percent):.0f}" for one in findings])
             for percent in (50, 95, 99)
         ),
-        ("Lambda invocations", [f"{one.tally.invocations / one.tally.builds:.2f}" for one in findings]),
-        ("Lambda GB-seconds", [f"{one.units.lambda_gb_second / one.tally.builds:.3f}" for one in findings]),
-        ("state transitions", [f"{one.units.step_functions_transition / one.tally.builds:.1f}" for one in findings]),
-        ("answers of 429", [f"{one.tally.refused / one.tally.builds:.2f}" for one in findings]),
-        ("given up", [f"{one.tally.given_up / one.tally.builds:.3f}" for one in findings]),
+        ("Lambda invocations", [f"{one.counts.invocations / one.counts.builds:.2f}" for one in findings]),
+        ("Lambda GB-seconds", [f"{one.units.lambda_gb_second / one.counts.builds:.3f}" for one in findings]),
+        ("state transitions", [f"{one.units.step_functions_transition / one.counts.builds:.1f}" for one in findings]),
+        ("answers of 429", [f"{one.counts.throttled / one.counts.builds:.2f}" for one in findings]),
+        ("given up", [f"{one.counts.given_up / one.counts.builds:.3f}" for one in findings]),
         ("dollars for 1,000", [f"{one.dollars_per_thousand(prices):.3f}" for one in findings]),
     ):
         table.add_row(name, *cells)

@@ -36,7 +36,7 @@ class _Ended:
 
 
 def print_summary(
-    console: Console, errors: Console, session: Session, verdict: RunReport, out: Path, *, seconds: float
+    console: Console, errors: Console, session: Session, run_report: RunReport, out: Path, *, seconds: float
 ) -> None:
     """Print the outcomes and the figures, and on the other console what went wrong."""
     notices = session.notices()
@@ -47,7 +47,7 @@ def print_summary(
         _print_ended(console, row)
     if ended:
         say(console, "")
-    elif verdict.is_good and not verdict.needs_mending and not session.requests:
+    elif run_report.is_good and not run_report.has_user_errors and not session.requests:
         say(console, NOTHING_HINT)
     executions = session.aws.executions()
     invocations = sum(usage.invocations for usage in session.aws.usage().values())
@@ -59,7 +59,7 @@ def print_summary(
         f"{seconds:.1f} s",
     )
     say(console, f"Results: {out}")
-    for line in _troubles(verdict):
+    for line in _troubles(run_report):
         say(errors, f"courier: {line}", style="red")
 
 
@@ -103,16 +103,16 @@ def _ended(notices: Sequence[ReceivedNotice], seconds_of: dict[str, float], out:
     return rows
 
 
-def _troubles(verdict: RunReport) -> list[str]:
-    lines = [f"execution {run.name} failed: {run.error}: {run.cause}" for run in verdict.failed_executions]
+def _troubles(run_report: RunReport) -> list[str]:
+    lines = [f"execution {run.name} failed: {run.error}: {run.cause}" for run in run_report.failed_executions]
     # A function that fails at each tick would fill the screen with one sentence.
-    for letter, times in Counter(verdict.dead_letters).items():
+    for letter, times in Counter(run_report.dead_letters).items():
         lines.append(f"{letter.function} failed {_times(letter.attempts * times)}: {letter.error}: {letter.message}")
-    lines += [f"source {name} is ill: {words}" for name, words in verdict.ill.items()]
-    lines += [f"source {name} did not answer" for name in verdict.silent]
-    lines += [f"{name}: its API has not answered ({host})" for name, host in verdict.unanswered.items()]
-    lines += [f"{place} was not carried out when the run ended" for place in verdict.not_carried_out]
-    lines += [f"{build} had not ended when the run did" for build in verdict.unfinished]
+    lines += [f"source {name} is ill: {words}" for name, words in run_report.unhealthy.items()]
+    lines += [f"source {name} did not answer" for name in run_report.unresponsive]
+    lines += [f"{name}: its API has not answered ({host})" for name, host in run_report.never_responded.items()]
+    lines += [f"{place} was not carried out when the run ended" for place in run_report.unserved_requests]
+    lines += [f"{build} had not ended when the run did" for build in run_report.unfinished]
     return [" ".join(line.split()) for line in lines]
 
 

@@ -27,8 +27,8 @@ def main() -> int:
     """Run the campaign; 1 if a promise was broken."""
     options = _options()
     began = time.monotonic()
-    with ExperimentRunner() as laboratory:
-        experiments = plan_experiments(laboratory)
+    with ExperimentRunner() as runner:
+        experiments = plan_experiments(runner)
     if options.only:
         experiments = [experiment for experiment in experiments if options.only in str(experiment)]
     experiments = every_nth(experiments, options.every)

@@ -53,7 +53,7 @@ Written by `make chaos` on {machine}, in {minutes:.0f} minutes.
 | kill points in the code | {points} |
 | storms of {storm_builds} builds, everything at once | {storms} |
 | builds in all | {builds} |
-| faults injected in all | {struck} |
+| faults injected in all | {injected} |
 | promises checked after each run | {promises} |
 | **promises broken** | **{broken}** |
 """,
@@ -126,7 +126,7 @@ class Campaign:
     @property
     def unreached(self) -> list[ExperimentResult]:
         """Runs whose fault never came."""
-        return [finding for finding in self.single if not finding.struck]
+        return [finding for finding in self.single if not finding.injected]
 
     @property
     def kill_points(self) -> Counter[str]:
@@ -168,15 +168,15 @@ def write_report(campaign: Campaign, path: Path) -> None:
 
 
 def _row(name: str, findings: Sequence[ExperimentResult]) -> tuple[object, ...]:
-    struck = [finding for finding in findings if finding.struck]
+    injected = [finding for finding in findings if finding.injected]
     return (
         name,
         len(findings),
-        sum(finding.struck for finding in findings),
-        sum(finding.builds for finding in struck),
+        sum(finding.injected for finding in findings),
+        sum(finding.builds for finding in injected),
         sum(finding.delivered for finding in findings),
-        sum(finding.told_once for finding in findings),
-        sum(finding.told_twice for finding in findings),
+        sum(finding.notices_once for finding in findings),
+        sum(finding.notices_repeated for finding in findings),
         sum(finding.lost for finding in findings),
         sum(finding.open_uploads for finding in findings),
         sum(finding.leaks for finding in findings),
@@ -205,7 +205,7 @@ def _report(campaign: Campaign) -> Iterable[str]:
         "storms": len(campaign.storms),
         "storm_builds": campaign.storm_builds,
         "builds": sum(finding.builds for finding in campaign.findings),
-        "struck": sum(finding.struck for finding in campaign.findings),
+        "injected": sum(finding.injected for finding in campaign.findings),
         "promises": len(PROMISES),
         "broken": sum(len(finding.violations) for finding in campaign.findings),
         "tenth": in_tests,

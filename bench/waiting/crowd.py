@@ -133,7 +133,7 @@ def rush(groups: Sequence[Group] = CROWD, *, seed: int = 1, latency_seconds: flo
             first = delivery.result().result
             if first is None or first.error_type is not None:
                 raise RuntimeError(f"the tick failed: {first}")
-            aws.await_quiet(_LONGEST_SECONDS)
+            aws.wait_until_idle(_LONGEST_SECONDS)
             cpu = time.process_time() - cpu
             rows = {str(row["build"]): row for row in aws.ledger_rows()}
             if letters := aws.dead_letters():

@@ -173,7 +173,7 @@ class _Life:
         if self._minute % DISCOVER_MINUTES == 0:
             self._invoke("discover_builds", event)
         self._invoke("poll_builds", event)
-        self._aws.await_quiet(_LONGEST_SECONDS)
+        self._aws.wait_until_idle(_LONGEST_SECONDS)
 
     def pass_minute(self, source: SourceSettings | None = None, requests: Sequence[datetime] = ()) -> None:
         """Move on to the next tick; builds are requested at their moments on the way."""
@@ -181,7 +181,7 @@ class _Life:
         for moment in requests if source else ():
             self._clock.advance((moment - self._clock()).total_seconds())
             self._invoke("request_build", {"source": source.name if source else "", "report": REPORT})
-            self._aws.await_quiet(_LONGEST_SECONDS)
+            self._aws.wait_until_idle(_LONGEST_SECONDS)
         self._clock.advance((next_tick - self._clock()).total_seconds())
         self._minute += 1
 

@@ -76,7 +76,7 @@ def _turn(aws: EmbeddedAws, time: VirtualTime) -> None:
     """Move the clock on whenever all executions wait, until none is left."""
     pause = threading.Event().wait
     for _ in range(round(_LONGEST_SECONDS / _BEAT_SECONDS)):
-        running = aws.at_work()
+        running = aws.active_count()
         if running == 0:
             return
         if time.waiting == running and (wake := time.next_wake()) is not None:

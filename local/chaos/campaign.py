@@ -25,9 +25,9 @@ class Chunk:
     storm_builds: int = BUILDS
 
 
-def plan_experiments(laboratory: ExperimentRunner) -> list[Experiment]:
+def plan_experiments(runner: ExperimentRunner) -> list[Experiment]:
     """Give every experiment there is: kill points and AWS faults as recorded now, and the providers' faults."""
-    return [*single_faults.plan(single_faults.record(laboratory)), *provider_faults.experiments()]
+    return [*single_faults.plan(single_faults.record(runner)), *provider_faults.experiments()]
 
 
 def every_nth(experiments: Sequence[Experiment], share: int) -> list[Experiment]:
@@ -65,13 +65,13 @@ def run_chunk(chunk: Chunk) -> list[ExperimentResult]:
 
 
 def _findings(chunk: Chunk) -> Iterator[ExperimentResult]:
-    with ExperimentRunner() as laboratory:
+    with ExperimentRunner() as runner:
         for experiment in chunk.experiments:
             try:
-                finding = run_experiment(laboratory, experiment)
-                if not finding.struck:
+                finding = run_experiment(runner, experiment)
+                if not finding.injected:
                     # Threads overtake each other, and a point that is passed now and then may be missed.
-                    finding = run_experiment(laboratory, experiment)
+                    finding = run_experiment(runner, experiment)
             except TimeoutError as exc:
                 yield _without_end(str(experiment), experiment.fault, exc)
                 # What still works there would disturb the next experiment.
@@ -79,11 +79,11 @@ def _findings(chunk: Chunk) -> Iterator[ExperimentResult]:
             yield finding
         for seed in chunk.storms:
             try:
-                yield run_storm(laboratory, seed, chunk.storm_builds)
+                yield run_storm(runner, seed, chunk.storm_builds)
             except TimeoutError as exc:
                 yield _without_end(f"storm {seed}", "storm", exc)
                 return
 
 
 def _without_end(name: str, fault: str, error: TimeoutError) -> ExperimentResult:
-    return ExperimentResult(experiment=name, fault=fault, struck=1, violations=[Violation(NO_END, str(error))])
+    return ExperimentResult(experiment=name, fault=fault, injected=1, violations=[Violation(NO_END, str(error))])

@@ -96,7 +96,7 @@ class EvidenceIndex:
         return dict(keys)
 
     @cached_property
-    def announced(self) -> list[ParsedNotice]:
+    def notices(self) -> list[ParsedNotice]:
         """All notices."""
         events = [json.loads(notice.message) for notice in self.evidence.notices]
         return [
@@ -121,14 +121,14 @@ class EvidenceIndex:
     @cached_property
     def existing(self) -> dict[str, BuildState]:
         """Builds of the configured sources: those that can be listed, and those that the courier had started."""
-        watched = {asked.watched for asked in self.evidence.asked}
+        existing_build_id = {submitted.existing_build_id for submitted in self.evidence.submitted}
         return {
             f"{source}/{build.scope}/{build.build_id}": build
-            for build in self.evidence.truth
+            for build in self.evidence.provider_builds
             if (source := self.evidence.sources.get((build.provider, build.scope))) is not None
             and (
                 build.provider is ProviderName.TREASURE_INSIGHTS
-                or build.build_id in watched
+                or build.build_id in existing_build_id
                 or build.build_id not in self.evidence.scheduled
             )
         }
@@ -146,8 +146,8 @@ class EvidenceIndex:
 
 def check(evidence: Evidence, allowance: Allowance | None = None) -> list[Violation]:
     """Give every broken promise; none is the good news."""
-    case = EvidenceIndex(evidence, allowance or Allowance())
-    return sorted(Violation(name, detail) for name, promise in PROMISES.items() for detail in promise(case))
+    index = EvidenceIndex(evidence, allowance or Allowance())
+    return sorted(Violation(name, detail) for name, promise in PROMISES.items() for detail in promise(index))
 
 
 def repeated_notices(evidence: Evidence) -> int:
@@ -156,20 +156,20 @@ def repeated_notices(evidence: Evidence) -> int:
     return sum(count - 1 for count in ids.values())
 
 
-def _every_ended_build_has_one_record(case: EvidenceIndex) -> Iterator[str]:
-    failed = case.failed_builds()
+def _every_ended_build_has_one_record(index: EvidenceIndex) -> Iterator[str]:
+    failed = index.failed_builds()
     unknown = Counter[str]()
-    for name in case.ended:
-        keys = case.record_keys.get(name, [])
+    for name in index.ended:
+        keys = index.record_keys.get(name, [])
         if len(keys) > 1:
             yield f"{name} has {len(keys)} records"
         if not keys and name not in failed:
             unknown[name.rpartition("/")[0]] += 1
     lost = Counter(
         name.rpartition("/")[0]
-        for name, keys in case.record_keys.items()
+        for name, keys in index.record_keys.items()
         for key in keys
-        if case.records[key].get("outcome") == "lost" and "/request-" in name
+        if index.records[key].get("outcome") == "lost" and "/request-" in name
     )
     # A build whose POST was never answered, at a provider that lists nothing, is told of as a lost request.
     for scope, count in unknown.items():
@@ -177,24 +177,24 @@ def _every_ended_build_has_one_record(case: EvidenceIndex) -> Iterator[str]:
             yield f"{count - lost[scope]} ended builds of {scope} have no record"
 
 
-def _records_say_what_is_true(case: EvidenceIndex) -> Iterator[str]:
-    for key, record in case.records.items():
+def _records_say_what_is_true(index: EvidenceIndex) -> Iterator[str]:
+    for key, record in index.records.items():
         name, outcome = _name(record.get("build", {})), str(record.get("outcome"))
-        truth = case.existing.get(name)
-        if truth is None:
+        build = index.existing.get(name)
+        if build is None:
             if "/request-" not in name and outcome != "lost":
                 yield f"{key} is about a build that does not exist"
             continue
-        usual = _USUAL.get(truth.status) if truth.completed is not None else None
-        allowed = case.allowance.outcomes | case.allowance.outcomes_of.get(name, frozenset())
+        usual = _USUAL.get(build.status) if build.completed is not None else None
+        allowed = index.allowance.outcomes | index.allowance.outcomes_of.get(name, frozenset())
         if outcome != usual and outcome not in allowed:
-            yield f"{name} is recorded as {outcome} and is {truth.status}"
+            yield f"{name} is recorded as {outcome} and is {build.status}"
 
 
-def _written_once(case: EvidenceIndex) -> Iterator[str]:
+def _written_once(index: EvidenceIndex) -> Iterator[str]:
     contents = defaultdict(set)
     versions = Counter[str]()
-    for version in case.evidence.objects:
+    for version in index.evidence.objects:
         contents[version.key].add(version.sha256)
         versions[version.key] += 1
     for key, digests in contents.items():
@@ -204,10 +204,10 @@ def _written_once(case: EvidenceIndex) -> Iterator[str]:
             yield f"{key} was written with {len(digests)} contents"
 
 
-def _artifacts_are_true(case: EvidenceIndex) -> Iterator[str]:
-    stored = {version.key: version for version in case.evidence.objects if version.is_latest}
+def _artifacts_are_true(index: EvidenceIndex) -> Iterator[str]:
+    stored = {version.key: version for version in index.evidence.objects if version.is_latest}
     wanted = set()
-    for key, record in case.records.items():
+    for key, record in index.records.items():
         artifact = record.get("artifact")
         if (artifact is not None) != (record.get("outcome") == "delivered"):
             yield f"{key} is {record.get('outcome')} {'with' if artifact else 'without'} an artifact"
@@ -215,35 +215,35 @@ def _artifacts_are_true(case: EvidenceIndex) -> Iterator[str]:
             continue
         wanted.add(artifact["key"])
         found = stored.get(artifact["key"])
-        report = case.evidence.reports.get(record["build"]["build_id"])
+        report = index.evidence.expected_artifacts.get(record["build"]["build_id"])
         if found is None:
             yield f"{artifact['key']} is recorded and not there"
         elif report is None or found.sha256 != report.sha256:
             yield f"{artifact['key']} is not the provider's report"
         elif (artifact["sha256"], artifact["size_bytes"]) != (report.sha256, report.size_bytes):
             yield f"{key} has a wrong digest or size"
-    failed = {name.rpartition("/")[2] for name in case.failed_builds()}
+    failed = {name.rpartition("/")[2] for name in index.failed_builds()}
     for key in stored:
         if key.startswith("artifacts/") and key not in wanted and key.split("/")[-2] not in failed:
             yield f"{key} has no record"
 
 
-def _executions_end(case: EvidenceIndex) -> Iterator[str]:
-    for run in case.evidence.executions:
-        if run.status == "RUNNING" or (run.status != "SUCCEEDED" and not case.allowance.failed_executions):
+def _executions_end(index: EvidenceIndex) -> Iterator[str]:
+    for run in index.evidence.executions:
+        if run.status == "RUNNING" or (run.status != "SUCCEEDED" and not index.allowance.failed_executions):
             yield f"{run.name} is {run.status} ({run.error}: {(run.cause or '')[:200]}), last in {run.states[-1:]}"
 
 
-def _nothing_goes_round_in_circles(case: EvidenceIndex) -> Iterator[str]:
+def _nothing_goes_round_in_circles(index: EvidenceIndex) -> Iterator[str]:
     redriven = {
-        json.loads(history)[0]["name"]: history.count('"ExecutionRedriven"') for history in case.evidence.histories
+        json.loads(history)[0]["name"]: history.count('"ExecutionRedriven"') for history in index.evidence.histories
     }
-    for run in case.evidence.executions:
+    for run in index.evidence.executions:
         if len(run.states) > _MOST_STATES + redriven.get(run.name, 0) or run.history_events > _MOST_HISTORY_EVENTS:
             yield f"{run.name} entered {len(run.states)} states in {run.history_events} events"
     looks = Counter(
         (entry.target.scope, entry.target.build_id)
-        for entry in case.evidence.requests
+        for entry in index.evidence.requests
         if entry.kind in {RequestKind.GET_BUILD, RequestKind.GET_JOB, RequestKind.ARTIFACT}
     )
     for (scope, build_id), count in looks.items():
@@ -251,18 +251,18 @@ def _nothing_goes_round_in_circles(case: EvidenceIndex) -> Iterator[str]:
             yield f"{scope}/{build_id} was asked for {count} times"
 
 
-def _outcomes_are_announced(case: EvidenceIndex) -> Iterator[str]:
+def _outcomes_are_announced(index: EvidenceIndex) -> Iterator[str]:
     ids = defaultdict(set)
     times = Counter[tuple[str, str]]()
-    for news in case.announced:
+    for news in index.notices:
         if "outcome" in news.data:
             ids[news.subject, str(news.data["outcome"])].add(news.event_id)
             times[news.subject, str(news.data["outcome"])] += 1
-            if news.data["record"]["key"] not in case.records:
+            if news.data["record"]["key"] not in index.records:
                 yield f"{news.subject} was announced and has no record"
-    failed = case.failed_builds()
-    for name, keys in case.record_keys.items():
-        outcome = str(case.records[keys[0]].get("outcome"))
+    failed = index.failed_builds()
+    for name, keys in index.record_keys.items():
+        outcome = str(index.records[keys[0]].get("outcome"))
         if times[name, outcome] == 0 and name not in failed:
             yield f"{name} is {outcome} and nobody was told"
     for (name, outcome), found in ids.items():
@@ -274,72 +274,72 @@ def _outcomes_are_announced(case: EvidenceIndex) -> Iterator[str]:
             yield f"{name} was announced with {count} outcomes"
 
 
-def _notices_are_not_repeated(case: EvidenceIndex) -> Iterator[str]:
-    repeated = repeated_notices(case.evidence)
-    if repeated > case.allowance.repeated_notices:
-        yield f"{repeated} notices were repeated, {case.allowance.repeated_notices} may be"
+def _notices_are_not_repeated(index: EvidenceIndex) -> Iterator[str]:
+    repeated = repeated_notices(index.evidence)
+    if repeated > index.allowance.repeated_notices:
+        yield f"{repeated} notices were repeated, {index.allowance.repeated_notices} may be"
 
 
-def _nothing_is_asked_for_twice(case: EvidenceIndex) -> Iterator[str]:
-    asked = Counter((a.source, a.scope) for a in case.evidence.asked if a.watched is None)
+def _nothing_is_asked_for_twice(index: EvidenceIndex) -> Iterator[str]:
+    submitted = Counter((a.source, a.scope) for a in index.evidence.submitted if a.existing_build_id is None)
     started = Counter[tuple[str, str]]()
-    for build in case.evidence.truth:
-        source = case.evidence.sources.get((build.provider, build.scope))
-        if source is not None and build.build_id not in case.evidence.scheduled:
+    for build in index.evidence.provider_builds:
+        source = index.evidence.sources.get((build.provider, build.scope))
+        if source is not None and build.build_id not in index.evidence.scheduled:
             started[source, build.scope] += 1
     for place, count in started.items():
-        if count > asked[place]:
-            yield f"{'/'.join(place)}: {count} builds were started for {asked[place]} requests"
+        if count > submitted[place]:
+            yield f"{'/'.join(place)}: {count} builds were started for {submitted[place]} requests"
 
 
-def _requests_lead_somewhere(case: EvidenceIndex) -> Iterator[str]:
-    rows = {str(row["build"]): row for row in case.evidence.rows}
-    for asked in case.evidence.asked:
-        if any(_is_about(letter, asked) for letter in case.evidence.dead_letters):
+def _requests_lead_somewhere(index: EvidenceIndex) -> Iterator[str]:
+    rows = {str(row["build"]): row for row in index.evidence.rows}
+    for submitted in index.evidence.submitted:
+        if any(_is_about(dead_letter, submitted) for dead_letter in index.evidence.dead_letters):
             continue
-        name = f"{asked.source}/{asked.scope}/{asked.watched}"
-        if asked.watched is None:
-            row = rows.get(f"#request/{asked.source}/{asked.request_id}", {})
-            name = str(row.get("started", f"{asked.source}/{asked.scope}/request-{asked.request_id}"))
-        if name not in case.record_keys and name not in case.failed_builds():
-            yield f"{asked.request_id} of {asked.source} led neither to a record nor to a dead letter"
+        name = f"{submitted.source}/{submitted.scope}/{submitted.existing_build_id}"
+        if submitted.existing_build_id is None:
+            row = rows.get(f"#request/{submitted.source}/{submitted.request_id}", {})
+            name = str(row.get("started", f"{submitted.source}/{submitted.scope}/request-{submitted.request_id}"))
+        if name not in index.record_keys and name not in index.failed_builds():
+            yield f"{submitted.request_id} of {submitted.source} led neither to a record nor to a dead letter"
 
 
-def _no_upload_is_left_open(case: EvidenceIndex) -> Iterator[str]:
-    yield from case.evidence.open_uploads
+def _no_upload_is_left_open(index: EvidenceIndex) -> Iterator[str]:
+    yield from index.evidence.open_uploads
 
 
-def _nothing_lies_elsewhere(case: EvidenceIndex) -> Iterator[str]:
-    for key in sorted({version.key for version in case.evidence.objects}):
+def _nothing_lies_elsewhere(index: EvidenceIndex) -> Iterator[str]:
+    for key in sorted({version.key for version in index.evidence.objects}):
         if not _DOCUMENTED.fullmatch(key):
             yield key
 
 
-def _the_ledger_is_closed(case: EvidenceIndex) -> Iterator[str]:
-    failed = case.failed_builds()
-    for name, row in case.build_rows.items():
+def _the_ledger_is_closed(index: EvidenceIndex) -> Iterator[str]:
+    failed = index.failed_builds()
+    for name, row in index.build_rows.items():
         if name in failed:
             continue
         if left := [attribute for attribute in _IN_FLIGHT if attribute in row]:
             yield f"{name} still has {', '.join(left)}"
         if "outcome" not in row:
             yield f"{name} has no outcome"
-        elif row.get("record_key") not in case.records:
+        elif row.get("record_key") not in index.records:
             yield f"{name} points to no record"
-        elif case.records[str(row["record_key"])].get("outcome") != row["outcome"]:
+        elif index.records[str(row["record_key"])].get("outcome") != row["outcome"]:
             yield f"{name} is {row['outcome']} in the ledger only"
 
 
-def _latest_is_the_newest_good_build(case: EvidenceIndex) -> Iterator[str]:
+def _latest_is_the_newest_good_build(index: EvidenceIndex) -> Iterator[str]:
     newest: dict[str, tuple[str, str]] = {}
-    for key, record in case.records.items():
+    for key, record in index.records.items():
         if record.get("outcome") in _GOOD:
             times = record["timeline"]
             scope = _name(record["build"]).rpartition("/")[0]
             newest[scope] = max(newest.get(scope, ("", "")), (times["completed_at"] or times["detected_at"], key))
     found = {
         _name(record["build"]).rpartition("/")[0]: record
-        for version in case.evidence.objects
+        for version in index.evidence.objects
         if version.is_latest and version.key.startswith("latest/") and (record := _parsed(version))
     }
     for scope in sorted(newest.keys() | found.keys()):
@@ -351,8 +351,8 @@ def _latest_is_the_newest_good_build(case: EvidenceIndex) -> Iterator[str]:
             yield f"the latest record of {scope} is not the newest"
 
 
-def _nothing_leaks(case: EvidenceIndex) -> Iterator[str]:
-    evidence = case.evidence
+def _nothing_leaks(index: EvidenceIndex) -> Iterator[str]:
+    evidence = index.evidence
     places = {
         "objects": [version.text for version in evidence.objects if version.text is not None],
         "keys": [version.key for version in evidence.objects],
@@ -396,6 +396,6 @@ def _name(ref: Mapping[str, Any]) -> str:
     return f"{ref.get('source')}/{ref.get('scope')}/{ref.get('build_id')}"
 
 
-def _is_about(letter: str, asked: SubmittedRequest) -> bool:
-    payload = json.loads(letter).get("requestPayload") or {}
-    return isinstance(payload, dict) and payload.get("id") == asked.request_id
+def _is_about(dead_letter: str, submitted: SubmittedRequest) -> bool:
+    payload = json.loads(dead_letter).get("requestPayload") or {}
+    return isinstance(payload, dict) and payload.get("id") == submitted.request_id

@@ -42,13 +42,13 @@ class ExpectedArtifact:
 class SubmittedRequest:
     """One request for a build that was handed to the courier: its event's id, source and scope.
 
-    ``watched`` is the id of a build that was not to be started, only looked after.
+    ``existing_build_id`` is the id of a build that was not to be started, only looked after.
     """
 
     request_id: str
     source: str
     scope: str
-    watched: str | None = None
+    existing_build_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +73,11 @@ class Evidence:
     histories: Sequence[str]
     logs: Sequence[str]
     dead_letters: Sequence[str]
-    truth: Sequence[BuildState]
-    reports: Mapping[str, ExpectedArtifact]
+    provider_builds: Sequence[BuildState]
+    expected_artifacts: Mapping[str, ExpectedArtifact]
     requests: Sequence[LoggedRequest]
     sources: Mapping[tuple[ProviderName, str], str]
-    asked: Sequence[SubmittedRequest] = ()
+    submitted: Sequence[SubmittedRequest] = ()
     scheduled: frozenset[str] = frozenset()
     history: frozenset[str] = frozenset()
     secrets: Sequence[str] = field(default=(), repr=False)
@@ -110,14 +110,14 @@ def stored_versions(s3: S3Client, bucket: str) -> list[StoredVersion]:
 
 def expected_artifacts(providers: SimulatedProviders) -> dict[str, ExpectedArtifact]:
     """Digest what the providers' store holds."""
-    reports = {}
+    found = {}
     for build in providers.builds:
         if build.artifact_bytes is not None:
             content = providers.artifact_bytes(build.build_id)
-            reports[build.build_id] = ExpectedArtifact(
+            found[build.build_id] = ExpectedArtifact(
                 size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
             )
-    return reports
+    return found
 
 
 def without_the_topics_own(envelope: str) -> str:
@@ -133,7 +133,7 @@ def collect(
     dead_letters: Sequence[str],
     first_line: int,
     sources: Mapping[tuple[ProviderName, str], str],
-    asked: Sequence[SubmittedRequest],
+    submitted: Sequence[SubmittedRequest],
     scheduled: frozenset[str],
     history: frozenset[str],
     secrets: Sequence[str],
@@ -149,11 +149,11 @@ def collect(
         histories=aws.history_texts(),
         logs=[line.text for line in aws.logs()[first_line:]],
         dead_letters=dead_letters,
-        truth=providers.builds,
-        reports=expected_artifacts(providers),
+        provider_builds=providers.builds,
+        expected_artifacts=expected_artifacts(providers),
         requests=list(providers.requests),
         sources=sources,
-        asked=asked,
+        submitted=submitted,
         scheduled=scheduled,
         history=history,
         secrets=secrets,

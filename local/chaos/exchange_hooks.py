@@ -53,10 +53,10 @@ class Exchange:
 class ExchangeHook(Protocol):
     """Sees exchanges; what it raises ends the exchange."""
 
-    def before(self, effect: Exchange) -> None:
+    def before(self, exchange: Exchange) -> None:
         """Decide before anything of the exchange has left."""
 
-    def after(self, effect: Exchange) -> None:
+    def after(self, exchange: Exchange) -> None:
         """Decide after it was answered, before the function learns it."""
 
 
@@ -69,13 +69,13 @@ def kill_function() -> None:
 
 
 @contextmanager
-def exchanges_hooked(seam: ExchangeHook) -> Iterator[None]:
+def exchanges_hooked(hook: ExchangeHook) -> Iterator[None]:
     """Show every exchange of a function to a seam.
 
     Must be open before the functions make their clients: that is when botocore takes its hooks.
     """
     put, get = http.client.HTTPConnection.putrequest, http.client.HTTPConnection.getresponse
-    effects: dict[int, Exchange] = {}
+    exchanges: dict[int, Exchange] = {}
 
     def putrequest(connection: http.client.HTTPConnection, method: str, url: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - http.client's own
         run = current_run.get()
@@ -84,34 +84,34 @@ def exchanges_hooked(seam: ExchangeHook) -> Iterator[None]:
         # A dead function asks nobody any more.
         run.check()
         call = _operation.get() or f"{method} {'report' if connection.host == 'localhost' else _shape(url)}"
-        effect = Exchange(run.invocation.function, call, _place())
-        effects[id(connection)] = effect
-        seam.before(effect)
+        exchange = Exchange(run.invocation.function, call, _place())
+        exchanges[id(connection)] = exchange
+        hook.before(exchange)
         return put(connection, method, url, *args, **kwargs)
 
     def getresponse(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
         response = get(connection)
         run = current_run.get()
-        effect = effects.pop(id(connection), None)
-        if run is None or effect is None:
+        exchange = exchanges.pop(id(connection), None)
+        if run is None or exchange is None:
             return response
         try:
             run.check()
-            seam.after(effect)
+            hook.after(exchange)
         except BaseException:
             response.close()
             raise
         return response
 
-    hook = ("request-created", _note_operation)
-    over = ("response-received", _forget_operation)
-    handlers.BUILTIN_HANDLERS.extend((hook, over))
+    noted = ("request-created", _note_operation)
+    forgotten = ("response-received", _forget_operation)
+    handlers.BUILTIN_HANDLERS.extend((noted, forgotten))
     try:
         with patch.multiple(http.client.HTTPConnection, putrequest=putrequest, getresponse=getresponse):
             yield
     finally:
-        handlers.BUILTIN_HANDLERS.remove(hook)
-        handlers.BUILTIN_HANDLERS.remove(over)
+        handlers.BUILTIN_HANDLERS.remove(noted)
+        handlers.BUILTIN_HANDLERS.remove(forgotten)
 
 
 def _note_operation(event_name: str, operation_name: str, **_: object) -> None:

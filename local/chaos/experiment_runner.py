@@ -48,15 +48,15 @@ if TYPE_CHECKING:
 
 # How often the driver looks whether everything waits, and for how long it does. A look at hundreds of executions
 # takes longer than the beat, and takes the time from those who work: it must be a small part of it.
-_BEAT_SECONDS = 0.001
-_LOOKS_SHARE = 0.1
-_SETTLING_SECONDS = 600.0
+_CHECK_SECONDS = 0.001
+_CHECK_SHARE = 0.1
+_IDLE_TIMEOUT_SECONDS = 600.0
 # BatchWriteItem takes no more.
-_MOST_WRITES = 25
+_MAX_BATCH_WRITES = 25
 # As long as a simulated provider is slow at most: twice what `timeouts_shortened` waits for.
 _LONGEST_PAUSE_SECONDS = 1.0
 # A request that is refused so often is refused for good, and stays a dead letter.
-_MOST_SENDINGS = 5
+_MAX_RESENDS = 5
 # The template's schedule of discover_builds.
 _DISCOVERY_MINUTES = 5
 
@@ -70,13 +70,13 @@ class FaultInjector(Interception):
 
     redrives: ClassVar[bool] = False
 
-    def before(self, effect: Exchange) -> None:
-        """See an exchange of a function before it leaves; see `effects.Seam`."""
+    def before(self, exchange: Exchange) -> None:
+        """See an exchange of a function before it leaves; see `exchanges.Seam`."""
 
-    def after(self, effect: Exchange) -> None:
-        """See an exchange of a function after its answer; see `effects.Seam`."""
+    def after(self, exchange: Exchange) -> None:
+        """See an exchange of a function after its answer; see `exchanges.Seam`."""
 
-    def tick(self, laboratory: ExperimentRunner) -> None:
+    def tick(self, runner: ExperimentRunner) -> None:
         """Do something of one's own once a minute."""
 
 
@@ -101,7 +101,7 @@ class ChaosScenario:
     """
 
     name: str
-    scenario: Scenario
+    simulation: Scenario
     sources: Callable[[str], Sequence[SourceSettings]]
     secrets: Mapping[str, str]
     requests: Sequence[tuple[str, BuildRequest]] = ()
@@ -124,7 +124,7 @@ class ExperimentRunner:
         self._time = VirtualTime(ManualClock())
         self.aws = EmbeddedAws(TEMPLATE, interception=self._switch, pause=self.pause)
         self._exit = ExitStack()
-        self._settling = threading.Event()
+        self._idle_wait = threading.Event()
         self._first_line = 0
 
     def __enter__(self) -> Self:
@@ -150,8 +150,8 @@ class ExperimentRunner:
 
     def run(
         self,
-        script: ChaosScenario,
-        disturbance: FaultInjector | None = None,
+        scenario: ChaosScenario,
+        injector: FaultInjector | None = None,
         *,
         faults: Sequence[FaultRule] = (),
         quick_timeouts: bool = False,
@@ -161,133 +161,133 @@ class ExperimentRunner:
         Providers pause on the real clock, for the parts of a second that ``quick_timeouts`` makes long.
         """
         self._time = VirtualTime(ManualClock(datetime.now(UTC)))
-        self._switch.to = disturbance or FaultInjector()
-        self._switch.dropping = Counter(script.dropped)
-        self._letters: list[str] = []
-        self._sent_again = Counter[str]()
-        plan = FaultPlan(*script.faults, *faults, sample=script.sample)
+        self._switch.to = injector or FaultInjector()
+        self._switch.dropping = Counter(scenario.dropped)
+        self._dead_letters: list[str] = []
+        self._resent = Counter[str]()
+        plan = FaultPlan(*scenario.faults, *faults, sample=scenario.sample)
         try:
             with (
                 signatures_collected() as links,
                 timeouts_shortened() if quick_timeouts else nullcontext(),
-                patch.object(ticks, "SEGMENT_BUILDS", script.segment_builds),
+                patch.object(ticks, "SEGMENT_BUILDS", scenario.segment_builds),
                 SimulatedProviders(
-                    script.scenario, seed=5, clock=self._time.clock, faults=plan, wait=self._wait_a_little
+                    scenario.simulation, seed=5, clock=self._time.clock, faults=plan, wait=self._wait_briefly
                 ) as providers,
             ):
-                sources = script.sources(providers.url)
-                self._configure(sources, script.secrets)
-                scheduled = frozenset(scheduled_ids(script.scenario))
-                scopes = scopes_of(script.scenario, sources)
-                asked, notices = self._play(script, providers, scopes, self._switch.to)
+                sources = scenario.sources(providers.url)
+                self._configure(sources, scenario.secrets)
+                scheduled = frozenset(scheduled_ids(scenario.simulation))
+                scopes = scopes_of(scenario.simulation, sources)
+                submitted, notices = self._play(scenario, providers, scopes, self._switch.to)
                 self._switch.to = FaultInjector()
                 return collect(
                     self.aws,
                     providers,
                     notices=notices,
-                    dead_letters=[*self._letters, *self.aws.dead_letters()],
+                    dead_letters=[*self._dead_letters, *self.aws.dead_letters()],
                     first_line=self._first_line,
                     sources=scopes,
-                    asked=asked,
+                    submitted=submitted,
                     scheduled=scheduled,
-                    history=script.history,
-                    secrets=[*api_keys(script.scenario), *script.secrets.values(), *links],
+                    history=scenario.history,
+                    secrets=[*api_keys(scenario.simulation), *scenario.secrets.values(), *links],
                 )
         finally:
             self._switch.to = FaultInjector()
-            self._wipe()
+            self._reset()
 
     def _play(
         self,
-        script: ChaosScenario,
+        scenario: ChaosScenario,
         providers: SimulatedProviders,
         scopes: Mapping[tuple[ProviderName, str], str],
-        disturbance: FaultInjector,
+        injector: FaultInjector,
     ) -> tuple[list[SubmittedRequest], list[ReceivedNotice]]:
         clock = self._time.clock
         started, notices = clock(), list[ReceivedNotice]()
-        ticker = Scheduler(self.aws, now=clock)
-        events = list(script.events)
-        asked, futures = self._ask(script)
+        scheduler = Scheduler(self.aws, now=clock)
+        events = list(scenario.events)
+        submitted, futures = self._submit(scenario)
         over_since: int | None = None
-        for minute in range(script.most_minutes):
+        for minute in range(scenario.most_minutes):
             now = started + timedelta(minutes=minute)
             self._time.move_to(now)
             while events and now >= started + timedelta(seconds=events[0][0]):
                 events.pop(0)[1](providers)
-            ticker.fire_due()
-            disturbance.tick(self)
-            self._settle(now + timedelta(minutes=1))
+            scheduler.fire_due()
+            injector.tick(self)
+            self._run_until(now + timedelta(minutes=1))
             notices += self._subscription.notices()
-            is_over = minute >= script.least_minutes and self._is_over(
-                futures, disturbance, _to_be_seen(providers, scopes, script.history)
+            is_over = minute >= scenario.least_minutes and self._is_over(
+                futures, injector, _expected_rows(providers, scopes, scenario.history)
             )
             over_since = (minute if over_since is None else over_since) if is_over else None
-            if disturbance.redrives and minute >= script.least_minutes:
+            if injector.redrives and minute >= scenario.least_minutes:
                 self._redrive()
-                futures += self._send_again({each.request_id for each in asked})
+                futures += self._resend_dead_letters({each.request_id for each in submitted})
             # Discovery has come by once more since then, and found nothing new.
             if over_since is not None and minute // _DISCOVERY_MINUTES > over_since // _DISCOVERY_MINUTES:
                 break
-        return asked, notices
+        return submitted, notices
 
-    def _ask(self, script: ChaosScenario) -> tuple[list[SubmittedRequest], list[Future[AsyncResult]]]:
-        asked, futures = [], []
-        for number, (scope, request) in enumerate(script.requests):
+    def _submit(self, scenario: ChaosScenario) -> tuple[list[SubmittedRequest], list[Future[AsyncResult]]]:
+        submitted, futures = [], []
+        for number, (scope, request) in enumerate(scenario.requests):
             event = {"id": f"event-{number}", "detail": request.model_dump(mode="json", exclude_none=True)}
-            asked.append(
+            submitted.append(
                 SubmittedRequest(
-                    request_id=f"event-{number}", source=request.source, scope=scope, watched=request.build_id
+                    request_id=f"event-{number}", source=request.source, scope=scope, existing_build_id=request.build_id
                 )
             )
             futures.append(self.aws.invoke_asynchronously("request_build", event))
-        return asked, futures
+        return submitted, futures
 
     def _is_over(
-        self, futures: Sequence[Future[AsyncResult]], disturbance: FaultInjector, to_be_seen: Set[str]
+        self, futures: Sequence[Future[AsyncResult]], injector: FaultInjector, expected_rows: Set[str]
     ) -> bool:
         if (
             self._time.waiting > 0
             or self.aws.busy()
             or not all(future.done() for future in futures)
-            or (disturbance.redrives and self.aws.failed_executions())
+            or (injector.redrives and self.aws.failed_executions())
         ):
             return False
         rows = {str(row["build"]): row for row in self.aws.ledger_rows() if not str(row["build"]).startswith("#")}
-        return all("outcome" in row for row in rows.values()) and to_be_seen <= rows.keys()
+        return all("outcome" in row for row in rows.values()) and expected_rows <= rows.keys()
 
     def _redrive(self) -> None:
         for arn in self.aws.failed_executions():
             self.aws.redrive(arn)
 
-    def _send_again(self, request_ids: Set[str]) -> list[Future[AsyncResult]]:
+    def _resend_dead_letters(self, request_ids: Set[str]) -> list[Future[AsyncResult]]:
         """Do with dead letters what the runbook says: send requests again; a tick is harmless, and stays a letter."""
-        sent = []
-        for letter in self.aws.dead_letters():
-            payload = json.loads(letter).get("requestPayload")
+        resent = []
+        for dead_letter in self.aws.dead_letters():
+            payload = json.loads(dead_letter).get("requestPayload")
             request_id = str(payload.get("id")) if isinstance(payload, dict) else ""
-            if request_id in request_ids and self._sent_again[request_id] < _MOST_SENDINGS:
-                self._sent_again[request_id] += 1
-                sent.append(self.aws.invoke_asynchronously("request_build", payload))
+            if request_id in request_ids and self._resent[request_id] < _MAX_RESENDS:
+                self._resent[request_id] += 1
+                resent.append(self.aws.invoke_asynchronously("request_build", payload))
             else:
-                self._letters.append(letter)
-        return sent
+                self._dead_letters.append(dead_letter)
+        return resent
 
-    def _settle(self, until: datetime) -> None:
+    def _run_until(self, until: datetime) -> None:
         """Let everything happen that happens by itself before an instant; time passes only while all wait."""
         quiet = 0
-        began = looked_at = time.monotonic()
-        while looked_at - began < _SETTLING_SECONDS:
-            looked_at = time.monotonic()
-            quiet = quiet + 1 if self.aws.is_still(self._time.waiting) else 0
+        began = checked_at = time.monotonic()
+        while checked_at - began < _IDLE_TIMEOUT_SECONDS:
+            checked_at = time.monotonic()
+            quiet = quiet + 1 if self.aws.is_idle(self._time.waiting) else 0
             if quiet > 1:
                 wake = self._time.next_wake()
                 if wake is None or wake > until:
                     return
                 self._time.move_to(wake)
                 quiet = 0
-            self._settling.wait(max(_BEAT_SECONDS, (time.monotonic() - looked_at) / _LOOKS_SHARE))
-        raise TimeoutError(f"something still works after {_SETTLING_SECONDS} real seconds")
+            self._idle_wait.wait(max(_CHECK_SECONDS, (time.monotonic() - checked_at) / _CHECK_SHARE))
+        raise TimeoutError(f"something still works after {_IDLE_TIMEOUT_SECONDS} real seconds")
 
     def _configure(self, sources: Sequence[SourceSettings], secrets: Mapping[str, str]) -> None:
         ssm, manager = self.aws.client("ssm"), self.aws.client("secretsmanager")
@@ -301,8 +301,8 @@ class ExperimentRunner:
         """Put another key into a secret, as an operator would."""
         self.aws.client("secretsmanager").put_secret_value(SecretId=name, SecretString=value)
 
-    def _wait_a_little(self, seconds: float) -> None:
-        self._settling.wait(min(seconds, _LONGEST_PAUSE_SECONDS))
+    def _wait_briefly(self, seconds: float) -> None:
+        self._idle_wait.wait(min(seconds, _LONGEST_PAUSE_SECONDS))
 
     def pause(self, seconds: float) -> bool:
         """Wait for so much virtual time; True when everything is to stop."""
@@ -316,7 +316,7 @@ class ExperimentRunner:
         self._forget_configuration()
         return wiring.Parts(Environment.from_variables(), self._time.clock)
 
-    def _wipe(self) -> None:
+    def _reset(self) -> None:
         """Make everything as it was after the deployment."""
         self._time.close()
         self.aws.forget_executions()
@@ -330,7 +330,7 @@ class ExperimentRunner:
             ]
             if doomed:
                 s3.delete_objects(Bucket=bucket, Delete={"Objects": doomed, "Quiet": True})
-        self._wipe_ledger()
+        self._delete_ledger_rows()
         ssm, manager = self.aws.client("ssm"), self.aws.client("secretsmanager")
         for parameter in ssm.get_parameters_by_path(Path=self.aws.outputs["ParameterPath"])["Parameters"]:
             ssm.delete_parameter(Name=parameter["Name"])
@@ -340,11 +340,11 @@ class ExperimentRunner:
         self.aws.dead_letters()
         self._first_line = len(self.aws.logs())
 
-    def _wipe_ledger(self) -> None:
+    def _delete_ledger_rows(self) -> None:
         table, dynamodb = self.aws.outputs["LedgerTableName"], self.aws.client("dynamodb")
         keys = [{"build": {"S": str(row["build"])}} for row in self.aws.ledger_rows()]
-        for first in range(0, len(keys), _MOST_WRITES):
-            batch = keys[first : first + _MOST_WRITES]
+        for first in range(0, len(keys), _MAX_BATCH_WRITES):
+            batch = keys[first : first + _MAX_BATCH_WRITES]
             dynamodb.batch_write_item(RequestItems={table: [{"DeleteRequest": {"Key": key}} for key in batch]})
 
     @staticmethod
@@ -360,11 +360,11 @@ class _InjectorSwitch(Interception):
         self.to = FaultInjector()
         self.dropping: Counter[str] = Counter()
 
-    def before(self, effect: Exchange) -> None:
-        self.to.before(effect)
+    def before(self, exchange: Exchange) -> None:
+        self.to.before(exchange)
 
-    def after(self, effect: Exchange) -> None:
-        self.to.after(effect)
+    def after(self, exchange: Exchange) -> None:
+        self.to.after(exchange)
 
     def before_call(self, call: AwsCall) -> CallFault | None:
         return self.to.before_call(call)
@@ -382,7 +382,7 @@ class _InjectorSwitch(Interception):
         return self.to.after_invocation(invocation, error_type=error_type)
 
 
-def _to_be_seen(
+def _expected_rows(
     providers: SimulatedProviders, scopes: Mapping[tuple[ProviderName, str], str], history: Set[str]
 ) -> set[str]:
     """Name the ended builds that lists show, as the ledger would: until it does, discovery has yet to come by."""

@@ -24,7 +24,7 @@ class Experiment:
 
     ``fault``, ``where``
         What goes wrong, as a row of the matrix, and the place.
-    ``disturb``
+    ``make_injector``
         Makes the disturbance; a new one for each run, since they count.
     ``rules``
         What the providers do wrong on top of their script.
@@ -34,25 +34,25 @@ class Experiment:
 
     fault: str
     where: str
-    script: str
-    disturb: Callable[[], FaultInjector] | None = None
+    scenario: str
+    make_injector: Callable[[], FaultInjector] | None = None
     rules: Sequence[FaultRule] = ()
     allowance: Allowance = field(default_factory=Allowance)
     quick_timeouts: bool = False
 
     def __str__(self) -> str:
-        return f"{self.fault} in {self.script}: {self.where}"
+        return f"{self.fault} in {self.scenario}: {self.where}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentResult:
     """What one run showed.
 
-    ``struck``, ``kinds``
+    ``injected``, ``kinds``
         How often something was done to it, and what by whom: the providers' faults have the names of their classes.
     ``delivered``
         Builds that gave what they were made for.
-    ``told_once``, ``told_twice``
+    ``notices_once``, ``notices_repeated``
         Notices; the second counts each one that had been sent before.
     ``lost``
         Builds and requests that nobody would ever hear of.
@@ -62,13 +62,13 @@ class ExperimentResult:
 
     experiment: str
     fault: str
-    script: str = ""
-    struck: int
+    scenario: str = ""
+    injected: int
     kinds: Mapping[str, int] = field(default_factory=dict)
     builds: int = 0
     delivered: int = 0
-    told_once: int = 0
-    told_twice: int = 0
+    notices_once: int = 0
+    notices_repeated: int = 0
     lost: int = 0
     open_uploads: int = 0
     leaks: int = 0
@@ -77,27 +77,27 @@ class ExperimentResult:
     violations: Sequence[Violation]
 
 
-def run_experiment(laboratory: ExperimentRunner, experiment: Experiment) -> ExperimentResult:
+def run_experiment(runner: ExperimentRunner, experiment: Experiment) -> ExperimentResult:
     """Run one experiment, and look at what is left with the checker's eyes."""
     began = time.monotonic()
-    script = getattr(scenarios, experiment.script)()
-    disturbance = experiment.disturb() if experiment.disturb else FaultInjector()
-    evidence = laboratory.run(script, disturbance, faults=experiment.rules, quick_timeouts=experiment.quick_timeouts)
+    scenario = getattr(scenarios, experiment.scenario)()
+    injector = experiment.make_injector() if experiment.make_injector else FaultInjector()
+    evidence = runner.run(scenario, injector, faults=experiment.rules, quick_timeouts=experiment.quick_timeouts)
     allowance = Allowance(
-        outcomes=experiment.allowance.outcomes | script.outcomes,
+        outcomes=experiment.allowance.outcomes | scenario.outcomes,
         repeated_notices=experiment.allowance.repeated_notices,
         failed_executions=experiment.allowance.failed_executions,
     )
     violations = check(evidence, allowance)
-    struck = disturbance.struck if isinstance(disturbance, CountingInjector) else 0
-    struck += sum(bool(entry.faults) for entry in evidence.requests) if experiment.rules else 0
+    injected = injector.injected if isinstance(injector, CountingInjector) else 0
+    injected += sum(bool(entry.faults) for entry in evidence.requests) if experiment.rules else 0
     return summarize(
         evidence,
         violations,
         name=str(experiment),
         fault=experiment.fault,
-        script=experiment.script,
-        kinds={experiment.fault: struck},
+        scenario=experiment.scenario,
+        kinds={experiment.fault: injected},
         seconds=time.monotonic() - began,
     )
 
@@ -108,7 +108,7 @@ def summarize(
     *,
     name: str,
     fault: str,
-    script: str,
+    scenario: str,
     kinds: Mapping[str, int],
     seconds: float,
 ) -> ExperimentResult:
@@ -120,13 +120,13 @@ def summarize(
     return ExperimentResult(
         experiment=name,
         fault=fault,
-        script=script,
-        struck=sum(kinds.values()),
+        scenario=scenario,
+        injected=sum(kinds.values()),
         kinds=dict(kinds),
         builds=outcomes.total(),
         delivered=sum(outcomes[outcome] for outcome in _GOOD),
-        told_once=sum(count == 1 for count in told.values()),
-        told_twice=repeated_notices(evidence),
+        notices_once=sum(count == 1 for count in told.values()),
+        notices_repeated=repeated_notices(evidence),
         lost=sum(violation.promise in {"one record", "never silent"} for violation in violations),
         open_uploads=len(evidence.open_uploads),
         leaks=sum(violation.promise == "no leak" for violation in violations),

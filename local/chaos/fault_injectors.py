@@ -37,15 +37,15 @@ class ExchangeRecorder(FaultInjector):
     """Disturbs nothing, and remembers what happened."""
 
     def __init__(self) -> None:
-        self.effects: Counter[Exchange] = Counter()
+        self.exchanges: Counter[Exchange] = Counter()
         self.calls: Counter[tuple[str, str]] = Counter()
         self.invocations: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     @override
-    def before(self, effect: Exchange) -> None:
+    def before(self, exchange: Exchange) -> None:
         with self._lock:
-            self.effects[effect] += 1
+            self.exchanges[exchange] += 1
 
     @override
     def before_call(self, call: AwsCall) -> CallFault | None:
@@ -64,45 +64,47 @@ class CountingInjector(FaultInjector):
     """Strikes what matches, from the ``nth`` time on, ``times`` times."""
 
     def __init__(self, nth: int = 1, times: int = 1) -> None:
-        self.struck = 0
+        self.injected = 0
         self._nth = nth
         self._times = times
         self._seen = 0
         self._lock = threading.Lock()
 
-    def strikes(self, matches: bool) -> bool:
+    def should_inject(self, matches: bool) -> bool:
         """Count what matches, and tell whether it is struck."""
         if not matches:
             return False
         with self._lock:
             self._seen += 1
             is_struck = self._nth <= self._seen < self._nth + self._times
-            self.struck += is_struck
+            self.injected += is_struck
             return is_struck
 
 
 class ExchangeInjector(CountingInjector):
     """A blow at one place in the code."""
 
-    def __init__(self, effect: Exchange, blow: ExchangeFault, *, nth: int = 1) -> None:
+    def __init__(self, exchange: Exchange, fault: ExchangeFault, *, nth: int = 1) -> None:
         super().__init__(nth)
-        self._effect = effect
-        self._blow = blow
+        self._exchange = exchange
+        self._fault = fault
 
     @override
-    def before(self, effect: Exchange) -> None:
-        if self._blow in {ExchangeFault.KILL_BEFORE, ExchangeFault.LOSE_BEFORE} and self.strikes(
-            effect == self._effect
+    def before(self, exchange: Exchange) -> None:
+        if self._fault in {ExchangeFault.KILL_BEFORE, ExchangeFault.LOSE_BEFORE} and self.should_inject(
+            exchange == self._exchange
         ):
-            self._strike()
+            self._inject()
 
     @override
-    def after(self, effect: Exchange) -> None:
-        if self._blow in {ExchangeFault.KILL_AFTER, ExchangeFault.LOSE_AFTER} and self.strikes(effect == self._effect):
-            self._strike()
+    def after(self, exchange: Exchange) -> None:
+        if self._fault in {ExchangeFault.KILL_AFTER, ExchangeFault.LOSE_AFTER} and self.should_inject(
+            exchange == self._exchange
+        ):
+            self._inject()
 
-    def _strike(self) -> None:
-        if self._blow in {ExchangeFault.KILL_BEFORE, ExchangeFault.KILL_AFTER}:
+    def _inject(self) -> None:
+        if self._fault in {ExchangeFault.KILL_BEFORE, ExchangeFault.KILL_AFTER}:
             kill_function()
         raise ConnectionRefusedError(111, "injected")
 
@@ -119,7 +121,7 @@ class CallInjector(CountingInjector):
 
     @override
     def before_call(self, call: AwsCall) -> CallFault | None:
-        return self._answer if self.strikes((call.caller, call.action) == self._matches) else None
+        return self._answer if self.should_inject((call.caller, call.action) == self._matches) else None
 
 
 class ResponseDropper(CountingInjector):
@@ -131,7 +133,7 @@ class ResponseDropper(CountingInjector):
 
     @override
     def after_call(self, call: AwsCall, status: int) -> DropResponse | None:
-        return DropResponse() if self.strikes((call.caller, call.action) == self._matches) else None
+        return DropResponse() if self.should_inject((call.caller, call.action) == self._matches) else None
 
 
 class InvocationInjector(CountingInjector):
@@ -144,7 +146,7 @@ class InvocationInjector(CountingInjector):
 
     @override
     def before_invocation(self, invocation: Invocation) -> InvocationFault | None:
-        return self._verdict if self.strikes(invocation.function == self._function) else None
+        return self._verdict if self.should_inject(invocation.function == self._function) else None
 
 
 class ResultDropper(CountingInjector):
@@ -156,4 +158,4 @@ class ResultDropper(CountingInjector):
 
     @override
     def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> DropResponse | None:
-        return DropResponse() if self.strikes(invocation.function == self._function) else None
+        return DropResponse() if self.should_inject(invocation.function == self._function) else None

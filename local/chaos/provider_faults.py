@@ -48,11 +48,14 @@ STATUSES: Final = (400, 401, 403, 404, 409, 422, 426, 429, 500, 502, 503, 504)
 """What both APIs and their front doors may answer."""
 
 # Which requests ask about builds in flight, by script.
-_LOOKS: Final = {"insights": (RequestKind.LIST_BUILDS, RequestKind.GET_BUILD), "reports": (RequestKind.GET_JOB,)}
+_STATUS_REQUESTS: Final = {
+    "insights": (RequestKind.LIST_BUILDS, RequestKind.GET_BUILD),
+    "reports": (RequestKind.GET_JOB,),
+}
 _STARTS: Final = {"insights": RequestKind.START_BUILD, "reports": RequestKind.START_JOB}
 _FIRST: Final = {RequestKind.ARTIFACT: 1, RequestKind.GET_JOB: 2}
 # Fewer than the three misses in a row that make a build lost, and as many as one call's tries.
-_PASSING: Final = 2
+_TRANSIENT: Final = 2
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class _ApiFault:
 
     name: str
     fault: Fault
-    times: int = _PASSING
+    times: int = _TRANSIENT
     on: str | None = None
     quick_timeouts: bool = False
 
@@ -113,7 +116,7 @@ class _StoreFault:
     times: int | None = 1
     kind: RequestKind = RequestKind.ARTIFACT
     spoils: bool = False
-    script: str = "large"
+    scenario: str = "large"
     quick_timeouts: bool = False
 
 
@@ -128,10 +131,12 @@ STORE_FAULTS: Final[Sequence[_StoreFault]] = (
     _StoreFault("report cut short, length told", CutBody(1_000_000)),
     _StoreFault("report cut short, length told, each time", CutBody(1_000_000), times=None, spoils=True),
     _StoreFault("report cut short, no length", CutBody(1_000_000, with_length=False)),
-    _StoreFault("small report cut short, no length", CutBody(1_000, with_length=False), script="reports", spoils=True),
+    _StoreFault(
+        "small report cut short, no length", CutBody(1_000, with_length=False), scenario="reports", spoils=True
+    ),
     _StoreFault("reset in the middle of the report", CutBody(1_000_000, ending=ConnectionEnd.RESET)),
     _StoreFault("no length", NoLength(), times=None),
-    _StoreFault("no length of a small report", NoLength(), times=None, script="reports"),
+    _StoreFault("no length of a small report", NoLength(), times=None, scenario="reports"),
     _StoreFault("no ETag", SetHeaders({"ETag": None}), times=None),
     _StoreFault("weak ETag", SetHeaders({"ETag": 'W/"weak"'}), times=None),
     _StoreFault("ranges ignored", IgnoreRange(), times=None),
@@ -181,12 +186,12 @@ STORE_FAULTS: Final[Sequence[_StoreFault]] = (
 def experiments() -> Iterator[Experiment]:
     """Give one experiment for each fault and each script in which it can happen."""
     for fault in API_FAULTS:
-        for script, kinds in _LOOKS.items():
-            if fault.on in {None, script}:
+        for scenario, kinds in _STATUS_REQUESTS.items():
+            if fault.on in {None, scenario}:
                 yield Experiment(
                     fault=fault.name,
                     where="looks at builds",
-                    script=script,
+                    scenario=scenario,
                     # Not the very first answers: a request that is refused for good leads to no build at all.
                     rules=[FaultRule(fault.fault, kind, nth=2, times=fault.times) for kind in kinds],
                     quick_timeouts=fault.quick_timeouts,
@@ -195,27 +200,27 @@ def experiments() -> Iterator[Experiment]:
             yield Experiment(
                 fault=fault.name,
                 where="the copy asks for the link",
-                script="large",
+                scenario="large",
                 # The request and the poller have asked once each.
-                rules=[FaultRule(fault.fault, RequestKind.GET_JOB, nth=3, times=min(fault.times, _PASSING))],
+                rules=[FaultRule(fault.fault, RequestKind.GET_JOB, nth=3, times=min(fault.times, _TRANSIENT))],
                 quick_timeouts=fault.quick_timeouts,
             )
     for store in STORE_FAULTS:
         yield Experiment(
             fault=store.name,
             where="the report",
-            script=store.script,
+            scenario=store.scenario,
             rules=[
                 FaultRule(store.fault, store.kind, nth=2 if store.kind is RequestKind.GET_JOB else 1, times=store.times)
             ],
             allowance=Allowance(outcomes=_UNDELIVERABLE if store.spoils else frozenset()),
             quick_timeouts=store.quick_timeouts,
         )
-    for script, kind in _STARTS.items():
-        yield from _uncertain_starts(script, kind)
+    for scenario, kind in _STARTS.items():
+        yield from _uncertain_starts(scenario, kind)
 
 
-def _uncertain_starts(script: str, kind: RequestKind) -> Iterator[Experiment]:
+def _uncertain_starts(scenario: str, kind: RequestKind) -> Iterator[Experiment]:
     for name, fault in (
         ("build started, never answered", Unanswered()),
         ("build started, answered 502", ErrorStatus(502, carried_out=True)),
@@ -227,4 +232,4 @@ def _uncertain_starts(script: str, kind: RequestKind) -> Iterator[Experiment]:
         ("start: reset before it was read", ResetBeforeReading()),
     ):
         # At a provider that lists nothing such a request is told of as lost, and the first two fail or are lost.
-        yield Experiment(fault=name, where="the request", script=script, rules=[FaultRule(fault, kind, times=1)])
+        yield Experiment(fault=name, where="the request", scenario=scenario, rules=[FaultRule(fault, kind, times=1)])

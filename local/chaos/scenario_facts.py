@@ -24,10 +24,10 @@ def signed_links_observed(note: Callable[[str], object]) -> Iterator[None]:
         at: datetime,
         lifetime_seconds: int,
         token_expires_at: datetime | None,
-        mint: int | None,
+        serial: int | None,
     ) -> str:
         link = presigned_url(
-            *(store, key), at=at, lifetime_seconds=lifetime_seconds, token_expires_at=token_expires_at, mint=mint
+            *(store, key), at=at, lifetime_seconds=lifetime_seconds, token_expires_at=token_expires_at, serial=serial
         )
         note(link)
         return link

@@ -113,19 +113,19 @@ def insights() -> ChaosScenario:
         builds=(
             ScheduledBuild(BuildPlan(run_seconds=40), created_offset_seconds=-600, build_id=build_id(1)),
             ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(2)),
-            ScheduledBuild(BuildPlan(run_seconds=100, ending="failed"), build_id=build_id(3)),
-            ScheduledBuild(BuildPlan(run_seconds=170, ending="canceled"), build_id=build_id(4)),
+            ScheduledBuild(BuildPlan(run_seconds=100, final_status="failed"), build_id=build_id(3)),
+            ScheduledBuild(BuildPlan(run_seconds=170, final_status="canceled"), build_id=build_id(4)),
             # Begins between two discoveries, so that the poller's list shows it first.
             ScheduledBuild(BuildPlan(run_seconds=60), created_offset_seconds=30, build_id=build_id(5)),
         ),
     )
     orders = DataModel(oid=_ORDERS, name="orders", when_started=(BuildPlan(run_seconds=80),))
-    scenario = Scenario(treasure=TreasureAccount(models=(sales, orders)))
+    simulation = Scenario(treasure=TreasureAccount(models=(sales, orders)))
     return ChaosScenario(
         name="insights",
-        scenario=scenario,
+        simulation=simulation,
         sources=lambda endpoint: [treasure_source(endpoint)],
-        secrets={TREASURE_SECRET: scenario.treasure.key},
+        secrets={TREASURE_SECRET: simulation.treasure.key},
         requests=[(_ORDERS, BuildRequest(source="insights", data_model=_ORDERS))],
     )
 
@@ -137,7 +137,7 @@ def reports() -> ChaosScenario:
         uuid="2489e9ad-2ee2-4e00-8ec9-000000000001",
         when_started=(
             JobPlan(run_seconds=70, artifact_bytes=40 * KIBIBYTE),
-            JobPlan(run_seconds=80, ending="failed"),
+            JobPlan(run_seconds=80, final_status="failed"),
         ),
         jobs=(ScheduledJob(build_id(9), JobPlan(run_seconds=50, artifact_bytes=20 * KIBIBYTE)),),
     )
@@ -172,8 +172,10 @@ def large(name: str = "large", *faults: FaultRule) -> ChaosScenario:
 
 def artifact_changes() -> ChaosScenario:
     """Spoil a report that is copied in parts: it is another one each time, and its upload has to be dropped."""
-    script = large("artifact_changes", FaultRule(ObjectChanged(), RequestKind.ARTIFACT, ranged=True, nth=2, times=None))
-    return replace(script, outcomes=frozenset({"undeliverable"}))
+    scenario = large(
+        "artifact_changes", FaultRule(ObjectChanged(), RequestKind.ARTIFACT, ranged=True, nth=2, times=None)
+    )
+    return replace(scenario, outcomes=frozenset({"undeliverable"}))
 
 
 def resumed() -> ChaosScenario:
@@ -183,8 +185,8 @@ def resumed() -> ChaosScenario:
 
 def store_down() -> ChaosScenario:
     """Let the store fall silent for good after the first part: the record has to drop the upload."""
-    script = large("store_down", FaultRule(ErrorStatus(503), RequestKind.ARTIFACT, nth=2, times=None))
-    return replace(script, outcomes=frozenset({"undeliverable"}))
+    scenario = large("store_down", FaultRule(ErrorStatus(503), RequestKind.ARTIFACT, nth=2, times=None))
+    return replace(scenario, outcomes=frozenset({"undeliverable"}))
 
 
 def builds_vanish() -> ChaosScenario:
@@ -197,10 +199,10 @@ def builds_vanish() -> ChaosScenario:
             ScheduledBuild(BuildPlan(run_seconds=90_000), build_id=build_id(22)),
         ),
     )
-    scenario = Scenario(treasure=TreasureAccount(models=(orders,)))
+    simulation = Scenario(treasure=TreasureAccount(models=(orders,)))
     return ChaosScenario(
         name="builds_vanish",
-        scenario=scenario,
+        simulation=simulation,
         sources=lambda endpoint: [
             treasure_source(
                 endpoint,
@@ -208,7 +210,7 @@ def builds_vanish() -> ChaosScenario:
                 polling={"first_seconds": 60, "longest_seconds": 120, "give_up_after_hours": 0.2},
             )
         ],
-        secrets={TREASURE_SECRET: scenario.treasure.key},
+        secrets={TREASURE_SECRET: simulation.treasure.key},
         # It is in the first list and in none after that.
         faults=[
             FaultRule(DropBuild(build_id(22)), RequestKind.LIST_BUILDS, nth=2, times=None),
@@ -224,19 +226,19 @@ def key_revoked() -> ChaosScenario:
     sales = DataModel(
         oid=_SALES, name="sales", builds=(ScheduledBuild(BuildPlan(run_seconds=400), build_id=build_id(31)),)
     )
-    scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
+    simulation = Scenario(treasure=TreasureAccount(models=(sales,)))
 
     def revoke(providers: SimulatedProviders) -> None:
         providers.rotate_key(ProviderName.TREASURE_INSIGHTS, OTHER_KEY)
 
     def restore(providers: SimulatedProviders) -> None:
-        providers.rotate_key(ProviderName.TREASURE_INSIGHTS, scenario.treasure.key)
+        providers.rotate_key(ProviderName.TREASURE_INSIGHTS, simulation.treasure.key)
 
     return ChaosScenario(
         name="key_revoked",
-        scenario=scenario,
+        simulation=simulation,
         sources=lambda endpoint: [treasure_source(endpoint)],
-        secrets={TREASURE_SECRET: scenario.treasure.key},
+        secrets={TREASURE_SECRET: simulation.treasure.key},
         events=((100, revoke), (280, restore)),
         least_minutes=15,
     )
@@ -249,12 +251,12 @@ def poller_late() -> ChaosScenario:
         name="sales",
         builds=tuple(ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(50 + n)) for n in range(2)),
     )
-    scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
+    simulation = Scenario(treasure=TreasureAccount(models=(sales,)))
     return ChaosScenario(
         name="poller_late",
-        scenario=scenario,
+        simulation=simulation,
         sources=lambda endpoint: [treasure_source(endpoint)],
-        secrets={TREASURE_SECRET: scenario.treasure.key},
+        secrets={TREASURE_SECRET: simulation.treasure.key},
         dropped={"poll_builds": 8},
         least_minutes=6,
     )
@@ -280,7 +282,7 @@ def keys_invalid() -> ChaosScenario:
 
     return ChaosScenario(
         name="keys_invalid",
-        scenario=Scenario(treasure=treasure, airt=airt),
+        simulation=Scenario(treasure=treasure, airt=airt),
         sources=lambda endpoint: [treasure_source(endpoint), airt_source(endpoint, chatbot.slug)],
         secrets={TREASURE_SECRET: treasure.key, AIRT_SECRET: airt.key},
         requests=[(chatbot.scope, BuildRequest(source="chatbot", report=REPORT))],
@@ -293,12 +295,12 @@ def keys_invalid() -> ChaosScenario:
 def start_retried() -> ChaosScenario:
     """Ask while the provider is down: the request certainly started nothing, and is repeated."""
     orders = DataModel(oid=_ORDERS, name="orders", when_started=(BuildPlan(run_seconds=80),))
-    scenario = Scenario(treasure=TreasureAccount(models=(orders,)))
+    simulation = Scenario(treasure=TreasureAccount(models=(orders,)))
     return ChaosScenario(
         name="start_retried",
-        scenario=scenario,
+        simulation=simulation,
         sources=lambda endpoint: [treasure_source(endpoint)],
-        secrets={TREASURE_SECRET: scenario.treasure.key},
+        secrets={TREASURE_SECRET: simulation.treasure.key},
         requests=[(_ORDERS, BuildRequest(source="insights", data_model=_ORDERS))],
         # Discovery meets them too; both come back.
         faults=[FaultRule(ErrorStatus(503), RequestKind.LIST_BUILDS, times=6)],
@@ -312,12 +314,12 @@ def segments() -> ChaosScenario:
         name="sales",
         builds=tuple(ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(40 + n)) for n in range(3)),
     )
-    scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
+    simulation = Scenario(treasure=TreasureAccount(models=(sales,)))
     return ChaosScenario(
         name="segments",
-        scenario=scenario,
+        simulation=simulation,
         sources=lambda endpoint: [treasure_source(endpoint)],
-        secrets={TREASURE_SECRET: scenario.treasure.key},
+        secrets={TREASURE_SECRET: simulation.treasure.key},
         segment_builds=1,
     )
 
@@ -330,13 +332,13 @@ def airt_scenario(
     faults: Sequence[FaultRule] = (),
 ) -> ChaosScenario:
     """Make a script over projects of the simulated Dreadnode platform, one source each."""
-    scenario = Scenario(airt=AirtAccount(projects=tuple(projects)))
+    simulation = Scenario(airt=AirtAccount(projects=tuple(projects)))
     artifact = {"hosts": ["localhost"], "private_addresses": True}
     return ChaosScenario(
         name=name,
-        scenario=scenario,
+        simulation=simulation,
         sources=lambda endpoint: [airt_source(endpoint, project.slug, artifact=artifact) for project in projects],
-        secrets={AIRT_SECRET: scenario.airt.key},
+        secrets={AIRT_SECRET: simulation.airt.key},
         requests=requests,
         faults=faults,
     )

@@ -37,12 +37,12 @@ _PUBLISHED: Final = "sns:Publish"
 _NOTED: Final = ".note_announced:"
 
 
-def record(laboratory: ExperimentRunner) -> dict[str, ExchangeRecorder]:
+def record(runner: ExperimentRunner) -> dict[str, ExchangeRecorder]:
     """Play every script undisturbed, and give what happened in each."""
     recorders = {}
     for make in SCENARIOS:
         recorder = ExchangeRecorder()
-        laboratory.run(make(), recorder)
+        runner.run(make(), recorder)
         recorders[make.__name__] = recorder
     return recorders
 
@@ -51,68 +51,68 @@ def plan(recorders: dict[str, ExchangeRecorder]) -> list[Experiment]:
     """Give one experiment for each point and kind of fault; what several scripts pass is struck in the first."""
     seen: set[object] = set()
     experiments: list[Experiment] = []
-    for script, recorder in recorders.items():
-        for effect, count in sorted(recorder.effects.items()):
-            if effect not in seen:
-                seen.add(effect)
-                experiments += _blows(script, effect, count)
+    for scenario, recorder in recorders.items():
+        for exchange, count in sorted(recorder.exchanges.items()):
+            if exchange not in seen:
+                seen.add(exchange)
+                experiments += _exchange_experiments(scenario, exchange, count)
         for (caller, action), _ in sorted(recorder.calls.items()):
             if (caller, action) not in seen:
                 seen.add((caller, action))
-                experiments += _answers(script, caller, action)
+                experiments += _call_experiments(scenario, caller, action)
         for function in sorted(recorder.invocations):
             if function not in seen:
                 seen.add(function)
-                experiments += _deliveries(script, function)
+                experiments += _invocation_experiments(scenario, function)
     return experiments
 
 
-def _blows(script: str, effect: Exchange, count: int) -> Iterator[Experiment]:
-    for blow, occasions in _OCCASIONS.items():
+def _exchange_experiments(scenario: str, exchange: Exchange, count: int) -> Iterator[Experiment]:
+    for fault, occasions in _OCCASIONS.items():
         for nth in range(1, min(count, occasions) + 1):
-            repeats = effect.call == _PUBLISHED and blow in {ExchangeFault.KILL_AFTER, ExchangeFault.LOSE_AFTER}
+            repeats = exchange.call == _PUBLISHED and fault in {ExchangeFault.KILL_AFTER, ExchangeFault.LOSE_AFTER}
             # News about a source, sent and not yet noted as sent: the note is the very next exchange.
-            repeats |= blow is ExchangeFault.KILL_BEFORE and any(_NOTED in place for place in effect.place)
+            repeats |= fault is ExchangeFault.KILL_BEFORE and any(_NOTED in place for place in exchange.place)
             yield Experiment(
-                fault=blow,
-                where=f"{effect}, time {nth}",
-                script=script,
-                disturb=partial(ExchangeInjector, effect, blow, nth=nth),
+                fault=fault,
+                where=f"{exchange}, time {nth}",
+                scenario=scenario,
+                make_injector=partial(ExchangeInjector, exchange, fault, nth=nth),
                 allowance=Allowance(repeated_notices=int(repeats)),
             )
 
 
-def _answers(script: str, caller: str, action: str) -> Iterator[Experiment]:
+def _call_experiments(scenario: str, caller: str, action: str) -> Iterator[Experiment]:
     service = action.partition(":")[0]
     throttled = _THROTTLED.get(service, AwsError(400, "ThrottlingException"))
     broken = _BROKEN.get(service, AwsError(500, "InternalError"))
     where = f"{caller}: {action}"
     at = partial(CallInjector, caller, action)
-    for fault, disturb in (
+    for fault, make_injector in (
         ("throttled by AWS", partial(at, throttled)),
         ("error 500 of AWS", partial(at, broken)),
         ("throttled by AWS, every try", partial(at, throttled, times=EVERY_ATTEMPT)),
         ("error 500 of AWS, every try", partial(at, broken, times=EVERY_ATTEMPT)),
     ):
-        yield Experiment(fault=fault, where=where, script=script, disturb=disturb)
+        yield Experiment(fault=fault, where=where, scenario=scenario, make_injector=make_injector)
     if caller == STATE_MACHINE:
         yield Experiment(
-            fault="connection broken before", where=where, script=script, disturb=partial(at, DropResponse())
+            fault="connection broken before", where=where, scenario=scenario, make_injector=partial(at, DropResponse())
         )
         yield Experiment(
             fault="answer lost",
             where=where,
-            script=script,
-            disturb=partial(ResponseDropper, caller, action),
+            scenario=scenario,
+            make_injector=partial(ResponseDropper, caller, action),
             allowance=Allowance(repeated_notices=int(action == _PUBLISHED)),
         )
 
 
-def _deliveries(script: str, function: str) -> Iterator[Experiment]:
-    for fault, disturb in (
+def _invocation_experiments(scenario: str, function: str) -> Iterator[Experiment]:
+    for fault, make_injector in (
         ("event delivered twice", partial(InvocationInjector, function, DeliverTwice())),
         ("every event delivered twice", partial(InvocationInjector, function, DeliverTwice(), times=1000)),
         ("no capacity for a function", partial(InvocationInjector, function, Throttle(), times=2)),
         ("result of a function lost", partial(ResultDropper, function)),
     ):
-        yield Experiment(fault=fault, where=function, script=script, disturb=disturb)
+        yield Experiment(fault=fault, where=function, scenario=scenario, make_injector=make_injector)

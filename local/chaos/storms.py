@@ -66,7 +66,7 @@ from local.simulator import (
     TreasureAccount,
     Unanswered,
 )
-from local.simulator.scenario import BuildEnding
+from local.simulator.scenario import FinalBuildStatus
 
 BUILDS: Final = 200
 """How many builds a storm has."""
@@ -77,7 +77,7 @@ _STORM_MINUTES: Final = 60
 _PUBLISH: Final = "sns:Publish"
 _ANSWERS: Final = (AwsError(400, "ThrottlingException"), AwsError(500, "InternalError"))
 
-_BUILD_ENDINGS: Final[Sequence[BuildEnding]] = ("done", "done", "failed", "canceled")
+_BUILD_ENDINGS: Final[Sequence[FinalBuildStatus]] = ("done", "done", "failed", "canceled")
 _API: Final[Sequence[Fault]] = (
     *(ErrorStatus(status) for status in (401, 429, 500, 502, 503, 504)),
     Reply(200, HTML_PAGE),
@@ -107,14 +107,14 @@ class Storm(CountingInjector):
 
     redrives = True
 
-    def __init__(self, seed: int, *, violence: float = 1.0) -> None:
+    def __init__(self, seed: int, *, intensity: float = 1.0) -> None:
         super().__init__()
         self.kinds: Counter[str] = Counter()
         self.repeatable = 0
         self._seed = seed
-        self._violence = violence
+        self._intensity = intensity
         self._counts: Counter[str] = Counter()
-        self._laboratory: ExperimentRunner | None = None
+        self._runner: ExperimentRunner | None = None
         self._minutes = 0
         self._guard = threading.Lock()
 
@@ -123,28 +123,28 @@ class Storm(CountingInjector):
         return self._minutes >= _STORM_MINUTES
 
     @override
-    def tick(self, laboratory: ExperimentRunner) -> None:
-        self._laboratory = laboratory
+    def tick(self, runner: ExperimentRunner) -> None:
+        self._runner = runner
         self._minutes += 1
-        if self._happens("second tick", {"two ticks at once": 0.2}):
-            laboratory.aws.invoke_asynchronously("poll_builds", {})
-            laboratory.aws.invoke_asynchronously("discover_builds", {})
+        if self._draw("second tick", {"two ticks at once": 0.2}):
+            runner.aws.invoke_asynchronously("poll_builds", {})
+            runner.aws.invoke_asynchronously("discover_builds", {})
 
     @override
-    def before(self, effect: Exchange) -> None:
+    def before(self, exchange: Exchange) -> None:
         chance = {"killed before": 0.004, "connection broken before": 0.004}
-        self._blow(self._happens(f"before {effect}", chance))
+        self._apply(self._draw(f"before {exchange}", chance))
 
     @override
-    def after(self, effect: Exchange) -> None:
-        fate = self._happens(f"after {effect}", {"killed after": 0.004, "answer lost": 0.004})
-        if fate is not None and effect.call == _PUBLISH:
+    def after(self, exchange: Exchange) -> None:
+        fault = self._draw(f"after {exchange}", {"killed after": 0.004, "answer lost": 0.004})
+        if fault is not None and exchange.call == _PUBLISH:
             self.repeatable += 1
-        self._blow(fate)
+        self._apply(fault)
 
     @override
     def before_call(self, call: AwsCall) -> CallFault | None:
-        match self._happens(f"{call.caller} {call.action}", {"throttled by AWS": 0.01, "error 500 of AWS": 0.01}):
+        match self._draw(f"{call.caller} {call.action}", {"throttled by AWS": 0.01, "error 500 of AWS": 0.01}):
             case "throttled by AWS":
                 return _ANSWERS[0]
             case "error 500 of AWS":
@@ -156,7 +156,7 @@ class Storm(CountingInjector):
     def after_call(self, call: AwsCall, status: int) -> DropResponse | None:
         if call.caller != STATE_MACHINE:
             return None
-        if self._happens(f"{call.action} answered", {"answer lost": 0.01}) is None:
+        if self._draw(f"{call.action} answered", {"answer lost": 0.01}) is None:
             return None
         self.repeatable += call.action == _PUBLISH
         return DropResponse()
@@ -164,57 +164,57 @@ class Storm(CountingInjector):
     @override
     def before_invocation(self, invocation: Invocation) -> InvocationFault | None:
         chance = {"event delivered twice": 0.02, "no capacity for a function": 0.02, "event delivered late": 0.02}
-        match self._happens(invocation.function, chance):
+        match self._draw(invocation.function, chance):
             case "event delivered twice":
                 return DeliverTwice()
             case "no capacity for a function":
                 return Throttle()
-            case "event delivered late" if self._laboratory is not None:
-                self._laboratory.pause(90)
+            case "event delivered late" if self._runner is not None:
+                self._runner.pause(90)
         return None
 
     @override
     def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> DropResponse | None:
-        lost = self._happens(f"{invocation.function} done", {"result of a function lost": 0.01})
+        lost = self._draw(f"{invocation.function} done", {"result of a function lost": 0.01})
         return DropResponse() if lost else None
 
     @staticmethod
-    def _blow(fate: str | None) -> None:
-        if fate is None:
+    def _apply(fault: str | None) -> None:
+        if fault is None:
             return
-        if fate.startswith("killed"):
+        if fault.startswith("killed"):
             kill_function()
         raise ConnectionRefusedError(111, "injected")
 
-    def _happens(self, what: str, chances: dict[str, float]) -> str | None:
+    def _draw(self, what: str, chances: dict[str, float]) -> str | None:
         """Decide about the next occasion of a kind, and count what happens."""
         with self._guard:
             self._counts[what] += 1
-            dice = Random(f"{self._seed}/{what}/{self._counts[what]}").random()  # noqa: S311 - a test
+            draw = Random(f"{self._seed}/{what}/{self._counts[what]}").random()  # noqa: S311 - a test
             if self._is_over:
                 return None
-            for fate, chance in chances.items():
-                dice -= chance * self._violence
-                if dice < 0:
-                    self.struck += 1
-                    self.kinds[fate] += 1
-                    return fate
+            for fault, chance in chances.items():
+                draw -= chance * self._intensity
+                if draw < 0:
+                    self.injected += 1
+                    self.kinds[fault] += 1
+                    return fault
         return None
 
 
-def run_storm(laboratory: ExperimentRunner, seed: int, builds: int = BUILDS) -> ExperimentResult:
+def run_storm(runner: ExperimentRunner, seed: int, builds: int = BUILDS) -> ExperimentResult:
     """Let one storm pass, and look at what is left with the checker's eyes."""
     began = time.monotonic()
-    storm, script = Storm(seed), storm_scenario(seed, builds)
-    evidence = laboratory.run(script, storm)
+    storm, scenario = Storm(seed), storm_scenario(seed, builds)
+    evidence = runner.run(scenario, storm)
     violations = check(evidence, Allowance(repeated_notices=storm.repeatable))
     kinds = storm.kinds + Counter(f"provider: {fault}" for entry in evidence.requests for fault in entry.faults)
     return summarize(
         evidence,
         violations,
-        name=script.name,
+        name=scenario.name,
         fault="storm",
-        script=script.name,
+        scenario=scenario.name,
         kinds=kinds,
         seconds=time.monotonic() - began,
     )
@@ -222,8 +222,8 @@ def run_storm(laboratory: ExperimentRunner, seed: int, builds: int = BUILDS) -> 
 
 def provider_fault_sample(seed: int, *, probability: float = 0.05) -> FaultSample:
     """Give the providers' part of a storm."""
-    looks = (RequestKind.LIST_BUILDS, RequestKind.GET_BUILD, RequestKind.GET_JOB, RequestKind.LIST_MODELS)
-    faults: dict[RequestKind, Sequence[Fault]] = dict.fromkeys(looks, _API)
+    status_requests = (RequestKind.LIST_BUILDS, RequestKind.GET_BUILD, RequestKind.GET_JOB, RequestKind.LIST_MODELS)
+    faults: dict[RequestKind, Sequence[Fault]] = dict.fromkeys(status_requests, _API)
     faults |= dict.fromkeys((RequestKind.START_BUILD, RequestKind.START_JOB), _STARTS)
     faults[RequestKind.ARTIFACT] = _STORE
     return FaultSample(seed=seed, probability=probability, faults=faults)
@@ -232,26 +232,26 @@ def provider_fault_sample(seed: int, *, probability: float = 0.05) -> FaultSampl
 def storm_scenario(seed: int, builds: int = BUILDS) -> ChaosScenario:
     """Make a world of so many builds: two fifths at Treasure Insights, the rest reports, half of them asked for."""
     random = Random(f"storm {seed}")  # noqa: S311 - a test
-    listed, watched = builds * 2 // 5, builds * 3 // 10
+    listed, existing = builds * 2 // 5, builds * 3 // 10
     models = _models(random, listed)
-    projects, watches = _projects(random, watched, builds - listed - watched)
-    scenario = Scenario(treasure=TreasureAccount(models=models), airt=AirtAccount(projects=projects))
+    projects, requests = _projects(random, existing, builds - listed - existing)
+    simulation = Scenario(treasure=TreasureAccount(models=models), airt=AirtAccount(projects=projects))
     artifact = {"hosts": ["localhost"], "private_addresses": True}
 
-    def clear_up(providers: SimulatedProviders) -> None:
+    def stop_faults(providers: SimulatedProviders) -> None:
         providers.faults.clear()
 
     return ChaosScenario(
         name=f"storm {seed}",
-        scenario=scenario,
+        simulation=simulation,
         sources=lambda endpoint: [
             treasure_source(endpoint),
             *(airt_source(endpoint, project.slug, artifact=artifact) for project in projects),
         ],
-        secrets={TREASURE_SECRET: scenario.treasure.key, AIRT_SECRET: scenario.airt.key},
-        requests=watches,
+        secrets={TREASURE_SECRET: simulation.treasure.key, AIRT_SECRET: simulation.airt.key},
+        requests=requests,
         sample=provider_fault_sample(seed),
-        events=[(_STORM_SECONDS, clear_up)],
+        events=[(_STORM_SECONDS, stop_faults)],
         least_minutes=20,
     )
 
@@ -260,7 +260,7 @@ def _models(random: Random, builds: int) -> tuple[DataModel, ...]:
     plans = [
         ScheduledBuild(
             BuildPlan(
-                run_seconds=random.uniform(30, 900), ending=random.choice(("done", "done", "failed", "canceled"))
+                run_seconds=random.uniform(30, 900), final_status=random.choice(("done", "done", "failed", "canceled"))
             ),
             created_offset_seconds=random.uniform(0, 300),
             build_id=_id("b", number),
@@ -272,15 +272,17 @@ def _models(random: Random, builds: int) -> tuple[DataModel, ...]:
     )
 
 
-def _projects(random: Random, watched: int, asked: int) -> tuple[tuple[Project, ...], list[tuple[str, BuildRequest]]]:
+def _projects(
+    random: Random, existing: int, started: int
+) -> tuple[tuple[Project, ...], list[tuple[str, BuildRequest]]]:
     plan: Callable[[], JobPlan] = partial(_job_plan, random)
-    jobs = [ScheduledJob(_id("c", number), plan()) for number in range(watched)]
+    jobs = [ScheduledJob(_id("c", number), plan()) for number in range(existing)]
     large = ScheduledJob(_id("d", 0), JobPlan(run_seconds=120, artifact_bytes=LARGE_BYTES))
     projects = tuple(
         Project(
             slug=f"project-{number}",
             uuid=_id("e", number),
-            when_started=tuple(plan() for _ in range(asked)),
+            when_started=tuple(plan() for _ in range(started)),
             jobs=(*jobs[number::3], large) if number == 0 else tuple(jobs[number::3]),
         )
         for number in range(3)
@@ -290,7 +292,7 @@ def _projects(random: Random, watched: int, asked: int) -> tuple[tuple[Project, 
         for project in projects
         for job in project.jobs
     ]
-    for number in range(asked - 1):
+    for number in range(started - 1):
         project = projects[number % 3]
         requests.append((project.scope, BuildRequest(source=project.slug, report=REPORT)))
     random.shuffle(requests)
@@ -300,7 +302,7 @@ def _projects(random: Random, watched: int, asked: int) -> tuple[tuple[Project, 
 def _job_plan(random: Random) -> JobPlan:
     return JobPlan(
         run_seconds=random.uniform(30, 600),
-        ending=random.choice(("completed", "completed", "completed", "failed")),
+        final_status=random.choice(("completed", "completed", "completed", "failed")),
         artifact_bytes=random.randrange(16, 64) * KIBIBYTE,
     )
 

@@ -65,31 +65,31 @@ class CallTracker:
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._announced: dict[str, tuple[AwsCall, FunctionRun | None]] = {}
+        self._pending: dict[str, tuple[AwsCall, FunctionRun | None]] = {}
 
-    def claim(self, number: str | None) -> tuple[AwsCall, FunctionRun | None] | None:
+    def take(self, number: str | None) -> tuple[AwsCall, FunctionRun | None] | None:
         """Give the call that a request's header announces, once; None for a request that botocore did not make."""
-        return self._announced.pop(number, None) if number else None
+        return self._pending.pop(number, None) if number else None
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Watch every botocore session made from now on, and hand the current run to new threads."""
         hooks = (
             ("provide-client-params", _remember_resource),
-            ("request-created", self._announce),
-            ("before-send", _refuse_the_dead),
-            ("response-received", _refuse_the_dead),
+            ("request-created", self._record_call),
+            ("before-send", _stop_if_killed),
+            ("response-received", _stop_if_killed),
         )
         # The only place where botocore lets hooks reach sessions that somebody else makes.
         handlers.BUILTIN_HANDLERS.extend(hooks)
         try:
-            with patch.object(threading.Thread, "start", _inheriting(threading.Thread.start)):
+            with patch.object(threading.Thread, "start", _inheriting_context(threading.Thread.start)):
                 yield
         finally:
             for hook in hooks:
                 handlers.BUILTIN_HANDLERS.remove(hook)
 
-    def _announce(self, request: AWSRequest, operation_name: str, event_name: str, **_: object) -> None:
+    def _record_call(self, request: AWSRequest, operation_name: str, event_name: str, **_: object) -> None:
         run = current_run.get()
         service = event_name.split(".")[1]
         call = AwsCall(
@@ -99,7 +99,7 @@ class CallTracker:
             invocation=run.invocation if run else None,
         )
         number = str(next(self._numbers))
-        self._announced[number] = (call, run)
+        self._pending[number] = (call, run)
         request.headers[CALL_HEADER] = number
 
 
@@ -119,13 +119,13 @@ def _remember_resource(params: Mapping[str, object], context: dict[str, object],
     context[_PARAMETERS_KEY] = resource_of(params)
 
 
-def _refuse_the_dead(**_: object) -> None:
+def _stop_if_killed(**_: object) -> None:
     run = current_run.get()
     if run is not None:
         run.check()
 
 
-def _inheriting(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+def _inheriting_context(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
     def inherit_and_start(thread: threading.Thread) -> None:
         if current_run.get() is not None:
             inherited = functools.partial(contextvars.copy_context().run, thread.run)

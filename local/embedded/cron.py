@@ -130,8 +130,8 @@ def _nearest_workday(day: date) -> date:
 
 def _week_day_rule(field: str) -> DayRule:
     if match := re.fullmatch(r"(\w+)#([1-5])", field):
-        (wanted,), place = _numbers(match[1], 1, 7, _WEEKDAYS), int(match[2])
-        return lambda day: _week_day(day) == wanted and (day.day - 1) // 7 + 1 == place
+        (wanted,), location = _numbers(match[1], 1, 7, _WEEKDAYS), int(match[2])
+        return lambda day: _week_day(day) == wanted and (day.day - 1) // 7 + 1 == location
     if match := re.fullmatch(r"(\w+?)L", field):
         (last,) = _numbers(match[1], 1, 7, _WEEKDAYS)
         return lambda day: _week_day(day) == last and day.day + 7 > _days_in(day)

@@ -58,7 +58,7 @@ class Deployment:
         return found[0]
 
 
-def deploy(expanded: Template, *, root: Path, place: StackLocation, client: OperatorClients) -> Deployment:
+def deploy(expanded: Template, *, root: Path, location: StackLocation, client: OperatorClients) -> Deployment:
     """Create the stack.
 
     Parameters
@@ -75,27 +75,27 @@ def deploy(expanded: Template, *, root: Path, place: StackLocation, client: Oper
     TemplateError
         Something that the embedded AWS cannot create and has no excuse for.
     """
-    resolver = Resolver(expanded, place)
-    prepared = for_moto(expanded, place)
+    resolver = Resolver(expanded, location)
+    prepared = for_moto(expanded, location)
     check_properties(prepared.body)
     cloudformation = client("cloudformation")
     try:
         cloudformation.create_stack(
-            StackName=place.stack_name,
+            StackName=location.stack_name,
             TemplateBody=json.dumps(prepared.body),
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
         )
     except (ClientError, ResponseParserError) as exc:
         # moto answers what it did not expect with a page of HTML; its own traceback is on standard error.
         raise TemplateError(f"moto could not create the stack: {exc}") from exc
-    stack = cloudformation.describe_stacks(StackName=place.stack_name)["Stacks"][0]
+    stack = cloudformation.describe_stacks(StackName=location.stack_name)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-    entries = cloudformation.describe_stack_resources(StackName=place.stack_name)["StackResources"]
+    entries = cloudformation.describe_stack_resources(StackName=location.stack_name)["StackResources"]
     resources = {
         entry["LogicalResourceId"]: entry["PhysicalResourceId"] for entry in entries if "PhysicalResourceId" in entry
     }
     put_properties(prepared.body, resolver, resources, client("s3"))
-    _create_state_machines(prepared, place, resources, outputs, client)
+    _create_state_machines(prepared, location, resources, outputs, client)
     return Deployment(
         outputs={name: value for name, value in outputs.items() if name in expanded.get("Outputs", {})},
         resources=resources,
@@ -107,14 +107,14 @@ def deploy(expanded: Template, *, root: Path, place: StackLocation, client: Oper
 
 def _create_state_machines(
     prepared: MotoTemplate,
-    place: StackLocation,
+    location: StackLocation,
     resources: dict[str, str],
     outputs: dict[str, str],
     client: OperatorClients,
 ) -> None:
     """Create each state machine once more, by the API and so in the interpreter, under the ARN that it already has."""
     for logical_id, resource in resources_of(prepared.body, "AWS::StepFunctions::StateMachine"):
-        plain = created_state_machine(place, resources[logical_id])
+        plain = created_state_machine(location, resources[logical_id])
         created = client("stepfunctions").create_state_machine(
             name=plain.name,
             definition=prepared.definition(logical_id, plain.definition, outputs),

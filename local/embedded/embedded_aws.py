@@ -61,8 +61,8 @@ _ACCOUNT = DEFAULT_LOCATION.account
 
 _one = threading.Lock()
 
-# How often `EmbeddedAws.await_quiet` looks.
-_QUIET_BEAT_SECONDS = 0.02
+# How often `EmbeddedAws.wait_until_idle` looks.
+_IDLE_CHECK_SECONDS = 0.02
 
 
 class EmbeddedAws:
@@ -87,7 +87,7 @@ class EmbeddedAws:
         Gives what to call for a function; by default the checkout's own module, in this process.
     pause
         Waits before a Retry and before an asynchronous repetition, in seconds of the definition; True when
-        everything is to stop. By default on the real clock, scaled by ``second_lasts``.
+        everything is to stop. By default on the real clock, scaled by ``time_scale``.
 
     Attributes
     ----------
@@ -108,23 +108,23 @@ class EmbeddedAws:
         stack_name: str = DEFAULT_LOCATION.stack_name,
         interception: Interception | None = None,
         clock: Callable[[], float] = time.monotonic,
-        second_lasts: float = 1.0,
+        time_scale: float = 1.0,
         load_handler: HandlerLoader | None = None,
         pause: Callable[[float], bool] | None = None,
     ) -> None:
-        self.place = StackLocation(region=region, account=_ACCOUNT, stack_name=stack_name)
+        self.location = StackLocation(region=region, account=_ACCOUNT, stack_name=stack_name)
         self.expanded = expand(template, parameters=parameters, region=region, account=_ACCOUNT, stack_name=stack_name)
         self._root = template.parent
         self._interception = interception or Interception()
         self._clock = clock
-        self._second_lasts = second_lasts
+        self._time_scale = time_scale
         self._load_handler = load_handler
         self._pause = pause or self._wait
         self._stopping = threading.Event()
         self._exit = ExitStack()
         self._logs = LogCapture()
-        self._attribution = CallTracker()
-        self._application = AwsApplication(attribution=self._attribution, interception=self._interception)
+        self._tracker = CallTracker()
+        self._application = AwsApplication(tracker=self._tracker, interception=self._interception)
         self._deployment: Deployment
         self._runtime: FunctionRuntime
         self._asynchronous: AsyncInvoker
@@ -155,18 +155,18 @@ class EmbeddedAws:
         with ExitStack() as stack:
             stack.callback(_one.release)
             stack.enter_context(moto_patched(self._pause))
-            stack.enter_context(self._attribution.installed())
+            stack.enter_context(self._tracker.installed())
             server = AwsServer(self._application)
             stack.callback(server.stop)
-            stack.enter_context(sandbox(port=server.port, region=self.place.region))
+            stack.enter_context(sandbox(port=server.port, region=self.location.region))
             stack.enter_context(self._logs.attached())
             server.start()
             # On the way out the server answers until the last execution has ended, inside the same surroundings.
             stack.callback(server.stop)
-            stack.callback(stop_executions, self.place)
-            self.client = OperatorClients(endpoint=f"http://127.0.0.1:{server.port}", region=self.place.region)
+            stack.callback(stop_executions, self.location)
+            self.client = OperatorClients(endpoint=f"http://127.0.0.1:{server.port}", region=self.location.region)
             stack.callback(self.client.close)
-            self._deployment = deploy(self.expanded, root=self._root, place=self.place, client=self.client)
+            self._deployment = deploy(self.expanded, root=self._root, location=self.location, client=self.client)
             self._start_functions(stack)
             # First of all on the way out: who pauses shall not go on.
             stack.callback(self._stopping.set)
@@ -189,7 +189,7 @@ class EmbeddedAws:
         self._logs.take_over_loggers()
         self._asynchronous = AsyncInvoker(self._runtime, pause=self._pause, to_queue=self._send_to_queue)
         stack.callback(self._asynchronous.stop)
-        self._application.answer_invocations(InvokeApi(self._runtime, self._asynchronous))
+        self._application.route_invocations(InvokeApi(self._runtime, self._asynchronous))
 
     # ------------------------------------------------------------------ what was deployed
 
@@ -215,7 +215,7 @@ class EmbeddedAws:
 
     def schedules(self) -> list[Schedule]:
         """Give the schedules of the template; `local.embedded.scheduler.Ticker` fires them."""
-        return schedules(self.expanded, place=self.place)
+        return schedules(self.expanded, location=self.location)
 
     # ------------------------------------------------------------------ what one can do with it
 
@@ -249,7 +249,7 @@ class EmbeddedAws:
         EngineError
             There is no such execution, or it has not failed.
         """
-        redrive(self.place, execution_arn)
+        redrive(self.location, execution_arn)
 
     def subscribe(self, topic_arn: str | None = None) -> Subscription:
         """Subscribe a new queue to the topic (the only one, unless named), without raw delivery."""
@@ -264,21 +264,21 @@ class EmbeddedAws:
 
     def busy(self) -> bool:
         """Tell whether an execution or an asynchronous call has not ended."""
-        return self._asynchronous.under_way > 0 or running_executions(self.place) > 0
+        return self._asynchronous.under_way > 0 or running_executions(self.location) > 0
 
-    def at_work(self) -> int:
+    def active_count(self) -> int:
         """Count the executions and asynchronous calls that have not ended and do not wait for a task token."""
-        return self._asynchronous.under_way + working_executions(self.place)
+        return self._asynchronous.under_way + working_executions(self.location)
 
-    def is_still(self, waiting: int) -> bool:
+    def is_idle(self, waiting: int) -> bool:
         """Tell whether no more than ``waiting`` executions and asynchronous calls are at work; quicker than counting.
 
         Calls come first: while one of them works, nobody has to look at hundreds of executions.
         """
         rest = waiting - self._asynchronous.under_way
-        return rest >= 0 and not more_are_working(self.place, rest)
+        return rest >= 0 and not more_are_working(self.location, rest)
 
-    def await_quiet(self, timeout_seconds: float = 30.0) -> None:
+    def wait_until_idle(self, timeout_seconds: float = 30.0) -> None:
         """Wait until nothing happens by itself any more: what still runs waits for a task token.
 
         Raises
@@ -286,28 +286,28 @@ class EmbeddedAws:
         TimeoutError
             Something still works after so many real seconds.
         """
-        for _ in range(int(timeout_seconds / _QUIET_BEAT_SECONDS)):
-            if self.at_work() == 0:
+        for _ in range(int(timeout_seconds / _IDLE_CHECK_SECONDS)):
+            if self.active_count() == 0:
                 return
-            self._stopping.wait(_QUIET_BEAT_SECONDS)
+            self._stopping.wait(_IDLE_CHECK_SECONDS)
         raise TimeoutError(f"the embedded AWS still works after {timeout_seconds} s")
 
     def forget_executions(self) -> None:
         """Abort what runs, and forget every execution; their names are free again."""
-        stop_executions(self.place)
-        forget_executions(self.place)
+        stop_executions(self.location)
+        forget_executions(self.location)
 
     def executions(self) -> list[ExecutionReport]:
         """Sum up every execution, oldest first."""
-        return [report_execution(run) for run in raw_executions(self.place)]
+        return [report_execution(run) for run in raw_executions(self.location)]
 
     def failed_executions(self) -> list[str]:
         """Give the ARNs of the executions that have failed and were not redriven."""
-        return failed_executions(self.place)
+        return failed_executions(self.location)
 
     def history_texts(self) -> list[str]:
         """Give the whole description and history of every execution as text, to be searched."""
-        return [json.dumps([run.description, run.history]) for run in raw_executions(self.place)]
+        return [json.dumps([run.description, run.history]) for run in raw_executions(self.location)]
 
     def usage(self) -> dict[str, FunctionUsage]:
         """Give invocations, errors and durations per function."""
@@ -345,7 +345,7 @@ class EmbeddedAws:
         return self.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
 
     def _wait(self, seconds: float) -> bool:
-        return self._stopping.wait(seconds * self._second_lasts)
+        return self._stopping.wait(seconds * self._time_scale)
 
     def _send_to_queue(self, queue: str, document: str) -> None:
         self.client("sqs").send_message(QueueUrl=self.resources[queue], MessageBody=document)

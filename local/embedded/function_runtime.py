@@ -64,12 +64,12 @@ class InvocationResult:
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionUsage:
-    """What one function did so far; ``most_at_once`` is the concurrency that Lambda would have needed."""
+    """What one function did so far; ``peak_concurrency`` is the concurrency that Lambda would have needed."""
 
     invocations: int
     errors: int
     seconds: tuple[float, ...]
-    most_at_once: int
+    peak_concurrency: int
 
 
 class RemoteHandlerError(Exception):
@@ -87,7 +87,7 @@ class _FunctionCounts:
         self.errors = 0
         self.seconds: list[float] = []
         self.running = 0
-        self.most_at_once = 0
+        self.peak_concurrency = 0
 
 
 HandlerLoader = Callable[[FunctionSpec], Handler]
@@ -161,10 +161,10 @@ class FunctionRuntime:
         ThrottledError, LostAnswerError
             As the interception decides.
         """
-        verdict = self._interception.before_invocation(invocation)
-        if isinstance(verdict, Throttle):
+        fault = self._interception.before_invocation(invocation)
+        if isinstance(fault, Throttle):
             raise ThrottledError(f"{invocation.function} is throttled")
-        if isinstance(verdict, DeliverTwice):
+        if isinstance(fault, DeliverTwice):
             self._run(invocation)
         result = self._run(invocation)
         if isinstance(self._interception.after_invocation(invocation, error_type=result.error_type), DropResponse):
@@ -179,7 +179,7 @@ class FunctionRuntime:
                     invocations=len(tally.seconds),
                     errors=tally.errors,
                     seconds=tuple(tally.seconds),
-                    most_at_once=tally.most_at_once,
+                    peak_concurrency=tally.peak_concurrency,
                 )
                 for name, tally in self._tallies.items()
             }
@@ -191,7 +191,7 @@ class FunctionRuntime:
         run = FunctionRun(invocation)
         with self._lock:
             tally.running += 1
-            tally.most_at_once = max(tally.most_at_once, tally.running)
+            tally.peak_concurrency = max(tally.peak_concurrency, tally.running)
         started = self._clock()
         context = self._context(spec, invocation, started)
         token = current_run.set(run)

@@ -7,7 +7,7 @@ OPERATOR = "operator"
 UNKNOWN_CALLER = "unknown"
 
 # Operations whose right has another name (Service Authorization Reference).
-_RIGHTS = {
+_IAM_ACTIONS = {
     "lambda:Invoke": "lambda:InvokeFunction",
     "s3:CompleteMultipartUpload": "s3:PutObject",
     "s3:CreateMultipartUpload": "s3:PutObject",
@@ -66,14 +66,14 @@ class AwsCall:
     invocation: Invocation | None
 
     @property
-    def right(self) -> str:
+    def iam_action(self) -> str:
         """The IAM action that the caller needs for it."""
         return iam_action(self.action)
 
 
 def iam_action(action: str) -> str:
     """Give the IAM action that an API operation needs; most have the same name."""
-    return _RIGHTS.get(action, action)
+    return _IAM_ACTIONS.get(action, action)
 
 
 @dataclass(frozen=True)

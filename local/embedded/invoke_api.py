@@ -30,9 +30,11 @@ class InvokeApi:
             function = self._runtime.spec(name).name
             json.loads(payload)
         except KeyError:
-            return _refusal("404 Not Found", "ResourceNotFoundException", f"Function not found: {name}")
+            return _error_response("404 Not Found", "ResourceNotFoundException", f"Function not found: {name}")
         except ValueError as exc:
-            return _refusal("400 Bad Request", "InvalidRequestContentException", f"Could not parse request body: {exc}")
+            return _error_response(
+                "400 Bad Request", "InvalidRequestContentException", f"Could not parse request body: {exc}"
+            )
         if asynchronous:
             self._asynchronous.submit(function, payload)
             return "202 Accepted", [_JSON], b""
@@ -45,7 +47,7 @@ class InvokeApi:
         except ThrottledError as exc:
             if by_state_machine:
                 return _function_error("Lambda.TooManyRequestsException", str(exc))
-            return _refusal("429 Too Many Requests", "TooManyRequestsException", str(exc))
+            return _error_response("429 Too Many Requests", "TooManyRequestsException", str(exc))
         except LostResponseError as exc:
             if by_state_machine:
                 return _function_error("Lambda.SdkClientException", "the connection broke")
@@ -61,5 +63,5 @@ def _function_error(error_type: str, message: str) -> tuple[str, Headers, bytes]
     return "200 OK", [_JSON, _FUNCTION_ERROR], json.dumps(document).encode()
 
 
-def _refusal(status: str, code: str, message: str) -> tuple[str, Headers, bytes]:
+def _error_response(status: str, code: str, message: str) -> tuple[str, Headers, bytes]:
     return status, [_JSON, ("x-amzn-errortype", code)], json.dumps({"Type": "User", "message": message}).encode()

@@ -101,12 +101,14 @@ class Scheduler:
             raise ValueError("tick_seconds must be positive")
         start = now()
         self._series = [_ScheduleState(schedule, _first_fire(schedule, start)) for schedule in target.schedules()]
-        if silent := [series.schedule.logical_id for series in self._series if series.schedule.input is None]:
-            raise TemplateError(f"{', '.join(silent)}: give it an Input, or EventBridge sends an event of its own")
+        if without_input := [series.schedule.logical_id for series in self._series if series.schedule.input is None]:
+            raise TemplateError(
+                f"{', '.join(without_input)}: give it an Input, or EventBridge sends an event of its own"
+            )
 
     def start(self) -> None:
         """Fire on a thread of its own."""
-        self._thread = threading.Thread(target=self.run, name="ticker")
+        self._thread = threading.Thread(target=self.run, name="scheduler")
         self._thread.start()
 
     def stop(self) -> None:

@@ -91,7 +91,7 @@ def parse_expression(text: str, *, timezone: str = "UTC") -> Timing:
     raise ValueError(f"{text!r} is neither rate(...) nor cron(...)")
 
 
-def schedules(expanded: Template, *, place: StackLocation = DEFAULT_LOCATION) -> list[Schedule]:
+def schedules(expanded: Template, *, location: StackLocation = DEFAULT_LOCATION) -> list[Schedule]:
     """Give the schedules of an expanded template that its conditions keep, in the template's order.
 
     Raises
@@ -99,7 +99,7 @@ def schedules(expanded: Template, *, place: StackLocation = DEFAULT_LOCATION) ->
     TemplateError
         An expression, a time zone or a target that cannot be read; the text names the schedule.
     """
-    resolver = Resolver(expanded, place)
+    resolver = Resolver(expanded, location)
     return [
         _schedule(logical_id, resource, resolver, expanded)
         for logical_id, resource in resources_of(expanded, "AWS::Scheduler::Schedule")

@@ -59,16 +59,16 @@ class InvocationPath(Protocol):
 class AwsApplication:
     """The WSGI application: Lambda's Invoke goes to our functions, everything else to moto."""
 
-    def __init__(self, *, attribution: CallTracker, interception: Interception) -> None:
-        self._attribution = attribution
+    def __init__(self, *, tracker: CallTracker, interception: Interception) -> None:
+        self._tracker = tracker
         self._interception = interception
         self._invoke: InvocationPath | None = None
         self._moto: WSGIApplication = DomainDispatcherApplication(create_backend_app)
         self._lock = threading.Lock()
-        self._one_at_a_time = threading.Lock()
+        self._serial = threading.Lock()
         self._calls: Counter[tuple[str, str, str]] = Counter()
 
-    def answer_invocations(self, invoke: InvocationPath) -> None:
+    def route_invocations(self, invoke: InvocationPath) -> None:
         """Call functions from now on; until then moto's own Lambda is asked."""
         self._invoke = invoke
 
@@ -79,10 +79,10 @@ class AwsApplication:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request."""
-        claimed = self._attribution.claim(environ.pop(_CALL_VARIABLE, None))
-        if claimed is None:
+        tracked = self._tracker.take(environ.pop(_CALL_VARIABLE, None))
+        if tracked is None:
             return self._serve(environ, start_response)
-        call, run = _with_caller(claimed[0], environ), claimed[1]
+        call, run = _with_caller(tracked[0], environ), tracked[1]
         with self._lock:
             self._calls[call.caller, call.action, call.resource] += 1
         if call.caller == OPERATOR:
@@ -94,25 +94,25 @@ class AwsApplication:
     ) -> Iterable[bytes]:
         before = self._interception.before_call(call)
         if isinstance(before, AwsError):
-            status, headers, body = _error_answer(call, before)
+            status, headers, body = _error_response(call, before)
             start_response(status, headers)
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
         if before is not None:
-            _break_off(run, before)
-        answer: list[tuple[str, Headers]] = []
+            _break_connection(run, before)
+        response: list[tuple[str, Headers]] = []
 
         def hold(status: str, headers: Headers, exc_info: object = None) -> Callable[[bytes], object]:  # noqa: ARG001  # WSGI's
-            answer.append((status, headers))
+            response.append((status, headers))
             return lambda _: None
 
         body_parts = self._serve(environ, hold)
-        status, headers = answer[-1]
+        status, headers = response[-1]
         after = self._interception.after_call(call, int(status.split()[0]))
         if after is not None:
             close = getattr(body_parts, "close", None)
             if close is not None:
                 close()
-            _break_off(run, after)
+            _break_connection(run, after)
         start_response(status, headers)
         return body_parts
 
@@ -121,7 +121,7 @@ class AwsApplication:
         if match is None or self._invoke is None:
             if not _is_conditional(environ):
                 return self._moto(environ, start_response)
-            with self._one_at_a_time:
+            with self._serial:
                 return self._moto(environ, start_response)
         length = int(environ.get("CONTENT_LENGTH") or 0)
         status, headers, body = self._invoke(
@@ -210,17 +210,17 @@ def _access_key(environ: "WSGIEnvironment") -> str:
     return match[1] if match else ""
 
 
-def _break_off(run: FunctionRun | None, verdict: DropResponse | Kill) -> None:
-    if isinstance(verdict, Kill) and run is not None:
-        run.killed_by = verdict.error_type
+def _break_connection(run: FunctionRun | None, fault: DropResponse | Kill) -> None:
+    if isinstance(fault, Kill) and run is not None:
+        run.killed_by = fault.error_type
     # Werkzeug closes the connection without an answer when it sees this.
     raise ConnectionAbortedError("injected")
 
 
-def _error_answer(call: AwsCall, answer: AwsError) -> tuple[str, Headers, bytes]:
+def _error_response(call: AwsCall, response: AwsError) -> tuple[str, Headers, bytes]:
     service = call.action.partition(":")[0]
     request_id = str(uuid.uuid4())
-    error = f"<Error><Code>{answer.code}</Code><Message>{answer.message}</Message></Error>"
+    error = f"<Error><Code>{response.code}</Code><Message>{response.message}</Message></Error>"
     if service in _REST_XML:
         content_type, body = "application/xml", error
     elif service in _QUERY_XML:
@@ -228,13 +228,13 @@ def _error_answer(call: AwsCall, answer: AwsError) -> tuple[str, Headers, bytes]
         body = f"<ErrorResponse>{error}<RequestId>{request_id}</RequestId></ErrorResponse>"
     else:
         content_type = "application/x-amz-json-1.1"
-        body = json.dumps({"__type": answer.code, "message": answer.message})
+        body = json.dumps({"__type": response.code, "message": response.message})
     data = body.encode()
     headers = [
         ("Content-Type", content_type),
         ("Content-Length", str(len(data))),
-        ("x-amzn-errortype", answer.code),
+        ("x-amzn-errortype", response.code),
         ("x-amzn-requestid", request_id),
         ("x-amz-request-id", request_id),
     ]
-    return f"{answer.status} Injected", headers, data
+    return f"{response.status} Injected", headers, data

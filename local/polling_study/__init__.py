@@ -2,7 +2,7 @@
 
 ``durations``   how long builds take
 ``limits``      the best that any beat could do, computed for known durations
-``world``       builds that start and end, and what is known of those before them
+``trace``       builds that start and end, and what is known of those before them
 ``watchers``    those who wait: the ticking poller with any beat, and the Job-Poller loop
 ``prices``      list prices and what a run costs
 ``study``       several watchers side by side over one world

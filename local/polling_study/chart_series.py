@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from courier.config.settings import PollingSettings
 from local.polling_study.chart import BLACK, BLUE, GREEN, GREY, ORANGE, RED, Series, draw
-from local.polling_study.comparison import StudyResult, study_courier, study_fixed, study_loop
+from local.polling_study.comparison import StudyResult, simulate_courier, simulate_fixed, simulate_loop
 from local.polling_study.lower_bound import KellerLimit, Point, best_on_ticks
 from local.polling_study.workload import Workload, draw_trace
 
@@ -16,14 +16,14 @@ _FIXED_TICKS = (1, 2, 3, 4, 5)
 _PRICES = tuple(0.005 * 1.5**step for step in range(14))
 
 
-def trade_off_chart(scenario: Workload, *, histories: Sequence[int] = (0, 5, 30)) -> str:
+def trade_off_chart(workload: Workload, *, histories: Sequence[int] = (0, 5, 30)) -> str:
     """Draw lag against requests for a scenario, as SVG."""
-    world = draw_trace(scenario)
-    limit = KellerLimit.of(scenario.durations)
-    fixed = [study_fixed(scenario, world, ticks * scenario.tick_seconds) for ticks in _FIXED_TICKS]
-    loop = study_loop(scenario, world, scenario.tick_seconds)
-    varied = [study_courier(setting, world) for setting in _settings(scenario)]
-    known = [study_courier(other, draw_trace(other)) for other in (replace(scenario, history=n) for n in histories)]
+    trace = draw_trace(workload)
+    limit = KellerLimit.of(workload.durations)
+    fixed = [simulate_fixed(workload, trace, ticks * workload.tick_seconds) for ticks in _FIXED_TICKS]
+    loop = simulate_loop(workload, trace, workload.tick_seconds)
+    varied = [simulate_courier(setting, trace) for setting in _settings(workload)]
+    known = [simulate_courier(other, draw_trace(other)) for other in (replace(workload, history=n) for n in histories)]
 
     measured = [finding.point for finding in (*fixed, loop, *varied, *known)]
     most_requests = 1.08 * max(point.requests for point in measured)
@@ -35,21 +35,21 @@ def trade_off_chart(scenario: Workload, *, histories: Sequence[int] = (0, 5, 30)
             points=[Point(count, limit.lag_seconds(count)) for count in requests],
             colour=BLACK,
         ),
-        Series(name="best on ticks, durations known", points=_best(scenario), colour=GREY, dashed=True),
+        Series(name="best on ticks, durations known", points=_best(workload), colour=GREY, dashed=True),
         Series(
             name="fixed beat",
             points=_points(fixed),
             colour=ORANGE,
             mark="square",
-            labels=[f"{ticks * scenario.tick_seconds:g} s" for ticks in _FIXED_TICKS],
+            labels=[f"{ticks * workload.tick_seconds:g} s" for ticks in _FIXED_TICKS],
         ),
         Series(name="Job-Poller loop", points=[loop.point], colour=RED, line=False, mark="circle"),
         Series(
-            name=f"courier, {scenario.history} known, by first_seconds",
+            name=f"courier, {workload.history} known, by first_seconds",
             points=_points(varied),
             colour=BLUE,
             mark="circle",
-            labels=["", *(f"{ticks * scenario.tick_seconds:g} s" for ticks in _FIRST_TICKS[1:])],
+            labels=["", *(f"{ticks * workload.tick_seconds:g} s" for ticks in _FIRST_TICKS[1:])],
         ),
         Series(
             name="courier, by builds known",
@@ -62,18 +62,18 @@ def trade_off_chart(scenario: Workload, *, histories: Sequence[int] = (0, 5, 30)
         ),
     ]
     return draw(
-        f"Waiting for builds: {scenario.durations}", series, most_requests=most_requests, most_lag_seconds=most_lag
+        f"Waiting for builds: {workload.durations}", series, most_requests=most_requests, most_lag_seconds=most_lag
     )
 
 
-def _settings(scenario: Workload) -> list[Workload]:
-    polling = scenario.polling
+def _settings(workload: Workload) -> list[Workload]:
+    polling = workload.polling
     return [
         replace(
-            scenario,
+            workload,
             polling=PollingSettings(
-                first_seconds=ticks * scenario.tick_seconds,
-                longest_seconds=max(polling.longest_seconds, ticks * scenario.tick_seconds),
+                first_seconds=ticks * workload.tick_seconds,
+                longest_seconds=max(polling.longest_seconds, ticks * workload.tick_seconds),
                 give_up_after_hours=polling.give_up_after_hours,
             ),
         )
@@ -81,14 +81,14 @@ def _settings(scenario: Workload) -> list[Workload]:
     ]
 
 
-def _best(scenario: Workload) -> list[Point]:
-    tick = scenario.tick_seconds
+def _best(workload: Workload) -> list[Point]:
+    tick = workload.tick_seconds
     return [
         best_on_ticks(
-            scenario.durations,
+            workload.durations,
             price_seconds=price * tick,
             tick_seconds=tick,
-            longest_seconds=scenario.polling.longest_seconds,
+            longest_seconds=workload.polling.longest_seconds,
         )
         for price in _PRICES
     ]

@@ -22,18 +22,18 @@ class StudyResult:
     """One watcher's row of the table."""
 
     name: str
-    tally: PollingCounts
+    counts: PollingCounts
     units: Units
 
     @property
     def requests(self) -> float:
         """Provider requests per build."""
-        return self.tally.requests / self.tally.builds
+        return self.counts.requests / self.counts.builds
 
     @property
     def lag_seconds(self) -> float:
         """Mean lag from the end of a build to its notice; not a number when none was noticed."""
-        return fmean(self.tally.lags) if self.tally.lags else nan
+        return fmean(self.counts.lags) if self.counts.lags else nan
 
     @property
     def point(self) -> Point:
@@ -42,37 +42,37 @@ class StudyResult:
 
     def lag_percentile(self, percent: float) -> float:
         """Give the lag, in seconds, that so many percent of the builds do not exceed; not a number as above."""
-        ordered = sorted(self.tally.lags)
+        ordered = sorted(self.counts.lags)
         return nan if not ordered else ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
 
     def dollars_per_thousand(self, prices: PriceList) -> float:
         """Give the cost of waiting for 1,000 builds."""
-        return self.units.dollars(prices) / self.tally.builds * 1000
+        return self.units.dollars(prices) / self.counts.builds * 1000
 
 
-def compare(scenario: Workload, *, fixed_seconds: Sequence[float] = (60.0,)) -> list[StudyResult]:
+def compare(workload: Workload, *, fixed_seconds: Sequence[float] = (60.0,)) -> list[StudyResult]:
     """Watch one world with the courier's beat, with fixed beats, and with the Job-Poller loop."""
-    world = draw_trace(scenario)
+    trace = draw_trace(workload)
     return [
-        study_courier(scenario, world),
-        *(study_fixed(scenario, world, seconds) for seconds in fixed_seconds),
-        study_loop(scenario, world, 60.0),
+        simulate_courier(workload, trace),
+        *(simulate_fixed(workload, trace, seconds) for seconds in fixed_seconds),
+        simulate_loop(workload, trace, 60.0),
     ]
 
 
-def study_courier(scenario: Workload, world: WorkloadTrace, *, name: str = "courier") -> StudyResult:
+def simulate_courier(workload: Workload, trace: WorkloadTrace, *, name: str = "courier") -> StudyResult:
     """Watch a world with the beat of ``courier.builds.poll_schedule``."""
-    tally = poll_by_ticks(world, scenario, adaptive_strategy(world, scenario))
-    return StudyResult(name, tally, units_by_ticks(tally))
+    counts = poll_by_ticks(trace, workload, adaptive_strategy(trace, workload))
+    return StudyResult(name, counts, units_by_ticks(counts))
 
 
-def study_fixed(scenario: Workload, world: WorkloadTrace, seconds: float) -> StudyResult:
+def simulate_fixed(workload: Workload, trace: WorkloadTrace, seconds: float) -> StudyResult:
     """Watch a world with the courier's poller and a fixed beat."""
-    tally = poll_by_ticks(world, scenario, fixed_strategy(scenario, seconds))
-    return StudyResult(f"fixed {seconds:g} s", tally, units_by_ticks(tally))
+    counts = poll_by_ticks(trace, workload, fixed_strategy(workload, seconds))
+    return StudyResult(f"fixed {seconds:g} s", counts, units_by_ticks(counts))
 
 
-def study_loop(scenario: Workload, world: WorkloadTrace, wait_seconds: float) -> StudyResult:
+def simulate_loop(workload: Workload, trace: WorkloadTrace, wait_seconds: float) -> StudyResult:
     """Watch a world with one looping execution per build."""
-    tally = poll_by_loops(world, scenario, wait_seconds)
-    return StudyResult("Job-Poller loop", tally, units_by_loops(tally))
+    counts = poll_by_loops(trace, workload, wait_seconds)
+    return StudyResult("Job-Poller loop", counts, units_by_loops(counts))

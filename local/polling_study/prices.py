@@ -111,23 +111,23 @@ class Units:
         return sum(prices.cost(asdict(self)).values())
 
 
-def units_by_ticks(tally: PollingCounts) -> Units:
+def units_by_ticks(counts: PollingCounts) -> Units:
     """Count what the ticking poller used."""
-    seconds = tally.invocations * INVOCATION_SECONDS + tally.looks * POLL_SECONDS + tally.answer_seconds
+    seconds = counts.invocations * INVOCATION_SECONDS + counts.polls * POLL_SECONDS + counts.provider_seconds
     return Units(
-        step_functions_transition=tally.builds * COURIER_TRANSITIONS,
-        lambda_request=tally.invocations,
+        step_functions_transition=counts.builds * COURIER_TRANSITIONS,
+        lambda_request=counts.invocations,
         lambda_gb_second=seconds * POLLER_GB,
-        scheduler_invocation=tally.ticks,
-        dynamodb_write_unit=tally.looks * WRITES_PER_POLL + tally.builds * WRITES_PER_BUILD,
-        dynamodb_read_unit=tally.ticks * READS_PER_TICK + tally.rows_read * READS_PER_ROW,
+        scheduler_invocation=counts.ticks,
+        dynamodb_write_unit=counts.polls * WRITES_PER_POLL + counts.builds * WRITES_PER_BUILD,
+        dynamodb_read_unit=counts.ticks * READS_PER_TICK + counts.rows_read * READS_PER_ROW,
     )
 
 
-def units_by_loops(tally: PollingCounts) -> Units:
+def units_by_loops(counts: PollingCounts) -> Units:
     """Count what the loops used."""
     return Units(
-        step_functions_transition=tally.builds * LOOP_TRANSITIONS + tally.looks * LOOP_TRANSITIONS_PER_POLL,
-        lambda_request=tally.invocations,
-        lambda_gb_second=(tally.invocations * INVOCATION_SECONDS + tally.answer_seconds) * CHECK_GB,
+        step_functions_transition=counts.builds * LOOP_TRANSITIONS + counts.polls * LOOP_TRANSITIONS_PER_POLL,
+        lambda_request=counts.invocations,
+        lambda_gb_second=(counts.invocations * INVOCATION_SECONDS + counts.provider_seconds) * CHECK_GB,
     )

@@ -25,130 +25,130 @@ PollingStrategy = Callable[[WorkloadBuild, float], float | None]
 class PollingCounts:
     """What a watcher did, and how late it noticed; seconds where nothing else is said.
 
-    ``answer_seconds`` is the time that invocations spend waiting for the provider, summed over invocations.
+    ``provider_seconds`` is the time that invocations spend waiting for the provider, summed over invocations.
     """
 
     builds: int
     requests: int = 0
-    looks: int = 0
+    polls: int = 0
     invocations: int = 0
     ticks: int = 0
     rows_read: int = 0
-    answer_seconds: float = 0.0
-    refused: int = 0
+    provider_seconds: float = 0.0
+    throttled: int = 0
     given_up: int = 0
     lags: list[float] = field(default_factory=list)
 
 
-def adaptive_strategy(world: WorkloadTrace, scenario: Workload) -> PollingStrategy:
+def adaptive_strategy(trace: WorkloadTrace, workload: Workload) -> PollingStrategy:
     """Give the beat of ``courier.builds.poll_schedule``, with the histories of this world."""
 
     def gap(build: WorkloadBuild, age: float) -> float | None:
-        return next_gap(age, scenario.polling, seed=build.name, history=world.histories[build.scope])
+        return next_gap(age, workload.polling, seed=build.name, history=trace.histories[build.scope])
 
     return gap
 
 
-def fixed_strategy(scenario: Workload, gap_seconds: float) -> PollingStrategy:
+def fixed_strategy(workload: Workload, gap_seconds: float) -> PollingStrategy:
     """Give a beat that looks at every build after the same time again, rounded to ticks, until the deadline."""
-    deadline = scenario.polling.give_up_after_hours * 3600
-    gap = gap_seconds - scenario.tick_seconds / 2
+    deadline = workload.polling.give_up_after_hours * 3600
+    gap = gap_seconds - workload.tick_seconds / 2
     return lambda _build, age: gap if age < deadline else None
 
 
-def poll_by_ticks(world: WorkloadTrace, scenario: Workload, beat: PollingStrategy) -> PollingCounts:
+def poll_by_ticks(trace: WorkloadTrace, workload: Workload, strategy: PollingStrategy) -> PollingCounts:
     """Let one poller look at all due builds at each tick, within the budget of the source.
 
     As ``poll_builds`` does it: oldest due first; what the budget or the tick's time does not reach
     stays due and comes first at the next tick; the age is counted to the time of the tick.
     """
-    random = Random(scenario.seed)  # noqa: S311 - a simulation, repeatable by its seed
-    tally = PollingCounts(builds=len(world.builds))
-    due = [(build.created + (beat(build, 0.0) or 0.0), number) for number, build in enumerate(world.builds)]
+    random = Random(workload.seed)  # noqa: S311 - a simulation, repeatable by its seed
+    counts = PollingCounts(builds=len(trace.builds))
+    due = [(build.created + (strategy(build, 0.0) or 0.0), number) for number, build in enumerate(trace.builds)]
     heapify(due)
-    tick = scenario.tick_seconds
-    budget = max(1, int(scenario.requests_per_minute * tick / 60))
-    in_time = PARALLEL_REQUESTS * max(1, int(tick / scenario.latency_seconds)) if scenario.latency_seconds else budget
+    tick = workload.tick_seconds
+    budget = max(1, int(workload.requests_per_minute * tick / 60))
+    in_time = PARALLEL_REQUESTS * max(1, int(tick / workload.latency_seconds)) if workload.latency_seconds else budget
     now = 0.0
     while due:
         now = max(now + tick, tick * ceil((due[0][0] - _SAME_MOMENT_SECONDS) / tick))
         rows = []
         while due and due[0][0] <= now + _SAME_MOMENT_SECONDS:
             rows.append(heappop(due))
-        calls = _calls(rows, world, batched=scenario.batched)
+        calls = _calls(rows, trace, batched=workload.batched)
         made, left = calls[: min(budget, in_time)], calls[min(budget, in_time) :]
         for row in (row for call in left for row in call):
             heappush(due, row)
         for number, call in enumerate(made):
-            started = now + number // PARALLEL_REQUESTS * scenario.latency_seconds
-            answered = started + scenario.latency_seconds
-            failed = random.random() < scenario.fault_rate
+            started = now + number // PARALLEL_REQUESTS * workload.latency_seconds
+            answered = started + workload.latency_seconds
+            failed = random.random() < workload.fault_rate
             for _, index in call:
-                build = world.builds[index]
+                build = trace.builds[index]
                 if failed:
                     heappush(due, (now + tick, index))
                 elif build.ended <= started:
-                    tally.lags.append(answered - build.ended)
-                elif (gap := beat(build, now - build.created)) is None:
-                    tally.given_up += 1
+                    counts.lags.append(answered - build.ended)
+                elif (gap := strategy(build, now - build.created)) is None:
+                    counts.given_up += 1
                 else:
                     heappush(due, (now + gap, index))
-        _count_tick(tally, scenario, rows=len(rows), calls=made)
+        _count_tick(counts, workload, rows=len(rows), calls=made)
     # Ticks strike whether anything is due or not.
-    tally.ticks = ceil(now / tick)
-    tally.invocations += tally.ticks
-    return tally
+    counts.ticks = ceil(now / tick)
+    counts.invocations += counts.ticks
+    return counts
 
 
-def _calls(rows: Sequence[tuple[float, int]], world: WorkloadTrace, *, batched: bool) -> list[list[tuple[float, int]]]:
+def _calls(rows: Sequence[tuple[float, int]], trace: WorkloadTrace, *, batched: bool) -> list[list[tuple[float, int]]]:
     """Put due rows, oldest first, into requests."""
     if not batched:
         return [[row] for row in rows]
     by_scope: dict[int, list[tuple[float, int]]] = {}
     for row in rows:
-        by_scope.setdefault(world.builds[row[1]].scope, []).append(row)
+        by_scope.setdefault(trace.builds[row[1]].scope, []).append(row)
     return list(by_scope.values())
 
 
 def _count_tick(
-    tally: PollingCounts, scenario: Workload, *, rows: int, calls: Sequence[Sequence[tuple[float, int]]]
+    counts: PollingCounts, workload: Workload, *, rows: int, calls: Sequence[Sequence[tuple[float, int]]]
 ) -> None:
-    tally.requests += len(calls)
-    tally.looks += sum(map(len, calls))
-    tally.rows_read += rows
+    counts.requests += len(calls)
+    counts.polls += sum(map(len, calls))
+    counts.rows_read += rows
     segments = ceil(rows / SEGMENT_ROWS)
     # Segments run as invocations of their own, beside the one that the schedule starts.
-    tally.invocations += segments if segments > 1 else 0
-    tally.answer_seconds += ceil(len(calls) / PARALLEL_REQUESTS) * scenario.latency_seconds
+    counts.invocations += segments if segments > 1 else 0
+    counts.provider_seconds += ceil(len(calls) / PARALLEL_REQUESTS) * workload.latency_seconds
 
 
-def poll_by_loops(world: WorkloadTrace, scenario: Workload, wait_seconds: float) -> PollingCounts:
+def poll_by_loops(trace: WorkloadTrace, workload: Workload, wait_seconds: float) -> PollingCounts:
     """Let every build have an execution of its own that goes round Wait, Task and Choice.
 
     Nobody keeps the budget of the source: what is above it is refused (429), and the loop goes round again.
     """
-    random = Random(scenario.seed)  # noqa: S311 - a simulation, repeatable by its seed
-    tally = PollingCounts(builds=len(world.builds))
-    deadline = scenario.polling.give_up_after_hours * 3600
-    asked_in_minute: Counter[int] = Counter()
-    looks = [(build.created + wait_seconds, number) for number, build in enumerate(world.builds)]
-    heapify(looks)
-    while looks:
-        now, number = heappop(looks)
-        build = world.builds[number]
-        answered = now + scenario.latency_seconds
+    random = Random(workload.seed)  # noqa: S311 - a simulation, repeatable by its seed
+    counts = PollingCounts(builds=len(trace.builds))
+    deadline = workload.polling.give_up_after_hours * 3600
+    sent_in_minute: Counter[int] = Counter()
+    polls = [(build.created + wait_seconds, number) for number, build in enumerate(trace.builds)]
+    heapify(polls)
+    while polls:
+        now, number = heappop(polls)
+        build = trace.builds[number]
+        answered = now + workload.latency_seconds
         minute = int(now // 60)
-        asked_in_minute[minute] += 1
-        refused = asked_in_minute[minute] > scenario.requests_per_minute
-        tally.refused += refused
-        failed = refused or random.random() < scenario.fault_rate
+        sent_in_minute[minute] += 1
+        throttled = sent_in_minute[minute] > workload.requests_per_minute
+        counts.throttled += throttled
+        failed = throttled or random.random() < workload.fault_rate
         if not failed and build.ended <= now:
-            tally.lags.append(answered - build.ended)
+            counts.lags.append(answered - build.ended)
         elif now - build.created >= deadline:
-            tally.given_up += 1
+            counts.given_up += 1
         else:
-            heappush(looks, (answered + wait_seconds, number))
-        tally.requests += 1
-    tally.looks = tally.invocations = tally.requests
-    tally.answer_seconds = tally.requests * scenario.latency_seconds
-    return tally
+            heappush(polls, (answered + wait_seconds, number))
+        counts.requests += 1
+    counts.polls = counts.invocations = counts.requests
+    counts.provider_seconds = counts.requests * workload.latency_seconds
+    return counts

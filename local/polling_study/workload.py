@@ -67,18 +67,18 @@ class WorkloadTrace:
         return max(build.ended for build in self.builds)
 
 
-def draw_trace(scenario: Workload) -> WorkloadTrace:
+def draw_trace(workload: Workload) -> WorkloadTrace:
     """Draw the builds and the histories of a scenario from its seed."""
-    random = Random(scenario.seed)  # noqa: S311 - a simulation, repeatable by its seed
-    draw = scenario.durations.draw
-    past = (scenario.past or scenario.durations).draw
-    histories = tuple(tuple(past(random) for _ in range(scenario.history)) for _ in range(scenario.scopes))
-    durations = [draw(random) for _ in range(scenario.builds)]
+    random = Random(workload.seed)  # noqa: S311 - a simulation, repeatable by its seed
+    draw = workload.durations.draw
+    past = (workload.past or workload.durations).draw
+    histories = tuple(tuple(past(random) for _ in range(workload.history)) for _ in range(workload.scopes))
+    durations = [draw(random) for _ in range(workload.builds)]
     # Little's law: so many builds in flight mean one start in every so many seconds.
-    rate = scenario.in_flight / (sum(durations) / len(durations))
+    rate = workload.in_flight / (sum(durations) / len(durations))
     builds, now = [], 0.0
     for number, duration in enumerate(durations):
         now += random.expovariate(rate)
-        scope = random.randrange(scenario.scopes)
+        scope = random.randrange(workload.scopes)
         builds.append(WorkloadBuild(f"simulated/{scope}/{number}", scope, now, now + duration))
     return WorkloadTrace(tuple(builds), histories)

@@ -13,7 +13,7 @@ from courier.sources.health import FAILURES_BEFORE_REST
 from local.embedded.results import ExecutionReport
 
 # A request that fails so is not the courier's failure: whoever asked, or owns the account, can mend it.
-_MENDABLE = frozenset(
+_USER_ERRORS = frozenset(
     {
         "SettingsError",
         "SourceUnauthorizedError",
@@ -34,47 +34,47 @@ class DeadLetter:
     attempts: int
 
     @property
-    def is_mendable(self) -> bool:
+    def is_user_error(self) -> bool:
         """Whether the configuration or the request is to blame, and not the courier."""
-        return self.error in _MENDABLE
+        return self.error in _USER_ERRORS
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
     """How a run went; empty lists are good news.
 
-    ``ill``
+    ``unhealthy``
         What the sources say that only their owner can heal, by source.
-    ``silent``
+    ``unresponsive``
         Sources that did not answer, again and again.
-    ``unanswered``
+    ``never_responded``
         The hosts of sources that have given no good answer so far, by source.
-    ``not_carried_out``
+    ``unserved_requests``
         Where the requests were given that nobody has served yet.
-    ``is_at_work``
+    ``is_still_running``
         A function was still in the middle of something, such as a long copy.
     """
 
     failed_executions: Sequence[ExecutionReport] = ()
     dead_letters: Sequence[DeadLetter] = ()
     unfinished: Sequence[str] = ()
-    ill: Mapping[str, str] = field(default_factory=dict)
-    silent: Sequence[str] = ()
-    unanswered: Mapping[str, str] = field(default_factory=dict)
-    not_carried_out: Sequence[str] = ()
-    is_at_work: bool = False
+    unhealthy: Mapping[str, str] = field(default_factory=dict)
+    unresponsive: Sequence[str] = ()
+    never_responded: Mapping[str, str] = field(default_factory=dict)
+    unserved_requests: Sequence[str] = ()
+    is_still_running: bool = False
 
     @property
     def is_good(self) -> bool:
         """Whether every build reached an outcome, everybody answered, and the courier failed nowhere."""
-        failed = any(not letter.is_mendable for letter in self.dead_letters)
-        is_left = self.unfinished or self.not_carried_out or self.unanswered or self.silent
+        failed = any(not letter.is_user_error for letter in self.dead_letters)
+        is_left = self.unfinished or self.unserved_requests or self.never_responded or self.unresponsive
         return not (self.failed_executions or failed or is_left)
 
     @property
-    def needs_mending(self) -> bool:
+    def has_user_errors(self) -> bool:
         """Whether the configuration or a request turned out to be wrong."""
-        return bool(self.ill) or any(letter.is_mendable for letter in self.dead_letters)
+        return bool(self.unhealthy) or any(letter.is_user_error for letter in self.dead_letters)
 
 
 def is_backing_off(row: Mapping[str, object]) -> bool:

@@ -32,7 +32,7 @@ MINUTE_SECONDS = 60.0
 _LONGEST_GAP_SECONDS = 86_400
 _MOST_REQUESTS_PER_MINUTE = 10_000
 # What `run` waits between two looks at its builds, and for what is under way before it judges.
-_BEAT_SECONDS = 0.5
+_REFRESH_SECONDS = 0.5
 GRACE_SECONDS = 10.0
 # What a build is called whose outcome is known and not yet recorded.
 FINISHING = "ending"
@@ -45,11 +45,11 @@ class BuildLine:
     build: str
     status: str
     outcome: str | None
-    looks: int
+    polls: int
     seconds: float
 
     @property
-    def parts(self) -> tuple[str, str, str]:
+    def ref(self) -> tuple[str, str, str]:
         """Source, scope and build id."""
         source, _, rest = self.build.partition("/")
         scope, _, build_id = rest.rpartition("/")
@@ -90,11 +90,11 @@ class Session:
         self._scale = tick_seconds / MINUTE_SECONDS
         self._sources = sources
         self._secrets = secrets
-        self._asked: list[tuple[str, Future[AsyncResult]]] = []
+        self._submitted: list[tuple[str, Future[AsyncResult]]] = []
         self._notices: list[ReceivedNotice] = []
         self._dead_letters: list[str] = []
         self.aws = EmbeddedAws(
-            TEMPLATE, second_lasts=min(1.0, self._scale), interception=interception, load_handler=load_handler
+            TEMPLATE, time_scale=min(1.0, self._scale), interception=interception, load_handler=load_handler
         )
         self._tick_seconds = tick_seconds
         self.requests: dict[str, BuildRequest] = {}
@@ -105,7 +105,7 @@ class Session:
         try:
             self._configure()
             self._subscription = self.aws.subscribe()
-            self._ticker = Scheduler(self.aws, tick_seconds=self._tick_seconds)
+            self._scheduler = Scheduler(self.aws, tick_seconds=self._tick_seconds)
         except BaseException:
             self.aws.stop()
             raise
@@ -115,10 +115,10 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Take everything down."""
-        self._ticker.stop()
+        self._scheduler.stop()
         self.aws.stop()
 
-    def ask(self, requests: Sequence[BuildRequest], *, places: Sequence[str] | None = None) -> None:
+    def submit(self, requests: Sequence[BuildRequest], *, places: Sequence[str] | None = None) -> None:
         """Hand requests to ``request_build``, as EventBridge would: asynchronously, repeated on errors.
 
         ``places`` name them, one each, in the verdict on those that were not carried out.
@@ -127,7 +127,7 @@ class Session:
         for request, name in zip(requests, names, strict=True):
             event = {"id": new_request_id(), "detail": json.loads(request.model_dump_json(exclude_none=True))}
             self.requests[event["id"]] = request
-            self._asked.append((name, self.aws.invoke_asynchronously("request_build", event)))
+            self._submitted.append((name, self.aws.invoke_asynchronously("request_build", event)))
 
     def run(
         self,
@@ -152,21 +152,21 @@ class Session:
         """
         pause = pause or threading.Event().wait
         started = monotonic()
-        self._ticker.start()
+        self._scheduler.start()
         while True:
             lines = self.builds()
             on_change(lines)
             if until_idle and self._seems_idle(lines) and may_end(lines) and self._is_idle():
                 return
-            left = _BEAT_SECONDS if timeout_seconds is None else timeout_seconds - (monotonic() - started)
+            left = _REFRESH_SECONDS if timeout_seconds is None else timeout_seconds - (monotonic() - started)
             if left <= 0:
                 return
-            pause(min(_BEAT_SECONDS, left))
+            pause(min(_REFRESH_SECONDS, left))
 
-    def finish(self, *, patience_seconds: float = GRACE_SECONDS) -> RunReport:
+    def finish(self, *, grace_seconds: float = GRACE_SECONDS) -> RunReport:
         """Fire no more, let what is under way come to its end if that is soon, and judge."""
-        self._ticker.stop()
-        is_settled = self._settle(patience_seconds)
+        self._scheduler.stop()
+        is_idle = self._wait_until_idle(grace_seconds)
         rows = self._source_rows()
         builds = self.builds()
         discovery = self.aws.usage()["discover_builds"]
@@ -175,16 +175,16 @@ class Session:
             failed_executions=[run for run in self.aws.executions() if run.status not in {"SUCCEEDED", "RUNNING"}],
             dead_letters=[read_dead_letter(text, names) for text in self.dead_letters()],
             unfinished=[line.build for line in builds if line.outcome is None],
-            ill=self._illnesses({name for name, row in rows.items() if row.get("illness")}),
-            silent=[name for name, row in rows.items() if not row.get("illness") and is_backing_off(row)],
-            unanswered=find_never_responded(
+            unhealthy=self._health_problems({name for name, row in rows.items() if row.get("illness")}),
+            unresponsive=[name for name, row in rows.items() if not row.get("illness") and is_backing_off(row)],
+            never_responded=find_never_responded(
                 self._sources,
                 rows,
-                with_builds={line.parts[0] for line in builds},
+                with_builds={line.ref[0] for line in builds},
                 has_discovered=discovery.invocations > 0,
             ),
-            not_carried_out=[name for name, future in self._asked if not future.done()],
-            is_at_work=not is_settled,
+            unserved_requests=[name for name, future in self._submitted if not future.done()],
+            is_still_running=not is_idle,
         )
 
     def builds(self) -> list[BuildLine]:
@@ -207,7 +207,7 @@ class Session:
         self._dead_letters += self.aws.dead_letters()
         return list(self._dead_letters)
 
-    def troubled_sources(self) -> list[str]:
+    def failing_sources(self) -> list[str]:
         """Name the sources whose last answer was no good one."""
         return [name for name, row in self._source_rows().items() if row.get("illness") or row.get("failures")]
 
@@ -230,17 +230,17 @@ class Session:
             )
 
     def _scaled(self, source: SourceSettings) -> SourceSettings:
-        beat = source.polling
-        scaled = beat.model_copy(
+        polling = source.polling
+        scaled = polling.model_copy(
             update={
-                "first_seconds": min(_LONGEST_GAP_SECONDS, beat.first_seconds * self._scale),
-                "longest_seconds": min(_LONGEST_GAP_SECONDS, beat.longest_seconds * self._scale),
+                "first_seconds": min(_LONGEST_GAP_SECONDS, polling.first_seconds * self._scale),
+                "longest_seconds": min(_LONGEST_GAP_SECONDS, polling.longest_seconds * self._scale),
             }
         )
         # A minute's budget for a minute that is shorter than one; it is never made smaller.
-        budget = max(source.requests_per_minute, round(source.requests_per_minute / self._scale))
+        per_minute = max(source.requests_per_minute, round(source.requests_per_minute / self._scale))
         return source.model_copy(
-            update={"polling": scaled, "requests_per_minute": min(_MOST_REQUESTS_PER_MINUTE, budget)}
+            update={"polling": scaled, "requests_per_minute": min(_MOST_REQUESTS_PER_MINUTE, per_minute)}
         )
 
     def _seems_idle(self, lines: Sequence[BuildLine]) -> bool:
@@ -250,25 +250,25 @@ class Session:
             for row in self._source_rows().values()
         )
         return (
-            all(future.done() for _, future in self._asked)
-            and self._ticker.has_fired_all
+            all(future.done() for _, future in self._submitted)
+            and self._scheduler.has_fired_all
             and not may_come_back
             and all(line.outcome is not None for line in lines)
         )
 
     def _is_idle(self) -> bool:
         """Hold the schedules and look again: a tick under way may have found a build meanwhile."""
-        self._ticker.stop()
-        if self._settle(GRACE_SECONDS) and self._seems_idle(self.builds()):
+        self._scheduler.stop()
+        if self._wait_until_idle(GRACE_SECONDS) and self._seems_idle(self.builds()):
             return True
-        self._ticker = Scheduler(self.aws, tick_seconds=self._tick_seconds)
-        self._ticker.start()
+        self._scheduler = Scheduler(self.aws, tick_seconds=self._tick_seconds)
+        self._scheduler.start()
         return False
 
-    def _settle(self, patience_seconds: float) -> bool:
+    def _wait_until_idle(self, grace_seconds: float) -> bool:
         """Let what is under way come to its end: a notice follows its record by a moment."""
         try:
-            self.aws.await_quiet(patience_seconds)
+            self.aws.wait_until_idle(grace_seconds)
         except TimeoutError:
             return False
         return True
@@ -277,14 +277,16 @@ class Session:
         rows = {str(row["build"]): row for row in self.aws.ledger_rows()}
         return {key.removeprefix("#source/"): row for key, row in rows.items() if key.startswith("#source/")}
 
-    def _illnesses(self, sources: Set[str]) -> dict[str, str]:
+    def _health_problems(self, sources: Set[str]) -> dict[str, str]:
         """Give what was announced about sources that are ill now."""
-        told: dict[str, str] = dict.fromkeys(sorted(sources), "ill")
+        problems: dict[str, str] = dict.fromkeys(sorted(sources), "unhealthy")
         for notice in self.notices():
             news = json.loads(notice.message)["data"]
             if news.get("health") == "ill" and news["source"] in sources:
-                told[news["source"]] = " ".join(filter(None, (news["problem"]["message"], news["problem"]["advice"])))
-        return told
+                problems[news["source"]] = " ".join(
+                    filter(None, (news["problem"]["message"], news["problem"]["advice"]))
+                )
+        return problems
 
 
 def _line(row: Mapping[str, object], now: datetime) -> BuildLine:
@@ -300,6 +302,6 @@ def _line(row: Mapping[str, object], now: datetime) -> BuildLine:
         build=str(row["build"]),
         status=str(row.get("status", BuildStatus.UNKNOWN)) if waits else FINISHING,
         outcome=str(outcome) if outcome else None,
-        looks=int(str(row.get("polls", 0))),
+        polls=int(str(row.get("polls", 0))),
         seconds=(until - seen).total_seconds(),
     )

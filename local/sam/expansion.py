@@ -66,8 +66,8 @@ def expand(
     _inline_definitions(template, template_path.parent)
     # SAM resolves references to parameters where it has to decide something, as it does in AWS.
     values = {name: entry["Default"] for name, entry in template.get("Parameters", {}).items()}
-    place = StackLocation(region=region, account=account, stack_name=stack_name)
-    expanded = _translate(template, values | place.pseudo_parameters(), region)
+    location = StackLocation(region=region, account=account, stack_name=stack_name)
+    expanded = _translate(template, values | location.pseudo_parameters(), region)
     _refuse_policies_by_name(expanded)
     return expanded
 

@@ -57,11 +57,11 @@ class Resolver:
         For the pseudo parameters.
     """
 
-    def __init__(self, template: Template, place: StackLocation) -> None:
+    def __init__(self, template: Template, location: StackLocation) -> None:
         self._template = template
         parameters: Mapping[str, Template] = template.get("Parameters", {})
         self._values: dict[str, Any] = {name: entry.get("Default") for name, entry in parameters.items()}
-        self._values |= place.pseudo_parameters()
+        self._values |= location.pseudo_parameters()
 
     def value(self, node: object) -> object:
         """Resolve ``node``; a reference to another resource becomes a `LogicalId`.
@@ -82,25 +82,25 @@ class Resolver:
         resolved = {key: self.value(item) for key, item in node.items()}
         return {key: item for key, item in resolved.items() if item != _NO_VALUE}
 
-    def folded(self, node: object) -> Any:  # noqa: ANN401  # the shape of what it was given
+    def fold_conditions(self, node: object) -> Any:  # noqa: ANN401  # the shape of what it was given
         """Decide the conditions inside ``node`` and drop what they leave out; all else stays as it is."""
         if isinstance(node, list):
-            items = (self.folded(item) for item in node)
+            items = (self.fold_conditions(item) for item in node)
             return [item for item in items if item != _NO_VALUE_NODE]
         if not isinstance(node, dict):
             return node
         if node.keys() == {"Fn::If"}:
             condition, yes, no = node["Fn::If"]
-            return self.folded(yes if self.condition(condition) else no)
-        members = {key: self.folded(item) for key, item in node.items()}
+            return self.fold_conditions(yes if self.condition(condition) else no)
+        members = {key: self.fold_conditions(item) for key, item in node.items()}
         return {key: item for key, item in members.items() if item != _NO_VALUE_NODE}
 
-    def decided(self) -> Template:
+    def without_conditions(self) -> Template:
         """Give the template as these parameters leave it: no conditions, and only what they keep."""
         body = dict(self._template)
         for section in ("Resources", "Outputs"):
             kept = {name: entry for name, entry in self._template.get(section, {}).items() if self.exists(entry)}
-            body[section] = self.folded(kept)
+            body[section] = self.fold_conditions(kept)
             for entry in body[section].values():
                 entry.pop("Condition", None)
         return body

@@ -59,7 +59,7 @@ class ArtifactStore:
         self._find = find
 
     def presigned_url(
-        self, key: str, *, at: datetime, lifetime_seconds: int, token_expires_at: datetime | None, mint: int | None
+        self, key: str, *, at: datetime, lifetime_seconds: int, token_expires_at: datetime | None, serial: int | None
     ) -> str:
         """Return a URL that allows a GET of `key`; see `Signer.presign` for the parameters."""
         path = f"/{self.bucket}/{quote(key)}"
@@ -69,11 +69,11 @@ class ArtifactStore:
             at=at,
             lifetime_seconds=lifetime_seconds,
             token_expires_at=token_expires_at,
-            mint=mint,
+            serial=serial,
         )
         return f"{self.origin}{path}?{query}"
 
-    def answer(self, request: Request, replaced: Callable[[StoredObject], StoredObject]) -> SimulatedResponse:
+    def respond(self, request: Request, replaced: Callable[[StoredObject], StoredObject]) -> SimulatedResponse:
         """Answer a request; `replaced` is given the object and may put another in its place."""
         try:
             link = self._signer.read(request.method, request.path, request.query, host=request.headers.get("host", ""))
@@ -81,7 +81,7 @@ class ArtifactStore:
             return store_error(400, "AuthorizationQueryParametersError", str(exc))
         if link is None:
             return store_error(403)
-        refused = _refusal_of_headers(request) or _refusal_of_link(link, request.at)
+        refused = _check_headers(request) or _check_link(link, request.at)
         if refused is not None:
             return refused
         key = unquote(request.path.removeprefix(f"/{self.bucket}/"))
@@ -110,7 +110,7 @@ def token_expired() -> SimulatedResponse:
     return store_error(400, "ExpiredToken", "The provided token has expired.")
 
 
-def _refusal_of_headers(request: Request) -> SimulatedResponse | None:
+def _check_headers(request: Request) -> SimulatedResponse | None:
     authorization = request.headers.get("authorization")
     if authorization is not None:
         message = "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string"
@@ -124,7 +124,7 @@ def _refusal_of_headers(request: Request) -> SimulatedResponse | None:
     return None
 
 
-def _refusal_of_link(link: SignedLink, now: datetime) -> SimulatedResponse | None:
+def _check_link(link: SignedLink, now: datetime) -> SimulatedResponse | None:
     if now >= link.expires_at:
         return expired(link.expires_at, link.lifetime_seconds, now)
     if not link.authentic:

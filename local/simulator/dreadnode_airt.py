@@ -62,7 +62,7 @@ class SimulatedJob:
     def at(self, now: datetime) -> BuildState:
         """Return what is so at `now`."""
         started = self.created + timedelta(seconds=self.plan.queue_seconds)
-        ended, status = now >= self.completed, self.plan.ending
+        ended, status = now >= self.completed, self.plan.final_status
         return BuildState(
             provider=ProviderName.DREADNODE_AIRT,
             scope=self.project.scope,
@@ -87,7 +87,7 @@ class SimulatedDreadnodeAirt:
         self._lock = threading.Lock()
         self._projects = account.projects
         self._started_count = dict.fromkeys((project.scope for project in account.projects), 0)
-        self._mints = count(1)
+        self._serials = count(1)
         self._jobs: dict[str, SimulatedJob] = {}
         # A digest of tens of MB for each part of a copy would cost more than serving it.
         self._etags: dict[str, str] = {}
@@ -97,7 +97,7 @@ class SimulatedDreadnodeAirt:
                 self._jobs[scheduled.job_id] = SimulatedJob(scheduled.job_id, project, created, scheduled.plan)
         self.store = ArtifactStore(account.bucket, Signer(secret_key=f"{seed}/secret"), self._stored_report)
 
-    def truth(self, now: datetime) -> tuple[BuildState, ...]:
+    def build_states(self, now: datetime) -> tuple[BuildState, ...]:
         """Return every job that exists at `now`, oldest first."""
         jobs = sorted(self._jobs.values(), key=lambda job: job.created)
         return tuple(job.at(now) for job in jobs if job.created <= now)
@@ -137,9 +137,9 @@ class SimulatedDreadnodeAirt:
         scope = f"{organization}/{workspace}/{project}"
         return RequestTarget(ProviderName.ARTIFACT_STORE, RequestKind.ARTIFACT, scope, name.removesuffix(".pdf"))
 
-    def answer(self, request: Request) -> SimulatedResponse:
+    def respond(self, request: Request) -> SimulatedResponse:
         """Answer one request to the API; the store answers for itself."""
-        refused = self._refusal_of_key(request.headers)
+        refused = self._check_key(request.headers)
         if refused is not None:
             return refused
         project = next((project for project in self._projects if project.scope == request.target.scope), None)
@@ -155,7 +155,7 @@ class SimulatedDreadnodeAirt:
             case _:
                 return airt_error(404)
 
-    def _refusal_of_key(self, headers: Mapping[str, str]) -> SimulatedResponse | None:
+    def _check_key(self, headers: Mapping[str, str]) -> SimulatedResponse | None:
         given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
         if given == self.key:
             return None
@@ -189,15 +189,15 @@ class SimulatedDreadnodeAirt:
         return json_response(200, self._job(job, request.at))
 
     def _job(self, job: SimulatedJob, now: datetime) -> JsonObject:
-        truth = job.at(now)
-        url, expires_at = self._link(job, now) if truth.status == "completed" else (None, None)
+        state = job.at(now)
+        url, expires_at = self._link(job, now) if state.status == "completed" else (None, None)
         return {
-            "job_id": truth.build_id,
-            "status": truth.status,
-            "created_at": iso_z(truth.created),
-            "completed_at": None if truth.completed is None else iso_z(truth.completed),
-            "error_message": truth.error_message,
-            "file_size_bytes": truth.artifact_bytes or 0,
+            "job_id": state.build_id,
+            "status": state.status,
+            "created_at": iso_z(state.created),
+            "completed_at": None if state.completed is None else iso_z(state.completed),
+            "error_message": state.error_message,
+            "file_size_bytes": state.artifact_bytes or 0,
             "presigned_url": url,
             "url_expires_at": expires_at,
         }
@@ -209,9 +209,9 @@ class SimulatedDreadnodeAirt:
         match policy:
             case LinkPolicy.FRESH:
                 signed_at = now
-            case LinkPolicy.STORED_FOR_EVER:
+            case LinkPolicy.STORED_FOREVER:
                 signed_at = job.completed
-            case LinkPolicy.STORED_UNTIL_IT_DIES:
+            case LinkPolicy.STORED_UNTIL_EXPIRED:
                 ages = (now - job.completed) // timedelta(seconds=lifetime)
                 signed_at = job.completed + timedelta(seconds=ages * lifetime)
         signed_at = signed_at.replace(microsecond=0)  # X-Amz-Date has no fraction
@@ -221,7 +221,7 @@ class SimulatedDreadnodeAirt:
             at=signed_at,
             lifetime_seconds=lifetime,
             token_expires_at=token_expires_at,
-            mint=next(self._mints) if policy is LinkPolicy.FRESH else None,
+            serial=next(self._serials) if policy is LinkPolicy.FRESH else None,
         )
         return url, iso_z(signed_at + timedelta(seconds=lifetime))
 

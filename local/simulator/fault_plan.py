@@ -45,7 +45,7 @@ class FaultRule:
             and (not self.ranged or "range" in request.headers)
         )
 
-    def strikes(self, number: int) -> bool:
+    def applies_to(self, number: int) -> bool:
         """Tell whether the fault meets the request that matched as `number`, counted from 1."""
         return number >= self.nth and (self.times is None or number < self.nth + self.times)
 
@@ -63,7 +63,7 @@ class FaultSample:
     faults: Mapping[RequestKind, Sequence[Fault]] = field(repr=False)
     most_in_a_row: int = 2
 
-    def strikes(self, request: Request, number: int) -> Fault | None:
+    def draw(self, request: Request, number: int) -> Fault | None:
         """Return what meets the request that is the `number`-th of its kind, scope and build.
 
         It depends on nothing else, so threads that overtake each other do not change what happens to whom.
@@ -84,7 +84,7 @@ class FaultPlan:
         self._counts: list[int] = []
         self._sample = sample
         self._seen: Counter[tuple[RequestKind, str, str]] = Counter()
-        self._strikes: list[InjectedFault] = []
+        self._injected: list[InjectedFault] = []
         self._lock = threading.Lock()
         for rule in rules:
             self.add(rule)
@@ -102,7 +102,7 @@ class FaultPlan:
             self._counts.clear()
             self._sample = None
 
-    def strike(self, request: Request) -> tuple[Fault, ...]:
+    def apply(self, request: Request) -> tuple[Fault, ...]:
         """Count a request and return the faults that it meets, the scripted ones in the order of the rules."""
         faults: list[Fault] = []
         target = request.target
@@ -110,18 +110,18 @@ class FaultPlan:
             for index, rule in enumerate(self._rules):
                 if rule.matches(request):
                     self._counts[index] += 1
-                    if rule.strikes(self._counts[index]):
+                    if rule.applies_to(self._counts[index]):
                         faults.append(rule.fault)
             key = (target.kind, target.scope, target.build_id)
             self._seen[key] += 1
-            sampled = self._sample.strikes(request, self._seen[key]) if self._sample else None
+            sampled = self._sample.draw(request, self._seen[key]) if self._sample else None
             if sampled is not None:
                 faults.append(sampled)
-            self._strikes += [InjectedFault(target, fault) for fault in faults]
+            self._injected += [InjectedFault(target, fault) for fault in faults]
         return tuple(faults)
 
     @property
-    def strikes(self) -> tuple[InjectedFault, ...]:
+    def injected(self) -> tuple[InjectedFault, ...]:
         """Every fault that met a request so far."""
         with self._lock:
-            return tuple(self._strikes)
+            return tuple(self._injected)

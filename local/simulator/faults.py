@@ -38,10 +38,10 @@ class Fault:
         """Put another object in the place of a stored one."""
         return stored
 
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
         """Change the answer; to a request that was not carried out, that is an empty 500."""
         del request
-        return answer
+        return response
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class ResetBeforeReading(Fault):
     carried_out: bool = False
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
-        return replace(answer, silent=True, ending=ConnectionEnd.RESET)
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        return replace(response, silent=True, connection=ConnectionEnd.RESET)
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Unanswered(Fault):
     hold_seconds: float = 0.0
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
-        return replace(answer, silent=True, ending=self.ending, wait_seconds=self.hold_seconds)
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        return replace(response, silent=True, connection=self.ending, wait_seconds=self.hold_seconds)
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Delay(Fault):
     seconds: float
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
-        return replace(answer, wait_seconds=answer.wait_seconds + self.seconds)
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        return replace(response, wait_seconds=response.wait_seconds + self.seconds)
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ class SlowBody(Fault):
     pause_seconds: float
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
-        return replace(answer, piece_bytes=self.piece_bytes, pause_seconds=self.pause_seconds)
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        return replace(response, piece_bytes=self.piece_bytes, pause_seconds=self.pause_seconds)
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,13 @@ class CutBody(Fault):
     ending: ConnectionEnd = ConnectionEnd.CLOSE
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
         return replace(
-            answer,
-            body=answer.body[: self.keep_bytes],
-            declared_bytes=len(answer.body),
+            response,
+            body=response.body[: self.keep_bytes],
+            declared_bytes=len(response.body),
             with_length=self.with_length,
-            ending=self.ending,
+            connection=self.ending,
         )
 
 
@@ -123,8 +123,8 @@ class NoLength(Fault):
     """The whole body comes without a Content-Length."""
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
-        return replace(answer, with_length=False, ending=ConnectionEnd.CLOSE)
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        return replace(response, with_length=False, connection=ConnectionEnd.CLOSE)
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ class ReplaceBody(Fault):
     body: bytes = field(default=b"", repr=False)
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
-        return replace(answer, body=self.body)
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        return replace(response, body=self.body)
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,11 @@ class CorruptBody(Fault):
     at: int = 0
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
-        body = bytearray(answer.body)
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        body = bytearray(response.body)
         if self.at < len(body):
             body[self.at] ^= 0xFF
-        return replace(answer, body=bytes(body))
+        return replace(response, body=bytes(body))
 
 
 @dataclass(frozen=True)
@@ -157,9 +157,9 @@ class GzipBody(Fault):
     """The body comes gzipped and says so, though nobody asked for it."""
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
-        headers = {**answer.headers, "Content-Encoding": "gzip"}
-        return replace(answer, headers=headers, body=gzip.compress(answer.body, compresslevel=1, mtime=0))
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        headers = {**response.headers, "Content-Encoding": "gzip"}
+        return replace(response, headers=headers, body=gzip.compress(response.body, compresslevel=1, mtime=0))
 
 
 @dataclass(frozen=True)
@@ -169,11 +169,11 @@ class SetHeaders(Fault):
     headers: Mapping[str, str | None]
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
         ours = {name.lower() for name in self.headers}
-        kept = {name: value for name, value in answer.headers.items() if name.lower() not in ours}
+        kept = {name: value for name, value in response.headers.items() if name.lower() not in ours}
         added = {name: value for name, value in self.headers.items() if value is not None}
-        return replace(answer, headers={**kept, **added})
+        return replace(response, headers={**kept, **added})
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class ErrorStatus(Fault):
     carried_out: bool = False
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
         refused = error_response(request.target.provider, self.status, self.detail)
         if self.retry_after is None:
             return refused
@@ -206,7 +206,7 @@ class Reply(Fault):
     carried_out: bool = False
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
         return SimulatedResponse(self.status, {"Content-Type": self.content_type, **self.headers}, self.body)
 
 
@@ -219,7 +219,7 @@ class Redirect(Fault):
     carried_out: bool = False
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
         return SimulatedResponse(self.status, {"Location": self.url})
 
 
@@ -230,7 +230,7 @@ class LinkExpired(Fault):
     carried_out: bool = False
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
         query = parse_qs(request.query)
         lifetime_seconds = int(query.get("X-Amz-Expires", ["0"])[0])
         return expired(request.at - timedelta(seconds=1), lifetime_seconds, request.at)
@@ -243,7 +243,7 @@ class TokenExpired(Fault):
     carried_out: bool = False
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
         return token_expired()
 
 

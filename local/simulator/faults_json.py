@@ -26,10 +26,10 @@ class JsonFault(Fault):
         """Return what is sent in the place of `body`."""
 
     @override
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
-        if answer.headers.get("Content-Type") != "application/json":
-            return answer
-        return replace(answer, body=json.dumps(self.rewrite(json.loads(bytes(answer.body)))).encode())
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        if response.headers.get("Content-Type") != "application/json":
+            return response
+        return replace(response, body=json.dumps(self.rewrite(json.loads(bytes(response.body)))).encode())
 
 
 class ObjectFault(JsonFault):

@@ -51,8 +51,8 @@ class LoopbackServer(ThreadingHTTPServer):
     # The default of 5 drops connections when a few hundred builds are polled at once.
     request_queue_size = 256
 
-    def __init__(self, wiring: ServerOptions) -> None:
-        self.wiring = wiring
+    def __init__(self, options: ServerOptions) -> None:
+        self.options = options
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -60,9 +60,9 @@ class LoopbackServer(ThreadingHTTPServer):
     @override
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
-        if self.wiring.tls is not None:
+        if self.options.tls is not None:
             # The handshake is left to the connection's thread: a slow client must not keep the others out.
-            connection = self.wiring.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            connection = self.options.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         with self._open_lock:
             self._open.add(connection)
         return connection, address
@@ -99,14 +99,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def respond(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        answer = self.server.wiring.respond(self.command, self.path, headers, self._read_body)
-        if answer.wait_seconds:
-            self.server.wiring.wait(answer.wait_seconds)
-        if not answer.silent:
-            self._send(answer)
-        if answer.ending is not ConnectionEnd.KEEP:
+        response = self.server.options.respond(self.command, self.path, headers, self._read_body)
+        if response.wait_seconds:
+            self.server.options.wait(response.wait_seconds)
+        if not response.silent:
+            self._send(response)
+        if response.connection is not ConnectionEnd.KEEP:
             self.close_connection = True
-        if answer.ending is ConnectionEnd.RESET:
+        if response.connection is ConnectionEnd.RESET:
             self._reset()
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = respond  # noqa: N815 - the names that the base looks for
@@ -117,28 +117,28 @@ class _Handler(BaseHTTPRequestHandler):
             raise ValueError(f"a request body of {length} bytes is none of ours")
         return self.rfile.read(length)
 
-    def _send(self, answer: SimulatedResponse) -> None:
-        self.send_response_only(answer.status)
-        for name, value in answer.headers.items():
+    def _send(self, response: SimulatedResponse) -> None:
+        self.send_response_only(response.status)
+        for name, value in response.headers.items():
             self.send_header(name, value)
-        if answer.with_length and answer.status not in BODILESS:
-            declared = len(answer.body) if answer.declared_bytes is None else answer.declared_bytes
+        if response.with_length and response.status not in BODILESS:
+            declared = len(response.body) if response.declared_bytes is None else response.declared_bytes
             self.send_header("Content-Length", str(declared))
-        if answer.ending is not ConnectionEnd.KEEP:
+        if response.connection is not ConnectionEnd.KEEP:
             self.send_header("Connection", "close")
         self.end_headers()
-        if self.command != "HEAD" and answer.status not in BODILESS:
-            self._send_body(answer)
+        if self.command != "HEAD" and response.status not in BODILESS:
+            self._send_body(response)
         self.wfile.flush()
 
-    def _send_body(self, answer: SimulatedResponse) -> None:
-        body = memoryview(answer.body)
-        if answer.piece_bytes is None:
+    def _send_body(self, response: SimulatedResponse) -> None:
+        body = memoryview(response.body)
+        if response.piece_bytes is None:
             self.wfile.write(body)
             return
-        for start in range(0, len(body), answer.piece_bytes):
-            self.server.wiring.wait(answer.pause_seconds)
-            self.wfile.write(body[start : start + answer.piece_bytes])
+        for start in range(0, len(body), response.piece_bytes):
+            self.server.options.wait(response.pause_seconds)
+            self.wfile.write(body[start : start + response.piece_bytes])
             self.wfile.flush()
 
     def _reset(self) -> None:

@@ -22,7 +22,7 @@ class ProviderName(StrEnum):
     TREASURE_INSIGHTS = "treasure_insights"
     DREADNODE_AIRT = "dreadnode_airt"
     ARTIFACT_STORE = "artifact_store"
-    NOBODY = "nobody"
+    UNKNOWN = "nobody"
 
 
 class RequestKind(StrEnum):
@@ -97,7 +97,7 @@ class SimulatedResponse:
     body: bytes | memoryview = field(default=b"", repr=False)
     declared_bytes: int | None = None
     with_length: bool = True
-    ending: ConnectionEnd = ConnectionEnd.KEEP
+    connection: ConnectionEnd = ConnectionEnd.KEEP
     silent: bool = False
     wait_seconds: float = 0.0
     piece_bytes: int | None = None

@@ -54,11 +54,11 @@ class Signer:
         at: datetime,
         lifetime_seconds: int,
         token_expires_at: datetime | None = None,
-        mint: int | None = None,
+        serial: int | None = None,
     ) -> str:
         """Return the query of a URL that allows one GET of `path` at `host`.
 
-        `mint` numbers the links, so that two of the same second differ, as they do on a real clock.
+        `serial` numbers the links, so that two of the same second differ, as they do on a real clock.
         """
         date = amz_date(at)
         pairs = [
@@ -71,8 +71,8 @@ class Signer:
         if token_expires_at is not None:
             token = amz_date(token_expires_at)
             pairs.append(("X-Amz-Security-Token", f"{token}.{_hmac(self.secret_key.encode(), token).hex()}"))
-        if mint is not None:
-            pairs.append(("x-mint", str(mint)))
+        if serial is not None:
+            pairs.append(("x-mint", str(serial)))
         signature = self._signature("GET", path, pairs, host, date)
         return _encode([*pairs, ("X-Amz-Signature", signature)])
 

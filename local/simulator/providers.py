@@ -128,7 +128,7 @@ class SimulatedProviders:
     def builds(self) -> tuple[BuildState, ...]:
         """Every build and job that exists now, as it really is."""
         now = self._clock()
-        return (*self._treasure.truth(now), *self._airt.truth(now))
+        return (*self._treasure.build_states(now), *self._airt.build_states(now))
 
     def build(self, build_id: str) -> BuildState:
         """Return one build or job as it really is now.
@@ -173,26 +173,26 @@ class SimulatedProviders:
     ) -> SimulatedResponse:
         path, _, query = target.partition("?")
         request = Request(self._clock(), method, path, query, headers, self._target(method, path))
-        faults = self.faults.strike(request)
+        faults = self.faults.apply(request)
         if all(fault.reads_body for fault in faults):
             body = read_body()
             request = Request(request.at, method, path, query, headers, request.target, body)
-        answer = self._carry_out(request, faults)
+        response = self._carry_out(request, faults)
         for fault in faults:
-            answer = fault.on_answer(request, answer)
+            response = fault.on_response(request, response)
         self.requests.add(
             LoggedRequest(
                 at=request.at,
                 target=request.target,
                 method=method,
                 path=path,
-                status=None if answer.silent else answer.status,
-                body_bytes=0 if answer.silent or method == "HEAD" else len(answer.body),
+                status=None if response.silent else response.status,
+                body_bytes=0 if response.silent or method == "HEAD" else len(response.body),
                 range=headers.get("range"),
                 faults=tuple(type(fault).__name__ for fault in faults),
             )
         )
-        return answer
+        return response
 
     def _carry_out(self, request: Request, faults: tuple[Fault, ...]) -> SimulatedResponse:
         if not all(fault.carried_out for fault in faults):
@@ -207,18 +207,18 @@ class SimulatedProviders:
 
         match request.target.provider:
             case ProviderName.TREASURE_INSIGHTS:
-                return self._treasure.answer(request)
+                return self._treasure.respond(request)
             case ProviderName.DREADNODE_AIRT:
-                return self._airt.answer(request)
+                return self._airt.respond(request)
             case ProviderName.ARTIFACT_STORE:
-                return self._airt.store.answer(request, replaced)
+                return self._airt.store.respond(request, replaced)
             case _:
-                return error_response(ProviderName.NOBODY, 404, "")
+                return error_response(ProviderName.UNKNOWN, 404, "")
 
     def _target(self, method: str, path: str) -> RequestTarget:
         return (
             self._airt.artifact_target(path)
             or self._treasure.target(method, path)
             or self._airt.target(method, path)
-            or RequestTarget(ProviderName.NOBODY, RequestKind.OTHER)
+            or RequestTarget(ProviderName.UNKNOWN, RequestKind.OTHER)
         )

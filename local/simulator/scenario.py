@@ -13,8 +13,8 @@ from typing import Final, Literal
 from local.simulator.messages import JsonValue
 
 # The five words for a build and the four for a job: docs/source-apis.md 1.5 and 2.4.
-BuildEnding = Literal["done", "failed", "canceled"]
-JobEnding = Literal["completed", "failed"]
+FinalBuildStatus = Literal["done", "failed", "canceled"]
+FinalJobStatus = Literal["completed", "failed"]
 
 MEBIBYTE: Final = 1024 * 1024
 SECTIONS: Final[Mapping[str, str]] = {
@@ -35,7 +35,7 @@ class BuildPlan:
 
     queue_seconds: float = 0.005
     run_seconds: float = 40.0
-    ending: BuildEnding = "done"
+    final_status: FinalBuildStatus = "done"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class JobPlan:
 
     queue_seconds: float = 2.0
     run_seconds: float = 40.0
-    ending: JobEnding = "completed"
+    final_status: FinalJobStatus = "completed"
     error_message: str = "renderer failed"
     artifact_bytes: int = 256 * 1024
 
@@ -123,8 +123,8 @@ class LinkPolicy(StrEnum):
     """Which presigned URL a completed job carries; docs/source-apis.md 2.4 leaves it open."""
 
     FRESH = "fresh"
-    STORED_UNTIL_IT_DIES = "stored_until_it_dies"
-    STORED_FOR_EVER = "stored_for_ever"
+    STORED_UNTIL_EXPIRED = "stored_until_it_dies"
+    STORED_FOREVER = "stored_for_ever"
 
 
 @dataclass(frozen=True)
@@ -171,10 +171,10 @@ def demo_scenario() -> Scenario:
         oid="5d1d4f1c-2222-4222-8333-444444444444",
         name="marketing_model",
         builds=(
-            ScheduledBuild(BuildPlan(queue_seconds=1, run_seconds=7, ending="failed")),
-            ScheduledBuild(BuildPlan(queue_seconds=3, run_seconds=6, ending="canceled")),
+            ScheduledBuild(BuildPlan(queue_seconds=1, run_seconds=7, final_status="failed")),
+            ScheduledBuild(BuildPlan(queue_seconds=3, run_seconds=6, final_status="canceled")),
         ),
-        when_started=(BuildPlan(queue_seconds=1, run_seconds=4, ending="failed"),),
+        when_started=(BuildPlan(queue_seconds=1, run_seconds=4, final_status="failed"),),
     )
     chatbot = Project(
         slug="chatbot",
@@ -182,7 +182,7 @@ def demo_scenario() -> Scenario:
         when_started=(
             JobPlan(queue_seconds=2, run_seconds=6, artifact_bytes=18 * MEBIBYTE),
             JobPlan(queue_seconds=1, run_seconds=3, artifact_bytes=320 * 1024),
-            JobPlan(queue_seconds=1, run_seconds=5, ending="failed"),
+            JobPlan(queue_seconds=1, run_seconds=5, final_status="failed"),
         ),
     )
     sandbox = Project(

@@ -47,18 +47,18 @@ class SimulatedBuild:
         """Return what is so at `now`."""
         started: datetime | None = to_milliseconds(self.created + timedelta(seconds=self.plan.queue_seconds))
         completed = to_milliseconds(self.created + timedelta(seconds=self.plan.queue_seconds + self.plan.run_seconds))
-        status: str = self.plan.ending
-        if self.plan.ending == "canceled" and self.plan.run_seconds == 0:
+        status: str = self.plan.final_status
+        if self.plan.final_status == "canceled" and self.plan.run_seconds == 0:
             started = None
         if self.canceled_at is not None and self.canceled_at < completed:
             status, completed = "canceled", self.canceled_at
         if started is not None and (now < started or started > completed):
             started = None
         if now < completed:
-            return self._truth("pending" if started is None else "building", started, None)
-        return self._truth(status, started, completed)
+            return self._state("pending" if started is None else "building", started, None)
+        return self._state(status, started, completed)
 
-    def _truth(self, status: str, started: datetime | None, completed: datetime | None) -> BuildState:
+    def _state(self, status: str, started: datetime | None, completed: datetime | None) -> BuildState:
         return BuildState(
             provider=ProviderName.TREASURE_INSIGHTS,
             scope=self.model_oid,
@@ -86,7 +86,7 @@ class SimulatedTreasureInsights:
                 created = started_at + timedelta(seconds=scheduled.created_offset_seconds)
                 self._add(model, scheduled.plan, created, scheduled.build_type, scheduled.build_id)
 
-    def truth(self, now: datetime) -> tuple[BuildState, ...]:
+    def build_states(self, now: datetime) -> tuple[BuildState, ...]:
         """Return every build that exists at `now`, oldest first."""
         return tuple(build.at(now) for build in self._existing(now))
 
@@ -109,12 +109,12 @@ class SimulatedTreasureInsights:
             ProviderName.TREASURE_INSIGHTS, kind, model or ("" if head == "datamodels" else head), build
         )
 
-    def answer(self, request: Request) -> SimulatedResponse:
+    def respond(self, request: Request) -> SimulatedResponse:
         """Answer one request."""
-        refused = self._refusal_of_key(request.headers.get("authorization", ""))
+        refused = self._check_key(request.headers.get("authorization", ""))
         if refused is not None:
             return refused
-        answers: dict[RequestKind, Callable[[Request], SimulatedResponse]] = {
+        handlers: dict[RequestKind, Callable[[Request], SimulatedResponse]] = {
             RequestKind.LIST_MODELS: self._list_models,
             RequestKind.GET_LIMITS: self._get_limits,
             RequestKind.LIST_BUILDS: self._list_builds,
@@ -122,7 +122,7 @@ class SimulatedTreasureInsights:
             RequestKind.GET_BUILD: self._get_build,
             RequestKind.CANCEL_BUILD: self._cancel_build,
         }
-        chosen = answers.get(request.target.kind)
+        chosen = handlers.get(request.target.kind)
         if chosen is None:
             return treasure_error(405, "method not allowed")
         if request.target.kind not in {RequestKind.LIST_MODELS, RequestKind.GET_LIMITS} and (
@@ -131,7 +131,7 @@ class SimulatedTreasureInsights:
             return treasure_error(404, "datamodel not found")
         return chosen(request)
 
-    def _refusal_of_key(self, authorization: str) -> SimulatedResponse | None:
+    def _check_key(self, authorization: str) -> SimulatedResponse | None:
         if authorization == f"TD1 {self.key}":
             return None
         if authorization.removeprefix("TD1 ") in self.account.weak_keys:
@@ -209,14 +209,14 @@ class SimulatedTreasureInsights:
         return sorted((build for build in builds if build.created <= now), key=lambda build: build.created)
 
     def _build(self, build: SimulatedBuild, now: datetime, write: Callable[[datetime], str]) -> JsonObject:
-        truth = build.at(now)
+        state = build.at(now)
         body: JsonObject = {
-            "oid": truth.build_id,
+            "oid": state.build_id,
             "buildType": build.build_type,
-            "status": truth.status,
-            "created": write(truth.created),
+            "status": state.status,
+            "created": write(state.created),
         }
-        for name, instant in (("started", truth.started), ("completed", truth.completed)):
+        for name, instant in (("started", state.started), ("completed", state.completed)):
             if instant is not None:
                 body[name] = write(instant)
             elif self.account.unset_times == "null":

@@ -35,7 +35,7 @@ def resolve(expanded: Template, place: StackLocation = DEFAULT_LOCATION) -> Temp
     TemplateError
         Something that is no parameter, no condition and no name of a resource.
     """
-    decided = Resolver(expanded, place).decided()
+    decided = Resolver(expanded, place).without_conditions()
     resolver = Resolver(decided, place)
     names = _Names(decided, place, resolver)
     resolved: Template = dict(decided)

@@ -65,7 +65,7 @@ def live(python: Path, build: Path, layers: tuple[Path, ...]) -> Life:
             load_handler=pool.load,
         ) as session,
     ):
-        session.ask(demo_requests(scenario))
+        session.submit(demo_requests(scenario))
         session.run(
             until_idle=True, timeout_seconds=LONGEST_SECONDS, on_change=lambda _: None, monotonic=time.monotonic
         )
@@ -74,13 +74,13 @@ def live(python: Path, build: Path, layers: tuple[Path, ...]) -> Life:
         faults = [*_faults(builds)]
         faults += [f"execution {run.name} ended as {run.status}" for run in verdict.failed_executions]
         faults += [f"{letter.function} failed for good: {letter.message}" for letter in verdict.dead_letters]
-        faults += [f"{source} is ill: {words}" for source, words in verdict.ill.items()]
+        faults += [f"{source} is ill: {words}" for source, words in verdict.unhealthy.items()]
         # One notice per build at least.
         if len(session.notices()) < len(builds):
             faults.append(f"{len(builds)} builds and {len(session.notices())} notices")
         return Life(
             seconds=time.monotonic() - started,
-            outcomes=Counter((line.parts[0], line.state) for line in builds),
+            outcomes=Counter((line.ref[0], line.state) for line in builds),
             invocations={name: usage.invocations for name, usage in session.aws.usage().items()},
             cold_starts=pool.cold_starts(),
             faults=tuple(dict.fromkeys(faults)),
@@ -93,7 +93,7 @@ def _faults(builds: list[BuildLine]) -> Iterator[str]:
             yield f"{line.build} has no outcome, it is {line.status}"
     seen: dict[str, set[str]] = {}
     for line in builds:
-        seen.setdefault(line.parts[0], set()).add(line.state)
+        seen.setdefault(line.ref[0], set()).add(line.state)
     for source, outcomes in EXPECTED.items():
         for outcome in sorted(outcomes - seen.get(source, set())):
             yield f"no build of {source} ended as {outcome}"

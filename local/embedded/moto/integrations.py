@@ -41,15 +41,15 @@ class SdkClientException(ClientError):  # noqa: N818  # the name under which Ste
 def integrations_patched() -> Iterator[None]:
     """Repair what moto's integrations do otherwise than AWS, or a hundred times slower than they need."""
     with (
-        patch.object(StateTaskServiceAwsSdk, "_from_error", _naming_lost_answers(StateTaskServiceAwsSdk)),
-        patch.object(StateTaskServiceSns, "_from_error", _naming_lost_answers(StateTaskServiceSns)),
+        patch.object(StateTaskServiceAwsSdk, "_from_error", _naming_lost_responses(StateTaskServiceAwsSdk)),
+        patch.object(StateTaskServiceSns, "_from_error", _naming_lost_responses(StateTaskServiceSns)),
         # A client of its own for each task takes tens of milliseconds, most of them for reading botocore's folders.
-        patch.object(boto_client, "boto3", SimpleNamespace(client=_lasting_clients())),
+        patch.object(boto_client, "boto3", SimpleNamespace(client=_cached_clients())),
     ):
         yield
 
 
-def _naming_lost_answers(service: type[Any]) -> Callable[..., Any]:
+def _naming_lost_responses(service: type[Any]) -> Callable[..., Any]:
     name_error = service._from_error  # noqa: SLF001
 
     def from_error(task: object, env: object, ex: Exception) -> object:
@@ -58,7 +58,7 @@ def _naming_lost_answers(service: type[Any]) -> Callable[..., Any]:
     return from_error
 
 
-def _lasting_clients() -> Callable[..., Any]:
+def _cached_clients() -> Callable[..., Any]:
     clients: dict[tuple[str, str, str], Any] = {}
     making = threading.Lock()
 

@@ -50,7 +50,7 @@ _RUNNING = ExecutionStatus.RUNNING
 
 # How long the threads of stopped executions may take to notice; they only have to return from a wait.
 _STOP_SECONDS = 20
-_STOP_BEAT_SECONDS = 0.02
+_STOP_CHECK_SECONDS = 0.02
 
 _OPENING = re.compile(r"(\$(exists|type)\()?\(")
 _DECLARATION = re.compile(r"\$([A-Za-z0-9_]+):=")
@@ -61,7 +61,7 @@ _evaluating = threading.Lock()
 _compiled = lru_cache(maxsize=500)(Jsonata)
 
 # Where a redriven execution keeps the history that it had before.
-_BEFORE = "history_before_redrive"
+_EARLIER_HISTORY = "history_before_redrive"
 
 # A state machine of the interpreter holds the second kind only; moto's annotations say the first.
 AnyExecution = PlainExecution | Execution
@@ -101,7 +101,7 @@ def evaluate_jsonata(expression: str) -> object:
         moto's own, which fails the state.
     """
     try:
-        bindings, body = _taken_apart(expression)
+        bindings, body = _split_bindings(expression)
         with _evaluating:
             compiled = _compiled(body)
             # What its own functions look for, on this thread.
@@ -113,7 +113,7 @@ def evaluate_jsonata(expression: str) -> object:
         raise moto_jsonata.JSONataException("UNKNOWN", str(exc)) from exc
 
 
-def _taken_apart(expression: str) -> tuple[dict[str, object], str]:
+def _split_bindings(expression: str) -> tuple[dict[str, object], str]:
     """Split ``($states:={...};$name:=...;text)`` into the variables' values and ``(text)``.
 
     moto evaluates it three times: it asks whether there is a result, and of which type, with the same in brackets.
@@ -130,16 +130,16 @@ def _taken_apart(expression: str) -> tuple[dict[str, object], str]:
             break
         if expression[end : end + 1] != ";":
             break
-        bindings[declaration[1]], rest = _with_nulls(value), end + 1
+        bindings[declaration[1]], rest = _mark_nulls(value), end + 1
     return bindings, f"{opening[0]}{expression[rest:]}"
 
 
-def _with_nulls(value: object) -> object:
+def _mark_nulls(value: object) -> object:
     """Mark nulls: to the library None is what does not exist."""
     if isinstance(value, dict):
-        return {name: _with_nulls(each) for name, each in value.items()}
+        return {name: _mark_nulls(each) for name, each in value.items()}
     if isinstance(value, list):
-        return [_with_nulls(each) for each in value]
+        return [_mark_nulls(each) for each in value]
     return Utils.NULL_VALUE if value is None else value
 
 
@@ -165,8 +165,8 @@ def moto_patched(pause: Callable[[float], object]) -> Iterator[None]:
             patch.object(moto_jsonata, "_eval_jsonata", evaluate_jsonata),
             patch.object(retrier_decl, "time", SimpleNamespace(sleep=pause)),
             integrations_patched(),
-            patch.object(AmazonStateLanguageParser, "parse", _parsing_once()),
-            patch.multiple(StepFunctionsParserBackend, **_repaired_methods()),
+            patch.object(AmazonStateLanguageParser, "parse", _parser_with_cache()),
+            patch.multiple(StepFunctionsParserBackend, **_patched_methods()),
         ):
             yield
     finally:
@@ -174,7 +174,7 @@ def moto_patched(pause: Callable[[float], object]) -> Iterator[None]:
         moto_api_backend.reset()
 
 
-def _parsing_once() -> Callable[[str], tuple[EvalComponent, ParserRuleContext]]:
+def _parser_with_cache() -> Callable[[str], tuple[EvalComponent, ParserRuleContext]]:
     """Give a parser that keeps the syntax trees: moto reads the definition anew for each execution."""
     parse = AmazonStateLanguageParser.parse
     trees: dict[str, ParserRuleContext] = {}
@@ -189,7 +189,7 @@ def _parsing_once() -> Callable[[str], tuple[EvalComponent, ParserRuleContext]]:
     return staticmethod(parse_once)
 
 
-def _repaired_methods() -> dict[str, Any]:
+def _patched_methods() -> dict[str, Any]:
     """Give the methods of moto's interpreter that fail, or differ from AWS, when several threads call."""
     lock = threading.Lock()
     list_executions = StepFunctionsParserBackend._get_executions  # noqa: SLF001
@@ -224,7 +224,7 @@ def _repaired_methods() -> dict[str, Any]:
     }
 
 
-def created_state_machine(place: StackLocation, arn: str) -> CreatedStateMachine:
+def created_state_machine(location: StackLocation, arn: str) -> CreatedStateMachine:
     """Give a state machine that a stack has created.
 
     Raises
@@ -232,25 +232,25 @@ def created_state_machine(place: StackLocation, arn: str) -> CreatedStateMachine
     EngineError
         There is none.
     """
-    for machine in stepfunctions_backends[place.account][place.region].state_machines:
+    for machine in stepfunctions_backends[location.account][location.region].state_machines:
         if machine.arn == arn:
             return CreatedStateMachine(machine.name, machine.arn, machine.definition, machine.roleArn)
     raise MotoError(f"the stack has no state machine {arn}")
 
 
-def raw_executions(place: StackLocation) -> list[RawExecution]:
+def raw_executions(location: StackLocation) -> list[RawExecution]:
     """Give all executions of all state machines, oldest first."""
-    backend = stepfunctions_parser_backends[place.account][place.region]
+    backend = stepfunctions_parser_backends[location.account][location.region]
     runs = []
     for execution in backend._get_executions():  # noqa: SLF001
         described = execution.to_describe_output()
         history = json.loads(json.dumps(execution.to_history_output()["events"], default=_instant))
-        history = [*getattr(execution, _BEFORE, []), *history]
+        history = [*getattr(execution, _EARLIER_HISTORY, []), *history]
         runs.append(RawExecution(description=json.loads(json.dumps(described, default=_instant)), history=history))
     return sorted(runs, key=lambda run: str(run.description["startDate"]))
 
 
-def redrive(place: StackLocation, arn: str) -> None:
+def redrive(location: StackLocation, arn: str) -> None:
     """Let a failed execution go on at the state that failed, as RedriveExecution does, which moto does not know.
 
     The execution keeps its name and its ARN; the state has the input that it had. What differs from AWS: the
@@ -262,7 +262,7 @@ def redrive(place: StackLocation, arn: str) -> None:
     EngineError
         There is no such execution, or it has not failed.
     """
-    backend = stepfunctions_parser_backends[place.account][place.region]
+    backend = stepfunctions_parser_backends[location.account][location.region]
     for machine in backend.state_machines:
         # A machine of the interpreter holds its own kind of execution; moto's annotations say the plain one.
         executions: list[Any] = list(machine.executions)
@@ -270,12 +270,12 @@ def redrive(place: StackLocation, arn: str) -> None:
             if run.execution_arn == arn:
                 if run.exec_status not in _REDRIVABLE:
                     raise MotoError(f"{run.name} is {run.exec_status}, so it cannot be redriven")
-                _go_on(backend, machine, run)
+                _restart(backend, machine, run)
                 return
     raise MotoError(f"there is no execution {arn}")
 
 
-def _go_on(backend: StepFunctionsParserBackend, machine: Any, failed: Execution) -> None:  # noqa: ANN401  # moto's, untyped
+def _restart(backend: StepFunctionsParserBackend, machine: Any, failed: Execution) -> None:  # noqa: ANN401  # moto's, untyped
     history = json.loads(json.dumps(failed.to_history_output()["events"], default=_instant))
     entered = [event["stateEnteredEventDetails"] for event in history if event["type"].endswith("StateEntered")]
     if not entered:
@@ -289,37 +289,37 @@ def _go_on(backend: StepFunctionsParserBackend, machine: Any, failed: Execution)
     finally:
         machine.definition = whole
     redriven = {"type": "ExecutionRedriven", "executionRedrivenEventDetails": {}}
-    setattr(again, _BEFORE, [*getattr(failed, _BEFORE, []), *history, redriven])
+    setattr(again, _EARLIER_HISTORY, [*getattr(failed, _EARLIER_HISTORY, []), *history, redriven])
 
 
-def running_executions(place: StackLocation) -> int:
+def running_executions(location: StackLocation) -> int:
     """Count the executions that have not ended."""
-    return len(_running(place))
+    return len(_running(location))
 
 
-def failed_executions(place: StackLocation) -> list[str]:
+def failed_executions(location: StackLocation) -> list[str]:
     """Give the ARNs of the executions that have failed and were not redriven."""
-    return [each.execution_arn for each in _executions(place) if each.exec_status is ExecutionStatus.FAILED]
+    return [each.execution_arn for each in _executions(location) if each.exec_status is ExecutionStatus.FAILED]
 
 
-def working_executions(place: StackLocation) -> int:
+def working_executions(location: StackLocation) -> int:
     """Count the executions that have not ended and do not wait for a task token."""
-    return sum(not _waits_for_token(execution) for execution in _running(place))
+    return sum(not _waits_for_token(execution) for execution in _running(location))
 
 
-def more_are_working(place: StackLocation, number: int) -> bool:
+def more_are_working(location: StackLocation, number: int) -> bool:
     """Tell whether more executions work than a number; looks at no more of them than it takes."""
-    working = (each for each in _running(place) if not _waits_for_token(each))
+    working = (each for each in _running(location) if not _waits_for_token(each))
     return next(islice(working, number, None), None) is not None
 
 
-def _running(place: StackLocation) -> list[AnyExecution]:
+def _running(location: StackLocation) -> list[AnyExecution]:
     """Give the executions that have not ended; one that has just been made has no status for a moment."""
-    return [each for each in _executions(place) if each.exec_status is None or each.exec_status is _RUNNING]
+    return [each for each in _executions(location) if each.exec_status is None or each.exec_status is _RUNNING]
 
 
-def _executions(place: StackLocation) -> list[Any]:
-    machines = stepfunctions_parser_backends[place.account][place.region].state_machines
+def _executions(location: StackLocation) -> list[Any]:
+    machines = stepfunctions_parser_backends[location.account][location.region].state_machines
     return [execution for machine in machines for execution in list(machine.executions)]
 
 
@@ -334,7 +334,7 @@ def _waits_for_token(execution: AnyExecution) -> bool:
     return handed_out and any(not endpoint._notify_event.is_set() for endpoint in pool)  # noqa: SLF001
 
 
-def stop_executions(place: StackLocation) -> None:
+def stop_executions(location: StackLocation) -> None:
     """Abort what is still running, and wait until none of the interpreter's threads is left.
 
     Raises
@@ -342,21 +342,21 @@ def stop_executions(place: StackLocation) -> None:
     EngineError
         A thread that does not end.
     """
-    backend = stepfunctions_parser_backends[place.account][place.region]
-    for _ in range(int(_STOP_SECONDS / _STOP_BEAT_SECONDS)):
+    backend = stepfunctions_parser_backends[location.account][location.region]
+    for _ in range(int(_STOP_SECONDS / _STOP_CHECK_SECONDS)):
         for execution in backend._get_executions(ExecutionStatus.RUNNING):  # noqa: SLF001
             _stop(execution)
         alive = [thread for thread in TMP_THREADS if thread.is_alive()]
         if not alive:
             TMP_THREADS.clear()
             return
-        alive[0].join(_STOP_BEAT_SECONDS)
+        alive[0].join(_STOP_CHECK_SECONDS)
     raise MotoError(f"{len(alive)} threads of executions did not end: {_names(alive)}")
 
 
-def forget_executions(place: StackLocation) -> None:
+def forget_executions(location: StackLocation) -> None:
     """Forget all executions, which must have ended."""
-    for machine in stepfunctions_parser_backends[place.account][place.region].state_machines:
+    for machine in stepfunctions_parser_backends[location.account][location.region].state_machines:
         machine.executions.clear()
 
 

@@ -59,7 +59,7 @@ class MotoTemplate:
         return text
 
 
-def for_moto(expanded: Template, place: StackLocation = DEFAULT_LOCATION) -> MotoTemplate:
+def for_moto(expanded: Template, location: StackLocation = DEFAULT_LOCATION) -> MotoTemplate:
     """Adapt an expanded template to moto.
 
     Its conditions are decided here: moto does not understand ``AWS::NoValue`` inside lists.
@@ -69,7 +69,7 @@ def for_moto(expanded: Template, place: StackLocation = DEFAULT_LOCATION) -> Mot
     TemplateError
         A resource type that moto does not know and that `LEFT_OUT` does not excuse.
     """
-    body = Resolver(expanded, place).decided()
+    body = Resolver(expanded, location).without_conditions()
     left_out = _leave_out(body)
     for resource_type, name in (("AWS::Lambda::Function", "Code"), ("AWS::Lambda::LayerVersion", "Content")):
         for _, resource in resources_of(body, resource_type):

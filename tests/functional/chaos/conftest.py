@@ -12,19 +12,19 @@ from local.chaos.experiment_runner import ExperimentRunner
 
 
 @pytest.fixture(scope="module")
-def laboratory() -> Iterator[ExperimentRunner]:
+def runner() -> Iterator[ExperimentRunner]:
     """One embedded AWS; only one can be up in a process, so it does not outlive its module."""
-    with ExperimentRunner() as laboratory:
-        yield laboratory
+    with ExperimentRunner() as runner:
+        yield runner
 
 
 @pytest.fixture(scope="module")
-def of_insights(laboratory: ExperimentRunner) -> Evidence:
+def of_insights(runner: ExperimentRunner) -> Evidence:
     """Builds without reports."""
-    return laboratory.run(scenarios.insights())
+    return runner.run(scenarios.insights())
 
 
 @pytest.fixture(scope="module")
-def of_reports(laboratory: ExperimentRunner) -> Evidence:
+def of_reports(runner: ExperimentRunner) -> Evidence:
     """Builds with reports."""
-    return laboratory.run(scenarios.reports())
+    return runner.run(scenarios.reports())

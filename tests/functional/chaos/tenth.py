@@ -21,5 +21,5 @@ def failures(experiments: Sequence[Experiment]) -> dict[str, object]:
     return {
         finding.experiment: [str(violation) for violation in finding.violations] or "never struck"
         for finding in findings
-        if finding.violations or not finding.struck
+        if finding.violations or not finding.injected
     }

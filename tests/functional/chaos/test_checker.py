@@ -89,7 +89,10 @@ def with_a_damaged_artifact(evidence: Evidence) -> Evidence:
 
 def with_an_artifact_that_no_provider_has(evidence: Evidence) -> Evidence:
     return replace(
-        evidence, reports={name: ExpectedArtifact(size_bytes=1, sha256="other") for name in evidence.reports}
+        evidence,
+        expected_artifacts={
+            name: ExpectedArtifact(size_bytes=1, sha256="other") for name in evidence.expected_artifacts
+        },
     )
 
 
@@ -146,15 +149,20 @@ def with_a_repeated_notice(evidence: Evidence) -> Evidence:
 
 
 def with_a_report_asked_for_twice(evidence: Evidence) -> Evidence:
-    started = next(build for build in evidence.truth if build.build_id not in evidence.scheduled)
-    return replace(evidence, truth=[*evidence.truth, replace(started, completed=None, build_id="the second")])
+    started = next(build for build in evidence.provider_builds if build.build_id not in evidence.scheduled)
+    return replace(
+        evidence, provider_builds=[*evidence.provider_builds, replace(started, completed=None, build_id="the second")]
+    )
 
 
 def with_a_request_that_led_nowhere(evidence: Evidence) -> Evidence:
-    asked = evidence.asked[0]
+    submitted = evidence.submitted[0]
     return replace(
         evidence,
-        asked=[*evidence.asked, SubmittedRequest(request_id="forgotten", source=asked.source, scope=asked.scope)],
+        submitted=[
+            *evidence.submitted,
+            SubmittedRequest(request_id="forgotten", source=submitted.source, scope=submitted.scope),
+        ],
     )
 
 

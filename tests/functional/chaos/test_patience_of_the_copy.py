@@ -28,52 +28,53 @@ COPY_ASKS = 3
         pytest.param(SetFields({"presigned_url": None}), id="no link yet"),
     ],
 )
-def test_one_odd_answer_does_not_cost_the_report(laboratory: ExperimentRunner, fault: Fault) -> None:
-    evidence = laboratory.run(large(), faults=[FaultRule(fault, RequestKind.GET_JOB, nth=COPY_ASKS, times=2)])
+def test_one_odd_answer_does_not_cost_the_report(runner: ExperimentRunner, fault: Fault) -> None:
+    evidence = runner.run(large(), faults=[FaultRule(fault, RequestKind.GET_JOB, nth=COPY_ASKS, times=2)])
     assert any(entry.faults for entry in evidence.requests)
     assert check(evidence) == []
 
 
-def test_what_stays_wrong_ends_as_undeliverable(laboratory: ExperimentRunner) -> None:
-    evidence = laboratory.run(
-        large(), faults=[FaultRule(ErrorStatus(404), RequestKind.GET_JOB, nth=COPY_ASKS, times=None)]
-    )
+def test_what_stays_wrong_ends_as_undeliverable(runner: ExperimentRunner) -> None:
+    evidence = runner.run(large(), faults=[FaultRule(ErrorStatus(404), RequestKind.GET_JOB, nth=COPY_ASKS, times=None)])
     assert check(evidence, Allowance(outcomes=frozenset({"undeliverable"}))) == []
     (record,) = evidence.records.values()
     assert '"undeliverable"' in (record.text or "")
     assert "BuildNotFoundError" in (record.text or "")
 
 
-def test_a_dead_link_is_not_asked_for_again_and_again(laboratory: ExperimentRunner) -> None:
-    evidence = laboratory.run(large(), faults=[FaultRule(LinkExpired(), RequestKind.ARTIFACT, times=None)])
+def test_a_dead_link_is_not_asked_for_again_and_again(runner: ExperimentRunner) -> None:
+    evidence = runner.run(large(), faults=[FaultRule(LinkExpired(), RequestKind.ARTIFACT, times=None)])
     (run,) = evidence.executions
     assert run.status == "SUCCEEDED"
     copies = [line for line in evidence.histories[0].split('"type"') if "LambdaFunctionScheduled" in line]
     assert len(copies) == 2  # one copy, one record
 
 
-def test_a_killed_copy_goes_on_by_itself(laboratory: ExperimentRunner) -> None:
+def test_a_killed_copy_goes_on_by_itself(runner: ExperimentRunner) -> None:
     recorder = ExchangeRecorder()
-    laboratory.run(large(), recorder)
-    upload = next(effect for effect in recorder.effects if effect.call == "s3:UploadPart")
+    runner.run(large(), recorder)
+    upload = next(exchange for exchange in recorder.exchanges if exchange.call == "s3:UploadPart")
     finding = run_experiment(
-        laboratory,
+        runner,
         Experiment(
             fault="killed after",
             where=str(upload),
-            script="large",
-            disturb=partial(ExchangeInjector, upload, ExchangeFault.KILL_AFTER),
+            scenario="large",
+            make_injector=partial(ExchangeInjector, upload, ExchangeFault.KILL_AFTER),
         ),
     )
-    assert (finding.struck, finding.redriven, finding.delivered) == (1, 0, 1)
+    assert (finding.injected, finding.redriven, finding.delivered) == (1, 0, 1)
     assert finding.violations == []
 
 
 @pytest.mark.parametrize("action", ["dynamodb:GetItem", "ssm:GetParametersByPath"])
-def test_a_copy_outlives_a_service_that_refuses_every_try(laboratory: ExperimentRunner, action: str) -> None:
-    disturb = partial(CallInjector, "copy_artifact", action, AwsError(400, "ThrottlingException"), times=EVERY_ATTEMPT)
-    finding = run_experiment(
-        laboratory, Experiment(fault="throttled by AWS, every try", where=action, script="large", disturb=disturb)
+def test_a_copy_outlives_a_service_that_refuses_every_try(runner: ExperimentRunner, action: str) -> None:
+    make_injector = partial(
+        CallInjector, "copy_artifact", action, AwsError(400, "ThrottlingException"), times=EVERY_ATTEMPT
     )
-    assert finding.struck >= 4
+    finding = run_experiment(
+        runner,
+        Experiment(fault="throttled by AWS, every try", where=action, scenario="large", make_injector=make_injector),
+    )
+    assert finding.injected >= 4
     assert finding.violations == []

@@ -20,7 +20,7 @@ WRITE = (STATE_MACHINE, "dynamodb:UpdateItem")
 
 
 @pytest.mark.parametrize(
-    "disturb",
+    "make_injector",
     [
         pytest.param(
             partial(CallInjector, *WRITE, AwsError(500, "InternalError"), times=3), id="an error without a model"
@@ -29,11 +29,12 @@ WRITE = (STATE_MACHINE, "dynamodb:UpdateItem")
         pytest.param(partial(ResponseDropper, *WRITE), id="the answer is lost, the token is written"),
     ],
 )
-def test_the_token_is_written_in_the_end(laboratory: ExperimentRunner, disturb: Callable[[], FaultInjector]) -> None:
+def test_the_token_is_written_in_the_end(runner: ExperimentRunner, make_injector: Callable[[], FaultInjector]) -> None:
     finding = run_experiment(
-        laboratory, Experiment(fault="the write fails", where="WaitForReport", script="large", disturb=disturb)
+        runner,
+        Experiment(fault="the write fails", where="WaitForReport", scenario="large", make_injector=make_injector),
     )
-    assert finding.struck > 0
+    assert finding.injected > 0
     assert (finding.redriven, finding.violations) == (0, [])
 
 

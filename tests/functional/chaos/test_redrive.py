@@ -38,17 +38,17 @@ class Broken(CountingInjector):
     def before_call(self, call: AwsCall) -> CallFault | None:
         fits = (call.caller, call.action) == self._matches
         fits = fits and (self._function is None or self._function in call.resource)
-        return AwsError(500, "InternalError") if self.strikes(fits) else None
+        return AwsError(500, "InternalError") if self.should_inject(fits) else None
 
 
 def no_report() -> ChaosScenario:
     """Let one build run that leaves no report."""
     builds = (ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(70)),)
     sales = DataModel(oid="5d1d4f1c-1111-4222-8333-000000000001", name="sales", builds=builds)
-    scenario = Scenario(treasure=TreasureAccount(models=(sales,)))
-    secrets = {TREASURE_SECRET: scenario.treasure.key}
+    simulation = Scenario(treasure=TreasureAccount(models=(sales,)))
+    secrets = {TREASURE_SECRET: simulation.treasure.key}
     return ChaosScenario(
-        name="no report", scenario=scenario, sources=lambda url: [treasure_source(url)], secrets=secrets
+        name="no report", simulation=simulation, sources=lambda url: [treasure_source(url)], secrets=secrets
     )
 
 
@@ -80,9 +80,9 @@ def failed_states(evidence: Evidence) -> list[str]:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_task_can_be_redriven_and_duplicates_nothing(laboratory: ExperimentRunner, state: str) -> None:
-    script, broken = STATES[state]
-    evidence = laboratory.run(script(), broken)
+def test_every_task_can_be_redriven_and_duplicates_nothing(runner: ExperimentRunner, state: str) -> None:
+    scenario, broken = STATES[state]
+    evidence = runner.run(scenario(), broken)
     assert failed_states(evidence) == [state]
     assert check(evidence) == []
     (run,) = evidence.executions
@@ -92,18 +92,18 @@ def test_every_task_can_be_redriven_and_duplicates_nothing(laboratory: Experimen
     assert len(evidence.notices) == 1
 
 
-def test_an_execution_that_has_not_failed_cannot_be_redriven(laboratory: ExperimentRunner) -> None:
+def test_an_execution_that_has_not_failed_cannot_be_redriven(runner: ExperimentRunner) -> None:
     class Redriving(CountingInjector):
         refusals = 0
 
         @override
-        def tick(self, laboratory: ExperimentRunner) -> None:
-            for run in laboratory.aws.executions():
+        def tick(self, runner: ExperimentRunner) -> None:
+            for run in runner.aws.executions():
                 with pytest.raises(MotoError, match="cannot be redriven"):
-                    laboratory.aws.redrive(run.arn)
+                    runner.aws.redrive(run.arn)
                 Redriving.refusals += 1
             with pytest.raises(MotoError, match="there is no execution"):
-                laboratory.aws.redrive("arn:aws:states:eu-central-1:123456789012:execution:none:none")
+                runner.aws.redrive("arn:aws:states:eu-central-1:123456789012:execution:none:none")
 
-    assert check(laboratory.run(large(), Redriving())) == []
+    assert check(runner.run(large(), Redriving())) == []
     assert Redriving.refusals > 0

@@ -19,13 +19,13 @@ def finding(experiment: str, fault: str, *violations: Violation) -> ExperimentRe
     return ExperimentResult(
         experiment=experiment,
         fault=fault,
-        script="large",
-        struck=2,
+        scenario="large",
+        injected=2,
         kinds={fault: 2},
         builds=3,
         delivered=2,
-        told_once=3,
-        told_twice=1,
+        notices_once=3,
+        notices_repeated=1,
         violations=violations,
     )
 
@@ -33,7 +33,9 @@ def finding(experiment: str, fault: str, *violations: Violation) -> ExperimentRe
 @pytest.fixture
 def campaign() -> Campaign:
     experiments = [
-        Experiment(fault=fault, where=f"copy_artifact: s3:GetObject at a.b:{line} < c.d:1, time {time}", script="large")
+        Experiment(
+            fault=fault, where=f"copy_artifact: s3:GetObject at a.b:{line} < c.d:1, time {time}", scenario="large"
+        )
         for fault in FAULTS
         for line in (1, 2)
         for time in (1, 2)

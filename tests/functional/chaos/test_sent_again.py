@@ -33,16 +33,16 @@ class AndSendsAgain(KillsRequests):
     redrives: ClassVar[bool] = True
 
 
-def test_a_request_that_was_given_up_is_a_dead_letter(laboratory: ExperimentRunner) -> None:
-    script = scenarios.start_retried()
-    evidence = laboratory.run(script, KillsRequests())
+def test_a_request_that_was_given_up_is_a_dead_letter(runner: ExperimentRunner) -> None:
+    scenario = scenarios.start_retried()
+    evidence = runner.run(scenario, KillsRequests())
     assert [letter for letter in evidence.dead_letters if "event-0" in letter]
-    assert check(evidence, Allowance(outcomes=script.outcomes)) == []
+    assert check(evidence, Allowance(outcomes=scenario.outcomes)) == []
 
 
-def test_sent_again_it_leads_to_a_record(laboratory: ExperimentRunner) -> None:
-    script = scenarios.start_retried()
-    evidence = laboratory.run(script, AndSendsAgain())
+def test_sent_again_it_leads_to_a_record(runner: ExperimentRunner) -> None:
+    scenario = scenarios.start_retried()
+    evidence = runner.run(scenario, AndSendsAgain())
     assert not [letter for letter in evidence.dead_letters if "event-0" in letter]
     assert len([version for version in evidence.objects if version.key.startswith("records/")]) == 1
-    assert check(evidence, Allowance(outcomes=script.outcomes)) == []
+    assert check(evidence, Allowance(outcomes=scenario.outcomes)) == []

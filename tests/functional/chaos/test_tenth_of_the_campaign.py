@@ -12,8 +12,8 @@ from tests.functional.chaos.tenth import failures, of_providers
 
 @pytest.fixture(scope="module")
 def experiments() -> list[Experiment]:
-    with ExperimentRunner() as laboratory:
-        return plan_experiments(laboratory)
+    with ExperimentRunner() as runner:
+        return plan_experiments(runner)
 
 
 def test_a_tenth_has_every_fault(experiments: list[Experiment]) -> None:
@@ -23,7 +23,7 @@ def test_a_tenth_has_every_fault(experiments: list[Experiment]) -> None:
     assert len({each.fault for each in experiments}) >= 40
     assert len({str(each) for each in chosen}) == len(chosen)
     assert {str(each) for each in of_providers()} <= {str(each) for each in chosen}
-    assert {"insights", "reports", "large"} <= {each.script for each in chosen}
+    assert {"insights", "reports", "large"} <= {each.scenario for each in chosen}
 
 
 def test_what_aws_and_death_do_breaks_no_promise(experiments: list[Experiment]) -> None:

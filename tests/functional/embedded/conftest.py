@@ -254,7 +254,7 @@ def small_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def small(small_template: Path) -> Iterator[EmbeddedAws]:
     """The small stack, up; shared by the tests of a module, none of which may bring up another."""
-    with EmbeddedAws(small_template, second_lasts=0.001) as aws:
+    with EmbeddedAws(small_template, time_scale=0.001) as aws:
         yield aws
 
 
@@ -264,7 +264,7 @@ def disturbed(small_template: Path) -> Iterator[Callable[[Interception], Embedde
     started: list[EmbeddedAws] = []
 
     def start(interception: Interception) -> EmbeddedAws:
-        aws = EmbeddedAws(small_template, interception=interception, second_lasts=0.001)
+        aws = EmbeddedAws(small_template, interception=interception, time_scale=0.001)
         aws.start()
         started.append(aws)
         return aws

@@ -141,4 +141,4 @@ def test_intrinsics_that_need_a_deployment_are_refused(node: object) -> None:
 
 def test_conditions_are_decided_and_all_else_is_kept() -> None:
     node = {"Policies": [{"Fn::If": ["IsNotX", {"a": 1}, {"Ref": "AWS::NoValue"}]}, {"Ref": "Bucket"}]}
-    assert resolver().folded(node) == {"Policies": [{"Ref": "Bucket"}]}
+    assert resolver().fold_conditions(node) == {"Policies": [{"Ref": "Bucket"}]}

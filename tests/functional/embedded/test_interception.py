@@ -94,7 +94,7 @@ def test_a_call_is_seen_with_its_function_run_and_resource(disturbed: Start) -> 
 
 
 @pytest.mark.parametrize(
-    ("action", "right"),
+    ("action", "iam_action"),
     [
         ("s3:UploadPart", "s3:PutObject"),
         ("s3:HeadObject", "s3:GetObject"),
@@ -102,8 +102,8 @@ def test_a_call_is_seen_with_its_function_run_and_resource(disturbed: Start) -> 
         ("dynamodb:UpdateItem", "dynamodb:UpdateItem"),
     ],
 )
-def test_a_call_names_the_right_that_it_needs(action: str, right: str) -> None:
-    assert AwsCall(caller="work", action=action, resource="*", invocation=None).right == right
+def test_a_call_names_the_right_that_it_needs(action: str, iam_action: str) -> None:
+    assert AwsCall(caller="work", action=action, resource="*", invocation=None).iam_action == iam_action
 
 
 def test_the_operators_calls_are_left_alone(disturbed: Start) -> None:
@@ -131,7 +131,7 @@ def test_an_error_is_answered_in_the_services_own_way(
 def test_an_error_of_sns_reaches_the_state_machine(disturbed: Start) -> None:
     aws = disturbed(OnAction("sns:Publish", before=AwsError(403, "AuthorizationError", "no right")))
     aws.start_execution("Machine", {"name": "x", "wait": False})
-    aws.await_quiet()
+    aws.wait_until_idle()
     (report,) = aws.executions()
     assert (report.status, report.error) == ("FAILED", "SNS.AuthorizationErrorException")
 
@@ -175,7 +175,7 @@ def test_a_kill_hits_one_run_only(disturbed: Start) -> None:
 def test_the_state_machine_tries_a_killed_run_again(disturbed: Start) -> None:
     aws = disturbed(OnAction("dynamodb:GetItem", before=Kill()))
     aws.start_execution("Machine", {"name": "x", "wait": False, "do": "read"})
-    aws.await_quiet()
+    aws.wait_until_idle()
     assert [report.status for report in aws.executions()] == ["SUCCEEDED"]
     assert aws.usage()["work"].invocations == 3
 
@@ -187,7 +187,7 @@ def test_the_state_machine_tries_a_call_again_that_lambda_did_not_answer(
     once = OnRun(before=verdict) if isinstance(verdict, Throttle) else OnRun(after=verdict)
     aws = disturbed(once)
     aws.start_execution("Machine", {"name": "x", "wait": False})
-    aws.await_quiet()
+    aws.wait_until_idle()
     assert [report.status for report in aws.executions()] == ["SUCCEEDED"]
 
 

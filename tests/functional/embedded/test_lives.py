@@ -50,7 +50,7 @@ def test_everything_is_put_back_in_the_end(small_template: Path) -> None:
     environment, stdout, threads = dict(os.environ), sys.stdout, set(threading.enumerate())
     with EmbeddedAws(small_template) as aws:
         aws.start_execution("Machine", {"name": "waits forever", "wait": True})
-        aws.await_quiet()
+        aws.wait_until_idle()
         assert os.environ["TABLE"] == aws.resources["Table"]
     aws.stop()
     assert dict(os.environ) == environment

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def courier() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(ROOT / "template.yaml", second_lasts=0.001) as aws:
+    with EmbeddedAws(ROOT / "template.yaml", time_scale=0.001) as aws:
         yield aws
 
 
@@ -23,9 +23,9 @@ def test_every_function_of_the_repository_is_up(courier: EmbeddedAws) -> None:
 
 
 def test_every_schedule_fires_its_function_without_an_error(courier: EmbeddedAws) -> None:
-    ticker = Scheduler(courier)
+    scheduler = Scheduler(courier)
     for schedule in courier.schedules():
-        delivery = ticker.fire_once(schedule.logical_id)
+        delivery = scheduler.fire_once(schedule.logical_id)
         assert delivery is not None
         assert delivery.result is not None
         assert delivery.result.error_type is None, delivery.result.payload

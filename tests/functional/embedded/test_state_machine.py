@@ -15,7 +15,7 @@ from local.embedded.results import ExecutionReport
 
 def run(aws: EmbeddedAws, event: dict[str, object]) -> ExecutionReport:
     arn = aws.start_execution("Machine", event)
-    aws.await_quiet()
+    aws.wait_until_idle()
     (report,) = [report for report in aws.executions() if report.arn == arn]
     return report
 
@@ -43,7 +43,7 @@ def test_a_token_in_the_table_releases_the_execution(small: EmbeddedAws) -> None
     assert small.busy()
     (row,) = [row for row in small.ledger_rows() if row["build"] == "b"]
     small.client("stepfunctions").send_task_success(taskToken=str(row["task_token"]), output='{"news": "done"}')
-    small.await_quiet()
+    small.wait_until_idle()
     (report,) = [report for report in small.executions() if report.arn == waiting.arn]
     assert report.status == "SUCCEEDED"
     assert not small.busy()
@@ -57,7 +57,7 @@ def test_a_token_is_taken_once(small: EmbeddedAws) -> None:
     client.send_task_success(taskToken=token, output="{}")
     with pytest.raises(client.exceptions.TaskTimedOut):
         client.send_task_success(taskToken=token, output="{}")
-    small.await_quiet()
+    small.wait_until_idle()
     with pytest.raises(client.exceptions.TaskTimedOut):
         client.send_task_failure(taskToken=token)
 
@@ -78,7 +78,7 @@ def test_an_unknown_token_is_refused_also_while_an_execution_starts(
     with pytest.raises(client.exceptions.InvalidToken):
         client.send_task_success(taskToken="made up", output="{}")
     go.set()
-    small.await_quiet()
+    small.wait_until_idle()
 
 
 def test_two_starts_under_one_name_are_one_execution(small: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +104,7 @@ def test_two_starts_under_one_name_are_one_execution(small: EmbeddedAws, monkeyp
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(start, range(2))) == [False, True]
-    small.await_quiet()
+    small.wait_until_idle()
     assert [report.name for report in small.executions()].count("race") == 1
 
 
@@ -112,7 +112,7 @@ def test_the_same_name_with_another_input_is_refused(small: EmbeddedAws) -> None
     client = small.client("stepfunctions")
     machine = small.outputs["MachineArn"]
     client.start_execution(stateMachineArn=machine, name="twin", input='{"name": "c", "wait": false}')
-    small.await_quiet()
+    small.wait_until_idle()
     with pytest.raises(client.exceptions.ExecutionAlreadyExists):
         client.start_execution(stateMachineArn=machine, name="twin", input='{"name": "d", "wait": false}')
 

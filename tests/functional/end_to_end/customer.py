@@ -50,7 +50,9 @@ def customer_scenario() -> Scenario:
         builds=(
             ScheduledBuild(BuildPlan(), created_offset_seconds=-90_000, build_id=OLD_BUILD),
             ScheduledBuild(BuildPlan(queue_seconds=0.5, run_seconds=3), build_id=NEW_BUILD),
-            ScheduledBuild(BuildPlan(queue_seconds=0.5, run_seconds=4, ending="canceled"), build_id=CANCELED_BUILD),
+            ScheduledBuild(
+                BuildPlan(queue_seconds=0.5, run_seconds=4, final_status="canceled"), build_id=CANCELED_BUILD
+            ),
         ),
     )
     support = Project(
@@ -61,7 +63,7 @@ def customer_scenario() -> Scenario:
         jobs=(ScheduledJob(BIG_JOB, JobPlan(queue_seconds=0.5, run_seconds=2, artifact_bytes=17 * MEBIBYTE)),),
         when_started=(
             JobPlan(queue_seconds=0.2, run_seconds=1, artifact_bytes=300 * 1024),
-            JobPlan(queue_seconds=0.2, run_seconds=0.5, ending="failed", error_message="no data for 2026"),
+            JobPlan(queue_seconds=0.2, run_seconds=0.5, final_status="failed", error_message="no data for 2026"),
         ),
     )
     return Scenario(
@@ -71,7 +73,7 @@ def customer_scenario() -> Scenario:
         airt=AirtAccount(
             projects=(support,),
             key="dn_key_fedcba9876543210",
-            url_policy=LinkPolicy.STORED_UNTIL_IT_DIES,
+            url_policy=LinkPolicy.STORED_UNTIL_EXPIRED,
             token_lifetime_seconds=900,
             empty_sections_shape="in_detail",
         ),

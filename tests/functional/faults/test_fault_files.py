@@ -144,7 +144,7 @@ def test_options_that_do_not_go_together(options: list[object], words: str) -> N
 def test_faults_that_do_not_fit_an_answer_leave_it_as_it_is() -> None:
     answer = SimulatedResponse(200, {"Content-Type": "application/json"}, b'{"created": "soon", "started": null}')
     request: object = None
-    assert CorruptBody(at=1_000).on_answer(request, answer) == answer  # type: ignore[arg-type]  # not looked at
+    assert CorruptBody(at=1_000).on_response(request, answer) == answer  # type: ignore[arg-type]  # not looked at
     for seconds in (5.0, 1e300, float("inf"), float("nan")):
-        shifted = ShiftTimes(seconds).on_answer(request, answer)  # type: ignore[arg-type]  # likewise
+        shifted = ShiftTimes(seconds).on_response(request, answer)  # type: ignore[arg-type]  # likewise
         assert json.loads(bytes(shifted.body)) == json.loads(bytes(answer.body))

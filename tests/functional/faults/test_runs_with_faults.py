@@ -135,7 +135,7 @@ def test_what_was_interrupted_has_broken_no_promise(tmp_path: Path, monkeypatch:
     def interrupt(self: ChaosRun) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ChaosRun, "pass_time", interrupt)
+    monkeypatch.setattr(ChaosRun, "stop_faults_when_due", interrupt)
     ended = run(tmp_path, "--chaos", 4)
     assert ended.exit_code == 130
     assert "promise" not in ended.out + ended.err

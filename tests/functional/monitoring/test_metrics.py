@@ -141,7 +141,7 @@ def _scenario() -> Scenario:
     usual = ScheduledBuild(BuildPlan(queue_seconds=0.1, run_seconds=2), build_id=ODD_BUILD)
     # Two of one model: one list call serves both.
     beside = ScheduledBuild(BuildPlan(queue_seconds=0.1, run_seconds=2.2))
-    failing = ScheduledBuild(BuildPlan(queue_seconds=0.1, run_seconds=1, ending="failed"))
+    failing = ScheduledBuild(BuildPlan(queue_seconds=0.1, run_seconds=1, final_status="failed"))
     models = (
         DataModel(oid=MODEL, name="a", builds=(usual, beside)),
         DataModel(oid=OTHER_MODEL, name="b", builds=(failing,)),
@@ -176,7 +176,7 @@ def _run(providers: SimulatedProviders, clock: ManualClock) -> Iterator[str]:
         path = session.aws.outputs["ParameterPath"]
         client.put_parameter(Name=f"{path}/broken", Value='{"name": "broken"}', Type="String")
         report = {"preset": {"format": "pdf", "sections": ["risk_score_metrics"]}}
-        session.ask([BuildRequest.model_validate({"source": "red-team", "report": report})])
+        session.submit([BuildRequest.model_validate({"source": "red-team", "report": report})])
         # The second discovery finds what the first one has begun in flight, and the source with the dead key at rest.
         for _ in range(2):
             session.aws.invoke("discover_builds", {})

@@ -49,7 +49,7 @@ class Desk:
         """Run the command for this stack; ``typed`` is what a person at a terminal answers."""
         stdin = _Keyboard(typed) if typed is not None else io.TextIOWrapper(io.BytesIO(piped), encoding="utf-8")
         with patch.object(sys, "stdin", stdin):
-            return courier(*arguments, "--stack", self.aws.place.stack_name, columns=columns)
+            return courier(*arguments, "--stack", self.aws.location.stack_name, columns=columns)
 
     def push(self, sources: Sequence[object], *options: str, typed: str | None = None) -> Ended:
         """Write the file and push it."""

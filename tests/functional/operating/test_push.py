@@ -24,7 +24,7 @@ def test_each_source_is_seen_and_written_and_the_functions_find_its_builds(desk:
     assert desk.parameters().keys() == {"insights", "red-team"}
     result = desk.aws.invoke("discover_builds", {})
     assert settings_in(result.payload)["begun"] == {"insights": 4}
-    desk.aws.await_quiet()
+    desk.aws.wait_until_idle()
 
 
 def test_a_second_push_changes_nothing(desk: Desk) -> None:

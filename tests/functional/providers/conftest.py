@@ -27,7 +27,7 @@ def scenario() -> Scenario:
     model = DataModel(
         oid=MODEL,
         name="sales_model",
-        when_started=(BuildPlan(queue_seconds=5, run_seconds=40), BuildPlan(ending="failed")),
+        when_started=(BuildPlan(queue_seconds=5, run_seconds=40), BuildPlan(final_status="failed")),
     )
     chatbot = Project(
         slug="chatbot",
@@ -36,7 +36,7 @@ def scenario() -> Scenario:
         templates=(ReportTemplate(EMPTY_TEMPLATE, sections=("findings",)),),
         when_started=(
             JobPlan(queue_seconds=5, run_seconds=40, artifact_bytes=64 * 1024),
-            JobPlan(queue_seconds=5, run_seconds=5, ending="failed"),
+            JobPlan(queue_seconds=5, run_seconds=5, final_status="failed"),
         ),
     )
     return Scenario(

@@ -113,7 +113,7 @@ def arn_of(aws: EmbeddedAws, action: str, resource: str) -> str:
         return aws.resources[NAMELESS[action]]
     if resource.startswith("arn:"):
         return resource
-    place = f"{aws.place.region}:{aws.place.account}"
+    place = f"{aws.location.region}:{aws.location.account}"
     match action.partition(":")[0]:
         case "s3":
             return f"arn:aws:s3:::{resource}"

@@ -45,7 +45,7 @@ def scenario(treasure: TreasureAccount | None = None, airt: AirtAccount | None =
             ScheduledBuild(BuildPlan(queue_seconds=5, run_seconds=40), build_id=BUILD),
             ScheduledBuild(BuildPlan(), created_offset_seconds=-3600),
         ),
-        when_started=(BuildPlan(ending="failed"), BuildPlan(ending="done")),
+        when_started=(BuildPlan(final_status="failed"), BuildPlan(final_status="done")),
     )
     return Scenario(
         treasure=treasure or TreasureAccount(models=(model,), weak_keys=("1/weak",)),
@@ -60,7 +60,10 @@ def chatbot() -> Project:
         empty_sections=("findings",),
         templates=(ReportTemplate(TEMPLATE), ReportTemplate(EMPTY_TEMPLATE, sections=("findings",))),
         jobs=(ScheduledJob(JOB, JobPlan(queue_seconds=2, run_seconds=8, artifact_bytes=REPORT_BYTES), -10),),
-        when_started=(JobPlan(queue_seconds=2, run_seconds=8, artifact_bytes=REPORT_BYTES), JobPlan(ending="failed")),
+        when_started=(
+            JobPlan(queue_seconds=2, run_seconds=8, artifact_bytes=REPORT_BYTES),
+            JobPlan(final_status="failed"),
+        ),
     )
 
 

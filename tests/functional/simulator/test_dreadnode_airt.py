@@ -70,7 +70,7 @@ def test_each_get_mints_another_link_even_within_a_second(client: Client) -> Non
 
 
 def test_a_stored_link_is_the_same_until_it_dies(simulate: Callable[..., Client]) -> None:
-    airt = replace(scenario().airt, url_policy=LinkPolicy.STORED_UNTIL_IT_DIES)
+    airt = replace(scenario().airt, url_policy=LinkPolicy.STORED_UNTIL_EXPIRED)
     client = simulate(scenario(airt=airt))
     first = client.link()
     client.clock.advance(3599)
@@ -84,7 +84,7 @@ def test_a_stored_link_is_the_same_until_it_dies(simulate: Callable[..., Client]
 
 
 def test_a_link_stored_for_ever_is_handed_out_dead(simulate: Callable[..., Client]) -> None:
-    airt = replace(scenario().airt, url_policy=LinkPolicy.STORED_FOR_EVER)
+    airt = replace(scenario().airt, url_policy=LinkPolicy.STORED_FOREVER)
     client = simulate(scenario(airt=airt))
     first = client.link()
     client.clock.advance(3600)

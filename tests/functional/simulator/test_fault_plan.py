@@ -29,7 +29,7 @@ def request(
 
 
 def struck(plan: FaultPlan, requests: Sequence[Request]) -> list[bool]:
-    return [bool(plan.strike(each)) for each in requests]
+    return [bool(plan.apply(each)) for each in requests]
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_rules_can_be_added_and_cleared_while_it_runs() -> None:
     plan = FaultPlan(FaultRule(Delay(1), times=None))
     plan.add(FaultRule(FAULT, times=None))
 
-    assert plan.strike(request()) == (Delay(1), FAULT)
+    assert plan.apply(request()) == (Delay(1), FAULT)
     plan.clear()
-    assert plan.strike(request()) == ()
+    assert plan.apply(request()) == ()
 
 
 def sample(seed: int, probability: float = 0.5) -> FaultPlan:
@@ -81,13 +81,13 @@ def test_a_sample_follows_from_its_seed_whatever_the_order_of_arrival() -> None:
     a, b = [request(build_id="a")] * 20, [request(build_id="b")] * 20
     one, other = sample(1), sample(1)
 
-    first = [one.strike(each) for each in (*a, *b)]
-    second = [other.strike(each) for each in (*b, *a)]
+    first = [one.apply(each) for each in (*a, *b)]
+    second = [other.apply(each) for each in (*b, *a)]
 
     assert (first[:20], first[20:]) == (second[20:], second[:20])
     assert {faults for faults in first if faults} == {(FAULT,), (Delay(1),)}
     assert first[:20] != first[20:]
-    assert [sample(2).strike(each) for each in (*a, *b)] != first
+    assert [sample(2).apply(each) for each in (*a, *b)] != first
 
 
 def test_a_sample_never_strikes_more_often_in_a_row_than_allowed() -> None:

@@ -153,7 +153,7 @@ def test_an_unknown_path_is_answered_and_logged(client: Client) -> None:
     assert client.session.get(f"{client.providers.url}/nowhere?x=1", timeout=10).status_code == 404
 
     (entry,) = client.providers.requests
-    assert (entry.provider, entry.kind, entry.path) == (ProviderName.NOBODY, RequestKind.OTHER, "/nowhere")
+    assert (entry.provider, entry.kind, entry.path) == (ProviderName.UNKNOWN, RequestKind.OTHER, "/nowhere")
 
 
 def test_without_its_context_it_has_no_address() -> None:

@@ -132,7 +132,7 @@ def test_a_running_build_can_be_canceled_and_an_ended_one_stays(client: Client) 
 
 
 def test_a_build_canceled_before_its_turn_never_started(simulate: Callable[..., Client]) -> None:
-    plan = BuildPlan(queue_seconds=5, run_seconds=0, ending="canceled")
+    plan = BuildPlan(queue_seconds=5, run_seconds=0, final_status="canceled")
     model = DataModel(MODEL, "m", (ScheduledBuild(plan, build_id=BUILD),))
     client = simulate(scenario(treasure=TreasureAccount(models=(model,))))
     client.clock.advance(6)

@@ -66,7 +66,7 @@ def test_workers_that_meet_the_same_dead_link_ask_once(open_desk: OpenDesk) -> N
 @pytest.mark.parametrize("death", DEATHS, ids=repr)
 @pytest.mark.parametrize("nth", [1, 3])
 def test_same_dead_link_again_is_the_end(open_desk: OpenDesk, death: Fault, nth: int) -> None:
-    desk = open_desk(27 * MIB, url_policy=LinkPolicy.STORED_FOR_EVER)
+    desk = open_desk(27 * MIB, url_policy=LinkPolicy.STORED_FOREVER)
     desk.strike(death, nth=nth, times=None)
     with pytest.raises(ArtifactExpiredError, match=r"gives the same again"):
         desk.copy()
@@ -76,7 +76,7 @@ def test_same_dead_link_again_is_the_end(open_desk: OpenDesk, death: Fault, nth:
 
 
 def test_link_that_was_dead_on_arrival_is_the_end(open_desk: OpenDesk) -> None:
-    desk = open_desk(300_000, url_policy=LinkPolicy.STORED_FOR_EVER)
+    desk = open_desk(300_000, url_policy=LinkPolicy.STORED_FOREVER)
     desk.clock.advance(7_200)
     with pytest.raises(ArtifactExpiredError, match="403 AccessDenied"):
         desk.copy()

@@ -37,7 +37,7 @@ class Echo(Fault):
         self._status = status
         self._header = header
 
-    def on_answer(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
+    def on_response(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
         del answer
         body = f"<Error><Code>Bad</Code><Message>{request.query}</Message></Error>".encode()
         headers = {self._header: request.query} if self._header else {}

@@ -27,5 +27,5 @@ NOON = datetime(2026, 4, 15, 12, tzinfo=UTC)
 def test_a_build_that_nobody_waits_for_is_ending_until_it_has_its_outcome(more: dict[str, str], state: str) -> None:
     row = {"build": "s/a/b/id", "status": "running", "first_seen_at": NOON.isoformat(), "polls": 2, **more}
     line = _line(row, NOON + timedelta(seconds=5))
-    assert (line.state, line.looks, line.seconds) == (state, 2, 5)
-    assert line.parts == ("s", "a/b", "id")
+    assert (line.state, line.polls, line.seconds) == (state, 2, 5)
+    assert line.ref == ("s", "a/b", "id")

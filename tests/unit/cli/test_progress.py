@@ -19,7 +19,7 @@ IDS = ("a09aa46a-69b6-403f-81c4-9f3742fd6001", "a09aa46a-14d1-4ccf-bd27-7f0454a1
 
 
 def line(build: str, status: str = "running", outcome: str | None = None, seconds: float = 4) -> BuildLine:
-    return BuildLine(build=build, status=status, outcome=outcome, looks=3, seconds=seconds)
+    return BuildLine(build=build, status=status, outcome=outcome, polls=3, seconds=seconds)
 
 
 BUILDS = (
@@ -44,7 +44,7 @@ def test_the_table_fits_the_terminal_and_folds_nothing(width: int) -> None:
 
 def test_at_120_columns_all_ids_are_whole() -> None:
     screen = drawn(BUILDS, width=120)
-    assert all(part in screen for build in BUILDS for part in build.parts)
+    assert all(part in screen for build in BUILDS for part in build.ref)
 
 
 def test_at_80_columns_ids_are_cut_and_can_still_be_told_apart() -> None:

@@ -30,23 +30,23 @@ def test_a_dead_letter_is_read_as_lambda_writes_it_even_without_an_answer() -> N
 
 
 @pytest.mark.parametrize(
-    ("verdict", "mistakes", "code"),
+    ("run_report", "mistakes", "code"),
     [
         (RunReport(), [], 0),
         (RunReport(), ["sources[0]: wrong"], 2),
-        (RunReport(ill={"models": "dead key"}), [], 2),
+        (RunReport(unhealthy={"models": "dead key"}), [], 2),
         (RunReport(dead_letters=[letter("SettingsError")]), [], 2),
         (RunReport(dead_letters=[letter("BuildNotFoundError")]), [], 2),
         (RunReport(dead_letters=[letter()]), [], 1),
         (RunReport(unfinished=["s/scope/b"]), [], 1),
-        (RunReport(silent=["models"]), ["sources[0]: wrong"], 1),
-        (RunReport(unanswered={"models": "host"}, ill={"reports": "dead key"}), [], 1),
-        (RunReport(not_carried_out=["request r.json"]), [], 1),
-        (RunReport(ill={"models": "dead key"}, unfinished=["s/scope/b"]), [], 1),
+        (RunReport(unresponsive=["models"]), ["sources[0]: wrong"], 1),
+        (RunReport(never_responded={"models": "host"}, unhealthy={"reports": "dead key"}), [], 1),
+        (RunReport(unserved_requests=["request r.json"]), [], 1),
+        (RunReport(unhealthy={"models": "dead key"}, unfinished=["s/scope/b"]), [], 1),
     ],
 )
-def test_the_exit_code_tells_whose_fault_it_was(verdict: RunReport, mistakes: list[str], code: int) -> None:
-    assert _exit_code(verdict, mistakes) == code
+def test_the_exit_code_tells_whose_fault_it_was(run_report: RunReport, mistakes: list[str], code: int) -> None:
+    assert _exit_code(run_report, mistakes) == code
 
 
 def test_a_reader_that_has_gone_is_noticed_once_and_then_nothing_is_said() -> None:

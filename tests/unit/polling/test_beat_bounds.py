@@ -64,14 +64,14 @@ def test_a_build_is_never_forgotten_before_its_deadline(
     first: float, times: float, hours: float, seed: str, history: list[float]
 ) -> None:
     polling = PollingSettings(first_seconds=first, longest_seconds=first * times, give_up_after_hours=hours)
-    deadline, age, looks = hours * 3600, 0.0, [0.0]
+    deadline, age, polls = hours * 3600, 0.0, [0.0]
     while (gap := next_gap(age, polling, seed=seed, history=history)) is not None:
         age += gap
-        looks.append(age)
-        assert len(looks) < deadline / first + 3
-    assert looks[-1] == pytest.approx(deadline)
+        polls.append(age)
+        assert len(polls) < deadline / first + 3
+    assert polls[-1] == pytest.approx(deadline)
     # The last look is asked for at least a tick before the deadline, and not long before it.
-    last = looks[-2] if len(looks) > 1 else 0.0
+    last = polls[-2] if len(polls) > 1 else 0.0
     assert last >= deadline - 2 * first - 1e-6
     assert last <= deadline - first + 1e-6 or times < 2
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from courier.config.settings import PollingSettings
-from local.polling_study.comparison import compare, study_courier, study_fixed, study_loop
+from local.polling_study.comparison import compare, simulate_courier, simulate_fixed, simulate_loop
 from local.polling_study.durations import LogNormal
 from local.polling_study.strategies import fixed_strategy, poll_by_loops, poll_by_ticks
 from local.polling_study.workload import Workload, WorkloadBuild, WorkloadTrace, draw_trace
@@ -16,117 +16,117 @@ UNBOUND = Workload(builds=4000, scopes=400, in_flight=400, requests_per_minute=1
 
 
 def test_a_fixed_beat_of_a_minute_needs_the_known_requests_and_lag() -> None:
-    world = draw_trace(UNBOUND)
-    for finding in (study_fixed(UNBOUND, world, 60), study_loop(UNBOUND, world, 60)):
+    trace = draw_trace(UNBOUND)
+    for finding in (simulate_fixed(UNBOUND, trace, 60), simulate_loop(UNBOUND, trace, 60)):
         assert finding.requests == pytest.approx(21.8, abs=0.3)
         assert finding.lag_seconds == pytest.approx(30 + UNBOUND.latency_seconds, abs=1)
         assert finding.lag_percentile(99) < 61
 
 
 def test_with_thirty_ended_builds_the_beat_is_within_a_seventh_of_the_limit() -> None:
-    finding = study_courier(UNBOUND, draw_trace(UNBOUND))
+    finding = simulate_courier(UNBOUND, draw_trace(UNBOUND))
     assert finding.requests <= 9.4
     assert finding.lag_seconds <= 45
     assert finding.requests * finding.lag_seconds <= 1.15 * 366
 
 
 def test_with_five_ended_builds_the_beat_is_within_a_third_of_the_limit() -> None:
-    scenario = replace(UNBOUND, history=5)
-    finding = study_courier(scenario, draw_trace(scenario))
+    workload = replace(UNBOUND, history=5)
+    finding = simulate_courier(workload, draw_trace(workload))
     assert finding.lag_seconds <= 45
     assert finding.requests * finding.lag_seconds <= 1.35 * 366
 
 
 def test_with_no_history_the_beat_needs_at_most_seventeen_requests_and_a_minute() -> None:
-    scenario = replace(UNBOUND, history=0)
-    finding = study_courier(scenario, draw_trace(scenario))
+    workload = replace(UNBOUND, history=0)
+    finding = simulate_courier(workload, draw_trace(workload))
     assert finding.requests <= 17
     assert finding.lag_seconds <= 60
 
 
 def test_a_wrong_history_costs_lag_but_never_more_than_the_longest_gap_and_a_tick() -> None:
-    scenario = replace(UNBOUND, past=LogNormal(7200, 0.2))
-    finding = study_courier(scenario, draw_trace(scenario))
-    assert max(finding.tally.lags) <= 900 + 60 + UNBOUND.latency_seconds
+    workload = replace(UNBOUND, past=LogNormal(7200, 0.2))
+    finding = simulate_courier(workload, draw_trace(workload))
+    assert max(finding.counts.lags) <= 900 + 60 + UNBOUND.latency_seconds
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not() -> None:
-    scenario = Workload(builds=200)
-    one, again, other = (compare(replace(scenario, seed=seed)) for seed in (1, 1, 2))
-    assert [finding.tally for finding in one] == [finding.tally for finding in again]
-    assert one[0].tally != other[0].tally
+    workload = Workload(builds=200)
+    one, again, other = (compare(replace(workload, seed=seed)) for seed in (1, 1, 2))
+    assert [finding.counts for finding in one] == [finding.counts for finding in again]
+    assert one[0].counts != other[0].counts
 
 
 def test_looks_happen_on_ticks_only() -> None:
     build = WorkloadBuild("insights/a/1", 0, created=30.0, ended=1000.0)
-    scenario = Workload(builds=1, latency_seconds=0)
-    tally = poll_by_ticks(WorkloadTrace((build,), ((),)), scenario, fixed_strategy(scenario, 300))
+    workload = Workload(builds=1, latency_seconds=0)
+    counts = poll_by_ticks(WorkloadTrace((build,), ((),)), workload, fixed_strategy(workload, 300))
     # Wished for 270 s after each look: the ticks at 300, 600, 900 and 1200 s come next.
-    assert tally.requests == 4
-    assert tally.lags == [200.0]
-    assert tally.ticks == 20
+    assert counts.requests == 4
+    assert counts.lags == [200.0]
+    assert counts.ticks == 20
 
 
 def test_the_budget_holds_in_every_minute_and_nobody_is_forgotten() -> None:
-    scenario = Workload(builds=600, in_flight=300, requests_per_minute=20)
+    workload = Workload(builds=600, in_flight=300, requests_per_minute=20)
     asked: Counter[float] = Counter()
-    world = draw_trace(scenario)
+    trace = draw_trace(workload)
 
     def watched(build: WorkloadBuild, age: float) -> float:
         asked[round(build.created + age)] += age > 0
         return 30.0
 
-    tally = poll_by_ticks(world, scenario, watched)
+    counts = poll_by_ticks(trace, workload, watched)
     assert max(asked.values()) <= 20
-    assert len(tally.lags) == scenario.builds
-    assert tally.requests <= 20 * tally.ticks
+    assert len(counts.lags) == workload.builds
+    assert counts.requests <= 20 * counts.ticks
 
 
 def test_the_oldest_due_build_comes_first_when_the_budget_is_short() -> None:
     builds = tuple(WorkloadBuild(f"insights/a/{n}", 0, created=float(n), ended=1.0) for n in range(10))
-    scenario = Workload(builds=10, requests_per_minute=2, latency_seconds=0)
-    tally = poll_by_ticks(WorkloadTrace(builds, ((),)), scenario, fixed_strategy(scenario, 60))
-    assert all(later >= lag for lag, later in pairwise(tally.lags))
-    assert tally.ticks == 5
+    workload = Workload(builds=10, requests_per_minute=2, latency_seconds=0)
+    counts = poll_by_ticks(WorkloadTrace(builds, ((),)), workload, fixed_strategy(workload, 60))
+    assert all(later >= lag for lag, later in pairwise(counts.lags))
+    assert counts.ticks == 5
 
 
 def test_a_list_request_serves_all_due_builds_of_a_scope() -> None:
-    scenario = Workload(builds=1000, in_flight=100, scopes=2, requests_per_minute=1_000_000, latency_seconds=0)
-    world = draw_trace(scenario)
-    single = study_courier(scenario, world).tally
-    batched = study_courier(replace(scenario, batched=True), world).tally
-    assert batched.looks == single.looks
+    workload = Workload(builds=1000, in_flight=100, scopes=2, requests_per_minute=1_000_000, latency_seconds=0)
+    trace = draw_trace(workload)
+    single = simulate_courier(workload, trace).counts
+    batched = simulate_courier(replace(workload, batched=True), trace).counts
+    assert batched.polls == single.polls
     assert batched.requests < single.requests / 3
     assert sorted(batched.lags) == pytest.approx(sorted(single.lags))
 
 
 def test_a_failed_look_costs_the_next_tick() -> None:
-    scenario = replace(UNBOUND, fault_rate=0.3)
-    world = draw_trace(scenario)
-    faulty, sound = study_fixed(scenario, world, 60), study_fixed(UNBOUND, world, 60)
+    workload = replace(UNBOUND, fault_rate=0.3)
+    trace = draw_trace(workload)
+    faulty, sound = simulate_fixed(workload, trace, 60), simulate_fixed(UNBOUND, trace, 60)
     assert faulty.lag_seconds == pytest.approx(sound.lag_seconds + 60 * 0.3 / 0.7, abs=2)
 
 
 def test_what_outlives_the_deadline_is_given_up_by_everybody() -> None:
     polling = PollingSettings(give_up_after_hours=0.25)
-    scenario = Workload(builds=300, polling=polling)
-    world = draw_trace(scenario)
-    too_long = sum(build.ended - build.created > 900 for build in world.builds)
-    for finding in compare(scenario):
-        assert finding.tally.given_up + len(finding.tally.lags) == 300
-        assert finding.tally.given_up == pytest.approx(too_long, abs=0.12 * too_long)
+    workload = Workload(builds=300, polling=polling)
+    trace = draw_trace(workload)
+    too_long = sum(build.ended - build.created > 900 for build in trace.builds)
+    for finding in compare(workload):
+        assert finding.counts.given_up + len(finding.counts.lags) == 300
+        assert finding.counts.given_up == pytest.approx(too_long, abs=0.12 * too_long)
 
 
 def test_loops_above_what_the_provider_bears_are_refused() -> None:
-    scenario = Workload(builds=300, in_flight=150, requests_per_minute=30)
-    tally = poll_by_loops(draw_trace(scenario), scenario, 60)
-    assert tally.refused > tally.requests / 2
-    assert tally.requests - tally.refused <= 30 * (tally.requests // 30 + 1)
+    workload = Workload(builds=300, in_flight=150, requests_per_minute=30)
+    counts = poll_by_loops(draw_trace(workload), workload, 60)
+    assert counts.throttled > counts.requests / 2
+    assert counts.requests - counts.throttled <= 30 * (counts.requests // 30 + 1)
 
 
 def test_a_latency_of_nothing_and_a_tick_below_a_minute_are_possible() -> None:
     polling = PollingSettings(first_seconds=0.1, longest_seconds=1.5)
-    scenario = Workload(
+    workload = Workload(
         durations=LogNormal(2, 0.35),
         builds=1000,
         polling=polling,
@@ -135,8 +135,8 @@ def test_a_latency_of_nothing_and_a_tick_below_a_minute_are_possible() -> None:
         in_flight=0.5,
         requests_per_minute=10_000,
     )
-    world = draw_trace(scenario)
-    adaptive, fixed = study_courier(scenario, world), study_fixed(scenario, world, 0.1)
+    trace = draw_trace(workload)
+    adaptive, fixed = simulate_courier(workload, trace), simulate_fixed(workload, trace, 0.1)
     assert adaptive.lag_seconds == pytest.approx(0.073, abs=0.005)
     assert adaptive.requests == pytest.approx(9.1, abs=0.6)
     assert fixed.lag_seconds == pytest.approx(0.05, abs=0.003)

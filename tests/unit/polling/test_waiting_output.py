@@ -11,7 +11,7 @@ from cli.simulate import simulate
 from courier.errors import SettingsError
 from local.polling_study.chart import Series, draw
 from local.polling_study.chart_series import trade_off_chart
-from local.polling_study.comparison import study_courier
+from local.polling_study.comparison import simulate_courier
 from local.polling_study.durations import Sample, read_durations
 from local.polling_study.lower_bound import Point
 from local.polling_study.prices import PRICE_FILE, Units, read_prices, units_by_loops, units_by_ticks
@@ -69,21 +69,23 @@ def test_every_unit_has_a_price_and_a_source() -> None:
 def test_what_is_no_price_list_is_refused_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    with pytest.raises(SettingsError, match=complaint) as refused:
+    with pytest.raises(SettingsError, match=complaint) as throttled:
         read_prices(path)
-    assert str(refused.value).startswith(f"{path}: ")
-    assert "\n" not in str(refused.value)
+    assert str(throttled.value).startswith(f"{path}: ")
+    assert "\n" not in str(throttled.value)
 
 
 def test_a_loop_of_twenty_looks_costs_what_the_sum_by_hand_says() -> None:
-    tally = PollingCounts(builds=1000, requests=20_000, looks=20_000, invocations=20_000, answer_seconds=20_000 * 0.15)
+    counts = PollingCounts(
+        builds=1000, requests=20_000, polls=20_000, invocations=20_000, provider_seconds=20_000 * 0.15
+    )
     # 65 transitions a build at 25 dollars a million, 20,000 requests, and 20,000 times 0.25 s of 256 MB.
     by_hand = 65_000 * 25e-6 + 20_000 * 0.2e-6 + 20_000 * 0.25 * 0.25 * 0.0000133334
-    assert units_by_loops(tally).dollars(read_prices()) == pytest.approx(by_hand)
+    assert units_by_loops(counts).dollars(read_prices()) == pytest.approx(by_hand)
 
 
 def test_the_ticking_poller_enters_five_states_however_often_it_looks() -> None:
-    few, many = (PollingCounts(builds=10, looks=looks) for looks in (10, 1000))
+    few, many = (PollingCounts(builds=10, polls=polls) for polls in (10, 1000))
     assert units_by_ticks(few).step_functions_transition == units_by_ticks(many).step_functions_transition == 50
     assert units_by_ticks(many).dynamodb_write_unit > units_by_ticks(few).dynamodb_write_unit
 
@@ -113,9 +115,9 @@ def test_the_chart_of_measured_durations_is_drawn_too() -> None:
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
-    scenario = Workload(builds=50)
-    finding = study_courier(scenario, draw_trace(scenario))
-    ordered = sorted(finding.tally.lags)
+    workload = Workload(builds=50)
+    finding = simulate_courier(workload, draw_trace(workload))
+    ordered = sorted(finding.counts.lags)
     assert finding.lag_percentile(50) == ordered[24]
     assert finding.lag_percentile(99) == ordered[49]
     assert finding.lag_percentile(0) == ordered[0]

@@ -22,7 +22,7 @@ from local.embedded.server import AwsApplication
     ],
 )
 def test_writes_under_a_condition_are_alone(headers: dict[str, str], alone: bool) -> None:
-    application = AwsApplication(attribution=CallTracker(), interception=Interception())
+    application = AwsApplication(tracker=CallTracker(), interception=Interception())
     together = threading.Barrier(2)
 
     def moto(environ: dict[str, object], start_response: Callable[..., object]) -> Iterable[bytes]:

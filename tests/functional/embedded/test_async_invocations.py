@@ -25,7 +25,7 @@ def test_the_api_accepts_an_event_and_runs_it_later(disturbed: Callable[[Interce
     name = aws.resources["WorkFunction"]
     answer = aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
     assert answer["StatusCode"] == 202
-    aws.await_quiet()
+    aws.wait_until_idle()
     assert [run.asynchronous for run in runs.seen] == [True]
 
 

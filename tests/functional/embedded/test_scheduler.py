@@ -52,7 +52,7 @@ class World:
         self.fired.append(((self.moment - START).total_seconds(), state_machine, event))
         return "arn"
 
-    def ticker(self, tick_seconds: float = 60) -> Scheduler:
+    def scheduler(self, tick_seconds: float = 60) -> Scheduler:
         return Scheduler(self, tick_seconds=tick_seconds, now=self.now, wait=self.wait)
 
 
@@ -63,99 +63,99 @@ def world(small_template: Path) -> World:
 
 def test_a_rate_fires_at_once_and_then_each_period(world: World) -> None:
     world.end = START + timedelta(minutes=3)
-    world.ticker().run()
+    world.scheduler().run()
     assert [seconds for seconds, _, _ in world.fired] == [0, 60, 120]
 
 
 def test_a_tick_may_be_shorter_than_a_minute(world: World) -> None:
     world.expanded["Parameters"]["Beat"]["Default"] = "rate(5 minutes)"
     world.end = START + timedelta(seconds=6)
-    world.ticker(tick_seconds=0.5).run()
+    world.scheduler(tick_seconds=0.5).run()
     assert [seconds for seconds, _, _ in world.fired] == [0, 2.5, 5]
 
 
 def test_the_event_is_the_schedules_input_with_the_scheduled_time(world: World) -> None:
     world.end = START + timedelta(minutes=2)
-    world.ticker().run()
+    world.scheduler().run()
     assert [event for _, _, event in world.fired] == [{"at": "2026-11-01T02:00:00Z"}, {"at": "2026-11-01T02:01:00Z"}]
 
 
 def test_a_cron_fires_by_the_clock_whatever_a_tick_lasts(world: World) -> None:
     world.expanded["Parameters"]["Beat"]["Default"] = "rate(1 day)"
     world.end = START + timedelta(hours=30)
-    world.ticker(tick_seconds=3600).run()
+    world.scheduler(tick_seconds=3600).run()
     # 05:00 in Berlin is 04:00 UTC.
     assert [seconds / 3600 for seconds, _, _ in world.fired] == [0, 2, 26]
 
 
 def test_missed_fires_are_not_made_up_for(world: World) -> None:
-    ticker = world.ticker()
-    ticker.fire_due()
+    scheduler = world.scheduler()
+    scheduler.fire_due()
     world.moment += timedelta(minutes=5, seconds=30)
-    assert ticker.fire_due() == 30
+    assert scheduler.fire_due() == 30
     assert len(world.fired) == 2
 
 
 def test_overlapping_runs_are_counted_and_bounded(world: World) -> None:
     world.answers_at_once = False
     world.end = START + timedelta(minutes=6)
-    ticker = world.ticker()
-    ticker.run()
-    usage = ticker.usage()["WorkFunctionTick"]
+    scheduler = world.scheduler()
+    scheduler.run()
+    usage = scheduler.usage()["WorkFunctionTick"]
     assert (usage.fires, usage.overlapping, usage.skipped) == (4, 3, 2)
     for future in world.under_way:
         future.set_result(AsyncResult(None, 1))
-    assert ticker.usage()["WorkFunctionTick"].failed == 4
+    assert scheduler.usage()["WorkFunctionTick"].failed == 4
 
 
 def test_a_disabled_schedule_is_fired_by_hand_only(world: World) -> None:
-    ticker = world.ticker()
-    ticker.run()
+    scheduler = world.scheduler()
+    scheduler.run()
     assert {"never": True} not in [event for _, _, event in world.fired]
-    assert ticker.fire_once("WorkFunctionNever") is not None
+    assert scheduler.fire_once("WorkFunctionNever") is not None
     assert world.fired[-1][2] == {"never": True}
-    assert ticker.usage()["WorkFunctionNever"].fires == 1
+    assert scheduler.usage()["WorkFunctionNever"].fires == 1
 
 
 def test_a_state_machine_is_started(world: World) -> None:
     world.expanded["Resources"]["WorkFunctionNever"]["Properties"]["Target"]["Arn"] = {"Ref": "Machine"}
-    ticker = world.ticker()
-    assert ticker.fire_once("Machine") is None
+    scheduler = world.scheduler()
+    assert scheduler.fire_once("Machine") is None
     assert world.fired == [(0, "Machine", {"never": True})]
 
 
 @pytest.mark.parametrize("name", ["nothing", "WorkFunction"])
 def test_only_one_schedule_can_be_fired_by_name(world: World, name: str) -> None:
     with pytest.raises(KeyError):
-        world.ticker().fire_once(name)
+        world.scheduler().fire_once(name)
 
 
 def test_it_says_when_every_rate_has_fired(world: World) -> None:
-    ticker = world.ticker()
-    assert not ticker.has_fired_all
-    ticker.fire_due()
-    assert ticker.has_fired_all
+    scheduler = world.scheduler()
+    assert not scheduler.has_fired_all
+    scheduler.fire_due()
+    assert scheduler.has_fired_all
 
 
 def test_a_schedule_without_input_is_refused(world: World) -> None:
     del world.expanded["Resources"]["WorkFunctionTick"]["Properties"]["Target"]["Input"]
     with pytest.raises(TemplateError, match="WorkFunctionTick"):
-        world.ticker()
+        world.scheduler()
 
 
 def test_a_tick_without_length_is_refused(world: World) -> None:
     with pytest.raises(ValueError, match="positive"):
-        world.ticker(tick_seconds=0)
+        world.scheduler(tick_seconds=0)
 
 
 def test_it_drives_the_functions_of_the_embedded_aws(small: EmbeddedAws) -> None:
     before = small.usage()["work"].invocations
-    ticker = Scheduler(small, tick_seconds=3600)
-    ticker.start()
-    ticker.stop()
-    small.await_quiet()
+    scheduler = Scheduler(small, tick_seconds=3600)
+    scheduler.start()
+    scheduler.stop()
+    small.wait_until_idle()
     assert small.usage()["work"].invocations <= before + 1
-    delivery = ticker.fire_once("WorkFunctionTick")
+    delivery = scheduler.fire_once("WorkFunctionTick")
     assert delivery is not None
     assert delivery.result is not None
     assert "at" in json.loads(delivery.result.payload)["echo"]
