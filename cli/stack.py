@@ -26,7 +26,7 @@ from botocore.exceptions import (
 from courier import aws
 from courier.config.environment import Environment
 from courier.errors import CourierError, SettingsError
-from courier.usecases.container import Parts
+from courier.usecases.container import Container
 
 StackName = Annotated[str, typer.Option("--stack", help="Name of the CloudFormation stack.")]
 Profile = Annotated[str | None, typer.Option(help="Profile of your AWS configuration.")]
@@ -46,7 +46,7 @@ class Stack:
 
     name: str
     outputs: Mapping[str, str]
-    parts: Parts
+    parts: Container
 
     @property
     def parameter_path(self) -> str:
@@ -77,7 +77,7 @@ def open_stack(name: str, *, profile: str | None, region: str | None, endpoint_u
             state_machine=outputs.get("StateMachineArn", ""),
             topic=outputs.get("TopicArn", ""),
         )
-        yield Stack(name, outputs, Parts(environment))
+        yield Stack(name, outputs, Container(environment))
 
 
 def _outputs(name: str) -> Mapping[str, str]:

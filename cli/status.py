@@ -20,7 +20,7 @@ from courier import aws
 from courier.errors import SettingsError
 from courier.ledger import SourceState
 from courier.models import Problem
-from courier.outcomes.records import StandingRecord
+from courier.outcomes.records import LatestHead
 from courier.sources.catalog import Sources
 
 LAST_OUTCOMES = 10
@@ -33,7 +33,7 @@ _ILLNESSES = {
 }
 
 
-class EndedRecord(StandingRecord):
+class EndedRecord(LatestHead):
     """What is shown of a record, whatever 1.x version wrote it."""
 
     outcome: str
@@ -126,12 +126,12 @@ def _print_sources(console: Console, stack: Stack, sources: Sources) -> None:
 
 
 def _health(state: SourceState, now: datetime) -> Text:
-    if state.illness:
-        illness = _ILLNESSES.get(state.illness, state.illness)
-        return Text(f"ill for {_age(now, state.ill_since)}: {illness}", style="red")
+    if state.unhealthy_error:
+        illness = _ILLNESSES.get(state.unhealthy_error, state.unhealthy_error)
+        return Text(f"ill for {_age(now, state.unhealthy_since)}: {illness}", style="red")
     failures = f"{state.failures} failure{'' if state.failures == 1 else 's'} in a row"
-    if state.rest_until and state.rest_until > now:
-        return Text(f"rests {_age(state.rest_until, now)} more, {failures}", style="yellow")
+    if state.backoff_until and state.backoff_until > now:
+        return Text(f"rests {_age(state.backoff_until, now)} more, {failures}", style="yellow")
     if state.failures:
         return Text(failures, style="yellow")
     return Text("well", style="green")

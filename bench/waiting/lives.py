@@ -240,7 +240,7 @@ def _remember(aws: EmbeddedAws, way: Way, source: SourceSettings, clock: ManualC
     ledger = SourceLedger(Table(aws.outputs["LedgerTableName"], aws.client("dynamodb")), clock)
     for number, scope in enumerate(_scopes(way)):
         for past, seconds in enumerate(durations(HISTORY, seed=100 + number)):
-            ledger.note_duration(BuildRef(source=source.name, scope=scope, build_id=f"past-{past}"), seconds)
+            ledger.store_duration(BuildRef(source=source.name, scope=scope, build_id=f"past-{past}"), seconds)
 
 
 def _scopes(way: Way) -> list[str]:

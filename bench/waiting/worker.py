@@ -101,7 +101,7 @@ def _load(folder: Path, handler: str, clock: Time, calls: Counter[str]) -> Calla
     from botocore import handlers  # noqa: PLC0415
 
     from courier.config.environment import Environment  # noqa: PLC0415
-    from courier.usecases.container import Parts, parts_made_by  # noqa: PLC0415
+    from courier.usecases.container import Container, container_factory  # noqa: PLC0415
 
     def count(event_name: str, **_: object) -> None:
         service, operation = event_name.split(".")[1:]
@@ -112,7 +112,7 @@ def _load(folder: Path, handler: str, clock: Time, calls: Counter[str]) -> Calla
     # Cached settings and keys age by the same clock as the builds.
     aging = SimpleNamespace(now=lambda: clock.now().replace(tzinfo=None))
     _kept.enter_context(patch.object(base, "datetime", aging))
-    _kept.enter_context(parts_made_by(lambda: Parts(Environment.from_variables(), clock.now)))
+    _kept.enter_context(container_factory(lambda: Container(Environment.from_variables(), clock.now)))
     module_name, _, name = handler.rpartition(".")
     location = importlib.util.spec_from_file_location(f"function_{folder.name}", folder / f"{module_name}.py")
     if location is None or location.loader is None:

@@ -1,4 +1,4 @@
-"""Look at the waiting builds that are due, and release the executions of those that have ended."""
+"""Lambda function ``poll_builds``: poll due builds, and release the executions of those that have ended."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from courier.config.environment import Environment
 from courier.idle_check import nothing_is_in_flight
 from courier.observability.logger import logger
 
-IDLE = {"due": 0, "looked": 0, "released": 0, "begun": 0, "segments": 0}
+IDLE = {"due": 0, "polled": 0, "released": 0, "begun": 0, "segments": 0}
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Serve every source, or what the event names, as far as the time allows.
+    """Poll the due builds of every source, or those that the event names, as far as the time allows.
 
-    A tick that finds too much for itself hands it over in segments, to further invocations of this function.
+    A tick with too many due builds dispatches them in segments to further invocations of this function.
 
     Raises
     ------
@@ -24,17 +24,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """
     if nothing_is_in_flight(Environment.from_variables()):
         return IDLE
-    # Imported here: it is three quarters of a cold start, and an idle tick needs none of it.
+    # Imported here: these imports are three quarters of a cold start, and an idle tick needs none of them.
     from courier.usecases.container import invocation  # noqa: PLC0415
     from courier.usecases.events import read_event, time_is_up  # noqa: PLC0415
-    from courier.usecases.ticks import PollTick, poll  # noqa: PLC0415
+    from courier.usecases.poll_builds import PollTick, dispatch_to, poll_builds  # noqa: PLC0415
 
-    with invocation() as parts:
-        summary = poll(
-            parts,
+    with invocation() as container:
+        summary = poll_builds(
+            container,
             read_event(PollTick, event),
             time_is_up=time_is_up(context),
-            dispatch=parts.dispatcher(context.invoked_function_arn),
+            dispatch=dispatch_to(context.invoked_function_arn),
         )
     logger.info("tick done", summary=summary)
     return summary

@@ -1,4 +1,4 @@
-"""Record how a build ended, and give the notice that the state machine publishes."""
+"""Lambda function ``record_outcome``: record how a build ended, and return the notice for the state machine."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from courier.observability.logger import logger
 from courier.usecases.container import invocation
 from courier.usecases.events import read_event
-from courier.usecases.record_outcome import RecordRequest, record
+from courier.usecases.record_outcome import RecordRequest, record_outcome
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -17,9 +17,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     Raises
     ------
     SettingsError
-        The execution ended without an outcome: its definition does not fit this code.
+        The execution ended without an outcome: the state machine does not fit this code.
     """
     request = read_event(RecordRequest, event)
     logger.append_keys(**request.passage.build.ref.log_keys())
-    with invocation() as parts:
-        return record(parts, request).model_dump(mode="json")
+    with invocation() as container:
+        return record_outcome(container, request).model_dump(mode="json")

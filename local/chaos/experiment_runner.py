@@ -19,7 +19,7 @@ from courier.config.environment import Environment
 from courier.config.settings import SourceSettings
 from courier.models import BuildRequest
 from courier.usecases import container as wiring
-from courier.usecases import ticks
+from courier.usecases import poll_builds
 from local.chaos.evidence import Evidence, SubmittedRequest, collect
 from local.chaos.exchange_hooks import Exchange, exchanges_hooked
 from local.chaos.scenario_facts import api_keys, scheduled_ids, scopes_of, signatures_collected
@@ -111,7 +111,7 @@ class ChaosScenario:
     events: Sequence[tuple[float, Callable[[SimulatedProviders], None]]] = ()
     least_minutes: int = 4
     most_minutes: int = 240
-    segment_builds: int = ticks.SEGMENT_BUILDS
+    segment_builds: int = poll_builds.SEGMENT_BUILDS
     outcomes: frozenset[str] = frozenset()
     dropped: Mapping[str, int] = field(default_factory=dict)
 
@@ -133,7 +133,7 @@ class ExperimentRunner:
             stack.enter_context(pauses_skipped())
             stack.enter_context(self.aws)
             stack.callback(self._stop_time)
-            stack.enter_context(wiring.parts_made_by(self._make_parts))
+            stack.enter_context(wiring.container_factory(self._make_parts))
             self._subscription = self.aws.subscribe()
             self._exit = stack.pop_all()
         return self
@@ -170,7 +170,7 @@ class ExperimentRunner:
             with (
                 signatures_collected() as links,
                 timeouts_shortened() if quick_timeouts else nullcontext(),
-                patch.object(ticks, "SEGMENT_BUILDS", scenario.segment_builds),
+                patch.object(poll_builds, "SEGMENT_BUILDS", scenario.segment_builds),
                 SimulatedProviders(
                     scenario.simulation, seed=5, clock=self._time.clock, faults=plan, wait=self._wait_briefly
                 ) as providers,
@@ -311,10 +311,10 @@ class ExperimentRunner:
     def _stop_time(self) -> None:
         self._time.close()
 
-    def _make_parts(self) -> wiring.Parts:
+    def _make_parts(self) -> wiring.Container:
         # Each invocation is a cold start: on AWS every function has a process of its own, here all share one.
         self._forget_configuration()
-        return wiring.Parts(Environment.from_variables(), self._time.clock)
+        return wiring.Container(Environment.from_variables(), self._time.clock)
 
     def _reset(self) -> None:
         """Make everything as it was after the deployment."""

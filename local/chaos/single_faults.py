@@ -34,7 +34,7 @@ _OCCASIONS: Final = {
 _THROTTLED: Final = {"s3": AwsError(503, "SlowDown")}
 _BROKEN: Final = {"dynamodb": AwsError(500, "InternalServerError")}
 _PUBLISHED: Final = "sns:Publish"
-_NOTED: Final = ".note_announced:"
+_NOTED: Final = ".mark_announced:"
 
 
 def record(runner: ExperimentRunner) -> dict[str, ExchangeRecorder]:

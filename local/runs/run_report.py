@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from courier.config.settings import SourceSettings
 from courier.providers import provider_class
-from courier.sources.health import FAILURES_BEFORE_REST
+from courier.sources.health import FAILURES_BEFORE_BACKOFF
 from local.embedded.results import ExecutionReport
 
 # A request that fails so is not the courier's failure: whoever asked, or owns the account, can mend it.
@@ -79,7 +79,7 @@ class RunReport:
 
 def is_backing_off(row: Mapping[str, object]) -> bool:
     """Whether a source, by its row in the ledger, has failed so often that it is left alone for a while."""
-    return int(str(row.get("failures") or 0)) >= FAILURES_BEFORE_REST
+    return int(str(row.get("failures") or 0)) >= FAILURES_BEFORE_BACKOFF
 
 
 def find_never_responded(

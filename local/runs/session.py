@@ -14,8 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from courier.config.settings import SourceSettings
-from courier.models import BuildRequest, BuildStatus
-from courier.models import Verdict as Next
+from courier.models import BuildRequest, BuildStatus, NextStep
 from local.embedded.async_invocations import AsyncResult
 from local.embedded.embedded_aws import EmbeddedAws
 from local.embedded.function_runtime import HandlerLoader, new_request_id
@@ -282,7 +281,7 @@ class Session:
         problems: dict[str, str] = dict.fromkeys(sorted(sources), "unhealthy")
         for notice in self.notices():
             news = json.loads(notice.message)["data"]
-            if news.get("health") == "ill" and news["source"] in sources:
+            if news.get("health") == "unhealthy" and news["source"] in sources:
                 problems[news["source"]] = " ".join(
                     filter(None, (news["problem"]["message"], news["problem"]["advice"]))
                 )
@@ -297,7 +296,7 @@ def _line(row: Mapping[str, object], now: datetime) -> BuildLine:
     # One that had ended when it was first seen, or a request that no build came of, is waited for by nobody.
     # The ledger knows it by the passage until the execution has been started, and then by what stays in flight.
     passage = json.loads(str(row.get("passage", "{}")))
-    waits = passage["verdict"] == Next.WAIT if passage else "due_source" in row or "released_at" in row
+    waits = passage["verdict"] == NextStep.WAIT if passage else "due_source" in row or "released_at" in row
     return BuildLine(
         build=str(row["build"]),
         status=str(row.get("status", BuildStatus.UNKNOWN)) if waits else FINISHING,

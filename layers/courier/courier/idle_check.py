@@ -1,18 +1,15 @@
-"""Whether anything is in flight at all: asked each minute, before anything else is imported.
+"""The idle check: whether any build is in flight, before the poller imports anything else.
 
-An idle stack calls the poller some 43,800 times a month, and nothing is all that most cold starts find.
+An idle stack invokes the poller about 43,800 times a month, and most of its cold starts find no build in flight.
 """
 
 from courier import aws
-from courier.config.environment import Environment
-
-# As in template.yaml: only builds in flight are in this index.
-DUE_INDEX = "due"
+from courier.config.environment import DUE_INDEX, Environment
 
 
 def nothing_is_in_flight(environment: Environment) -> bool:
-    """Look for any row in the index of builds in flight; costs half a read unit."""
-    answer = aws.client("dynamodb").scan(
+    """Return whether the index of builds in flight is empty; costs half a read unit."""
+    response = aws.client("dynamodb").scan(
         TableName=environment.required("table"), IndexName=DUE_INDEX, Select="COUNT", Limit=1
     )
-    return answer["Count"] == 0
+    return response["Count"] == 0

@@ -1,4 +1,4 @@
-"""The words of the courier as types: builds, statuses, outcomes, and what travels through the state machine."""
+"""The domain models: builds, statuses, outcomes, and the payloads of the state machine."""
 
 from enum import StrEnum
 from typing import Annotated, Self
@@ -17,7 +17,7 @@ from pydantic import (
 from courier.errors import MESSAGE_LIMIT_CHARACTERS
 
 # A provider's identifiers become S3 key segments, execution names and log keys, all of them bounded.
-# Real ones are UUIDs of 36 characters and slugs; 200 leaves room without letting one fill an S3 key (1,024 bytes).
+# Real ones are UUIDs of 36 characters and slugs; 200 leaves room, and one of them cannot fill an S3 key (1,024 bytes).
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")]
 Scope = Annotated[
     str, StringConstraints(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f\x7f/]+(/[^\x00-\x1f\x7f/]+)*$")
@@ -28,32 +28,33 @@ Slug = Annotated[str, StringConstraints(pattern=SLUG_PATTERN)]
 # A partition key has at most 2,048 bytes (DynamoDB developer guide, "Constraints"); a character takes up to four.
 KEY_LIMIT_BYTES = 2_048
 
-# Texts travel through Step Functions (256 KiB a payload) and, escaped twice, into notices (256 KB): they are cut.
-Words = Annotated[str, AfterValidator(lambda text: text[:MESSAGE_LIMIT_CHARACTERS])]
+# Texts go through Step Functions (256 KiB a payload) and, escaped twice, into notices (256 KB): they are cut.
+ShortText = Annotated[str, AfterValidator(lambda text: text[:MESSAGE_LIMIT_CHARACTERS])]
 
-# A Standard execution lives at most a year; the waiting state has an hour more than this.
+# A Standard execution lasts at most a year; the waiting state has an hour more than this.
 LONGEST_WAIT_SECONDS = 31_532_400
 
 
 class FrozenModel(BaseModel):
-    """A value: compared by content, never changed in place.
+    """An immutable value, compared by content.
 
-    Fields of a later 1.x version are passed over: while a stack is updated, new code starts what old code ends.
+    Fields of a later 1.x version are ignored: during an update of a stack, new code starts executions that old code
+    ends.
     """
 
-    # defer_build: the schema is made at first use, which keeps it out of the cold starts that do not need the model.
-    # hide_input_in_errors: what does not fit may be a key that was pasted into the wrong field.
+    # defer_build: the schema is built at first use, so cold starts that do not need the model do not pay for it.
+    # hide_input_in_errors: an invalid value may be an API key that was pasted into the wrong field.
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True, hide_input_in_errors=True)
 
 
 class StrictModel(FrozenModel):
-    """What a person writes: a field that nobody knows is a mistake, and said to be one."""
+    """Input that a person writes: an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class BuildStatus(StrEnum):
-    """What a provider says about a build, in our words."""
+    """The status of a build, mapped from the provider's status."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -64,7 +65,7 @@ class BuildStatus(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the build will not change any more; an unknown word never counts as an end."""
+        """Whether the build has ended; an unknown status never counts as terminal."""
         return self in _TERMINAL
 
 
@@ -72,7 +73,7 @@ _TERMINAL = frozenset({BuildStatus.SUCCEEDED, BuildStatus.FAILED, BuildStatus.CA
 
 
 class Outcome(StrEnum):
-    """How the courier's work on one build ended."""
+    """The final result of one build."""
 
     DELIVERED = "delivered"
     SUCCEEDED = "succeeded"
@@ -85,7 +86,7 @@ class Outcome(StrEnum):
 
 
 class BuildRef(FrozenModel):
-    """Names one build: the source it belongs to, its scope there, and the provider's id."""
+    """The identity of one build: its source, its scope there, and the provider's id."""
 
     source: Slug
     scope: Scope
@@ -94,7 +95,7 @@ class BuildRef(FrozenModel):
     @model_validator(mode="after")
     def _fits_into_the_ledger(self) -> Self:
         if len(str(self).encode()) > KEY_LIMIT_BYTES:
-            raise ValueError(f"a build's reference may have {KEY_LIMIT_BYTES} bytes, this one is longer")
+            raise ValueError(f"a build's reference may have at most {KEY_LIMIT_BYTES} bytes, this one is longer")
         return self
 
     def __str__(self) -> str:
@@ -114,14 +115,14 @@ class BuildRef(FrozenModel):
         return cls(source=source, scope=scope, build_id=build_id)
 
     def log_keys(self) -> dict[str, str]:
-        """Keys to bind to the logger while this build is worked on."""
+        """Return the keys to bind to the logger while this build is processed."""
         return {"source": self.source, "scope": self.scope, "build_id": self.build_id}
 
 
 class Build(FrozenModel):
-    """One look at a build, as its provider described it.
+    """One poll result: the state of a build as its provider reports it.
 
-    ``artifact_bytes`` is the size that the provider promises, None when it does not say.
+    ``artifact_bytes`` is the size that the provider reports, None where it reports none.
     """
 
     ref: BuildRef
@@ -131,11 +132,11 @@ class Build(FrozenModel):
     created_at: AwareDatetime | None = None
     started_at: AwareDatetime | None = None
     completed_at: AwareDatetime | None = None
-    error_message: Words | None = None
+    error_message: ShortText | None = None
 
 
-class Verdict(StrEnum):
-    """What the state machine does next with a build: the value that its Choice state reads."""
+class NextStep(StrEnum):
+    """The next step of the state machine: the value of ``verdict``, which its Choice state reads."""
 
     WAIT = "wait"
     FETCH = "fetch"
@@ -143,27 +144,27 @@ class Verdict(StrEnum):
 
 
 class Problem(FrozenModel):
-    """An error in the words of its source.
+    """An error, with the text of the component that reported it.
 
     ``name`` is one of our error classes or a state machine error such as ``States.Timeout``.
     """
 
-    name: Words
-    message: Words
-    advice: Words | None = None
+    name: ShortText
+    message: ShortText
+    advice: ShortText | None = None
 
 
 class AccountLimits(FrozenModel):
-    """What an account may use, in GB, as its provider reports it; None where it does not say."""
+    """The limits of an account in GB, as its provider reports them; None where it reports none."""
 
     build_size_gb: float | None = None
     query_size_gb: float | None = None
 
 
 class StoredArtifact(FrozenModel):
-    """A report that lies complete in the bucket.
+    """A report that is stored completely in the bucket.
 
-    ``verified`` is false when nobody had told the length and the format has no end mark to check.
+    ``verified`` is false when no length was known in advance and the format has no end mark to check.
     """
 
     bucket: str
@@ -177,14 +178,14 @@ class StoredArtifact(FrozenModel):
 
 
 class BuildRequest(StrictModel):
-    """A wish for one build; exactly one of the three ways to name it.
+    """A request for one build; exactly one of the three fields names it.
 
     ``data_model``
         Start a build of this Treasure Insights data model.
     ``report``
         Start a Dreadnode report with this body: ``preset`` or ``template_id``.
     ``build_id``
-        Start nothing; look after a build that somebody else started. Its ``scope`` is needed
+        Start nothing; track a build that was started elsewhere. Its ``scope`` is required
         where the source has more than one.
     """
 
@@ -203,27 +204,27 @@ class BuildRequest(StrictModel):
 
 
 class CaughtError(FrozenModel):
-    """An error as the state machine's ``Catch`` hands it over (Amazon States Language, "Error output")."""
+    """An error as the state machine's ``Catch`` passes it on (Amazon States Language, "Error output")."""
 
     Error: str
     Cause: str = ""
 
 
 class Passage(FrozenModel):
-    """The payload of one execution: what is known of a build on its way through the state machine.
+    """The payload of one execution.
 
-    The state machine starts with it, the waiting state merges the poller's `News` into it, and
-    ``record_outcome`` receives it. ``outcome`` is set where it is already decided; a build that
-    is to be fetched has none yet. It holds no link and no key: histories are readable for 90 days.
+    The execution starts with it, the waiting state merges the poller's `News` into it, and
+    ``record_outcome`` receives it. ``outcome`` is set where it is already decided; a build whose report
+    is still to be copied has none. It holds no link and no API key: histories are readable for 90 days.
 
     ``leaves_report``
-        Whether a build of this source can leave a report, which is known before it has ended. A passage that
-        does not say takes the way of those that can: it ends well for both.
+        Whether a build of this source can have a report, which is known before it has ended. A passage without
+        the field takes the path of those that can: it works for both.
     """
 
     provider: str
     build: Build
-    verdict: Verdict
+    verdict: NextStep
     outcome: Outcome | None = None
     leaves_report: bool = True
     first_seen_at: AwareDatetime
@@ -237,10 +238,10 @@ class Passage(FrozenModel):
 
 
 class News(FrozenModel):
-    """What the poller tells a waiting execution about the end of its build; merged into the `Passage`."""
+    """The result that the poller sends to a waiting execution; merged into the `Passage`."""
 
     build: Build
-    verdict: Verdict
+    verdict: NextStep
     outcome: Outcome | None
     detected_at: AwareDatetime
     polls: Annotated[int, Field(ge=0)]

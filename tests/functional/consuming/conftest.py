@@ -8,9 +8,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from tests.aws import make_bucket
-from tests.fakes import REGION
 from tests.functional.consuming.deliveries import Delivery, deliver_all
+from tests.support.aws import make_bucket
+from tests.support.providers import REGION
 
 
 @pytest.fixture(autouse=True)

@@ -16,17 +16,17 @@ from courier.models import (
     Build,
     BuildRef,
     BuildStatus,
+    NextStep,
     Outcome,
     Passage,
     Problem,
     StoredArtifact,
-    Verdict,
 )
 from courier.object_keys import artifact_key
 from courier.outcomes.notices import Notice, Publication, build_notice, source_notice
 from courier.outcomes.records import Record, RecordStore, make_record
-from tests.aws import BUCKET
-from tests.fakes import REGION
+from tests.support.aws import BUCKET
+from tests.support.providers import REGION
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -105,7 +105,7 @@ def deliver(
             created_at=created,
             completed_at=ended - timedelta(seconds=40) if known else None,
         ),
-        verdict=Verdict.RECORD,
+        verdict=NextStep.RECORD,
         first_seen_at=created,
         detected_at=ended,
         wait_seconds=86_400,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import boto3
 
 from local.embedded.results import drain_queue
-from tests.fakes import REGION
+from tests.support.providers import REGION
 
 JsonObject = dict[str, object]
 

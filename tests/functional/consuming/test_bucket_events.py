@@ -9,12 +9,12 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.aws import BUCKET
-from tests.fakes import REGION
 from tests.functional.consuming.deliveries import deliver_all
 from tests.functional.consuming.document import example
 from tests.functional.consuming.subscribing import Queue
 from tests.functional.consuming.test_subscribers import handler_of, resources
+from tests.support.aws import BUCKET
+from tests.support.providers import REGION
 
 
 @pytest.fixture

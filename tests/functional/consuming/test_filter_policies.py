@@ -45,9 +45,9 @@ def test_every_end_but_the_good_ones(received: list[Notice], deliveries: list[De
     assert passed(received) == sorted(each.label for each in deliveries if each.record.outcome not in GOOD)
 
 
-@pytest.mark.parametrize("received", [example("ill sources")], indirect=True)
-def test_a_source_that_fell_ill(received: list[Notice]) -> None:
-    assert passed(received) == ["insights ill"]
+@pytest.mark.parametrize("received", [example("unhealthy sources")], indirect=True)
+def test_a_source_that_becomes_unhealthy(received: list[Notice]) -> None:
+    assert passed(received) == ["insights unhealthy"]
 
 
 def by_hand() -> str:

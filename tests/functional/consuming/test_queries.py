@@ -18,10 +18,10 @@ from courier.models import BuildRef
 from courier.object_keys import record_key
 from courier.outcomes.records import Record
 from local.embedded.results import mirror_bucket
-from tests.aws import BUCKET
-from tests.fakes import NOON, REGION
 from tests.functional.consuming.deliveries import Delivery
 from tests.functional.consuming.document import example
+from tests.support.aws import BUCKET
+from tests.support.providers import NOON, REGION
 
 PATH = "out/bucket/records/**/*.json"
 ATHENA = example("Athena table")

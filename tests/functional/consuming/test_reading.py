@@ -14,11 +14,11 @@ import pytest
 
 from courier.models import Outcome
 from courier.outcomes.notices import Notice
-from tests.aws import BUCKET
-from tests.fakes import REGION
 from tests.functional.consuming.deliveries import Delivery, illness
 from tests.functional.consuming.document import ROOT, example, examples
 from tests.functional.consuming.subscribing import JsonObject
+from tests.support.aws import BUCKET
+from tests.support.providers import REGION
 
 NOTICE_SCHEMA: JsonObject = json.loads((ROOT / "docs/schemas/notice.schema.json").read_text(encoding="utf-8"))
 RECORD_SCHEMA: JsonObject = json.loads((ROOT / "docs/schemas/record.schema.json").read_text(encoding="utf-8"))

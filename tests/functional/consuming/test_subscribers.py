@@ -13,11 +13,11 @@ import boto3
 import pytest
 
 from local.sam.expansion import expand
-from tests.aws import BUCKET
-from tests.fakes import REGION
 from tests.functional.consuming.deliveries import Delivery, publish
 from tests.functional.consuming.document import example
 from tests.functional.consuming.subscribing import Queue
+from tests.support.aws import BUCKET
+from tests.support.providers import REGION
 
 Handler = Callable[[dict[str, Any], object], Any]
 TEMPLATES = ("subscribers template", "bucket events template")

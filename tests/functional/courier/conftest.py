@@ -10,9 +10,9 @@ from moto import mock_aws
 from courier import aws
 from courier.ledger import Table
 from local.simulator import ManualClock
-from tests.aws import make_bucket, make_table
-from tests.fakes import NOON, REGION
-from tests.world import World
+from tests.support.aws import make_bucket, make_table
+from tests.support.container import FakeContainer
+from tests.support.providers import NOON, REGION
 
 
 @pytest.fixture(autouse=True)
@@ -48,5 +48,5 @@ def bucket() -> None:
 
 
 @pytest.fixture
-def world(table: Table, clock: ManualClock) -> World:
-    return World(table, clock)
+def container(table: Table, clock: ManualClock) -> FakeContainer:
+    return FakeContainer(clock)

@@ -6,12 +6,12 @@ from courier.errors import SourceThrottledError
 from courier.ledger import SourceLedger, Table
 from courier.ledger.table import Change, Scalar
 from courier.providers import parse_source
-from courier.sources.rate_limit import BLOCK_REQUESTS, RequestBudget
+from courier.sources.rate_limit import BLOCK_REQUESTS, RateLimit
 from local.simulator import ManualClock
-from tests.aws import rows
+from tests.support.aws import rows
 
 BUDGET = 20
-MakeBudget = Callable[[], RequestBudget]
+MakeBudget = Callable[[], RateLimit]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def make(table: Table, clock: ManualClock) -> MakeBudget:
             "requests_per_minute": BUDGET,
         }
     )
-    return lambda: RequestBudget(settings, SourceLedger(table, clock), clock)
+    return lambda: RateLimit(settings, SourceLedger(table, clock), clock)
 
 
 def spent(table: Table) -> int:
@@ -66,7 +66,7 @@ def test_who_follows_a_tick_has_no_write_refused_and_the_same_answer(
     monkeypatch.setattr(Table, "update", watched)
     budget = make()
     if follows:
-        budget.follow()
+        budget.expect_open_minute()
     budget.take("get_build")
     assert results == ([True] if follows == opened else [False, True])
     assert spent(table) == 1 + opened
@@ -95,6 +95,6 @@ def test_what_a_minute_left_is_worth_nothing_in_the_next(make: MakeBudget, table
 def test_a_reserved_request_that_is_given_back_is_there_for_another(make: MakeBudget, table: Table) -> None:
     budget = make()
     assert budget.reserve()
-    budget.give_back()
+    budget.release()
     budget.take("get_build")
     assert spent(table) == 1

@@ -11,9 +11,9 @@ from courier.ledger.builds import KEEP_TOKENS
 from courier.ledger.table import Change, decode
 from courier.ledger.tokens import TokenLedger, mark_of
 from courier.models import BuildStatus
-from tests.aws import rows
-from tests.fakes import NOON, build_of, ref_of
-from tests.world import World
+from tests.support.aws import rows
+from tests.support.container import FakeContainer
+from tests.support.providers import NOON, build_of, ref_of
 
 # As long as AWS makes them, so that the row is as large as it is there.
 TOKEN = "AQCcAAAAKgAAAAMAAAAAAAAAAa" * 38
@@ -21,88 +21,88 @@ LATER = timedelta(minutes=15).total_seconds()
 ONE_UNIT_BYTES = 1024
 
 
-def row_of(world: World) -> BuildRow:
-    row = world.builds.find(ref_of())
+def row_of(container: FakeContainer) -> BuildRow:
+    row = container.builds.find(ref_of())
     assert row is not None
     return row
 
 
 @pytest.fixture
-def looked_at(world: World) -> World:
-    """A world with one build that runs, was looked at once, and is due again."""
-    world.wait_for(build_of())
-    world.stepfunctions.waiting.clear()
-    world.stepfunctions.arrive(ref_of(), TOKEN)
-    assert world.tick().looked == 1
-    return world
+def polled_once(container: FakeContainer) -> FakeContainer:
+    """A container with one build that runs, was looked at once, and is due again."""
+    container.wait_for(build_of())
+    container.stepfunctions.waiting.clear()
+    container.stepfunctions.arrive(ref_of(), TOKEN)
+    assert container.poll().polled == 1
+    return container
 
 
-def end(world: World) -> None:
-    world.provider.set_status("b1", BuildStatus.SUCCEEDED)
+def end(container: FakeContainer) -> None:
+    container.fake.set_status("b1", BuildStatus.SUCCEEDED)
 
 
-def test_a_row_that_is_looked_at_again_and_again_is_one_unit_to_write(looked_at: World, table: Table) -> None:
-    row = row_of(looked_at)
+def test_a_row_that_is_looked_at_again_and_again_is_one_unit_to_write(polled_once: FakeContainer, table: Table) -> None:
+    row = row_of(polled_once)
     assert (row.task_token, row.kept_token, row.has_token) == (None, mark_of(TOKEN), True)
     (item,) = [item for key, item in rows(table).items() if key == str(ref_of())]
     assert sum(len(name) + len(str(value)) for name, value in decode(item).items()) < ONE_UNIT_BYTES / 2
 
 
-def test_an_execution_is_released_with_the_token_that_was_put_aside(looked_at: World) -> None:
-    end(looked_at)
-    assert looked_at.tick(seconds=LATER).released == 1
-    assert looked_at.stepfunctions.waiting == {}
-    row = row_of(looked_at)
+def test_an_execution_is_released_with_the_token_that_was_put_aside(polled_once: FakeContainer) -> None:
+    end(polled_once)
+    assert polled_once.poll(seconds=LATER).released == 1
+    assert polled_once.stepfunctions.waiting == {}
+    row = row_of(polled_once)
     assert (row.kept_token, row.next_poll_at) == (None, None)
 
 
-def test_a_discovery_releases_with_it_as_well(looked_at: World) -> None:
-    end(looked_at)
-    looked_at.discover()
-    assert len(looked_at.stepfunctions.released) == 1
-    assert not looked_at.in_flight(ref_of())
+def test_a_discovery_releases_with_it_as_well(polled_once: FakeContainer) -> None:
+    end(polled_once)
+    polled_once.discover()
+    assert len(polled_once.stepfunctions.released) == 1
+    assert not polled_once.in_flight(ref_of())
 
 
-def test_a_wait_that_is_entered_again_is_released_with_its_own_token(looked_at: World) -> None:
-    looked_at.stepfunctions.waiting.clear()
-    looked_at.stepfunctions.arrive(ref_of(), "token of the redrive")
-    end(looked_at)
-    assert looked_at.tick(seconds=LATER).released == 1
-    assert looked_at.stepfunctions.waiting == {}
-    assert not looked_at.in_flight(ref_of())
+def test_a_wait_that_is_entered_again_is_released_with_its_own_token(polled_once: FakeContainer) -> None:
+    polled_once.stepfunctions.waiting.clear()
+    polled_once.stepfunctions.arrive(ref_of(), "token of the redrive")
+    end(polled_once)
+    assert polled_once.poll(seconds=LATER).released == 1
+    assert polled_once.stepfunctions.waiting == {}
+    assert not polled_once.in_flight(ref_of())
 
 
-def test_a_wait_entered_again_during_the_release_is_not_forgotten(looked_at: World) -> None:
-    end(looked_at)
+def test_a_wait_entered_again_during_the_release_is_not_forgotten(polled_once: FakeContainer) -> None:
+    end(polled_once)
 
     def redrive() -> None:
-        looked_at.stepfunctions.waiting.clear()
-        looked_at.stepfunctions.arrive(ref_of(), "token of the redrive")
-        looked_at.stepfunctions.before_release = lambda: None
+        polled_once.stepfunctions.waiting.clear()
+        polled_once.stepfunctions.arrive(ref_of(), "token of the redrive")
+        polled_once.stepfunctions.before_release = lambda: None
 
-    looked_at.stepfunctions.before_release = redrive
-    assert looked_at.tick(seconds=LATER).released == 0
-    assert row_of(looked_at).task_token == "token of the redrive"
-    assert looked_at.tick(seconds=LATER).released == 1
+    polled_once.stepfunctions.before_release = redrive
+    assert polled_once.poll(seconds=LATER).released == 0
+    assert row_of(polled_once).task_token == "token of the redrive"
+    assert polled_once.poll(seconds=LATER).released == 1
 
 
-def test_a_late_look_puts_no_old_token_in_the_place_of_a_new_one(world: World, table: Table) -> None:
-    world.wait_for(build_of())
-    late = row_of(world)
-    world.stepfunctions.waiting.clear()
-    world.stepfunctions.arrive(ref_of(), "token of the redrive")
-    world.tick()
-    world.builds.note_status(late, BuildStatus.RUNNING)
-    assert row_of(world).kept_token == mark_of("token of the redrive")
+def test_a_late_look_puts_no_old_token_in_the_place_of_a_new_one(container: FakeContainer, table: Table) -> None:
+    container.wait_for(build_of())
+    late = row_of(container)
+    container.stepfunctions.waiting.clear()
+    container.stepfunctions.arrive(ref_of(), "token of the redrive")
+    container.poll()
+    container.builds.set_status(late, BuildStatus.RUNNING)
+    assert row_of(container).kept_token == mark_of("token of the redrive")
     assert TokenLedger(table).find(mark_of("token of the redrive")) == "token of the redrive"
-    end(world)
-    assert world.tick(seconds=LATER).released == 1
+    end(container)
+    assert container.poll(seconds=LATER).released == 1
 
 
 def test_a_look_that_was_killed_between_the_two_writes_is_repaired_by_the_next(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    container: FakeContainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.wait_for(build_of())
+    container.wait_for(build_of())
     keep = TokenLedger.keep
 
     def killed(self: TokenLedger, token: str, *, until: datetime) -> str:
@@ -112,50 +112,50 @@ def test_a_look_that_was_killed_between_the_two_writes_is_repaired_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(TokenLedger, "keep", killed)
         with pytest.raises(KeyboardInterrupt):
-            world.tick()
-    assert row_of(world).task_token is not None
-    world.tick(seconds=LATER)
-    assert row_of(world).kept_token is not None
-    end(world)
-    assert world.tick(seconds=LATER).released == 1
+            container.poll()
+    assert row_of(container).task_token is not None
+    container.poll(seconds=LATER)
+    assert row_of(container).kept_token is not None
+    end(container)
+    assert container.poll(seconds=LATER).released == 1
 
 
-def test_a_release_by_a_row_that_was_read_before_ends_the_flight(world: World) -> None:
-    world.wait_for(build_of())
-    before = row_of(world)
-    world.tick()
-    assert row_of(world).kept_token is not None
-    assert world.builds.token_of(before) == before.task_token
-    assert world.builds.note_released(before)
-    assert not world.in_flight(ref_of())
+def test_a_release_by_a_row_that_was_read_before_ends_the_flight(container: FakeContainer) -> None:
+    container.wait_for(build_of())
+    before = row_of(container)
+    container.poll()
+    assert row_of(container).kept_token is not None
+    assert container.builds.task_token(before) == before.task_token
+    assert container.builds.mark_released(before)
+    assert not container.in_flight(ref_of())
 
 
-def test_a_build_whose_token_is_gone_is_taken_out_of_flight(looked_at: World, table: Table) -> None:
+def test_a_build_whose_token_is_gone_is_taken_out_of_flight(polled_once: FakeContainer, table: Table) -> None:
     table.delete(f"#token/{mark_of(TOKEN)}")
-    end(looked_at)
-    assert looked_at.tick(seconds=LATER).released == 0
-    assert not looked_at.in_flight(ref_of())
+    end(polled_once)
+    assert polled_once.poll(seconds=LATER).released == 0
+    assert not polled_once.in_flight(ref_of())
 
 
-def test_a_token_is_kept_for_longer_than_the_wait_can_take(looked_at: World, table: Table) -> None:
-    row = row_of(looked_at)
+def test_a_token_is_kept_for_longer_than_the_wait_can_take(polled_once: FakeContainer, table: Table) -> None:
+    row = row_of(polled_once)
     expires_at = rows(table)[f"#token/{mark_of(TOKEN)}"]["expires_at"]["N"]
     assert int(expires_at) == int((NOON + (row.deadline_at - row.first_seen_at) + KEEP_TOKENS).timestamp())
     assert timedelta(hours=1) < KEEP_TOKENS
 
 
-def test_a_build_that_is_waited_for_is_not_abandoned(looked_at: World, table: Table) -> None:
-    looked_at.builds.abandon(ref_of())
-    assert looked_at.in_flight(ref_of())
+def test_a_build_that_is_waited_for_is_not_abandoned(polled_once: FakeContainer, table: Table) -> None:
+    polled_once.builds.take_out_of_flight(ref_of())
+    assert polled_once.in_flight(ref_of())
     table.update(str(ref_of()), Change(remove=("kept_token",)))
-    looked_at.builds.abandon(ref_of())
-    assert not looked_at.in_flight(ref_of())
+    polled_once.builds.take_out_of_flight(ref_of())
+    assert not polled_once.in_flight(ref_of())
 
 
-def test_a_look_after_the_release_puts_nothing_aside(world: World) -> None:
-    world.wait_for(build_of())
-    before = row_of(world)
-    assert world.builds.note_released(before)
-    world.builds.note_status(before, BuildStatus.FAILED)
-    row = row_of(world)
+def test_a_look_after_the_release_puts_nothing_aside(container: FakeContainer) -> None:
+    container.wait_for(build_of())
+    before = row_of(container)
+    assert container.builds.mark_released(before)
+    container.builds.set_status(before, BuildStatus.FAILED)
+    row = row_of(container)
     assert (row.kept_token, row.next_poll_at, row.status) == (None, None, BuildStatus.RUNNING)

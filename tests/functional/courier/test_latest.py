@@ -11,17 +11,17 @@ import pytest
 from courier.ledger import Table
 from courier.models import BuildStatus, Outcome, Passage
 from local.simulator import ManualClock
-from tests.aws import BUCKET, s3
-from tests.endings import artifact, ended, objects, settle
-from tests.fakes import HOUR, NOON, build_of
-from tests.world import FakeParts
+from tests.support.aws import BUCKET, s3
+from tests.support.container import FakeContainer
+from tests.support.providers import HOUR, NOON, build_of
+from tests.support.record_requests import artifact, ended, objects, settle
 
 pytestmark = pytest.mark.usefixtures("bucket")
 
 
 @pytest.fixture
-def parts(table: Table, clock: ManualClock) -> FakeParts:
-    return FakeParts(clock)
+def container(table: Table, clock: ManualClock) -> FakeContainer:
+    return FakeContainer(clock)
 
 
 def latest() -> str:
@@ -32,70 +32,74 @@ def good(build_id: str, ended_at: datetime) -> Passage:
     return ended(build_of(build_id, BuildStatus.SUCCEEDED, completed=ended_at), outcome=Outcome.SUCCEEDED)
 
 
-def test_latest_is_the_newest_good_build_and_never_moves_back(parts: FakeParts) -> None:
+def test_latest_is_the_newest_good_build_and_never_moves_back(container: FakeContainer) -> None:
     for build_id, minutes, expected in (("b1", 1, "b1"), ("b3", 3, "b3"), ("b2", 2, "b3"), ("b4", 4, "b4")):
-        settle(parts, good(build_id, NOON + timedelta(minutes=minutes)))
+        settle(container, good(build_id, NOON + timedelta(minutes=minutes)))
         assert latest() == expected
 
 
-def test_a_bad_build_does_not_become_the_latest(parts: FakeParts) -> None:
-    settle(parts, good("b1", NOON))
-    settle(parts, ended(build_of("b2", BuildStatus.FAILED, completed=NOON + HOUR), outcome=Outcome.FAILED))
+def test_a_bad_build_does_not_become_the_latest(container: FakeContainer) -> None:
+    settle(container, good("b1", NOON))
+    settle(container, ended(build_of("b2", BuildStatus.FAILED, completed=NOON + HOUR), outcome=Outcome.FAILED))
     assert latest() == "b1"
 
 
-def test_latest_of_the_same_build_is_written_again(parts: FakeParts) -> None:
-    settle(parts, ended(outcome=Outcome.SUCCEEDED))
-    settle(parts, ended(artifact=artifact()))
+def test_latest_of_the_same_build_is_written_again(container: FakeContainer) -> None:
+    settle(container, ended(outcome=Outcome.SUCCEEDED))
+    settle(container, ended(artifact=artifact()))
     assert json.loads(objects()["latest/insights/sales.json"])["outcome"] == "delivered"
 
 
 @pytest.mark.parametrize(("rival_ended_at", "winner"), [(NOON + HOUR, "rival"), (NOON - HOUR, "b1")])
 def test_latest_holds_the_newest_after_a_race(
-    parts: FakeParts, monkeypatch: pytest.MonkeyPatch, rival_ended_at: datetime, winner: str
+    container: FakeContainer, monkeypatch: pytest.MonkeyPatch, rival_ended_at: datetime, winner: str
 ) -> None:
-    settle(parts, good("b0", NOON - 2 * HOUR))
-    race(monkeypatch, parts, [lambda: settle(parts, good("rival", rival_ended_at))])
-    settle(parts, good("b1", NOON))
+    settle(container, good("b0", NOON - 2 * HOUR))
+    race(monkeypatch, container, [lambda: settle(container, good("rival", rival_ended_at))])
+    settle(container, good("b1", NOON))
     assert latest() == winner
 
 
-def test_latest_is_made_by_one_of_two_first_builds(parts: FakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
-    race(monkeypatch, parts, [lambda: settle(parts, good("rival", NOON + HOUR))])
-    settle(parts, good("b1", NOON))
+def test_latest_is_made_by_one_of_two_first_builds(container: FakeContainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    race(monkeypatch, container, [lambda: settle(container, good("rival", NOON + HOUR))])
+    settle(container, good("b1", NOON))
     assert latest() == "rival"
 
 
-def test_latest_that_is_deleted_meanwhile_is_made_anew(parts: FakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
-    settle(parts, good("b0", NOON - HOUR))
+def test_latest_that_is_deleted_meanwhile_is_made_anew(
+    container: FakeContainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(container, good("b0", NOON - HOUR))
     client = s3()
-    race(monkeypatch, parts, [lambda: client.delete_object(Bucket=BUCKET, Key="latest/insights/sales.json")])
-    settle(parts, good("b1", NOON))
+    race(monkeypatch, container, [lambda: client.delete_object(Bucket=BUCKET, Key="latest/insights/sales.json")])
+    settle(container, good("b1", NOON))
     assert latest() == "b1"
 
 
-def test_a_race_that_never_ends_is_an_error_and_no_silence(parts: FakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_race_that_never_ends_is_an_error_and_no_silence(
+    container: FakeContainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rivals: list[Callable[[], object]] = [
-        partial(settle, parts, good(f"r{number}", NOON - HOUR + timedelta(seconds=number))) for number in range(9)
+        partial(settle, container, good(f"r{number}", NOON - HOUR + timedelta(seconds=number))) for number in range(9)
     ]
-    settle(parts, good("b0", NOON - 2 * HOUR))
-    race(monkeypatch, parts, rivals)
+    settle(container, good("b0", NOON - 2 * HOUR))
+    race(monkeypatch, container, rivals)
     with pytest.raises(s3().exceptions.ClientError):
-        settle(parts, good("b1", NOON))
+        settle(container, good("b1", NOON))
 
 
 @pytest.mark.parametrize("content", ["", "{}", "not json", '{"schema_version": "9", "build": 1}'])
-def test_latest_that_nobody_can_read_is_replaced(parts: FakeParts, content: str) -> None:
+def test_latest_that_nobody_can_read_is_replaced(container: FakeContainer, content: str) -> None:
     put_latest(content)
-    settle(parts, good("b1", NOON))
+    settle(container, good("b1", NOON))
     assert latest() == "b1"
 
 
-def test_latest_of_a_newer_version_is_respected(parts: FakeParts) -> None:
-    settle(parts, good("newer", NOON + HOUR))
+def test_latest_of_a_newer_version_is_respected(container: FakeContainer) -> None:
+    settle(container, good("newer", NOON + HOUR))
     document = json.loads(objects()["latest/insights/sales.json"])
     put_latest(json.dumps({**document, "schema_version": "1.1", "outcome": "brand_new", "mood": "good"}))
-    settle(parts, good("b1", NOON))
+    settle(container, good("b1", NOON))
     assert latest() == "newer"
 
 
@@ -103,9 +107,9 @@ def put_latest(content: str) -> None:
     s3().put_object(Bucket=BUCKET, Key="latest/insights/sales.json", Body=content)
 
 
-def race(monkeypatch: pytest.MonkeyPatch, parts: FakeParts, rivals: list[Callable[[], object]]) -> None:
+def race(monkeypatch: pytest.MonkeyPatch, container: FakeContainer, rivals: list[Callable[[], object]]) -> None:
     """Let rivals write between each reading of `latest` and the writing that follows."""
-    records = parts.records
+    records = container.records
     read = records._read_latest
 
     def read_then_rival(key: str) -> Any:  # noqa: ANN401 - what the original gives

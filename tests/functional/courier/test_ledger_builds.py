@@ -4,12 +4,12 @@ import pytest
 
 from courier.errors import LedgerError
 from courier.ledger import BuildLedger, BuildRow, Table
-from courier.ledger.builds import KEEP_ENDED, UNREADABLE_AGAIN
+from courier.ledger.builds import KEEP_ENDED, UNREADABLE_RETRY
 from courier.ledger.table import Change, decode
 from courier.models import BuildRef, BuildStatus, Outcome
 from local.simulator import ManualClock
-from tests.aws import rows
-from tests.fakes import HOUR, NOON, build_of, passage_of, ref_of
+from tests.support.aws import rows
+from tests.support.providers import HOUR, NOON, build_of, passage_of, ref_of
 
 MINUTE = timedelta(minutes=1)
 
@@ -46,7 +46,7 @@ def test_a_build_that_was_never_seen_is_unknown(builds: BuildLedger) -> None:
 def test_what_an_execution_starts_with_is_kept_until_it_has_been_started(builds: BuildLedger) -> None:
     register(builds, "b1")
     assert found(builds).passage is not None
-    builds.note_execution(ref_of(), "arn", waits=True)
+    builds.set_execution(ref_of(), "arn", waits=True)
     assert (found(builds).passage, found(builds).execution) == (None, "arn")
 
 
@@ -90,7 +90,7 @@ def test_a_released_build_cannot_be_claimed_by_who_saw_it_due(builds: BuildLedge
     register(builds, "b1")
     due = builds.due("insights", limit=10)[0]
     table.update(str(ref_of()), Change(set={"task_token": "t"}))
-    assert builds.note_released(found(builds))
+    assert builds.mark_released(found(builds))
     assert builds.claim(due, next_poll_at=NOON) is None
     assert builds.due("insights", limit=10) == []
 
@@ -100,18 +100,18 @@ def test_a_release_leaves_alone_the_token_of_a_later_wait(builds: BuildLedger, t
     table.update(str(ref_of()), Change(set={"task_token": "of the first wait"}))
     seen = found(builds)
     table.update(str(ref_of()), Change(set={"task_token": "of the redrive"}))
-    assert not builds.note_released(seen)
+    assert not builds.mark_released(seen)
     row = found(builds)
     assert (row.task_token, row.next_poll_at is None) == ("of the redrive", False)
 
 
 def test_hurry_makes_a_build_due_and_wakes_no_ended_one(builds: BuildLedger) -> None:
     register(builds, "b1", due=NOON + HOUR)
-    builds.hurry(ref_of())
+    builds.make_due(ref_of())
     assert len(builds.due("insights", limit=10)) == 1
     builds.close(ref_of(), Outcome.SUCCEEDED, record_key="k", build={})
-    builds.hurry(ref_of())
-    builds.hurry(ref_of("never-seen"))
+    builds.make_due(ref_of())
+    builds.make_due(ref_of("never-seen"))
     assert builds.due("insights", limit=10) == []
     assert builds.find(ref_of("never-seen")) is None
 
@@ -120,11 +120,11 @@ def test_misses_are_counted_apart_and_forgotten_by_an_answer(builds: BuildLedger
     register(builds, "b1", status=BuildStatus.RUNNING)
     row = builds.find(ref_of())
     assert row is not None
-    builds.note_miss(row, not_found=True)
-    counted = builds.note_miss(row, not_found=False)
+    builds.count_failure(row, not_found=True)
+    counted = builds.count_failure(row, not_found=False)
     assert counted is not None
     assert (counted.not_found, counted.failures) == (1, 1)
-    builds.note_status(counted, BuildStatus.RUNNING)
+    builds.set_status(counted, BuildStatus.RUNNING)
     row = builds.find(ref_of())
     assert row is not None
     assert (row.not_found, row.failures) == (0, 0)
@@ -136,7 +136,7 @@ def test_the_time_of_a_status_is_kept_until_it_changes(builds: BuildLedger, cloc
         clock.advance(60)
         row = builds.find(ref_of())
         assert row is not None
-        builds.note_status(row, status)
+        builds.set_status(row, status)
         row = builds.find(ref_of())
         assert row is not None
         assert (row.status, row.status_since) == (status, since)
@@ -149,13 +149,13 @@ def test_a_late_write_does_not_bring_a_forgotten_build_back(builds: BuildLedger,
     assert row is not None
     table.delete(str(ref_of()))
     if write == "status":
-        builds.note_status(row, BuildStatus.FAILED)
+        builds.set_status(row, BuildStatus.FAILED)
     elif write == "miss":
-        assert builds.note_miss(row, not_found=True) is None
+        assert builds.count_failure(row, not_found=True) is None
     elif write == "hurry":
-        builds.hurry(ref_of())
+        builds.make_due(ref_of())
     else:
-        assert not builds.note_released(row)
+        assert not builds.mark_released(row)
     assert rows(table) == {}
 
 
@@ -209,7 +209,7 @@ def test_a_broken_row_is_put_off_and_stands_in_no_others_way(
     table.update(str(ref_of("broken")), Change(set={"deadline_at": "never"}))
     assert [due.ref.build_id for due in builds.due("insights", limit=10)] == ["sound"]
     assert [due.ref.build_id for due in builds.due("insights", limit=1)] == ["sound"]
-    clock.advance(UNREADABLE_AGAIN.total_seconds())
+    clock.advance(UNREADABLE_RETRY.total_seconds())
     table.update(str(ref_of("broken")), Change(set={"deadline_at": "2026-04-16T12:00:00Z"}))
     assert {due.ref.build_id for due in builds.due("insights", limit=10)} == {"sound", "broken"}
 

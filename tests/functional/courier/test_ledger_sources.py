@@ -10,8 +10,8 @@ from courier.ledger.requests import KEEP_REQUESTS
 from courier.ledger.sources import DURATION_SLOTS
 from courier.ledger.table import Change
 from local.simulator import ManualClock
-from tests.aws import rows
-from tests.fakes import NOON, ref_of
+from tests.support.aws import rows
+from tests.support.providers import NOON, ref_of
 
 REST = timedelta(minutes=15)
 
@@ -27,54 +27,54 @@ def requests(table: Table, clock: ManualClock) -> RequestLedger:
 
 
 def test_the_first_sight_of_a_source_stays(sources: SourceLedger, clock: ManualClock) -> None:
-    assert sources.note_sight("insights") == NOON
+    assert sources.first_discovery_at("insights") == NOON
     clock.advance(3600)
-    assert sources.note_sight("insights") == NOON
+    assert sources.first_discovery_at("insights") == NOON
 
 
 def test_an_illness_keeps_its_beginning(sources: SourceLedger, clock: ManualClock) -> None:
-    assert sources.note_illness("insights", "SourceUnauthorizedError", rest=REST) == NOON
+    assert sources.mark_unhealthy("insights", "SourceUnauthorizedError", backoff=REST) == NOON
     clock.advance(60)
-    assert sources.note_illness("insights", "SourceExhaustedError", rest=REST) == NOON
+    assert sources.mark_unhealthy("insights", "SourceExhaustedError", backoff=REST) == NOON
     state = sources.state("insights")
-    assert (state.illness, state.ill_since) == ("SourceUnauthorizedError", NOON)
-    assert state.rest_until == clock() + REST
+    assert (state.unhealthy_error, state.unhealthy_since) == ("SourceUnauthorizedError", NOON)
+    assert state.backoff_until == clock() + REST
 
 
 def test_one_of_two_announces_an_illness_and_another_if_it_was_cut_off(
     sources: SourceLedger, clock: ManualClock
 ) -> None:
     takes = timedelta(minutes=1)
-    sources.note_illness("insights", "E", rest=REST)
-    assert sources.claim_announcement("insights", again_after=takes)
-    assert not sources.claim_announcement("insights", again_after=takes)
+    sources.mark_unhealthy("insights", "E", backoff=REST)
+    assert sources.claim_announcement("insights", timeout=takes)
+    assert not sources.claim_announcement("insights", timeout=takes)
     clock.advance(60)
-    assert sources.claim_announcement("insights", again_after=takes)
-    sources.note_announced("insights")
+    assert sources.claim_announcement("insights", timeout=takes)
+    sources.mark_announced("insights")
     clock.advance(60)
-    assert not sources.claim_announcement("insights", again_after=takes)
+    assert not sources.claim_announcement("insights", timeout=takes)
 
 
 def test_recovery_is_noted_once_and_forgets_all_of_the_illness(sources: SourceLedger) -> None:
-    sources.note_illness("insights", "E", rest=REST)
-    sources.note_announced("insights")
-    assert sources.note_recovery("insights")
-    assert not sources.note_recovery("insights")
+    sources.mark_unhealthy("insights", "E", backoff=REST)
+    sources.mark_announced("insights")
+    assert sources.mark_recovered("insights")
+    assert not sources.mark_recovered("insights")
     state = sources.state("insights")
-    assert (state.illness, state.rest_until, state.announced_at) == (None, None, None)
-    assert sources.claim_announcement("insights", again_after=REST)
+    assert (state.unhealthy_error, state.backoff_until, state.announced_at) == (None, None, None)
+    assert sources.claim_announcement("insights", timeout=REST)
 
 
 def test_many_failures_at_once_count_as_one(sources: SourceLedger) -> None:
-    sources.note_failure("insights", rest=None, seen=0)
-    sources.note_failure("insights", rest=None, seen=0)
+    sources.count_failure("insights", backoff=None, seen=0)
+    sources.count_failure("insights", backoff=None, seen=0)
     assert sources.state("insights").failures == 1
 
 
 def test_an_answer_does_not_end_an_illness(sources: SourceLedger) -> None:
-    sources.note_illness("insights", "E", rest=REST)
-    sources.note_answer("insights")
-    assert sources.state("insights").rest_until is not None
+    sources.mark_unhealthy("insights", "E", backoff=REST)
+    sources.reset_failures("insights")
+    assert sources.state("insights").backoff_until is not None
 
 
 def test_a_broken_row_of_a_source_says_so(sources: SourceLedger, table: Table) -> None:
@@ -95,16 +95,18 @@ def test_the_budget_of_a_minute_is_never_overspent(table: Table, clock: ManualCl
 
     sources = SourceLedger(AtomicTable(table.name, table._client), clock)
     with ThreadPoolExecutor(8) as pool:
-        granted = list(pool.map(lambda wanted: sources.spend("insights", wanted=wanted, budget=20), [3, 1, 2] * 8))
+        granted = list(
+            pool.map(lambda wanted: sources.take_requests("insights", wanted=wanted, limit=20), [3, 1, 2] * 8)
+        )
     assert 0 < sum(granted) <= 20
-    sources.spend("insights", wanted=20, budget=20)
-    assert sources.spend("insights", wanted=1, budget=20) == 0
+    sources.take_requests("insights", wanted=20, limit=20)
+    assert sources.take_requests("insights", wanted=1, limit=20) == 0
 
 
 def test_a_new_minute_has_a_new_budget_of_the_same_size(sources: SourceLedger, clock: ManualClock) -> None:
-    assert sources.spend("insights", wanted=9, budget=5) == 5
+    assert sources.take_requests("insights", wanted=9, limit=5) == 5
     clock.advance(60)
-    assert sources.spend("insights", wanted=9, budget=5) == 5
+    assert sources.take_requests("insights", wanted=9, limit=5) == 5
 
 
 def test_what_is_given_back_late_is_no_credit_for_the_next_minute(table: Table, clock: ManualClock) -> None:
@@ -114,28 +116,28 @@ def test_what_is_given_back_late_is_no_credit_for_the_next_minute(table: Table, 
         def update(self, key: str, change: Change) -> dict[str, str | int | float | bool] | None:
             if change.add.get("spent", 0) < 0:
                 clock.advance(60)
-                assert SourceLedger(table, clock).spend("insights", wanted=5, budget=5) == 5
+                assert SourceLedger(table, clock).take_requests("insights", wanted=5, limit=5) == 5
             return super().update(key, change)
 
     late = SourceLedger(LateTable(table.name, table._client), clock)
-    assert late.spend("insights", wanted=9, budget=5) == 5
-    assert SourceLedger(table, clock).spend("insights", wanted=5, budget=5) == 0
+    assert late.take_requests("insights", wanted=9, limit=5) == 5
+    assert SourceLedger(table, clock).take_requests("insights", wanted=5, limit=5) == 0
 
 
 def test_budgets_of_sources_are_their_own(sources: SourceLedger) -> None:
-    assert sources.spend("insights", wanted=5, budget=5) == 5
-    assert sources.spend("red-team", wanted=5, budget=5) == 5
+    assert sources.take_requests("insights", wanted=5, limit=5) == 5
+    assert sources.take_requests("red-team", wanted=5, limit=5) == 5
 
 
 def test_a_duration_noted_twice_is_one(sources: SourceLedger) -> None:
-    sources.note_duration(ref_of("b1"), 42.25)
-    sources.note_duration(ref_of("b1"), 42.25)
+    sources.store_duration(ref_of("b1"), 42.25)
+    sources.store_duration(ref_of("b1"), 42.25)
     assert sources.durations("insights", "sales") == [42.2]
 
 
 def test_only_so_many_durations_are_kept(sources: SourceLedger) -> None:
     for number in range(200):
-        sources.note_duration(ref_of(f"b{number}"), number)
+        sources.store_duration(ref_of(f"b{number}"), number)
     assert 0 < len(sources.durations("insights", "sales")) <= DURATION_SLOTS
     assert sources.durations("insights", "elsewhere") == []
 
@@ -157,8 +159,8 @@ def test_a_withdrawn_request_may_ask_again(requests: RequestLedger) -> None:
 def test_a_request_remembers_the_build_that_it_led_to(requests: RequestLedger, clock: ManualClock) -> None:
     requests.claim("insights", "r1")
     clock.advance(60)
-    assert requests.started("insights", "r1") is None
-    requests.note_started("r1", ref_of("b9"))
-    assert requests.started("insights", "r1") == ref_of("b9")
-    assert requests.asked_at("insights", "r1") == NOON
-    assert requests.asked_at("insights", "unknown") == clock()
+    assert requests.started_build("insights", "r1") is None
+    requests.set_started_build("r1", ref_of("b9"))
+    assert requests.started_build("insights", "r1") == ref_of("b9")
+    assert requests.claimed_at("insights", "r1") == NOON
+    assert requests.claimed_at("insights", "unknown") == clock()

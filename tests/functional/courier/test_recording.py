@@ -20,17 +20,28 @@ from courier.models import (
 from courier.object_keys import artifact_key
 from courier.outcomes.notices import Publication
 from local.simulator import ManualClock
-from tests.aws import BUCKET, s3
-from tests.endings import ENDED, EXECUTION, LATER, artifact, caught, ended, event_of, lambda_cause, objects, settle
-from tests.fakes import HOUR, NOON, build_of, passage_of, ref_of
-from tests.world import FakeParts
+from tests.support.aws import BUCKET, s3
+from tests.support.container import FakeContainer
+from tests.support.providers import HOUR, NOON, build_of, passage_of, ref_of
+from tests.support.record_requests import (
+    ENDED,
+    EXECUTION,
+    LATER,
+    artifact,
+    caught,
+    ended,
+    event_of,
+    lambda_cause,
+    objects,
+    settle,
+)
 
 pytestmark = pytest.mark.usefixtures("bucket")
 
 
 @pytest.fixture
-def parts(table: Table, clock: ManualClock) -> FakeParts:
-    return FakeParts(clock)
+def container(table: Table, clock: ManualClock) -> FakeContainer:
+    return FakeContainer(clock)
 
 
 CASES: dict[str, tuple[Callable[[], Passage], Outcome]] = {
@@ -66,12 +77,12 @@ CASES: dict[str, tuple[Callable[[], Passage], Outcome]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_outcome_is_recorded_closed_and_announced(parts: FakeParts, case: str) -> None:
+def test_every_outcome_is_recorded_closed_and_announced(container: FakeContainer, case: str) -> None:
     make, outcome = CASES[case]
     passage = make()
-    publication = settle(parts, passage)
+    publication = settle(container, passage)
     ref = passage.build.ref
-    row = parts.builds.find(ref)
+    row = container.builds.find(ref)
     assert row is not None
     assert (row.outcome, row.next_poll_at, row.task_token) == (outcome, None, None)
     written = json.loads(objects()[row.record_key or ""])
@@ -82,35 +93,35 @@ def test_every_outcome_is_recorded_closed_and_announced(parts: FakeParts, case: 
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_writing_twice_writes_the_same(parts: FakeParts, clock: ManualClock, case: str) -> None:
+def test_writing_twice_writes_the_same(container: FakeContainer, clock: ManualClock, case: str) -> None:
     passage = CASES[case][0]()
-    first, before = settle(parts, passage), objects()
+    first, before = settle(container, passage), objects()
     clock.advance(7200)
-    assert settle(parts, passage) == first
+    assert settle(container, passage) == first
     assert objects() == before
 
 
-def test_a_redrive_on_another_day_keeps_the_key_and_the_event(parts: FakeParts) -> None:
+def test_a_redrive_on_another_day_keeps_the_key_and_the_event(container: FakeContainer) -> None:
     passage = passage_of(caught=caught("States.Timeout"))
-    first = settle(parts, passage)
-    again = settle(parts, passage, LATER + timedelta(days=2))
+    first = settle(container, passage)
+    again = settle(container, passage, LATER + timedelta(days=2))
     assert len(objects()) == 1
     assert event_of(again)["id"] == event_of(first)["id"]
 
 
-def test_a_report_delivered_by_a_redrive_replaces_what_was_said_before(parts: FakeParts) -> None:
-    first = settle(parts, ended(caught=caught("ArtifactExpiredError")))
-    again = settle(parts, ended(artifact=artifact()))
+def test_a_report_delivered_by_a_redrive_replaces_what_was_said_before(container: FakeContainer) -> None:
+    first = settle(container, ended(caught=caught("ArtifactExpiredError")))
+    again = settle(container, ended(artifact=artifact()))
     assert event_of(first)["data"]["record"] == event_of(again)["data"]["record"]
     assert event_of(first)["id"] != event_of(again)["id"]
-    row = parts.builds.find(ref_of())
+    row = container.builds.find(ref_of())
     assert row is not None
     assert row.outcome is Outcome.DELIVERED
 
 
-def test_an_execution_without_an_outcome_says_so(parts: FakeParts) -> None:
+def test_an_execution_without_an_outcome_says_so(container: FakeContainer) -> None:
     with pytest.raises(SettingsError, match="insights/sales/b1"):
-        settle(parts, passage_of())
+        settle(container, passage_of())
 
 
 @pytest.mark.parametrize(
@@ -135,24 +146,24 @@ def test_an_execution_without_an_outcome_says_so(parts: FakeParts) -> None:
     ],
     ids=lambda value: value[:30],
 )
-def test_the_reason_is_read_out_of_any_cause(parts: FakeParts, cause: str, message: str) -> None:
-    event = event_of(settle(parts, ended(caught=caught("ArtifactExpiredError", cause))))
+def test_the_reason_is_read_out_of_any_cause(container: FakeContainer, cause: str, message: str) -> None:
+    event = event_of(settle(container, ended(caught=caught("ArtifactExpiredError", cause))))
     assert event["data"]["problem"] == {"name": "ArtifactExpiredError", "message": message, "advice": None}
 
 
-def test_no_link_gets_out_whatever_the_cause_holds(parts: FakeParts) -> None:
+def test_no_link_gets_out_whatever_the_cause_holds(container: FakeContainer) -> None:
     cause = "x" * 100 + "https://s3.example.com/r.pdf?X-Amz-Signature=abc123&X-Amz-Credential=AKIAEXAMPLE"
     for text in (cause, lambda_cause(cause), lambda_cause(cause)[:-40], json.dumps([cause])):
-        publication = settle(parts, ended(caught=caught("ArtifactExpiredError", text)))
+        publication = settle(container, ended(caught=caught("ArtifactExpiredError", text)))
         for words in (*publication.message.values(), *(body.decode() for body in objects().values())):
             assert "abc123" not in words
             assert "AKIAEXAMPLE" not in words
 
 
-def test_the_record_lies_at_the_day_of_the_end_of_the_build(parts: FakeParts) -> None:
-    settle(parts, ended(outcome=Outcome.SUCCEEDED))
-    settle(parts, ended(build_of("b2", BuildStatus.SUCCEEDED, completed=None), outcome=Outcome.SUCCEEDED))
-    settle(parts, passage_of(build_of("b3"), caught=caught("States.Timeout")), NOON + timedelta(days=1))
+def test_the_record_lies_at_the_day_of_the_end_of_the_build(container: FakeContainer) -> None:
+    settle(container, ended(outcome=Outcome.SUCCEEDED))
+    settle(container, ended(build_of("b2", BuildStatus.SUCCEEDED, completed=None), outcome=Outcome.SUCCEEDED))
+    settle(container, passage_of(build_of("b3"), caught=caught("States.Timeout")), NOON + timedelta(days=1))
     assert set(objects()) == {
         "records/source=insights/date=2026-04-15/sales/b1.json",
         "records/source=insights/date=2026-04-15/sales/b2.json",
@@ -161,12 +172,13 @@ def test_the_record_lies_at_the_day_of_the_end_of_the_build(parts: FakeParts) ->
     }
 
 
-def test_how_long_a_build_took_is_remembered_once(parts: FakeParts, table: Table) -> None:
+def test_how_long_a_build_took_is_remembered_once(container: FakeContainer, table: Table) -> None:
     for _ in range(2):
-        settle(parts, ended(outcome=Outcome.SUCCEEDED))
-    settle(parts, passage_of(build_of("b2"), caught=caught("States.Timeout")))
+        settle(container, ended(outcome=Outcome.SUCCEEDED))
+    settle(container, passage_of(build_of("b2"), caught=caught("States.Timeout")))
     settle(
-        parts, ended(build_of("b3", BuildStatus.FAILED, created=NOON, completed=NOON - HOUR), outcome=Outcome.FAILED)
+        container,
+        ended(build_of("b3", BuildStatus.FAILED, created=NOON, completed=NOON - HOUR), outcome=Outcome.FAILED),
     )
     took = {
         name: value for name, value in (table.get("#scope/insights/sales") or {}).items() if name.startswith("took_")
@@ -174,39 +186,41 @@ def test_how_long_a_build_took_is_remembered_once(parts: FakeParts, table: Table
     assert list(took.values()) == [3600.0]
 
 
-def test_what_an_unfinished_copy_left_is_dropped(parts: FakeParts) -> None:
-    leave_upload(parts)
+def test_what_an_unfinished_copy_left_is_dropped(container: FakeContainer) -> None:
+    leave_upload(container)
     for _ in range(2):
-        settle(parts, ended(caught=caught("ArtifactExpiredError")))
+        settle(container, ended(caught=caught("ArtifactExpiredError")))
     assert s3().list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
-    assert parts.builds.checkpoint(ref_of()) is None
+    assert container.builds.checkpoint(ref_of()) is None
 
 
 def test_an_abort_that_s3_refuses_does_not_cost_the_record(
-    parts: FakeParts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    container: FakeContainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    leave_upload(parts)
+    leave_upload(container)
     refuse(monkeypatch, "AccessDenied")
-    publication = settle(parts, ended(caught=caught("ArtifactExpiredError")))
+    publication = settle(container, ended(caught=caught("ArtifactExpiredError")))
     assert recorded_outcome(publication) == Outcome.UNDELIVERABLE
     assert "upload not aborted" in caplog.text
 
 
-def test_an_abort_that_s3_may_accept_later_is_tried_again(parts: FakeParts, monkeypatch: pytest.MonkeyPatch) -> None:
-    leave_upload(parts)
+def test_an_abort_that_s3_may_accept_later_is_tried_again(
+    container: FakeContainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_upload(container)
     with monkeypatch.context() as failing:
         refuse(failing, "SlowDown")
         with pytest.raises(ArtifactUnavailableError):
-            settle(parts, ended(caught=caught("ArtifactExpiredError")))
-    settle(parts, ended(caught=caught("ArtifactExpiredError")))
+            settle(container, ended(caught=caught("ArtifactExpiredError")))
+    settle(container, ended(caught=caught("ArtifactExpiredError")))
     assert s3().list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
-    assert parts.builds.checkpoint(ref_of()) is None
+    assert container.builds.checkpoint(ref_of()) is None
 
 
-def leave_upload(parts: FakeParts) -> None:
-    parts.builds.register(passage_of(ENDED), next_poll_at=NOON)
+def leave_upload(container: FakeContainer) -> None:
+    container.builds.register(passage_of(ENDED), next_poll_at=NOON)
     upload = s3().create_multipart_upload(Bucket=BUCKET, Key="artifacts/x")["UploadId"]
-    parts.builds.save_checkpoint(ref_of(), upload_id=upload, key="artifacts/x", text="{}")
+    container.builds.save_checkpoint(ref_of(), upload_id=upload, key="artifacts/x", text="{}")
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
@@ -221,15 +235,15 @@ def recorded_outcome(publication: Publication) -> object:
     return json.loads(objects()[record])["outcome"]
 
 
-def test_uploads_of_killed_copies_are_dropped_with_a_report_that_is_given_up(parts: FakeParts) -> None:
+def test_uploads_of_killed_copies_are_dropped_with_a_report_that_is_given_up(container: FakeContainer) -> None:
     client = s3()
-    parts.builds.register(passage_of(ENDED), next_poll_at=NOON)
+    container.builds.register(passage_of(ENDED), next_poll_at=NOON)
     key = artifact_key("", ref_of(), ENDED.completed_at or NOON, "report.pdf")
     elsewhere = artifact_key("", ref_of("b10"), ENDED.completed_at or NOON, "report.pdf")
     for each in (key, key, elsewhere):
         client.create_multipart_upload(Bucket=BUCKET, Key=each)
     for _ in range(2):
-        settle(parts, ended(caught=caught("ArtifactUnavailableError")))
+        settle(container, ended(caught=caught("ArtifactUnavailableError")))
     assert [each["Key"] for each in client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]] == [elsewhere]
 
 
@@ -242,11 +256,11 @@ def test_uploads_of_killed_copies_are_dropped_with_a_report_that_is_given_up(par
     ids=["refused", "unanswered"],
 )
 def test_sweeping_in_vain_does_not_cost_the_record(
-    parts: FakeParts, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+    container: FakeContainer, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     def fail(**_: object) -> None:
         raise trouble
 
     monkeypatch.setattr(aws.client("s3"), "list_multipart_uploads", fail)
-    publication = settle(parts, ended(caught=caught("ArtifactUnavailableError")))
+    publication = settle(container, ended(caught=caught("ArtifactUnavailableError")))
     assert recorded_outcome(publication) == Outcome.UNDELIVERABLE

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from courier.builds.executions import Lifecycle
+from courier.builds.executions import Executions
 from courier.builds.requests import RequestResult
 from courier.errors import (
     BuildNotFoundError,
@@ -20,8 +20,8 @@ from courier.errors import (
 )
 from courier.ledger import RequestLedger
 from courier.models import BuildRequest, BuildStatus, Outcome
-from tests.fakes import HOUR, NOON, FakeProvider, build_of, ref_of
-from tests.world import World
+from tests.support.container import FakeContainer
+from tests.support.providers import HOUR, NOON, FakeProvider, build_of, ref_of
 
 WISH = BuildRequest(source="insights", data_model="sales")
 UNCERTAIN = RequestUncertainError("insights: start_build timed out waiting for the response")
@@ -30,11 +30,11 @@ LATER_SECONDS = 180
 
 
 @pytest.fixture
-def ask(world: World) -> Callable[..., RequestResult]:
-    world.provider.created_at = world.clock
+def ask(container: FakeContainer) -> Callable[..., RequestResult]:
+    container.fake.created_at = container.clock
 
     def ask(wish: BuildRequest = WISH, request_id: str = "r1") -> RequestResult:
-        return world.requesting.request(world.provider, wish, request_id=request_id)
+        return container.requester.request(container.fake, wish, request_id=request_id)
 
     return ask
 
@@ -42,35 +42,35 @@ def ask(world: World) -> Callable[..., RequestResult]:
 Ask = Callable[..., RequestResult]
 
 
-def outcomes(world: World) -> list[Outcome | None]:
-    return [passage.outcome for passage in world.stepfunctions.passages()]
+def outcomes(container: FakeContainer) -> list[Outcome | None]:
+    return [passage.outcome for passage in container.stepfunctions.passages()]
 
 
-def test_a_request_starts_a_build_and_looks_after_it(world: World, ask: Ask) -> None:
+def test_a_request_starts_a_build_and_looks_after_it(container: FakeContainer, ask: Ask) -> None:
     result = ask()
     assert (result.build, result.begun) == (ref_of("started-1"), True)
-    assert [passage.build.ref for passage in world.stepfunctions.passages()] == [ref_of("started-1")]
-    assert world.in_flight(ref_of("started-1"))
+    assert [passage.build.ref for passage in container.stepfunctions.passages()] == [ref_of("started-1")]
+    assert container.in_flight(ref_of("started-1"))
 
 
-def test_the_same_request_twice_asks_once(world: World, ask: Ask) -> None:
+def test_the_same_request_twice_asks_once(container: FakeContainer, ask: Ask) -> None:
     first, second = ask(), ask()
     assert second.build == first.build
     assert not second.begun
-    assert world.provider.counts["start_build"] == 1
+    assert container.fake.counts["start_build"] == 1
 
 
-def test_two_requests_ask_twice_when_the_first_build_has_ended(world: World, ask: Ask) -> None:
+def test_two_requests_ask_twice_when_the_first_build_has_ended(container: FakeContainer, ask: Ask) -> None:
     ask(request_id="r1")
-    world.provider.set_status("started-1", BuildStatus.SUCCEEDED)
+    container.fake.set_status("started-1", BuildStatus.SUCCEEDED)
     ask(request_id="r2")
-    assert world.provider.counts["start_build"] == 2
+    assert container.fake.counts["start_build"] == 2
 
 
-def test_a_running_twin_is_adopted(world: World, ask: Ask) -> None:
-    world.provider.put(build_of("twin"), build_of("older", created=NOON - HOUR))
+def test_a_running_twin_is_adopted(container: FakeContainer, ask: Ask) -> None:
+    container.fake.put(build_of("twin"), build_of("older", created=NOON - HOUR))
     assert ask().build == ref_of("twin")
-    assert world.provider.counts["start_build"] == 0
+    assert container.fake.counts["start_build"] == 0
     assert ask().build == ref_of("twin")
 
 
@@ -85,13 +85,15 @@ def test_a_running_twin_is_adopted(world: World, ask: Ask) -> None:
     ],
     ids=lambda build: build.ref.build_id,
 )
-def test_what_is_no_twin_does_not_stand_in_the_way(world: World, ask: Ask, build: object) -> None:
-    world.provider.put(build)  # type: ignore[arg-type]  # a parameter
+def test_what_is_no_twin_does_not_stand_in_the_way(container: FakeContainer, ask: Ask, build: object) -> None:
+    container.fake.put(build)  # type: ignore[arg-type]  # a parameter
     assert ask().build == ref_of("started-1")
 
 
-def test_a_scope_that_cannot_be_listed_does_not_keep_a_build_from_being_asked_for(world: World, ask: Ask) -> None:
-    world.provider.failures["list_builds"] = BuildNotFoundError("404")
+def test_a_scope_that_cannot_be_listed_does_not_keep_a_build_from_being_asked_for(
+    container: FakeContainer, ask: Ask
+) -> None:
+    container.fake.failures["list_builds"] = BuildNotFoundError("404")
     assert ask().build == ref_of("started-1")
 
 
@@ -106,13 +108,13 @@ def test_a_scope_that_cannot_be_listed_does_not_keep_a_build_from_being_asked_fo
 )
 @pytest.mark.parametrize("method", ["list_builds", "start_build"])
 def test_a_request_that_started_nothing_may_be_repeated(
-    world: World, ask: Ask, error: CourierError, method: str
+    container: FakeContainer, ask: Ask, error: CourierError, method: str
 ) -> None:
-    world.provider.failures[method] = [error]
+    container.fake.failures[method] = [error]
     with pytest.raises(type(error)):
         ask()
     assert ask().build.build_id.startswith("started")
-    assert outcomes(world) == [None]
+    assert outcomes(container) == [None]
 
 
 @pytest.mark.parametrize(
@@ -125,64 +127,66 @@ def test_a_request_that_started_nothing_may_be_repeated(
     ],
 )
 def test_a_refused_request_is_an_outcome_and_is_not_repeated(
-    world: World, ask: Ask, error: SourceRejectedError, outcome: Outcome
+    container: FakeContainer, ask: Ask, error: SourceRejectedError, outcome: Outcome
 ) -> None:
-    world.provider.failures["start_build"] = error
+    container.fake.failures["start_build"] = error
     result = ask()
     assert (result.build, result.begun) == (ref_of("request-r1"), True)
     assert not ask().begun
-    assert world.provider.counts["start_build"] == 1
-    (passage,) = world.stepfunctions.passages()
+    assert container.fake.counts["start_build"] == 1
+    (passage,) = container.stepfunctions.passages()
     assert passage.outcome is outcome
     assert passage.problem is not None
     assert (passage.problem.name, passage.problem.message) == (type(error).__name__, str(error))
-    assert not world.in_flight(result.build)
+    assert not container.in_flight(result.build)
 
 
-def test_a_build_whose_answer_was_lost_is_found_by_listing(world: World, ask: Ask) -> None:
-    world.provider.failures["start_build"] = UNCERTAIN
+def test_a_build_whose_answer_was_lost_is_found_by_listing(container: FakeContainer, ask: Ask) -> None:
+    container.fake.failures["start_build"] = UNCERTAIN
 
     def start_in_secret(call: str) -> None:
         if call.startswith("start_build"):
-            world.provider.put(build_of("secret", BuildStatus.QUEUED), build_of("old", created=NOON - HOUR))
+            container.fake.put(build_of("secret", BuildStatus.QUEUED), build_of("old", created=NOON - HOUR))
 
-    world.provider.on_call = start_in_secret
+    container.fake.on_call = start_in_secret
     assert ask().build == ref_of("secret")
     assert ask().build == ref_of("secret")
-    assert world.provider.counts["start_build"] == 1
-    assert outcomes(world) == [None]
+    assert container.fake.counts["start_build"] == 1
+    assert outcomes(container) == [None]
 
 
 @pytest.mark.parametrize("can_list", [True, False])
-def test_a_build_whose_answer_was_lost_and_that_nobody_can_find_is_lost(world: World, ask: Ask, can_list: bool) -> None:
+def test_a_build_whose_answer_was_lost_and_that_nobody_can_find_is_lost(
+    container: FakeContainer, ask: Ask, can_list: bool
+) -> None:
     if not can_list:
-        world.provider.forget_how_to_list()
-    world.provider.failures["start_build"] = UNCERTAIN
+        container.fake.forget_how_to_list()
+    container.fake.failures["start_build"] = UNCERTAIN
     assert ask().build == ref_of("request-r1")
-    world.clock.advance(LATER_SECONDS)
+    container.manual_clock.advance(LATER_SECONDS)
     assert not ask().begun
-    assert world.provider.counts["start_build"] == 1
-    assert outcomes(world) == [Outcome.LOST]
+    assert container.fake.counts["start_build"] == 1
+    assert outcomes(container) == [Outcome.LOST]
 
 
-def test_a_lost_answer_is_looked_for_again_when_the_provider_is_down(world: World, ask: Ask) -> None:
-    world.provider.failures["start_build"] = UNCERTAIN
+def test_a_lost_answer_is_looked_for_again_when_the_provider_is_down(container: FakeContainer, ask: Ask) -> None:
+    container.fake.failures["start_build"] = UNCERTAIN
 
     def go_down(call: str) -> None:
         if call.startswith("start_build"):
-            world.provider.put(build_of("secret", BuildStatus.QUEUED))
-            world.provider.failures["list_builds"] = [SourceUnavailableError("down")]
+            container.fake.put(build_of("secret", BuildStatus.QUEUED))
+            container.fake.failures["list_builds"] = [SourceUnavailableError("down")]
 
-    world.provider.on_call = go_down
+    container.fake.on_call = go_down
     with pytest.raises(RequestUncertainError):
         ask()
-    world.clock.advance(LATER_SECONDS)
+    container.manual_clock.advance(LATER_SECONDS)
     assert ask().build == ref_of("secret")
-    assert world.provider.counts["start_build"] == 1
+    assert container.fake.counts["start_build"] == 1
 
 
-def test_a_duplicate_at_the_same_time_neither_asks_nor_calls_the_build_lost(world: World, ask: Ask) -> None:
-    world.provider.forget_how_to_list()
+def test_a_duplicate_at_the_same_time_neither_asks_nor_calls_the_build_lost(container: FakeContainer, ask: Ask) -> None:
+    container.fake.forget_how_to_list()
     duplicates: list[str] = []
 
     def deliver_twice(call: str) -> None:
@@ -191,63 +195,63 @@ def test_a_duplicate_at_the_same_time_neither_asks_nor_calls_the_build_lost(worl
                 ask()
             duplicates.append(str(caught.value))
 
-    world.provider.on_call = deliver_twice
+    container.fake.on_call = deliver_twice
     assert ask().build == ref_of("started-1")
     assert len(duplicates) == 1
-    assert outcomes(world) == [None]
+    assert outcomes(container) == [None]
     assert ask().build == ref_of("started-1")
 
 
 def test_an_attempt_cut_off_before_its_answer_is_never_repeated(
-    world: World, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    container: FakeContainer, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.provider.forget_how_to_list()
+    container.fake.forget_how_to_list()
     cut_off(monkeypatch, FakeProvider, "start_build", ask)
-    world.clock.advance(LATER_SECONDS)
+    container.manual_clock.advance(LATER_SECONDS)
     assert ask().build == ref_of("request-r1")
-    assert outcomes(world) == [Outcome.LOST]
+    assert outcomes(container) == [Outcome.LOST]
 
 
 def test_an_attempt_cut_off_after_its_answer_is_found_again(
-    world: World, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    container: FakeContainer, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut_off(monkeypatch, RequestLedger, "note_started", ask)
-    world.clock.advance(LATER_SECONDS)
+    cut_off(monkeypatch, RequestLedger, "set_started_build", ask)
+    container.manual_clock.advance(LATER_SECONDS)
     assert ask().build == ref_of("started-1")
-    assert world.provider.counts["start_build"] == 1
+    assert container.fake.counts["start_build"] == 1
 
 
 def test_an_attempt_cut_off_before_its_execution_goes_on_without_asking(
-    world: World, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    container: FakeContainer, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut_off(monkeypatch, Lifecycle, "begin", ask)
-    calls = len(world.provider.calls)
+    cut_off(monkeypatch, Executions, "register_and_start", ask)
+    calls = len(container.fake.calls)
     result = ask()
     assert (result.build, result.begun) == (ref_of("started-1"), True)
-    assert len(world.provider.calls) == calls
+    assert len(container.fake.calls) == calls
 
 
 def test_a_refusal_cut_off_before_its_execution_is_announced_by_the_repetition(
-    world: World, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    container: FakeContainer, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.provider.failures["start_build"] = EmptyReportError("nothing")
-    cut_off(monkeypatch, Lifecycle, "_start", ask)
-    assert outcomes(world) == []
+    container.fake.failures["start_build"] = EmptyReportError("nothing")
+    cut_off(monkeypatch, Executions, "_start", ask)
+    assert outcomes(container) == []
     ask()
-    assert outcomes(world) == [Outcome.EMPTY]
+    assert outcomes(container) == [Outcome.EMPTY]
 
 
-def test_a_build_that_somebody_else_started_is_adopted_by_its_id(world: World, ask: Ask) -> None:
-    world.provider.put(build_of("theirs"))
+def test_a_build_that_somebody_else_started_is_adopted_by_its_id(container: FakeContainer, ask: Ask) -> None:
+    container.fake.put(build_of("theirs"))
     wish = BuildRequest(source="insights", build_id="theirs", scope="sales")
     assert [ask(wish).begun, ask(wish, "r2").begun] == [True, False]
-    assert world.provider.counts["start_build"] == 0
+    assert container.fake.counts["start_build"] == 0
 
 
-def test_a_build_that_does_not_exist_is_not_adopted(world: World, ask: Ask) -> None:
+def test_a_build_that_does_not_exist_is_not_adopted(container: FakeContainer, ask: Ask) -> None:
     with pytest.raises(BuildNotFoundError):
         ask(BuildRequest(source="insights", build_id="nobodys"))
-    assert world.stepfunctions.executions == {}
+    assert container.stepfunctions.executions == {}
 
 
 def cut_off(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, ask: Ask) -> None:

@@ -10,8 +10,8 @@ import pytest
 from courier.ledger import BuildLedger, SourceLedger, Table
 from courier.models import Outcome, Problem
 from courier.outcomes.records import RecordStore, make_record
-from tests.fakes import build_of, passage_of
 from tests.functional.operating.desk import Desk
+from tests.support.providers import build_of, passage_of
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
@@ -29,12 +29,12 @@ def test_every_state_of_a_source_is_told_apart(desk: Desk) -> None:
     desk.push([desk.insights(name) for name in names], "--no-check")
     desk.put_parameter("broken", '{"name": "broken", "provider": "dreadnode_airt", "endpoint": "https://x"}')
     ledger = SourceLedger(_table(desk), lambda: NOW - 3 * HOUR - timedelta(minutes=5))
-    ledger.note_sight("fine")
-    ledger.note_illness("dead-key", "SourceUnauthorizedError", rest=HOUR)
-    ledger.note_illness("penniless", "SourceExhaustedError", rest=HOUR)
-    ledger.note_illness("wrong", "SettingsError", rest=HOUR)
-    ledger.note_failure("down", rest=3 * HOUR + timedelta(minutes=20), seen=4)
-    ledger.note_failure("shaky", rest=None, seen=0)
+    ledger.first_discovery_at("fine")
+    ledger.mark_unhealthy("dead-key", "SourceUnauthorizedError", backoff=HOUR)
+    ledger.mark_unhealthy("penniless", "SourceExhaustedError", backoff=HOUR)
+    ledger.mark_unhealthy("wrong", "SettingsError", backoff=HOUR)
+    ledger.count_failure("down", backoff=3 * HOUR + timedelta(minutes=20), seen=4)
+    ledger.count_failure("shaky", backoff=None, seen=0)
     _wait_for(desk, "fine", 2 * HOUR, 26 * HOUR)
     ended = desk.command("status")
     assert (ended.exit_code, ended.err) == (0, "")
@@ -78,7 +78,7 @@ def test_the_last_ten_outcomes_come_from_all_days_and_sources_the_newest_first(d
 
 def test_a_terminal_of_80_columns_shows_every_word(desk: Desk) -> None:
     desk.push([desk.insights(), desk.red_team("a-source-with-a-long-name")], "--no-check")
-    SourceLedger(_table(desk), lambda: NOW).note_illness("insights", "SourceUnauthorizedError", rest=HOUR)
+    SourceLedger(_table(desk), lambda: NOW).mark_unhealthy("insights", "SourceUnauthorizedError", backoff=HOUR)
     model, build = "5d1d4f1c-2222-4222-8333-444444444444", "3cc9b959-1e22-408b-9492-caa7a84b8641"
     _ended(desk, "insights", build, NOW, Outcome.FAILED, message="many words " * 20, scope=model)
     ended = desk.command("status", columns=80)

@@ -13,8 +13,8 @@ from courier.models import AccountLimits, BuildRequest, BuildStatus
 from courier.providers import PROVIDERS
 from courier.providers.base import Provider
 from local.simulator import RequestKind
-from tests.fakes import FakeProvider
 from tests.functional.providers.world import BUILD_WISH, REPORT_WISH, World
+from tests.support.providers import FakeProvider
 
 
 @dataclass(frozen=True)

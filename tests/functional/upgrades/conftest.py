@@ -11,11 +11,11 @@ from moto import mock_aws
 from courier import aws
 from courier.config.environment import Environment
 from courier.ledger import Table
-from courier.usecases.container import Parts
+from courier.usecases.container import Container
 from local.simulator import ManualClock
-from tests.aws import BUCKET, make_bucket, make_table
-from tests.fakes import REGION, STATE_MACHINE
-from tests.world import World
+from tests.support.aws import BUCKET, make_bucket, make_table
+from tests.support.container import FakeContainer
+from tests.support.providers import REGION, STATE_MACHINE
 
 # A quarter of an hour after the samples were taken.
 LATER = datetime(2026, 4, 15, 12, 16, tzinfo=UTC)
@@ -43,12 +43,12 @@ def table() -> Table:
 
 
 @pytest.fixture
-def world(table: Table, clock: ManualClock) -> World:
-    return World(table, clock)
+def container(table: Table, clock: ManualClock) -> FakeContainer:
+    return FakeContainer(clock)
 
 
 @pytest.fixture
-def parts(table: Table, clock: ManualClock) -> Parts:
+def stack_container(table: Table, clock: ManualClock) -> Container:
     make_bucket()
     variables = {
         "STACK_NAME": "build-courier",
@@ -56,4 +56,4 @@ def parts(table: Table, clock: ManualClock) -> Parts:
         "BUCKET_NAME": BUCKET,
         "STATE_MACHINE_ARN": STATE_MACHINE,
     }
-    return Parts(Environment.from_variables(variables), clock)
+    return Container(Environment.from_variables(variables), clock)

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 
 from courier.ledger.table import Scalar, Table, decode
-from tests.fakes import REGION
+from tests.support.providers import REGION
 
 FOLDER = Path(__file__).resolve().parents[2] / "samples" / "v1.0"
 

@@ -9,9 +9,9 @@ import boto3
 import pytest
 
 from courier.outcomes.records import Record, RecordStore
-from tests.aws import BUCKET, make_bucket
-from tests.fakes import REGION
 from tests.functional.upgrades.samples import sample, text
+from tests.support.aws import BUCKET, make_bucket
+from tests.support.providers import REGION
 
 KEY = "latest/red-team/acme/main/chatbot.json"
 

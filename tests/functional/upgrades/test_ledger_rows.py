@@ -9,10 +9,10 @@ import pytest
 from courier.ledger import BuildLedger, BuildRow, DueBuild, SourceState, Table
 from courier.models import Build, BuildRef, BuildRequest, BuildStatus, Outcome, Passage
 from courier.usecases.copy_artifact import LedgerCheckpointStore
-from tests.fakes import settings_of
 from tests.functional.upgrades.conftest import LATER
 from tests.functional.upgrades.samples import names, restore, sample
-from tests.world import World
+from tests.support.container import FakeContainer
+from tests.support.providers import settings_of
 
 SALES = "5d1d4f1c-1111-4222-8333-444444444444"
 BUILDS = [name for name in names("ledger") if name.startswith("build_")]
@@ -40,62 +40,65 @@ def same(value: object, kept: object) -> bool:
 def test_every_attribute_of_a_sources_row_is_still_understood(name: str) -> None:
     kept = sample("ledger", name)
     state = SourceState.model_validate(kept)
-    assert set(kept) - OF_THE_SOURCE_ROW <= set(SourceState.model_fields)
+    field_of = {field.validation_alias or name: name for name, field in SourceState.model_fields.items()}
+    assert set(kept) - OF_THE_SOURCE_ROW <= set(field_of)
     for attribute in set(kept) - OF_THE_SOURCE_ROW:
-        assert same(getattr(state, attribute), kept[attribute]), attribute
+        assert same(getattr(state, field_of[attribute]), kept[attribute]), attribute
 
 
 @pytest.mark.parametrize("name", [name for name in BUILDS if "next_poll_at" in sample("ledger", name)])
-def test_the_index_shows_a_build_in_flight(name: str, world: World, table: Table) -> None:
+def test_the_index_shows_a_build_in_flight(name: str, container: FakeContainer, table: Table) -> None:
     kept = restore(table, name)
-    [due] = world.builds.due("insights", limit=10)
+    [due] = container.builds.due("insights", limit=10)
     assert isinstance(due, DueBuild)
     assert (due.build, due.next_poll_at, due.status) == (kept["build"], kept["next_poll_at"], kept["status"])
 
 
-def test_a_build_in_flight_is_released_with_the_token_that_it_waits_for(world: World, table: Table) -> None:
+def test_a_build_in_flight_is_released_with_the_token_that_it_waits_for(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "build_waiting")
     ref = BuildRef.parse(kept["build"])
-    world.stepfunctions.waiting[kept["task_token"]] = kept["build"]
-    world.provider.put(Build(ref=ref, status=BuildStatus.FAILED, completed_at=LATER))
-    assert world.tick().released == 1
-    [news] = world.stepfunctions.released
+    container.stepfunctions.waiting[kept["task_token"]] = kept["build"]
+    container.fake.put(Build(ref=ref, status=BuildStatus.FAILED, completed_at=LATER))
+    assert container.poll().released == 1
+    [news] = container.stepfunctions.released
     assert (news.build.ref, news.outcome, news.polls) == (ref, Outcome.FAILED, kept["polls"] + 1)
-    assert not world.in_flight(ref)
+    assert not container.in_flight(ref)
 
 
-def test_a_build_that_was_looked_at_is_released_with_the_token_that_was_put_aside(world: World, table: Table) -> None:
+def test_a_build_that_was_looked_at_is_released_with_the_token_that_was_put_aside(
+    container: FakeContainer, table: Table
+) -> None:
     kept, token = restore(table, "build_watched"), restore(table, "token")["task_token"]
     ref = BuildRef.parse(kept["build"])
-    world.stepfunctions.waiting[token] = kept["build"]
-    world.provider.put(Build(ref=ref, status=BuildStatus.FAILED, completed_at=LATER))
-    assert world.tick().released == 1
-    assert not world.in_flight(ref)
+    container.stepfunctions.waiting[token] = kept["build"]
+    container.fake.put(Build(ref=ref, status=BuildStatus.FAILED, completed_at=LATER))
+    assert container.poll().released == 1
+    assert not container.in_flight(ref)
 
 
-def test_a_build_in_flight_keeps_its_deadline_and_its_misses(world: World, table: Table) -> None:
+def test_a_build_in_flight_keeps_its_deadline_and_its_misses(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "build_waiting")
     ref = BuildRef.parse(kept["build"])
-    row = world.builds.find(ref)
+    row = container.builds.find(ref)
     assert row is not None
     assert row.deadline_at == datetime(2026, 4, 16, 12, 0, tzinfo=UTC)
-    counted = world.builds.note_miss(row, not_found=True)
+    counted = container.builds.count_failure(row, not_found=True)
     assert counted is not None
     assert (counted.not_found, counted.failures) == (kept["not_found"] + 1, kept["failures"])
 
 
-def test_a_registered_build_without_an_execution_gets_the_very_same_one(world: World, table: Table) -> None:
+def test_a_registered_build_without_an_execution_gets_the_very_same_one(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "build_registered")
-    world.provider.put(Build(ref=BuildRef.parse(kept["build"]), status=BuildStatus.RUNNING))
-    world.tick()
-    assert list(world.stepfunctions.executions.values()) == [kept["passage"]]
-    [passage] = world.stepfunctions.passages()
+    container.fake.put(Build(ref=BuildRef.parse(kept["build"]), status=BuildStatus.RUNNING))
+    container.poll()
+    assert list(container.stepfunctions.executions.values()) == [kept["passage"]]
+    [passage] = container.stepfunctions.passages()
     assert passage == Passage.model_validate_json(kept["passage"])
 
 
-def test_a_copy_goes_on_from_its_checkpoint(world: World, table: Table) -> None:
+def test_a_copy_goes_on_from_its_checkpoint(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "build_copying")
-    store = LedgerCheckpointStore(world.builds, BuildRef.parse(kept["build"]), kept["checkpoint_key"])
+    store = LedgerCheckpointStore(container.builds, BuildRef.parse(kept["build"]), kept["checkpoint_key"])
     checkpoint = store.load()
     assert checkpoint is not None
     assert (checkpoint.upload_id, checkpoint.done_bytes, checkpoint.continuations) == (
@@ -109,77 +112,83 @@ def test_a_copy_goes_on_from_its_checkpoint(world: World, table: Table) -> None:
 
 
 @pytest.mark.parametrize("name", ["build_ended", "build_ended_unregistered", "build_released"])
-def test_a_build_that_is_known_is_not_begun_again(name: str, world: World, table: Table) -> None:
+def test_a_build_that_is_known_is_not_begun_again(name: str, container: FakeContainer, table: Table) -> None:
     ref = BuildRef.parse(restore(table, name)["build"])
-    world.use(settings_of(ref.source))
+    container.use(settings_of(ref.source))
     build = Build(ref=ref, status=BuildStatus.RUNNING, created_at=LATER)
-    world.provider.put(build)
-    assert world.discovery.adopt(world.provider, [build]) == 0
-    assert world.stepfunctions.executions == {}
+    container.fake.put(build)
+    assert container.discovery.register_new(container.fake, [build]) == 0
+    assert container.stepfunctions.executions == {}
 
 
-def test_an_ended_build_keeps_the_key_of_its_record(world: World, table: Table) -> None:
+def test_an_ended_build_keeps_the_key_of_its_record(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "build_ended")
-    row = world.builds.close(BuildRef.parse(kept["build"]), Outcome.DELIVERED, record_key="another", build={})
+    row = container.builds.close(BuildRef.parse(kept["build"]), Outcome.DELIVERED, record_key="another", build={})
     assert row.record_key == kept["record_key"]
 
 
-def test_a_request_that_was_served_is_not_asked_for_again(world: World, table: Table) -> None:
+def test_a_request_that_was_served_is_not_asked_for_again(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "request_started")
     restore(table, "build_waiting")
     request_id = kept["build"].rpartition("/")[2]
-    result = world.requesting.request(
-        world.provider, BuildRequest(source="insights", data_model=SALES), request_id=request_id
+    result = container.requester.request(
+        container.fake, BuildRequest(source="insights", data_model=SALES), request_id=request_id
     )
     assert (str(result.build), result.begun) == (kept["started"], False)
-    assert world.provider.counts["start_build"] == 0
+    assert container.fake.counts["start_build"] == 0
 
 
-def test_a_request_that_was_cut_off_is_looked_for_and_not_asked_for_again(world: World, table: Table) -> None:
+def test_a_request_that_was_cut_off_is_looked_for_and_not_asked_for_again(
+    container: FakeContainer, table: Table
+) -> None:
     kept = restore(table, "request_asked")
-    asked_at = world.requests.asked_at("red-team", "cut-off-request")
+    asked_at = container.requests.claimed_at("red-team", "cut-off-request")
     assert asked_at == datetime.fromisoformat(kept["asked_at"])
-    world.use(settings_of("red-team"))
-    result = world.requesting.request(
-        world.provider, BuildRequest(source="red-team", data_model="sales"), request_id="cut-off-request"
+    container.use(settings_of("red-team"))
+    result = container.requester.request(
+        container.fake, BuildRequest(source="red-team", data_model="sales"), request_id="cut-off-request"
     )
     assert result.build.build_id == "request-cut-off-request"
-    assert world.provider.counts["start_build"] == 0
+    assert container.fake.counts["start_build"] == 0
 
 
-def test_a_source_goes_on_where_it_was(world: World, table: Table) -> None:
-    kept = restore(table, "source_resting")
-    state = world.sources.state("insights")
+def test_a_source_goes_on_where_it_was(container: FakeContainer, table: Table) -> None:
+    kept = restore(table, "source_backing_off")
+    state = container.source_ledger.state("insights")
     assert (state.failures, state.next_scope) == (3, SALES)
-    assert world.sources.note_sight("insights") == datetime.fromisoformat(kept["first_sight_at"])
-    assert state.rest_until == datetime.fromisoformat(kept["rest_until"])
+    assert container.source_ledger.first_discovery_at("insights") == datetime.fromisoformat(kept["first_sight_at"])
+    assert state.backoff_until == datetime.fromisoformat(kept["rest_until"])
 
 
-def test_an_illness_that_was_announced_is_not_announced_again_but_its_end_is(world: World, table: Table) -> None:
-    restore(table, "source_ill")
+def test_an_illness_that_was_announced_is_not_announced_again_but_its_end_is(
+    container: FakeContainer, table: Table
+) -> None:
+    restore(table, "source_unhealthy")
     settings = settings_of("red-team")
-    state = world.health.examine("red-team")
-    assert not world.sources.claim_announcement("red-team", again_after=timedelta(minutes=1))
-    world.health.note_answer(settings, state)
-    assert [publication.attributes["health"]["StringValue"] for publication in world.published] == ["well"]
+    state = container.health.state("red-team")
+    assert not container.source_ledger.claim_announcement("red-team", timeout=timedelta(minutes=1))
+    container.health.record_success(settings, state)
+    assert [publication.attributes["health"]["StringValue"] for publication in container.published] == ["recovered"]
 
 
-def test_the_durations_of_a_scope_are_remembered(world: World, table: Table) -> None:
+def test_the_durations_of_a_scope_are_remembered(container: FakeContainer, table: Table) -> None:
     restore(table, "scope")
-    assert sorted(world.sources.durations("insights", SALES)) == [61.0, 1190.0, 1245.5]
+    assert sorted(container.source_ledger.durations("insights", SALES)) == [61.0, 1190.0, 1245.5]
 
 
-def test_attributes_of_a_later_version_are_passed_over(world: World, table: Table) -> None:
+def test_attributes_of_a_later_version_are_passed_over(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "build_waiting", schema_version=2, priority="high")
-    row = world.builds.find(BuildRef.parse(kept["build"]))
+    row = container.builds.find(BuildRef.parse(kept["build"]))
     assert row is not None
     assert (row.schema_version, row.task_token) == (2, kept["task_token"])
 
 
-def test_a_row_that_cannot_be_read_is_put_off_and_stands_in_no_others_way(world: World, table: Table) -> None:
+def test_a_row_that_cannot_be_read_is_put_off_and_stands_in_no_others_way(
+    container: FakeContainer, table: Table
+) -> None:
     restore(table, "build_waiting", status="a word of a later version")
     other = restore(table, "build_registered")
-    assert [due.build for due in world.builds.due("insights", limit=10)] == [other["build"]]
+    assert [due.build for due in container.builds.due("insights", limit=10)] == [other["build"]]
     put_off = BuildLedger(table, lambda: LATER + timedelta(minutes=61))
-    world.clock.advance(3_660)
+    container.manual_clock.advance(3_660)
     assert [due.build for due in put_off.due("insights", limit=10)] == [other["build"]]

@@ -9,16 +9,16 @@ from pydantic import BaseModel
 
 from courier import aws
 from courier.config.settings import SourceSettings
-from courier.models import News, Passage, Verdict
-from courier.outcomes.notices import BuildNews, Notice
+from courier.models import News, NextStep, Passage
+from courier.outcomes.notices import BuildNotice, Notice
 from courier.outcomes.records import Record
 from courier.sources.catalog import read_source
-from courier.usecases.container import Parts
+from courier.usecases.container import Container
 from courier.usecases.copy_artifact import CopyRequest
 from courier.usecases.events import read_event
-from courier.usecases.record_outcome import RecordRequest, record
-from tests.aws import BUCKET
+from courier.usecases.record_outcome import RecordRequest, record_outcome
 from tests.functional.upgrades.samples import names, sample, text
+from tests.support.aws import BUCKET
 
 MODELS: dict[str, type[BaseModel]] = {
     "executions": Passage,
@@ -42,7 +42,7 @@ def test_the_pollers_news_fit_into_an_execution_that_was_started_before(verdict:
     # What the waiting states do with them.
     merged = {**sample("executions", "wait"), **sample("news", verdict)}
     passage = read_event(CopyRequest, {"passage": merged}).passage
-    assert passage.verdict in {Verdict.FETCH, Verdict.RECORD}
+    assert passage.verdict in {NextStep.FETCH, NextStep.RECORD}
 
 
 def test_a_passage_that_does_not_say_so_may_have_a_report() -> None:
@@ -51,19 +51,21 @@ def test_a_passage_that_does_not_say_so_may_have_a_report() -> None:
 
 
 @pytest.mark.parametrize("name", ["delivered", "failed"])
-def test_an_outcome_is_recorded_under_the_same_key_and_announced_under_the_same_id(name: str, parts: Parts) -> None:
+def test_an_outcome_is_recorded_under_the_same_key_and_announced_under_the_same_id(
+    name: str, stack_container: Container
+) -> None:
     request = read_event(RecordRequest, sample("record_outcome", name))
-    now = Notice.model_validate_json(record(parts, request).message["default"])
+    now = Notice.model_validate_json(record_outcome(stack_container, request).message["default"])
     before = Notice.model_validate_json(text("notices", name))
     assert (now.id, now.source, now.subject, now.type) == (before.id, before.source, before.subject, before.type)
-    assert isinstance(now.data, BuildNews)
-    assert isinstance(before.data, BuildNews)
+    assert isinstance(now.data, BuildNotice)
+    assert isinstance(before.data, BuildNotice)
     assert now.data.record == before.data.record
 
 
 @pytest.mark.parametrize("name", ["delivered", "failed"])
-def test_the_record_of_an_outcome_says_all_that_it_said(name: str, parts: Parts) -> None:
-    record(parts, read_event(RecordRequest, sample("record_outcome", name)))
+def test_the_record_of_an_outcome_says_all_that_it_said(name: str, stack_container: Container) -> None:
+    record_outcome(stack_container, read_event(RecordRequest, sample("record_outcome", name)))
     before = sample("records", name)
     key = sample("notices", name)["data"]["record"]["key"]
     now = json.loads(aws.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
@@ -74,10 +76,10 @@ def _without_version(document: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in document.items() if name != "schema_version"}
 
 
-def test_an_error_that_was_caught_is_still_an_outcome(parts: Parts) -> None:
+def test_an_error_that_was_caught_is_still_an_outcome(stack_container: Container) -> None:
     request = read_event(RecordRequest, sample("record_outcome", "undeliverable"))
-    notice = Notice.model_validate_json(record(parts, request).message["default"])
-    assert isinstance(notice.data, BuildNews)
+    notice = Notice.model_validate_json(record_outcome(stack_container, request).message["default"])
+    assert isinstance(notice.data, BuildNotice)
     assert notice.data.problem is not None
     assert (notice.data.outcome, notice.data.problem.name) == ("undeliverable", "ArtifactExpiredError")
     assert notice.data.problem.message == "3 fresh links in a row were refused (403 AccessDenied)"

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from courier.config.settings import PollingSettings, is_loopback_name
 from courier.config.validation import describe_validation
-from tests.fakes import settings_of
+from tests.support.providers import settings_of
 
 
 @pytest.mark.parametrize(

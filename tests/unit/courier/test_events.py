@@ -9,9 +9,10 @@ import pytest
 from courier.models import BuildRequest
 from courier.providers import PROVIDERS
 from courier.usecases.copy_artifact import CopyRequest
-from courier.usecases.events import read_event
+from courier.usecases.events import Tick, read_event
+from courier.usecases.poll_builds import PollTick
 from courier.usecases.record_outcome import RecordRequest
-from courier.usecases.ticks import EventBridgeRequest, PollTick, Tick
+from courier.usecases.request_build import EventBridgeRequest
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = sorted((ROOT / "events").iterdir())

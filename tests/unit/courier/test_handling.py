@@ -3,8 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from courier.errors import SettingsError
-from courier.usecases.events import RESERVE_SECONDS, read_event, seconds_left, time_is_up
-from courier.usecases.ticks import Tick
+from courier.usecases.events import RESERVE_SECONDS, Tick, read_event, seconds_left, time_is_up
 
 
 def context_with(seconds: float) -> SimpleNamespace:

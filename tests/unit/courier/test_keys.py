@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from courier.models import BuildRef
 from courier.object_keys import artifact_key, execution_name, latest_key, record_key, scope_path, segment
-from tests.fakes import NOON, ref_of
+from tests.support.providers import NOON, ref_of
 
 HOSTILE = [
     "../../x",

@@ -17,15 +17,15 @@ from courier.models import (
     Build,
     BuildRef,
     BuildStatus,
+    NextStep,
     Outcome,
     Passage,
     Problem,
     StoredArtifact,
-    Verdict,
 )
 from courier.outcomes.notices import Publication, build_notice, source_notice
 from courier.outcomes.records import Record, make_record
-from tests.fakes import NOON
+from tests.support.providers import NOON
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "docs" / "schemas"
 # Publish: "The maximum size of a message is 256 KB", attributes included.
@@ -70,7 +70,7 @@ def records(draw: st.DrawFn) -> Record:
     passage = Passage(
         provider="treasure_insights",
         build=build,
-        verdict=Verdict.RECORD,
+        verdict=NextStep.RECORD,
         first_seen_at=draw(moments),
         detected_at=draw(st.none() | moments),
         wait_seconds=60,
@@ -205,7 +205,7 @@ def test_the_mail_tells_what_happened_in_plain_words() -> None:
     ).message["email"]
     lines = text.splitlines()
     assert lines[0] == "Build b1 of sales (treasure_insights, source insights): failed."
-    assert "Limits     build size 8 GB, query size not said" in lines
+    assert "Limits     build size 8 GB, query size not reported" in lines
     assert "BuildFailed: no memory" in lines
     assert "Use less data." in lines
     assert "Record     s3://reports/records/source=insights/date=2026-04-15/sales/b1.json" in lines

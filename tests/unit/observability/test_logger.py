@@ -13,7 +13,7 @@ from moto import mock_aws
 
 from courier.config.secrets import read_api_key
 from courier.observability.logger import logger
-from tests.fakes import REGION
+from tests.support.providers import REGION
 
 NAME, KEY = "build-courier/any", "dn_key_0123456789abcdef"
 

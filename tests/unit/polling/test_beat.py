@@ -10,7 +10,7 @@ from statistics import NormalDist
 
 import pytest
 
-from courier.builds.poll_schedule import FEWEST_ENDED_BUILDS, MOST_ENDED_BUILDS, next_gap, next_look
+from courier.builds.poll_schedule import FEWEST_ENDED_BUILDS, MOST_ENDED_BUILDS, next_gap, next_poll_at
 from courier.config.settings import PollingSettings
 
 MINUTE = 60.0
@@ -143,7 +143,7 @@ def test_everything_is_in_proportion_to_first_seconds() -> None:
 
 def test_a_gap_of_one_tick_from_a_scheduled_time_meets_the_next_tick() -> None:
     tick = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
-    assert next_look(tick, tick - timedelta(minutes=3), POLLING, seed="a") == tick + timedelta(minutes=1)
+    assert next_poll_at(tick, tick - timedelta(minutes=3), POLLING, seed="a") == tick + timedelta(minutes=1)
 
 
 def test_importing_the_beat_costs_a_tick_nothing_but_the_standard_library() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from courier.builds.poll_schedule import gap_without_history, next_gap, next_look
+from courier.builds.poll_schedule import gap_without_history, next_gap, next_poll_at
 from courier.config.settings import PollingSettings
 from courier.models import BuildStatus
 
@@ -114,7 +114,7 @@ def test_a_moment_is_never_past_the_deadline_nor_in_the_past(
     created = NOW - timedelta(hours=created_hours)
     now = NOW + timedelta(hours=late_hours)
     deadline = NOW + timedelta(hours=deadline_hours)
-    moment = next_look(now, created, PollingSettings(), seed=seed, deadline_at=deadline)
+    moment = next_poll_at(now, created, PollingSettings(), seed=seed, deadline_at=deadline)
     if now >= deadline:
         assert moment is None
     else:
@@ -124,18 +124,18 @@ def test_a_moment_is_never_past_the_deadline_nor_in_the_past(
 
 @pytest.mark.parametrize("history", [[], [1200.0] * 9])
 def test_a_build_from_the_future_is_as_old_as_a_new_one(history: list[float]) -> None:
-    new = next_look(NOW, NOW, PollingSettings(), seed="a", history=history)
-    assert next_look(NOW, NOW + timedelta(hours=3), PollingSettings(), seed="a", history=history) == new
+    new = next_poll_at(NOW, NOW, PollingSettings(), seed="a", history=history)
+    assert next_poll_at(NOW, NOW + timedelta(hours=3), PollingSettings(), seed="a", history=history) == new
 
 
 def test_the_deadline_follows_from_the_creation_where_none_is_given() -> None:
     polling = PollingSettings(give_up_after_hours=2)
-    assert next_look(NOW, NOW - timedelta(hours=2), polling, seed="a") is None
-    assert next_look(NOW, NOW - timedelta(hours=1.99), polling, seed="a") == NOW + timedelta(seconds=36)
+    assert next_poll_at(NOW, NOW - timedelta(hours=2), polling, seed="a") is None
+    assert next_poll_at(NOW, NOW - timedelta(hours=1.99), polling, seed="a") == NOW + timedelta(seconds=36)
 
 
 def test_even_a_gap_below_the_resolution_of_time_moves_on() -> None:
     polling = PollingSettings(first_seconds=1e-9, longest_seconds=1e-9)
-    moment = next_look(NOW, NOW, polling, seed="a")
+    moment = next_poll_at(NOW, NOW, polling, seed="a")
     assert moment is not None
     assert moment > NOW

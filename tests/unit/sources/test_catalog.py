@@ -6,7 +6,7 @@ import pytest
 
 from courier.errors import SettingsError
 from courier.sources.catalog import Sources, read_source
-from tests.fakes import settings_of
+from tests.support.providers import settings_of
 
 INSIGHTS = {
     "name": "insights",

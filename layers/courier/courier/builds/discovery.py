@@ -1,4 +1,4 @@
-"""Finding builds that others started: what is new, and how each new build begins."""
+"""Discovery: which of the builds that a provider lists are new."""
 
 from __future__ import annotations
 
@@ -6,180 +6,155 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from courier.builds.evaluation import Judge
-from courier.builds.outcome_rules import Ending, ending_of
-from courier.builds.poll_schedule import birth, next_look
 from courier.errors import LedgerError, SourceError, SourceUnauthorizedError
 from courier.ledger.builds import KEEP_ENDED
-from courier.models import LONGEST_WAIT_SECONDS, Build, BuildRef, Passage, Verdict
 from courier.observability.logger import logger
-from courier.sources.health import Refusals, concerns_whole_source
+from courier.sources.health import AuthFailures, affects_whole_source
 
 if TYPE_CHECKING:
-    from courier.builds.executions import Lifecycle
+    from courier.builds.evaluation import StatusEvaluator
+    from courier.builds.executions import Executions
+    from courier.builds.intake import Intake
     from courier.clock import Clock
     from courier.config.settings import SourceSettings
     from courier.ledger import BuildLedger, BuildRow, SourceLedger
+    from courier.models import Build, BuildRef
     from courier.providers.base import Provider
 
-# An ended build is forgotten after KEEP_ENDED; a provider that still lists it must not make it new again.
-HORIZON = KEEP_ENDED / 2
+# The ledger drops an ended build after KEEP_ENDED; a provider that still lists it must not make it new again.
+MAX_BUILD_AGE = KEEP_ENDED / 2
 
-# Builds that ended so long before a list was taken in were in that list: they need not be looked up again each
-# time. An hour is more than clocks differ and lists lag.
-OVERLAP = timedelta(hours=1)
+# Builds that ended this long before the last complete list were in that list, so they are not searched for in the
+# ledger each time. An hour is more than clocks differ and lists lag.
+LIST_OVERLAP = timedelta(hours=1)
 
 
 class Discovery:
-    """Begins an execution for each build that is new to the ledger."""
+    """Registers each listed build that the ledger does not know."""
 
-    def __init__(self, *, builds: BuildLedger, sources: SourceLedger, lifecycle: Lifecycle, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        builds: BuildLedger,
+        sources: SourceLedger,
+        executions: Executions,
+        intake: Intake,
+        evaluator: StatusEvaluator,
+        clock: Clock,
+    ) -> None:
         self._builds = builds
         self._sources = sources
-        self._lifecycle = lifecycle
+        self._executions = executions
+        self._intake = intake
+        self._evaluator = evaluator
         self._clock = clock
-        self._judge = Judge(builds, lifecycle, clock)
 
     def discover(self, provider: Provider, *, time_is_up: Callable[[], bool], scheduled: bool = False) -> int | None:
-        """Look through all scopes of one source, and give the number of builds begun; None when nothing was heard.
+        """List all scopes of one source; return the number of builds registered, None when no list call succeeded.
 
-        A scope that time did not suffice for is looked through at the next tick. A scheduled discovery
-        leaves out the scopes that the poller lists in the same minute.
+        A scope that the time did not suffice for is listed at the next tick. A scheduled discovery
+        skips the scopes that the poller lists in the same minute.
         """
         if not provider.can_list:
             return None
         source = provider.settings.name
-        begin_at = self._sources.state(source).next_scope
-        begun = 0
-        refusals = Refusals()
-        for scope in _in_turn(provider.scopes(), begin_at):
-            if refusals.prove_a_dead_key:
+        first_scope = self._sources.state(source).next_scope
+        registered = 0
+        auth_failures = AuthFailures()
+        for scope in _rotate(provider.scopes(), first_scope):
+            if auth_failures.key_is_dead:
                 break
             if time_is_up():
                 logger.warning("discovery stopped early, the next tick goes on", scope=scope)
-                self._sources.note_next_scope(source, scope)
+                self._sources.set_next_scope(source, scope)
                 break
-            if scheduled and not self._sources.claim_list(source, scope, again_after=again_after(provider.settings)):
-                # The poller has just listed it, and looked through the list for new builds as well.
+            if scheduled and not self._sources.claim_list(source, scope, max_age=list_max_age(provider.settings)):
+                # The poller has just listed it, and has searched the list for new builds as well.
                 continue
             try:
                 listed = provider.list_builds(scope)
             except SourceUnauthorizedError as exc:
-                refusals.add(exc, scope)
+                auth_failures.add(exc, scope)
             except SourceError as exc:
-                if concerns_whole_source(exc):
+                if affects_whole_source(exc):
                     raise
-                # A model deleted between the two calls.
+                # Such as a data model that was deleted between the two calls.
                 logger.warning("scope cannot be listed", scope=scope, reason=str(exc))
             else:
-                refusals.answered = True
-                begun += self.adopt(provider, listed)
+                auth_failures.any_success = True
+                registered += self.register_new(provider, listed)
         else:
-            if begin_at is not None:
-                self._sources.note_next_scope(source, None)
-        if refusals.first is not None and not refusals.answered:
-            raise refusals.first
-        return begun if refusals.answered else None
+            if first_scope is not None:
+                self._sources.set_next_scope(source, None)
+        if auth_failures.first is not None and not auth_failures.any_success:
+            raise auth_failures.first
+        return registered if auth_failures.any_success else None
 
-    def adopt(self, provider: Provider, listed: Sequence[Build], *, settled: Collection[BuildRef] = ()) -> int:
-        """Begin those of the listed builds that are new, the oldest first; gives their number.
+    def register_new(self, provider: Provider, listed: Sequence[Build], *, evaluated: Collection[BuildRef] = ()) -> int:
+        """Register the listed builds that are new, the oldest first; return their number.
 
-        The poller names the builds that it has ``settled`` by the same list: what is read of them here may
-        be older than that.
+        ``evaluated`` are the builds that the poller has already evaluated from the same list.
         """
         source = provider.settings.name
-        first_sight = self._sources.note_sight(source)
+        first_discovery_at = self._sources.first_discovery_at(source)
         if not listed:
             return 0
         scope = listed[0].ref.scope
-        begun_at = self._clock()
-        adopted_at = self._sources.adopted_at(source, scope)
-        wanted = [build for build in listed if self._is_wanted(build, provider.settings, first_sight, adopted_at)]
-        known = self._builds.find_many(build.ref for build in wanted)
-        by_ref = {build.ref: build for build in wanted}
+        started_at = self._clock()
+        last_list_at = self._sources.last_list_at(source, scope)
+        relevant = [
+            build for build in listed if self._is_relevant(build, provider.settings, first_discovery_at, last_list_at)
+        ]
+        known = self._builds.find_many(build.ref for build in relevant)
+        by_ref = {build.ref: build for build in relevant}
         for ref, row in known.items():
-            if row is not None and ref not in settled:
-                self._follow_up(provider, row, by_ref[ref])
-        new = [build for build in wanted if build.ref not in known]
-        begun = sum(self.begin(provider, build) for build in _oldest_first(new))
-        if adopted_at is None or begun_at - adopted_at > OVERLAP / 2:
-            self._sources.note_adopted(source, scope, begun_at)
-        return begun
+            if row is not None and ref not in evaluated:
+                self._update_known(provider, row, by_ref[ref])
+        new = [build for build in relevant if build.ref not in known]
+        registered = sum(self._intake.register(provider, build) for build in _oldest_first(new))
+        if last_list_at is None or started_at - last_list_at > LIST_OVERLAP / 2:
+            self._sources.set_last_list_at(source, scope, started_at)
+        return registered
 
-    def _follow_up(self, provider: Provider, row: BuildRow, build: Build) -> None:
-        """Do for a known build what a list can: start what was not started, and tell its end."""
+    def _update_known(self, provider: Provider, row: BuildRow, build: Build) -> None:
+        """Start the execution of a known build if it is missing, and apply a terminal status."""
         try:
-            waits = self._lifecycle.resume(row)
+            waits = self._executions.start_missing(row)
         except LedgerError as exc:
             logger.error("row cannot be read", reason=str(exc))
             return
         if waits and build.status.is_terminal and row.has_token:
-            self._judge.settle(provider, row, build)
+            self._evaluator.apply_status(provider, row, build)
 
-    def begin(self, provider: Provider, build: Build) -> bool:
-        """Begin one build, whatever its age; False when it was known already."""
-        begun = self._begin(provider.settings, provider, build, ending_of(build, provider))
-        if begun:
-            logger.info("build begun", build=str(build.ref), status=build.status)
-        return begun
-
-    def begin_ended(self, provider: Provider, build: Build, ending: Ending) -> bool:
-        """Begin a build whose end is known otherwise, such as a report that would have been empty."""
-        return self._begin(provider.settings, provider, build, ending)
-
-    def _begin(self, settings: SourceSettings, provider: Provider, build: Build, ending: Ending) -> bool:
-        now = self._clock()
-        passage = Passage(
-            provider=provider.name,
-            build=build,
-            verdict=ending.verdict,
-            outcome=ending.outcome,
-            leaves_report=provider.leaves_reports,
-            first_seen_at=now,
-            detected_at=None if ending.verdict is Verdict.WAIT else now,
-            wait_seconds=_wait_seconds(settings),
-            limits=ending.limits,
-            problem=ending.problem,
-        )
-        look = next_look(
-            now,
-            birth(build.created_at, now, settings.polling),
-            settings.polling,
-            seed=str(build.ref),
-            history=self._sources.durations(build.ref.source, build.ref.scope),
-            status=build.status,
-        )
-        return self._lifecycle.begin(passage, next_poll_at=look or now)
-
-    def _is_wanted(
-        self, build: Build, settings: SourceSettings, first_sight: datetime, adopted_at: datetime | None
+    def _is_relevant(
+        self, build: Build, settings: SourceSettings, first_discovery_at: datetime, last_list_at: datetime | None
     ) -> bool:
-        """Tell builds to look after from history: what had ended before we came, or was taken in long ago."""
-        # A word that we do not know may be an end too; a time of completion says that it is.
+        """Return False for history: builds that ended before the first discovery, or were in an earlier list."""
+        # A status that we do not know may be terminal too; a time of completion says that it is.
         if not build.status.is_terminal and build.completed_at is None:
-            # However old it says it is: it has not ended, and once it has it will be history.
+            # However old the provider says it is: it has not ended, and once it has ended it is history.
             return True
-        born = build.created_at or build.started_at or build.completed_at
-        if born is not None and born < self._clock() - HORIZON:
+        created_at = build.created_at or build.started_at or build.completed_at
+        if created_at is not None and created_at < self._clock() - MAX_BUILD_AGE:
             return False
-        if adopted_at is not None and build.completed_at is not None and build.completed_at < adopted_at - OVERLAP:
+        if (
+            last_list_at is not None
+            and build.completed_at is not None
+            and build.completed_at < last_list_at - LIST_OVERLAP
+        ):
             return False
-        ended = build.completed_at or born
-        return ended is None or ended >= first_sight - timedelta(hours=settings.backfill_hours)
+        ended_at = build.completed_at or created_at
+        return ended_at is None or ended_at >= first_discovery_at - timedelta(hours=settings.backfill_hours)
 
 
-def again_after(settings: SourceSettings) -> timedelta:
-    """Give how long a list is as good as new: half a beat, so that the next tick's list is never left out."""
+def list_max_age(settings: SourceSettings) -> timedelta:
+    """Return for how long a list stays valid: half the polling interval, so that the next tick always lists again."""
     return timedelta(seconds=settings.polling.first_seconds / 2)
 
 
-def _wait_seconds(settings: SourceSettings) -> int:
-    return max(1, min(LONGEST_WAIT_SECONDS, round(settings.polling.give_up_after_hours * 3600)))
-
-
-def _in_turn(scopes: Sequence[str], begin_at: str | None) -> Sequence[str]:
-    """Begin where the last discovery ran out of time, so that every scope has its turn."""
-    start = scopes.index(begin_at) if begin_at in scopes else 0
+def _rotate(scopes: Sequence[str], first: str | None) -> Sequence[str]:
+    """Start with the scope where the last discovery ran out of time, so that every scope has its turn."""
+    start = scopes.index(first) if first in scopes else 0
     return [*scopes[start:], *scopes[:start]]
 
 

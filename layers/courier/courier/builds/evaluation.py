@@ -1,94 +1,131 @@
-"""What a look at a waiting build means: wait on, or release its execution with the news of its end."""
+"""What a poll result means: wait on, or release the build's execution with its outcome.
+
+The decision depends on the status (`decide`), on time (the deadline, a status that does not change), and on how
+often a poll has failed.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from courier.builds.outcome_rules import WAITING, Ending, ending_of
 from courier.errors import SourceError
-from courier.models import Build, BuildStatus, News, Outcome, Problem, Verdict
+from courier.models import AccountLimits, Build, BuildStatus, News, NextStep, Outcome, Problem
 from courier.observability.logger import logger
 
 if TYPE_CHECKING:
-    from courier.builds.executions import Lifecycle
+    from courier.builds.executions import Executions
     from courier.clock import Clock
     from courier.ledger import BuildLedger, BuildRow
     from courier.providers.base import Provider
 
-# One look may hit a replica that does not know the build yet; so many in a row mean that it is gone.
-LOOKS_BEFORE_LOST = 3
-# About a day of failed looks at the longest usual gap of 15 minutes.
+BUILD_FAILED = "BuildFailed"
+# One poll may reach a replica that does not know the build yet; so many in a row mean that the build is gone.
+NOT_FOUND_BEFORE_LOST = 3
+# About a day of failed polls at the longest default gap of 15 minutes.
 FAILURES_BEFORE_LOST = 100
-# As long as the waiting state waits on after the deadline: see WaitForReport in the definition.
+# How long the waiting state waits on after the deadline: see WaitForReport in the definition.
 EXECUTION_GRACE = timedelta(hours=1)
 
 
-class Judge:
-    """Settles looks at builds that the poller has claimed."""
+class Decision(NamedTuple):
+    """The next step of a build, and its outcome where that is already known."""
 
-    def __init__(self, builds: BuildLedger, lifecycle: Lifecycle, clock: Clock) -> None:
+    next_step: NextStep
+    outcome: Outcome | None
+    limits: AccountLimits | None = None
+    problem: Problem | None = None
+
+
+WAIT = Decision(NextStep.WAIT, None)
+
+
+def decide(build: Build, provider: Provider) -> Decision:
+    """Return what the status of a build means; a failed build may cost a request for the account's limits."""
+    match build.status:
+        case BuildStatus.SUCCEEDED if build.has_artifact:
+            return Decision(NextStep.FETCH, None)
+        case BuildStatus.SUCCEEDED:
+            return Decision(NextStep.RECORD, Outcome.SUCCEEDED)
+        case BuildStatus.CANCELED:
+            return Decision(NextStep.RECORD, Outcome.CANCELED)
+        case BuildStatus.FAILED:
+            limits = _account_limits(provider)
+            problem = Problem(
+                name=BUILD_FAILED,
+                message=build.error_message or "the provider reports that the build failed, without a reason",
+                advice=provider.failure_advice(limits),
+            )
+            return Decision(NextStep.RECORD, Outcome.FAILED, limits, problem)
+        case _:
+            return WAIT
+
+
+class StatusEvaluator:
+    """Turns the poll result of a claimed build into a ledger update or a released execution."""
+
+    def __init__(self, builds: BuildLedger, executions: Executions, clock: Clock) -> None:
         self._builds = builds
-        self._lifecycle = lifecycle
+        self._executions = executions
         self._clock = clock
 
-    def settle(self, provider: Provider, row: BuildRow, build: Build) -> bool:
-        """Act on what the provider says of a build; True when that released its execution."""
+    def apply_status(self, provider: Provider, row: BuildRow, build: Build) -> bool:
+        """Apply the status that the provider reports; return True when that released the execution."""
         if build.status is BuildStatus.UNKNOWN:
             logger.warning("unknown status, waiting on", build=row.build)
         if not row.has_token and build.status.is_terminal:
-            self._await_token(row)
+            self._poll_again_for_token(row)
             return False
-        ending = ending_of(build, provider)
-        if ending.verdict is Verdict.WAIT:
-            ending = self._overdue(provider, row, build.status)
-        if ending.verdict is not Verdict.WAIT:
-            return self._release(row, build, ending)
-        self._builds.note_status(row, build.status)
+        decision = decide(build, provider)
+        if decision.next_step is NextStep.WAIT:
+            decision = self._decide_by_time(provider, row, build.status)
+        if decision.next_step is not NextStep.WAIT:
+            return self._release(row, build, decision)
+        self._builds.set_status(row, build.status)
         return False
 
-    def miss(self, provider: Provider, row: BuildRow, error: SourceError, *, not_found: bool) -> bool:
-        """Count a look that brought nothing: too many of them, or the deadline, end the waiting.
+    def apply_failure(self, provider: Provider, row: BuildRow, error: SourceError, *, not_found: bool) -> bool:
+        """Count a poll that returned no status: too many of them, or the deadline, end the wait.
 
-        True when that released the execution.
+        Return True when that released the execution.
         """
-        counted = self._builds.note_miss(row, not_found=not_found)
+        counted = self._builds.count_failure(row, not_found=not_found)
         if counted is None:
             return False
-        if counted.not_found >= LOOKS_BEFORE_LOST or counted.failures >= FAILURES_BEFORE_LOST:
-            ending = Ending(Verdict.RECORD, Outcome.LOST, None, Problem(name=type(error).__name__, message=str(error)))
+        if counted.not_found >= NOT_FOUND_BEFORE_LOST or counted.failures >= FAILURES_BEFORE_LOST:
+            problem = Problem(name=type(error).__name__, message=str(error))
+            decision = Decision(NextStep.RECORD, Outcome.LOST, None, problem)
         else:
-            ending = self._overdue(provider, counted, counted.status)
-        if ending.verdict is Verdict.WAIT:
+            decision = self._decide_by_time(provider, counted, counted.status)
+        if decision.next_step is NextStep.WAIT:
             return False
-        return self._release(
-            counted, Build(ref=counted.ref, status=counted.status, created_at=counted.created_at), ending
-        )
+        build = Build(ref=counted.ref, status=counted.status, created_at=counted.created_at)
+        return self._release(counted, build, decision)
 
-    def _overdue(self, provider: Provider, row: BuildRow, status: BuildStatus) -> Ending:
-        """Judge a build that has not ended: it may have been waited for long enough."""
+    def _decide_by_time(self, provider: Provider, row: BuildRow, status: BuildStatus) -> Decision:
+        """Return what time means for a build that has not ended: wait on, or timed out."""
         now, polling = self._clock(), provider.settings.polling
         unchanged = now - (row.status_since or row.first_seen_at)
         if now >= row.deadline_at:
-            waited = f"the build had not ended after {polling.give_up_after_hours:g} hours"
+            reason = f"the build had not ended after {polling.give_up_after_hours:g} hours"
         elif (
             polling.stall_after_hours is not None
             and status is row.status
             and unchanged >= timedelta(hours=polling.stall_after_hours)
         ):
-            waited = f"the build's status has not changed for {polling.stall_after_hours:g} hours"
+            reason = f"the build's status has not changed for {polling.stall_after_hours:g} hours"
         else:
-            return WAITING
+            return WAIT
         if not row.has_token:
-            self._await_token(row)
-            return WAITING
-        left = "the provider was asked to cancel it" if self._cancel(provider, row) else "it was left alone"
+            self._poll_again_for_token(row)
+            return WAIT
+        remote_job = "the provider was asked to cancel it" if self._cancel(provider, row) else "it was left alone"
         problem = Problem(
             name="BuildTimedOut",
-            message=f"{waited}; {left}",
+            message=f"{reason}; {remote_job}",
             advice="Raise polling.give_up_after_hours (or stall_after_hours) of the source if its builds take so long.",
         )
-        return Ending(Verdict.RECORD, Outcome.TIMED_OUT, None, problem)
+        return Decision(NextStep.RECORD, Outcome.TIMED_OUT, None, problem)
 
     def _cancel(self, provider: Provider, row: BuildRow) -> bool:
         if not (provider.settings.cancel_on_timeout and provider.can_cancel):
@@ -100,31 +137,40 @@ class Judge:
             return False
         return True
 
-    def _release(self, row: BuildRow, build: Build, ending: Ending) -> bool:
+    def _release(self, row: BuildRow, build: Build, decision: Decision) -> bool:
         if not row.has_token:
-            self._await_token(row)
+            self._poll_again_for_token(row)
             return False
         news = News(
             build=build,
-            verdict=ending.verdict,
-            outcome=ending.outcome,
+            verdict=decision.next_step,
+            outcome=decision.outcome,
             detected_at=self._clock(),
             polls=row.polls,
-            limits=ending.limits,
-            problem=ending.problem,
+            limits=decision.limits,
+            problem=decision.problem,
         )
-        token = self._builds.token_of(row)
-        released = token is not None and self._lifecycle.release(token, news)
+        token = self._builds.task_token(row)
+        released = token is not None and self._executions.release(token, news)
         if released:
-            logger.info("build ended", build=row.build, status=build.status, outcome=ending.outcome)
-        self._builds.note_released(row)
+            logger.info("build ended", build=row.build, status=build.status, outcome=decision.outcome)
+        self._builds.mark_released(row)
         return released
 
-    def _await_token(self, row: BuildRow) -> None:
-        """Look again at the next tick: the execution has been started a moment ago and does not wait yet."""
+    def _poll_again_for_token(self, row: BuildRow) -> None:
+        """Poll again at the next tick: the execution was started a moment ago and has no task token yet."""
         if self._clock() < row.deadline_at + EXECUTION_GRACE:
-            self._builds.hurry(row.ref)
+            self._builds.make_due(row.ref)
             return
-        # It failed before it came to wait, which has rung the alarm; a redrive puts the build back.
+        # The execution failed before its waiting state, which has raised the alarm; a redrive puts the build back.
         logger.error("execution never waited for its build", build=row.build, execution=row.execution)
-        self._builds.abandon(row.ref)
+        self._builds.take_out_of_flight(row.ref)
+
+
+def _account_limits(provider: Provider) -> AccountLimits | None:
+    try:
+        return provider.account_limits()
+    except SourceError as exc:
+        # A notice without limits is better than a late one.
+        logger.warning("account limits not read", reason=str(exc))
+        return None

@@ -1,4 +1,4 @@
-"""The life of one build as an execution: begin it once, and release it when the build has ended."""
+"""The execution of one build: started once, and released when the build has ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from courier.errors import LedgerError
-from courier.models import Passage, Verdict
+from courier.models import NextStep, Passage
 from courier.object_keys import execution_name
 from courier.observability.logger import logger
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from courier.models import News
 
 
-class Lifecycle:
+class Executions:
     """Starts and releases executions of ``build_lifecycle``."""
 
     def __init__(self, state_machine: str, client: SFNClient, builds: BuildLedger) -> None:
@@ -28,21 +28,21 @@ class Lifecycle:
         self._client = client
         self._builds = builds
 
-    def begin(self, passage: Passage, *, next_poll_at: datetime) -> bool:
-        """Register a build and start its execution; False when it was known already.
+    def register_and_start(self, passage: Passage, *, next_poll_at: datetime) -> bool:
+        """Register a build and start its execution; return False for a build that is already registered.
 
         The row comes first: if this stops between the two, the row is found in flight without an
-        execution, and `resume` starts the same one.
+        execution, and `start_missing` starts the same one.
         """
         if not self._builds.register(passage, next_poll_at=next_poll_at):
             return False
         self._start(passage, passage.model_dump_json(exclude_none=True))
         return True
 
-    def resume(self, row: BuildRow) -> bool:
-        """Start the execution of a row that has none: whoever registered it did not get that far.
+    def start_missing(self, row: BuildRow) -> bool:
+        """Start the execution of a row that has none because its registration was interrupted.
 
-        False when the build needs no look: its end was known when it was registered.
+        Return False when the build needs no poll: it had already ended when it was registered.
         """
         if row.execution is not None or row.outcome is not None or row.passage is None:
             return True
@@ -52,10 +52,10 @@ class Lifecycle:
             raise LedgerError(f"row {row.build} holds a passage that cannot be read") from exc
         logger.warning("execution missing, started now", build=row.build)
         self._start(passage, row.passage)
-        return passage.verdict is Verdict.WAIT
+        return passage.verdict is NextStep.WAIT
 
     def release(self, token: str, news: News) -> bool:
-        """Let a waiting execution go on; False when it does not wait for this token any more."""
+        """Complete the waiting state of an execution; return False when it no longer waits for this token."""
         gone = (
             self._client.exceptions.TaskTimedOut,
             self._client.exceptions.TaskDoesNotExist,
@@ -64,7 +64,7 @@ class Lifecycle:
         try:
             self._client.send_task_success(taskToken=token, output=news.model_dump_json())
         except gone as exc:
-            # Somebody else released it, or its own time was up: either way it is on its way.
+            # Another invocation released it, or its own timeout did: either way the execution goes on.
             logger.info("execution was not waiting", reason=type(exc).__name__)
             return False
         return True
@@ -77,4 +77,4 @@ class Lifecycle:
             )["executionArn"]
         except self._client.exceptions.ExecutionAlreadyExists:
             execution = f"{self._state_machine.replace(':stateMachine:', ':execution:')}:{name}"
-        self._builds.note_execution(passage.build.ref, execution, waits=passage.verdict is Verdict.WAIT)
+        self._builds.set_execution(passage.build.ref, execution, waits=passage.verdict is NextStep.WAIT)

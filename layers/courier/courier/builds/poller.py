@@ -1,18 +1,16 @@
-"""One tick of the poller: look at the builds that are due, and release those that have ended."""
+"""The poller: polls the due builds of one source, and releases the executions of those that have ended."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from courier.builds.discovery import again_after
-from courier.builds.evaluation import Judge
-from courier.builds.poll_run import TickSummary, Visit
-from courier.builds.poll_schedule import birth, next_look
+from courier.builds.discovery import list_max_age
+from courier.builds.poll_schedule import age_starts_at, next_poll_at
 from courier.errors import (
     BuildNotFoundError,
     LedgerError,
@@ -24,29 +22,60 @@ from courier.errors import (
     SourceUnauthorizedError,
 )
 from courier.observability.logger import logger
-from courier.sources.health import concerns_whole_source
+from courier.sources.health import AuthFailures, affects_whole_source
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from courier.builds.discovery import Discovery
-    from courier.builds.executions import Lifecycle
+    from courier.builds.evaluation import StatusEvaluator
+    from courier.builds.executions import Executions
     from courier.clock import Clock
     from courier.config.settings import SourceSettings
     from courier.ledger import BuildLedger, BuildRow, DueBuild, SourceLedger
     from courier.models import Build
     from courier.providers.base import Provider
     from courier.sources.health import SourceHealth
-    from courier.sources.rate_limit import RequestBudget
+    from courier.sources.rate_limit import RateLimit
 
-# Requests of one source under way at once. At 150 ms each, eight make some 50 a second: a tick of a few
-# seconds for as many builds as a segment holds, and few enough connections for any API.
-REQUESTS_AT_ONCE = 8
+# Concurrent requests to one source. At 150 ms each, eight make about 50 requests a second: a few seconds for a whole
+# segment, and few enough connections for any API.
+CONCURRENT_REQUESTS = 8
+
+_summing = threading.Lock()
+
+
+@dataclass
+class PollSummary:
+    """What one tick did, for the log and the metrics."""
+
+    due: int = 0
+    polled: int = 0
+    released: int = 0
+    registered: int = 0
+    segments: int = 0
+    batches: list[int] = field(default_factory=list)
+
+    def add(self, other: PollSummary) -> None:
+        """Add another summary, from any thread."""
+        with _summing:
+            self.due += other.due
+            self.polled += other.polled
+            self.released += other.released
+            self.registered += other.registered
+            self.batches += other.batches
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts as the function's result, where new builds are called ``begun``."""
+        counts = asdict(self)
+        del counts["batches"]
+        counts["begun"] = counts.pop("registered")
+        return counts
 
 
 @dataclass(frozen=True)
-class Errand:
-    """One request to make: the list of a scope for several of its builds, or one build."""
+class PollCall:
+    """One request to make: the list of a scope, for several of its builds, or one build."""
 
     scope: str
     due: Sequence[DueBuild]
@@ -54,8 +83,62 @@ class Errand:
     lists: bool
 
 
-class Watch:
-    """Looks at the due builds of one source."""
+class PollRun:
+    """State that the worker threads share while one tick polls one source.
+
+    ``started_at`` is the instant that next polls are counted from, ``error`` what stopped the run, and
+    ``protocol_error`` the last response that could not be understood.
+    """
+
+    def __init__(
+        self, provider: Provider, rate_limit: RateLimit, time_is_up: Callable[[], bool], *, started_at: datetime
+    ) -> None:
+        self.provider = provider
+        self.rate_limit = rate_limit
+        self.started_at = started_at
+        self.summary = PollSummary()
+        self.auth_failures = AuthFailures()
+        self.protocol_error: SourceError | None = None
+        self.error: SourceError | SettingsError | None = None
+        self._time_is_up = time_is_up
+        self._stopped = False
+        self._has_started = False
+        self._lock = threading.Lock()
+
+    def may_start(self) -> bool:
+        """Return whether another call may start; the first one always may, so that every tick makes progress."""
+        has_started, self._has_started = self._has_started, True
+        if self._stopped or self.auth_failures.key_is_dead:
+            return False
+        return not (has_started and self._time_is_up())
+
+    def stop(self, error: SourceError | SettingsError | None = None) -> None:
+        """Start no further call, and keep the first error."""
+        with self._lock:
+            self._stopped = True
+            self.error = self.error or error
+
+    def add_auth_failure(self, error: SourceUnauthorizedError, scope: str) -> None:
+        """Count a scope that the provider refuses to our key."""
+        with self._lock:
+            self.auth_failures.add(error, scope)
+
+    def mark_success(self) -> None:
+        """Record that the provider returned a response that can be understood."""
+        self.auth_failures.any_success = True
+
+    def count(self, *, polled: int = 0, released: int = 0, registered: int = 0, batch: int = 0) -> None:
+        """Add to the summary."""
+        with self._lock:
+            self.summary.polled += polled
+            self.summary.released += released
+            self.summary.registered += registered
+            if batch:
+                self.summary.batches.append(batch)
+
+
+class Poller:
+    """Polls the due builds of one source."""
 
     def __init__(
         self,
@@ -63,225 +146,207 @@ class Watch:
         builds: BuildLedger,
         sources: SourceLedger,
         health: SourceHealth,
-        lifecycle: Lifecycle,
+        executions: Executions,
         discovery: Discovery,
+        evaluator: StatusEvaluator,
         clock: Clock,
-        requests_at_once: int = REQUESTS_AT_ONCE,
+        concurrent_requests: int = CONCURRENT_REQUESTS,
     ) -> None:
-        self._requests_at_once = requests_at_once
+        self._concurrent_requests = concurrent_requests
         self._builds = builds
         self._sources = sources
         self._health = health
-        self._lifecycle = lifecycle
+        self._executions = executions
         self._discovery = discovery
+        self._evaluator = evaluator
         self._clock = clock
-        self._judge = Judge(builds, lifecycle, clock)
 
-    def tick(
+    def poll(
         self,
         settings: SourceSettings,
         due: Sequence[DueBuild],
         open_provider: Callable[[], Provider],
         *,
-        budget: RequestBudget,
+        rate_limit: RateLimit,
         time_is_up: Callable[[], bool],
         scheduled_at: datetime | None = None,
-    ) -> TickSummary:
-        """Serve the due builds of one source; what time or budget does not suffice for stays due.
+    ) -> PollSummary:
+        """Poll the due builds of one source; what time or rate limit does not suffice for stays due.
 
-        ``scheduled_at`` is when the tick was to begin. Next looks are reckoned from it: reckoned from a
+        ``scheduled_at`` is the tick's scheduled time. Next polls are counted from it: counted from a
         clock that is read a moment into the tick, a gap of one minute would miss the next tick.
         """
-        summary = TickSummary(due=len(due))
+        summary = PollSummary(due=len(due))
         if not due:
             return summary
-        state = self._health.examine(settings.name)
-        if self._health.rests(state):
-            logger.info("source rests", source=settings.name, until=str(state.rest_until))
+        state = self._health.state(settings.name)
+        if self._health.is_backing_off(state):
+            logger.info("source is backing off", source=settings.name, until=str(state.backoff_until))
             return summary
         try:
             provider = open_provider()
         except SettingsError as exc:
-            self._health.note_failure(settings, state, exc)
+            self._health.record_failure(settings, state, exc)
             return summary
-        visit = Visit(provider, budget, summary, time_is_up, self._beat_of(settings, scheduled_at))
-        errands = list(self._errands(provider, due))
-        budget.expect(len(errands))
-        self._run(visit, iter(errands))
-        if visit.error is not None:
-            if isinstance(visit.error, SourceThrottledError) or not summary.looked:
-                self._health.note_failure(settings, state, visit.error)
+        run = PollRun(provider, rate_limit, time_is_up, started_at=self._start_of_tick(settings, scheduled_at))
+        run.summary = summary
+        calls = list(self._calls(provider, due))
+        rate_limit.expect(len(calls))
+        self._run(run, calls)
+        if run.error is not None:
+            if isinstance(run.error, SourceThrottledError) or not summary.polled:
+                self._health.record_failure(settings, state, run.error)
             else:
-                logger.warning("source answers, but not always", source=settings.name, reason=str(visit.error))
-        elif visit.refusals.answered:
-            self._health.note_answer(settings, state)
-        elif (failure := visit.refusals.first or visit.senseless) is not None:
-            self._health.note_failure(settings, state, failure)
+                logger.warning("source responds, but not always", source=settings.name, reason=str(run.error))
+        elif run.auth_failures.any_success:
+            self._health.record_success(settings, state)
+        elif (failure := run.auth_failures.first or run.protocol_error) is not None:
+            self._health.record_failure(settings, state, failure)
         return summary
 
-    def _errands(self, provider: Provider, due: Sequence[DueBuild]) -> Iterator[Errand]:
-        """Give the requests to make, those for the builds that wait longest first."""
-        for scope, group in _by_scope(due).items():
+    def _calls(self, provider: Provider, due: Sequence[DueBuild]) -> Iterator[PollCall]:
+        """Return the calls to make, those for the builds that have waited longest first."""
+        by_scope: dict[str, list[DueBuild]] = {}
+        for build in due:
+            by_scope.setdefault(build.ref.scope, []).append(build)
+        for scope, group in by_scope.items():
             history = self._sources.durations(provider.settings.name, scope)
             if provider.can_list and len(group) > 1:
-                yield Errand(scope, group, history, lists=True)
+                yield PollCall(scope, group, history, lists=True)
             else:
-                yield from (Errand(scope, (build,), history, lists=False) for build in group)
+                yield from (PollCall(scope, (build,), history, lists=False) for build in group)
 
-    def _run(self, visit: Visit, errands: Iterator[Errand]) -> None:
-        """Run the errands, the first one alone: one dead provider costs one timeout a tick, not eight."""
-        first = next(errands, None)
-        if first is None or not self._try(visit, first):
+    def _run(self, run: PollRun, calls: Sequence[PollCall]) -> None:
+        """Make the calls, the first one alone: a provider that is down costs one timeout a tick, not eight."""
+        first, rest = calls[0], calls[1:]
+        self._make_call(run, first)
+        if rest:
+            workers = min(self._concurrent_requests, len(rest))
+            with ThreadPoolExecutor(workers, thread_name_prefix="polls") as pool:
+                # Consumed, so that an unexpected error of a thread is raised here.
+                list(pool.map(lambda call: self._make_call(run, call), rest))
+
+    def _make_call(self, run: PollRun, call: PollCall) -> None:
+        """Make one call, unless the run has been stopped."""
+        if not run.may_start():
             return
-        rest = list(errands)
-        if not rest:
+        if not run.rate_limit.reserve():
+            logger.info("requests_per_minute is used up, the rest stays due", source=run.provider.settings.name)
+            run.stop()
             return
-        taking = threading.Lock()
-        left = iter(rest)
-
-        def work() -> None:
-            while True:
-                with taking:
-                    errand = next(left, None)
-                if errand is None or not self._try(visit, errand):
-                    return
-
-        workers = min(self._requests_at_once, len(rest))
-        with ThreadPoolExecutor(workers, thread_name_prefix="looks") as pool:
-            for future in [pool.submit(work) for _ in range(workers)]:
-                future.result()
-
-    def _try(self, visit: Visit, errand: Errand) -> bool:
-        """Run one errand; False when no further one may begin."""
-        if not visit.may_begin():
-            return False
-        if not visit.budget.reserve():
-            logger.info("requests_per_minute is spent, the rest stays due", source=visit.provider.settings.name)
-            visit.stop()
-            return False
         try:
-            if errand.lists:
-                self._look_at_scope(visit, errand)
+            if call.lists:
+                self._poll_scope(run, call)
             else:
-                for build in errand.due:
-                    row = self._claim(visit, build, errand.history)
+                for build in call.due:
+                    row = self._claim(run, build, call.history)
                     if row is None:
-                        visit.budget.give_back()
+                        run.rate_limit.release()
                     else:
-                        self._look_at_build(visit, row)
+                        self._poll_build(run, row)
         except SourceUnauthorizedError as exc:
-            visit.refused(exc, errand.scope)
+            run.add_auth_failure(exc, call.scope)
         except (SourceError, SettingsError) as exc:
-            if concerns_whole_source(exc):
-                # The other errands would fare alike: their builds stay due.
-                visit.stop(exc)
+            if affects_whole_source(exc):
+                # The other calls would fail the same way: their builds stay due.
+                run.stop(exc)
             else:
-                logger.warning("scope cannot be looked at", scope=errand.scope, reason=str(exc))
-        return True
+                logger.warning("scope cannot be polled", scope=call.scope, reason=str(exc))
 
-    def _look_at_scope(self, visit: Visit, errand: Errand) -> None:
-        """Ask once for all due builds of a scope, and let discovery see the same list."""
-        provider = visit.provider
-        rows = [row for build in errand.due if (row := self._claim(visit, build, errand.history)) is not None]
+    def _poll_scope(self, run: PollRun, call: PollCall) -> None:
+        """Make one list call for all due builds of a scope, and pass the list on to discovery."""
+        provider = run.provider
+        rows = [row for build in call.due if (row := self._claim(run, build, call.history)) is not None]
         if not rows:
-            visit.budget.give_back()
+            run.rate_limit.release()
             return
         settings = provider.settings
-        if not self._sources.claim_list(settings.name, errand.scope, again_after=again_after(settings)):
-            # Discovery lists the scope in this very minute, and tells the end of the builds in its list.
-            visit.budget.give_back()
+        if not self._sources.claim_list(settings.name, call.scope, max_age=list_max_age(settings)):
+            # Discovery lists the scope in this very minute, and evaluates the builds in its list.
+            run.rate_limit.release()
             return
+        found: Sequence[Build] = ()
         try:
-            found = self._list(provider, errand.scope)
+            found = provider.list_builds(call.scope)
+        except BuildNotFoundError:
+            # The whole scope is gone; the requests for single builds say what that means for each of them.
+            pass
         except SourceError as exc:
-            self._no_answer(visit, rows, exc)
+            self._apply_failure(run, rows, exc)
             raise
-        visit.answered()
+        run.mark_success()
         listed = {build.ref.build_id: build for build in found}
-        # Those that the list has cost nothing more. A list without a build proves nothing; the single call does.
+        # Builds in the list cost no further request. A list without a build proves nothing; a request for it does.
         absent = [row for row in rows if row.ref.build_id not in listed]
         for row in rows:
             if row.ref.build_id in listed:
-                visit.count(looked=1, released=self._judge.settle(provider, row, listed[row.ref.build_id]))
-        visit.count(
+                released = self._evaluator.apply_status(provider, row, listed[row.ref.build_id])
+                run.count(polled=1, released=released)
+        run.count(
             batch=len(rows) - len(absent),
-            begun=self._discovery.adopt(provider, found, settled={row.ref for row in rows}),
+            registered=self._discovery.register_new(provider, found, evaluated={row.ref for row in rows}),
         )
-        waiting = iter(absent)
+        remaining = iter(absent)
         try:
-            for row in waiting:
-                if not (visit.may_begin() and visit.budget.reserve()):
-                    self._builds.hurry(row.ref)
+            for row in remaining:
+                if not (run.may_start() and run.rate_limit.reserve()):
+                    self._builds.make_due(row.ref)
                     break
-                self._look_at_build(visit, row)
+                self._poll_build(run, row)
         finally:
-            for row in waiting:
-                self._builds.hurry(row.ref)
+            for row in remaining:
+                self._builds.make_due(row.ref)
 
-    def _look_at_build(self, visit: Visit, row: BuildRow) -> None:
-        provider = visit.provider
+    def _poll_build(self, run: PollRun, row: BuildRow) -> None:
+        provider = run.provider
         try:
             build = provider.get_build(row.ref)
         except BuildNotFoundError as exc:
-            visit.answered()
-            visit.count(released=self._judge.miss(provider, row, exc, not_found=True))
+            run.mark_success()
+            run.count(released=self._evaluator.apply_failure(provider, row, exc, not_found=True))
         except SourceError as exc:
-            self._no_answer(visit, [row], exc)
-            if concerns_whole_source(exc) and not isinstance(exc, SourceProtocolError):
+            self._apply_failure(run, [row], exc)
+            if affects_whole_source(exc) and not isinstance(exc, SourceProtocolError):
                 raise
-            # An answer that makes no sense is taken for the source's only if none made any.
-            logger.warning("look without an answer", build=row.build, reason=str(exc))
-            visit.senseless = exc
+            # A response that cannot be understood counts against the source only if none can be understood.
+            logger.warning("poll failed", build=row.build, reason=str(exc))
+            run.protocol_error = exc
         else:
-            visit.answered()
-            visit.count(looked=1, released=self._judge.settle(provider, row, build))
+            run.mark_success()
+            run.count(polled=1, released=self._evaluator.apply_status(provider, row, build))
 
-    def _no_answer(self, visit: Visit, rows: Sequence[BuildRow], error: SourceError) -> None:
-        """Count a look without an answer, unless it says nothing about the build: then the look is still to be made."""
+    def _apply_failure(self, run: PollRun, rows: Sequence[BuildRow], error: SourceError) -> None:
+        """Count a failed poll, unless the error says nothing about the build: then the poll is repeated."""
         for row in rows:
             if isinstance(error, SourceUnauthorizedError | SourceExhaustedError | SourceThrottledError):
-                self._builds.hurry(row.ref)
+                self._builds.make_due(row.ref)
             else:
-                visit.count(released=self._judge.miss(visit.provider, row, error, not_found=False))
+                run.count(released=self._evaluator.apply_failure(run.provider, row, error, not_found=False))
 
-    def _beat_of(self, settings: SourceSettings, scheduled_at: datetime | None) -> datetime:
-        """Give the instant that this tick's looks count from: a tick that comes very late counts from now."""
+    def _start_of_tick(self, settings: SourceSettings, scheduled_at: datetime | None) -> datetime:
+        """Return the instant that next polls are counted from: now, for a tick that comes very late."""
         now = self._clock()
         if scheduled_at is None or abs(now - scheduled_at) > timedelta(seconds=settings.polling.first_seconds):
             return now
         return scheduled_at
 
-    def _claim(self, visit: Visit, build: DueBuild, history: Sequence[float]) -> BuildRow | None:
-        """Set a build's next look before anybody is asked; None when there is nothing to look at now."""
-        settings = visit.provider.settings
-        after = next_look(
-            visit.beat,
-            birth(build.created_at, build.first_seen_at, settings.polling),
-            settings.polling,
+    def _claim(self, run: PollRun, build: DueBuild, history: Sequence[float]) -> BuildRow | None:
+        """Set a build's next poll before the request is made; return None when there is nothing to poll now."""
+        polling = run.provider.settings.polling
+        due_again_at = next_poll_at(
+            run.started_at,
+            age_starts_at(build.created_at, build.first_seen_at, polling),
+            polling,
             seed=build.build,
             history=history,
             status=build.status,
             deadline_at=build.deadline_at,
         )
-        # Past the deadline this look is the last; should it fail, the next tick tries again.
-        after = after or visit.beat + timedelta(seconds=settings.polling.first_seconds)
+        # Past the deadline this poll is the last; should it fail, the next tick tries again.
+        due_again_at = due_again_at or run.started_at + timedelta(seconds=polling.first_seconds)
         try:
-            row = self._builds.claim(build, next_poll_at=after)
-            return row if row is not None and self._lifecycle.resume(row) else None
+            row = self._builds.claim(build, next_poll_at=due_again_at)
+            return row if row is not None and self._executions.start_missing(row) else None
         except LedgerError as exc:
             logger.error("row cannot be read", reason=str(exc))
             return None
-
-    def _list(self, provider: Provider, scope: str) -> Sequence[Build]:
-        try:
-            return provider.list_builds(scope)
-        except BuildNotFoundError:
-            # The whole scope is gone; the single calls tell what that means for each build.
-            return ()
-
-
-def _by_scope(due: Sequence[DueBuild]) -> Mapping[str, list[DueBuild]]:
-    groups: dict[str, list[DueBuild]] = {}
-    for build in due:
-        groups.setdefault(build.ref.scope, []).append(build)
-    return groups

@@ -1,4 +1,4 @@
-"""Asking a provider to start a build: at most once per request, whatever happens to the answer."""
+"""Requests for builds: the provider is asked at most once per request, whatever happens to its response."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from courier.builds.outcome_rules import Ending
+from courier.builds.evaluation import Decision
 from courier.errors import (
     EmptyReportError,
     RequestUncertainError,
@@ -18,106 +18,107 @@ from courier.errors import (
     SourceRejectedError,
     SourceUnauthorizedError,
 )
-from courier.models import Build, BuildRef, BuildRequest, BuildStatus, FrozenModel, Outcome, Problem, Verdict
+from courier.models import Build, BuildRef, BuildRequest, BuildStatus, FrozenModel, NextStep, Outcome, Problem
 from courier.observability.logger import logger
-from courier.sources.health import concerns_whole_source
+from courier.sources.health import affects_whole_source
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from courier.builds.discovery import Discovery
-    from courier.builds.executions import Lifecycle
+    from courier.builds.executions import Executions
+    from courier.builds.intake import Intake
     from courier.clock import Clock
     from courier.ledger import BuildLedger, RequestLedger
     from courier.providers.base import Provider
 
-# The provider's clock and ours may differ by this much when a build is matched to the request that asked for it.
+# The provider's clock and ours may differ by this much when a build is matched to the request that started it.
 CLOCK_SKEW = timedelta(minutes=2)
-# Longer than request_build may run (120 s): an attempt that old has been cut off and is not at work any more.
-ATTEMPT_TAKES = timedelta(seconds=130)
+# Longer than request_build may run (120 s): an attempt that old was cut off and is no longer running.
+MAX_ATTEMPT_DURATION = timedelta(seconds=130)
 SERVED_BEFORE = "the request had been served before"
 
 
 class RequestResult(FrozenModel):
-    """What became of a request; ``build`` stands for the request itself where no build exists.
+    """The result of a request; ``build`` is a placeholder for the request itself where no build exists.
 
-    ``answered`` tells whether the provider was asked and has answered.
+    ``provider_responded`` says whether this invocation got a response from the provider.
     """
 
     build: BuildRef
     begun: bool
     note: str
-    answered: Annotated[bool, Field(exclude=True)] = False
+    provider_responded: Annotated[bool, Field(exclude=True)] = False
 
 
-class Requesting:
-    """Turns requests into builds that are looked after."""
+class BuildRequester:
+    """Turns requests into registered builds."""
 
     def __init__(
         self,
         *,
         requests: RequestLedger,
         builds: BuildLedger,
-        lifecycle: Lifecycle,
-        discovery: Discovery,
+        executions: Executions,
+        intake: Intake,
         clock: Clock,
     ) -> None:
         self._requests = requests
         self._builds = builds
-        self._lifecycle = lifecycle
-        self._discovery = discovery
+        self._executions = executions
+        self._intake = intake
         self._clock = clock
 
     def request(self, provider: Provider, request: BuildRequest, *, request_id: str) -> RequestResult:
-        """Serve one request.
+        """Process one request.
 
         Raises
         ------
         SettingsError
             The request does not fit the source.
         SourceUnavailableError
-            The provider was not reached and has started nothing: worth a repetition.
+            The provider was not reached and has started nothing: a retry is safe.
         RequestUncertainError
-            Nobody can tell yet whether the build was started; a repetition looks for it and asks no second time.
+            It is unknown whether the build was started; a retry searches for it and does not request another.
         """
         scope = provider.request_scope(request)
         if request.build_id is not None:
             build = provider.get_build(BuildRef(source=request.source, scope=scope, build_id=request.build_id))
-            return self._begin(provider, build, "the build is looked after", answered=True)
-        asked_at = self._requests.claim(request.source, request_id)
-        if asked_at is None:
+            return self._register(provider, build, "the build is tracked", provider_responded=True)
+        claimed_at = self._requests.claim(request.source, request_id)
+        if claimed_at is None:
             return self._repeat(provider, scope, request_id)
-        with self._withdrawn_if_not_asked(request.source, request_id):
-            twin = self._find_twin(provider, scope)
-        if twin is not None:
-            self._requests.note_started(request_id, twin.ref)
-            note = "a build of the same scope was running already and is looked after"
-            return self._begin(provider, twin, note, answered=True)
-        return self._start(provider, request, scope, request_id, asked_at)
+        with self._claim_withdrawn_if_not_sent(request.source, request_id):
+            running = self._find_running(provider, scope)
+        if running is not None:
+            self._requests.set_started_build(request_id, running.ref)
+            note = "a build of the same scope was already running and is tracked"
+            return self._register(provider, running, note, provider_responded=True)
+        return self._start(provider, request, scope, request_id, claimed_at)
 
     def _start(
-        self, provider: Provider, request: BuildRequest, scope: str, request_id: str, asked_at: datetime
+        self, provider: Provider, request: BuildRequest, scope: str, request_id: str, claimed_at: datetime
     ) -> RequestResult:
-        stand_in = _stand_in(request.source, scope, request_id)
+        placeholder = _placeholder(request.source, scope, request_id)
         try:
-            with self._withdrawn_if_not_asked(request.source, request_id):
+            with self._claim_withdrawn_if_not_sent(request.source, request_id):
                 build = provider.start_build(request)
         except EmptyReportError as exc:
-            return self._end(provider, stand_in, Outcome.EMPTY, exc)
+            return self._register_ended(provider, placeholder, Outcome.EMPTY, exc)
         except RequestUncertainError as exc:
-            return self._recover(provider, scope, request_id, asked_at, exc)
+            return self._recover(provider, scope, request_id, claimed_at, exc)
         except SourceUnauthorizedError:
             raise
         except SourceRejectedError as exc:
-            return self._end(provider, stand_in, Outcome.FAILED, exc)
-        self._requests.note_started(request_id, build.ref)
-        return self._begin(provider, build, "the build was started", answered=True)
+            return self._register_ended(provider, placeholder, Outcome.FAILED, exc)
+        self._requests.set_started_build(request_id, build.ref)
+        return self._register(provider, build, "the build was started", provider_responded=True)
 
     @contextmanager
-    def _withdrawn_if_not_asked(self, source: str, request_id: str) -> Iterator[None]:
-        """Let a repetition ask again after an error that says: nothing was sent, or certainly nothing was started.
+    def _claim_withdrawn_if_not_sent(self, source: str, request_id: str) -> Iterator[None]:
+        """Withdraw the claim after an error that means: nothing was sent, or certainly nothing was started.
 
-        A refusal stays claimed, for it is an outcome, unless it is one of the key, which an operator can mend.
+        Then a retry may request the build again. A rejected request stays claimed, because the rejection is an
+        outcome, unless the API key was rejected, which an operator can fix.
         """
         try:
             yield
@@ -128,78 +129,82 @@ class Requesting:
             raise
 
     def _repeat(self, provider: Provider, scope: str, request_id: str) -> RequestResult:
-        """Serve an invocation that was there before: go on where it stopped, but never ask again."""
+        """Process a request that an earlier invocation claimed: continue where it stopped, but never request again."""
         source = provider.settings.name
-        started = self._requests.started(source, request_id)
+        started = self._requests.started_build(source, request_id)
         if started is not None:
-            # What has become of it, the poller will see.
+            # The poller finds out its status.
             build = Build(ref=started, status=BuildStatus.UNKNOWN)
-            return self._begin(provider, build, SERVED_BEFORE, answered=False)
-        stand_in = _stand_in(source, scope, request_id)
-        row = self._builds.find(stand_in)
+            return self._register(provider, build, SERVED_BEFORE, provider_responded=False)
+        placeholder = _placeholder(source, scope, request_id)
+        row = self._builds.find(placeholder)
         if row is not None:
-            self._lifecycle.resume(row)
-            return RequestResult(build=stand_in, begun=False, note=SERVED_BEFORE)
-        asked_at = self._requests.asked_at(source, request_id)
-        if self._clock() < asked_at + ATTEMPT_TAKES:
-            raise RequestUncertainError(f"{source}: the same request is being served right now, ask again later")
+            self._executions.start_missing(row)
+            return RequestResult(build=placeholder, begun=False, note=SERVED_BEFORE)
+        claimed_at = self._requests.claimed_at(source, request_id)
+        if self._clock() < claimed_at + MAX_ATTEMPT_DURATION:
+            raise RequestUncertainError(f"{source}: the same request is being processed right now, retry later")
         lost = RequestUncertainError("an earlier attempt was cut off after the provider may have been asked")
-        return self._recover(provider, scope, request_id, asked_at, lost)
+        return self._recover(provider, scope, request_id, claimed_at, lost)
 
     def _recover(
-        self, provider: Provider, scope: str, request_id: str, asked_at: datetime, error: RequestUncertainError
+        self, provider: Provider, scope: str, request_id: str, claimed_at: datetime, error: RequestUncertainError
     ) -> RequestResult:
-        """Find the build whose answer was lost; where nobody can tell, say so and ask no second time."""
-        earliest = asked_at - CLOCK_SKEW
+        """Search for the build whose response was lost; without a result, record that and never request again."""
+        earliest = claimed_at - CLOCK_SKEW
         try:
             found = self._find(
                 provider, scope, lambda build: build.created_at is not None and build.created_at >= earliest
             )
         except SourceError as exc:
-            # Not to be withdrawn: a repetition must look for the build again, and not ask for another.
-            raise RequestUncertainError(f"{error}; looking for it failed too: {exc}") from exc
+            # The claim stays: a retry must search for the build again, and not request another.
+            raise RequestUncertainError(f"{error}; the search for it failed too: {exc}") from exc
         if found is None:
             logger.warning("request uncertain", request_id=request_id, reason=str(error))
-            return self._end(provider, _stand_in(provider.settings.name, scope, request_id), Outcome.LOST, error)
-        self._requests.note_started(request_id, found.ref)
-        return self._begin(provider, found, "the answer was lost; the build was found by listing", answered=True)
+            placeholder = _placeholder(provider.settings.name, scope, request_id)
+            return self._register_ended(provider, placeholder, Outcome.LOST, error)
+        self._requests.set_started_build(request_id, found.ref)
+        note = "the response was lost; the build was found by listing"
+        return self._register(provider, found, note, provider_responded=True)
 
-    def _find_twin(self, provider: Provider, scope: str) -> Build | None:
-        """Give a build that is under way; not one that stands still, or whose status nobody understands."""
+    def _find_running(self, provider: Provider, scope: str) -> Build | None:
+        """Return a running build of the scope; not one that is stalled, nor one of unknown status."""
         oldest = self._clock() - timedelta(hours=provider.settings.polling.give_up_after_hours)
-        under_way = {BuildStatus.QUEUED, BuildStatus.RUNNING}
+        running = {BuildStatus.QUEUED, BuildStatus.RUNNING}
         try:
             return self._find(
                 provider,
                 scope,
-                lambda build: build.status in under_way and build.created_at is not None and build.created_at >= oldest,
+                lambda build: build.status in running and build.created_at is not None and build.created_at >= oldest,
             )
         except SourceRejectedError as exc:
-            if concerns_whole_source(exc):
+            if affects_whole_source(exc):
                 raise
-            # The scope cannot be listed; the answer to the request itself says what is wrong with it.
-            logger.warning("no look for a running build", scope=scope, reason=str(exc))
+            # The scope cannot be listed; the response to the request itself says what is wrong with it.
+            logger.warning("scope not searched for a running build", scope=scope, reason=str(exc))
             return None
 
-    def _find(self, provider: Provider, scope: str, fits: Callable[[Build], bool]) -> Build | None:
-        """Give the newest listed build that fits, where the provider can list."""
+    def _find(self, provider: Provider, scope: str, matches: Callable[[Build], bool]) -> Build | None:
+        """Return the newest listed build that matches, where the provider can list."""
         if not provider.can_list:
             return None
-        fitting = [build for build in provider.list_builds(scope) if fits(build)]
-        return max(fitting, key=lambda build: (build.created_at is not None, build.created_at), default=None)
+        matching = [build for build in provider.list_builds(scope) if matches(build)]
+        return max(matching, key=lambda build: (build.created_at is not None, build.created_at), default=None)
 
-    def _begin(self, provider: Provider, build: Build, note: str, *, answered: bool) -> RequestResult:
-        begun = self._discovery.begin(provider, build)
-        return RequestResult(build=build.ref, begun=begun, note=note, answered=answered)
+    def _register(self, provider: Provider, build: Build, note: str, *, provider_responded: bool) -> RequestResult:
+        registered = self._intake.register(provider, build)
+        return RequestResult(build=build.ref, begun=registered, note=note, provider_responded=provider_responded)
 
-    def _end(self, provider: Provider, stand_in: BuildRef, outcome: Outcome, error: SourceError) -> RequestResult:
-        """Give a request that led to no known build an end like any other: a record and a notice."""
+    def _register_ended(
+        self, provider: Provider, placeholder: BuildRef, outcome: Outcome, error: SourceError
+    ) -> RequestResult:
+        """Give a request without a build an outcome like any other: a record and a notice."""
         problem = Problem(name=type(error).__name__, message=str(error))
-        build = Build(ref=stand_in, status=BuildStatus.UNKNOWN)
-        begun = self._discovery.begin_ended(provider, build, Ending(Verdict.RECORD, outcome, None, problem))
-        answered = not isinstance(error, RequestUncertainError)
-        return RequestResult(build=stand_in, begun=begun, note=str(error), answered=answered)
+        build = Build(ref=placeholder, status=BuildStatus.UNKNOWN)
+        registered = self._intake.register_with(provider, build, Decision(NextStep.RECORD, outcome, None, problem))
+        responded = not isinstance(error, RequestUncertainError)
+        return RequestResult(build=placeholder, begun=registered, note=str(error), provider_responded=responded)
 
 
-def _stand_in(source: str, scope: str, request_id: str) -> BuildRef:
+def _placeholder(source: str, scope: str, request_id: str) -> BuildRef:
     return BuildRef(source=source, scope=scope, build_id=f"request-{request_id}")

@@ -7,6 +7,9 @@ from typing import Self
 
 from courier.errors import SettingsError
 
+# As in template.yaml: the sparse index that holds only builds in flight.
+DUE_INDEX = "due"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:

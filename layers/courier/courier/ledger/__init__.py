@@ -1,4 +1,4 @@
-"""The ledger: one DynamoDB table that knows what has been seen and done, per build and per source."""
+"""The ledger: one DynamoDB table with the state of builds, requests, sources and scopes."""
 
 from courier.ledger.builds import BuildLedger
 from courier.ledger.requests import RequestLedger

@@ -1,4 +1,4 @@
-"""One row per build: what we have seen of it and done for it."""
+"""One row per build: its last known status, and what has been done for it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from courier.models import BuildRef, BuildStatus, Outcome, Passage
 from courier.observability.logger import logger
 
 ROW_VERSION = 1
-# Long enough that a build which its provider still lists is never taken for a new one: see discovery.HORIZON.
+# Long enough that a build which its provider still lists is never taken for a new one: see discovery.MAX_BUILD_AGE.
 KEEP_ENDED = timedelta(days=400)
-# A row that this version cannot read is one of a newer version, or somebody's edit: neither changes by the minute.
-UNREADABLE_AGAIN = timedelta(hours=1)
-# Sorts behind every stamp.
+# A row that this version cannot read was written by a newer version or by hand: neither changes by the minute.
+UNREADABLE_RETRY = timedelta(hours=1)
+# Sorts after every stamp.
 END_OF_TIME = "9999-12-31T23:59:59.999Z"
-# Longer than a waiting state waits on after the deadline: see judging.EXECUTION_GRACE.
+# Longer than a waiting state waits on after the deadline: see evaluation.EXECUTION_GRACE.
 KEEP_TOKENS = timedelta(days=2)
-# What takes a row out of the index of builds in flight.
+# Removing these attributes takes a row out of the index of builds in flight.
 _IN_FLIGHT_ATTRIBUTES = ("due_source", "next_poll_at", "task_token", "kept_token")
 _IN_FLIGHT = "attribute_exists(#due_source)"
 
 
 class BuildLedger:
-    """The builds in the table. Every write is conditional or harmless when repeated."""
+    """The build rows. Every write is conditional or harmless when repeated."""
 
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
@@ -36,9 +36,9 @@ class BuildLedger:
         self._tokens = TokenLedger(table)
 
     def register(self, passage: Passage, *, next_poll_at: datetime) -> bool:
-        """Note a build before anything is done for it; False when it is known already.
+        """Create the row of a build before anything is done for it; return False when there is one already.
 
-        The passage is kept with it, so that whoever finds the row without an execution can start
+        The row holds the passage, so that an invocation that finds a row without an execution starts
         the very same one.
         """
         build = passage.build
@@ -61,18 +61,18 @@ class BuildLedger:
         )
         return row is not None
 
-    def note_execution(self, ref: BuildRef, execution: str, *, waits: bool) -> None:
-        """Note that the build's execution has been started; one that does not wait needs no looks."""
+    def set_execution(self, ref: BuildRef, execution: str, *, waits: bool) -> None:
+        """Store that the build's execution has been started; a build that does not wait needs no polls."""
         remove = ("passage", *(() if waits else _IN_FLIGHT_ATTRIBUTES))
         self._table.update(str(ref), Change(set={"execution": execution}, remove=remove))
 
     def find(self, ref: BuildRef) -> BuildRow | None:
-        """Read one build's row."""
+        """Read the row of one build."""
         row = self._table.get(str(ref))
         return None if row is None else parse_row(row)
 
     def find_many(self, refs: Iterable[BuildRef]) -> dict[BuildRef, BuildRow | None]:
-        """Read the rows of the builds that are known; None stands for one that this version cannot read."""
+        """Read the rows of known builds; None stands for a row that this version cannot read."""
         by_key = {str(ref): ref for ref in refs}
         found: dict[BuildRef, BuildRow | None] = {}
         for row in self._table.get_many(sorted(by_key)):
@@ -85,28 +85,28 @@ class BuildLedger:
         return found
 
     def due(self, source: str, *, limit: int) -> Sequence[DueBuild]:
-        """Give the builds of a source that want to be looked at now, the one that waits longest first.
+        """Return the builds of a source that are due now, the one that has waited longest first.
 
-        A row that cannot be read is put off, so that it stands in no other's way.
+        A row that cannot be read is postponed, so that it does not block the others.
         """
         readable = []
         for row in self._table.due(source, until=stamp(self._clock()), limit=limit):
             try:
                 readable.append(parse_due(row))
             except LedgerError as exc:
-                logger.error("row cannot be read", reason=str(exc), again_in=str(UNREADABLE_AGAIN))
-                self._put_off(row)
+                logger.error("row cannot be read", reason=str(exc), again_in=str(UNREADABLE_RETRY))
+                self._postpone(row)
         return readable
 
     def in_flight(self, source: str, *, limit: int) -> Sequence[DueBuild]:
-        """Give the builds of a source that are waited for, due or not; changes nothing."""
+        """Return the builds of a source that are in flight, due or not; changes nothing."""
         rows = self._table.due(source, until=END_OF_TIME, limit=limit)
         return [build for row in rows if (build := parse_due_or_none(row)) is not None]
 
     def claim(self, due: DueBuild, *, next_poll_at: datetime) -> BuildRow | None:
-        """Take a due build for one look: its next look is set *before* the provider is asked.
+        """Claim a due build for one poll: its next poll is set *before* the request is sent.
 
-        So no path, not even a crash, can look early. None when another poller was faster.
+        So no path, not even a crash, can poll early. Return None when another poller was faster.
         """
         row = self._table.update(
             due.build,
@@ -119,17 +119,17 @@ class BuildLedger:
         )
         return None if row is None else parse_row(row)
 
-    def hurry(self, ref: BuildRef) -> None:
+    def make_due(self, ref: BuildRef) -> None:
         """Make a build due at the next tick, if it is still in flight."""
         self._table.update(
             str(ref),
             Change(set={"next_poll_at": stamp(self._clock())}, condition=_IN_FLIGHT),
         )
 
-    def note_status(self, row: BuildRow, status: BuildStatus) -> None:
-        """Note what an answered look said, and put the task token aside; writes only what changed.
+    def set_status(self, row: BuildRow, status: BuildStatus) -> None:
+        """Store a status, and move the task token to its own item; writes only what has changed.
 
-        With the token the row has more than one KB, and every look at it would be billed as two writes.
+        With the token the row exceeds one KB, and every poll would be billed as two writes.
         """
         changes: dict[str, Scalar | None] = {}
         if status is not row.status:
@@ -149,27 +149,27 @@ class BuildLedger:
         elif changes:
             self._table.update(row.build, Change(set=changes, condition=_IN_FLIGHT))
 
-    def note_miss(self, row: BuildRow, *, not_found: bool) -> BuildRow | None:
-        """Count a look that brought no status, and give the row with its new counts; None when not in flight."""
+    def count_failure(self, row: BuildRow, *, not_found: bool) -> BuildRow | None:
+        """Count a poll without a status; return the row with its new counts, None when the build is not in flight."""
         counted = "not_found" if not_found else "failures"
         changed = self._table.update(row.build, Change(add={counted: 1}, condition=_IN_FLIGHT))
         return None if changed is None else parse_row(changed)
 
-    def token_of(self, row: BuildRow) -> str | None:
-        """Give the token that the build's execution waits for; None when its time was over."""
+    def task_token(self, row: BuildRow) -> str | None:
+        """Return the token that the build's execution waits for; None when it has expired."""
         if row.task_token is not None or row.kept_token is None:
             return row.task_token
         return self._tokens.find(row.kept_token)
 
-    def note_released(self, row: BuildRow) -> bool:
+    def mark_released(self, row: BuildRow) -> bool:
         """Take a build whose execution goes on out of the index of builds in flight.
 
-        False when the row refers to another token by now: the state was entered again (a redrive, a retry of the
-        write), so that an execution waits that this release did not reach.
+        Return False when the row refers to another token by now: the state was entered again (a redrive, a retry of
+        the write), so that an execution waits that this release did not reach.
         """
         condition, values = "attribute_not_exists(#task_token) AND #kept_token = :mark", {"mark": row.kept_token or ""}
         if row.task_token is not None:
-            # Another look may have put it aside meanwhile.
+            # Another poll may have moved it meanwhile.
             condition = f"#task_token = :token OR ({condition})"
             values = {"token": row.task_token, "mark": mark_of(row.task_token)}
         change = Change(
@@ -180,16 +180,16 @@ class BuildLedger:
         )
         return self._table.update(row.build, change) is not None
 
-    def abandon(self, ref: BuildRef) -> None:
-        """Take a build out of flight whose execution never came to wait; a redrive puts it back."""
+    def take_out_of_flight(self, ref: BuildRef) -> None:
+        """Take a build whose execution never waited out of flight; a redrive puts it back."""
         never_waited = "attribute_not_exists(#task_token) AND attribute_not_exists(#kept_token)"
         change = Change(remove=_IN_FLIGHT_ATTRIBUTES, condition=never_waited)
         self._table.update(str(ref), change)
 
     def close(self, ref: BuildRef, outcome: Outcome, *, record_key: str, build: Mapping[str, Scalar]) -> BuildRow:
-        """Note the outcome, and give the row as it is now.
+        """Store the outcome, and return the row as it is now.
 
-        A build has one record: where a key was noted before, that one stays, so that a repeated
+        A build has one record: a record key that was stored before stays, so that a repeated
         or redriven step writes the same object again.
         """
         now = self._clock()
@@ -211,21 +211,21 @@ class BuildLedger:
             raise LedgerError(f"{ref}: an unconditional write was refused")
         return parse_row(row)
 
-    def _put_off(self, row: Mapping[str, Scalar]) -> None:
+    def _postpone(self, row: Mapping[str, Scalar]) -> None:
         change = Change(
-            set={"next_poll_at": stamp(self._clock() + UNREADABLE_AGAIN)},
+            set={"next_poll_at": stamp(self._clock() + UNREADABLE_RETRY)},
             condition="#next_poll_at = :seen",
             values={"seen": row["next_poll_at"]},
         )
         self._table.update(str(row["build"]), change)
 
     def checkpoint(self, ref: BuildRef) -> str | None:
-        """Read what an unfinished copy of the build's report left."""
+        """Read the checkpoint of an unfinished copy of the build's report."""
         row = self.find(ref)
         return None if row is None else row.checkpoint
 
     def save_checkpoint(self, ref: BuildRef, *, upload_id: str, key: str, text: str) -> bool:
-        """Keep a checkpoint; False when there is one already."""
+        """Store a checkpoint; return False when there is one already."""
         change = Change(
             set={"checkpoint": text, "checkpoint_upload": upload_id, "checkpoint_key": key},
             condition="attribute_not_exists(#checkpoint)",
@@ -233,14 +233,14 @@ class BuildLedger:
         return self._table.update(str(ref), change) is not None
 
     def advance_checkpoint(self, ref: BuildRef, upload_id: str, text: str) -> None:
-        """Put a newer state of the same upload in place; does nothing when another one is kept."""
+        """Replace the checkpoint by a newer state of the same upload; does nothing when another one is stored."""
         self._table.update(
             str(ref),
             Change(set={"checkpoint": text}, condition="#checkpoint_upload = :upload", values={"upload": upload_id}),
         )
 
     def clear_checkpoint(self, ref: BuildRef, upload_id: str) -> None:
-        """Forget the checkpoint if it is about this upload."""
+        """Delete the checkpoint if it belongs to this upload."""
         self._table.update(
             str(ref),
             Change(

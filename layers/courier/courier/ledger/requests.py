@@ -1,4 +1,4 @@
-"""One row per request for a build, so that a repeated invocation does not ask the provider twice."""
+"""One row per request for a build, so that a repeated invocation does not request the build twice."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ KEEP_REQUESTS = timedelta(days=14)
 
 
 class RequestLedger:
-    """The requests in the table, keyed by source and the id of the event that asked."""
+    """The request rows, keyed by source and the id of the event."""
 
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
         self._clock = clock
 
     def claim(self, source: str, request_id: str) -> datetime | None:
-        """Note that the provider is about to be asked; None when that was noted before."""
+        """Claim a request before it is sent; return the instant of the claim, None when it was claimed before."""
         now = self._clock()
         row = self._table.update(
             _key(source, request_id),
@@ -35,23 +35,23 @@ class RequestLedger:
         )
         return None if row is None else now
 
-    def started(self, source: str, request_id: str) -> BuildRef | None:
-        """Give the build that a request led to, None when that is not known."""
+    def started_build(self, source: str, request_id: str) -> BuildRef | None:
+        """Return the build that a request started, None when that is not known."""
         row = self._table.get(_key(source, request_id)) or {}
         started = row.get("started")
         return BuildRef.parse(started) if isinstance(started, str) else None
 
-    def asked_at(self, source: str, request_id: str) -> datetime:
-        """Give the instant at which the provider was about to be asked; now, where that is not known."""
+    def claimed_at(self, source: str, request_id: str) -> datetime:
+        """Return the instant at which a request was claimed; now, where that is not known."""
         asked_at = (self._table.get(_key(source, request_id)) or {}).get("asked_at")
         return datetime.fromisoformat(asked_at) if isinstance(asked_at, str) else self._clock()
 
-    def note_started(self, request_id: str, ref: BuildRef) -> None:
-        """Note the build that a request led to."""
+    def set_started_build(self, request_id: str, ref: BuildRef) -> None:
+        """Store the build that a request started."""
         self._table.update(_key(ref.source, request_id), Change(set={"started": str(ref)}))
 
     def withdraw(self, source: str, request_id: str) -> None:
-        """Forget a request that certainly started nothing, so that a retry may ask again."""
+        """Delete the claim of a request that certainly started nothing, so that a retry may send it again."""
         self._table.delete(_key(source, request_id))
 
 

@@ -1,4 +1,4 @@
-"""What a build's row holds, whole and as the index shows it."""
+"""The row of a build, whole and as the index projects it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ BuildKey = Annotated[str, AfterValidator(_is_reference)]
 
 
 class BuildRow(FrozenModel):
-    """A build as the ledger knows it; attributes of a newer version are passed over.
+    """A build as the ledger knows it; attributes of a newer version are ignored.
 
     ``task_token``, ``kept_token``
-        What the execution waits for, as the waiting state wrote it, or the mark of what `TokenLedger` keeps of it.
+        The task token of the execution, as the waiting state wrote it, or its mark in the `TokenLedger`.
         With both, the state was entered again, and the former is the newer one.
     ``passage``
-        What an execution is to be started with; dropped when it has been started.
+        The input of the execution; removed when the execution has been started.
     """
 
     schema_version: int
@@ -53,17 +53,17 @@ class BuildRow(FrozenModel):
 
     @property
     def ref(self) -> BuildRef:
-        """The build that this row is about."""
+        """The build of this row."""
         return BuildRef.parse(self.build)
 
     @property
     def has_token(self) -> bool:
-        """Whether an execution has come to wait."""
+        """Whether an execution waits for the build."""
         return self.task_token is not None or self.kept_token is not None
 
 
 class DueBuild(FrozenModel):
-    """What the index tells about a build that wants to be looked at; ``next_poll_at`` is the claim's condition."""
+    """A build in the index of builds in flight; ``next_poll_at`` is the condition of the claim."""
 
     build: BuildKey
     status: BuildStatus = BuildStatus.UNKNOWN
@@ -74,17 +74,17 @@ class DueBuild(FrozenModel):
 
     @property
     def ref(self) -> BuildRef:
-        """The build that this row is about."""
+        """The build of this row."""
         return BuildRef.parse(self.build)
 
 
 def parse_row(row: Mapping[str, Scalar]) -> BuildRow:
-    """Read a whole row.
+    """Parse a whole row.
 
     Raises
     ------
     LedgerError
-        It is one of a newer version, or somebody edited it.
+        The row was written by a newer version, or edited by hand.
     """
     try:
         return BuildRow.model_validate(row)
@@ -93,7 +93,7 @@ def parse_row(row: Mapping[str, Scalar]) -> BuildRow:
 
 
 def parse_due_or_none(row: Mapping[str, Scalar]) -> DueBuild | None:
-    """Read an entry of the index; None where `parse_due` raises."""
+    """Parse an entry of the index; return None where `parse_due` raises."""
     try:
         return parse_due(row)
     except LedgerError:
@@ -101,7 +101,7 @@ def parse_due_or_none(row: Mapping[str, Scalar]) -> DueBuild | None:
 
 
 def parse_due(row: Mapping[str, Scalar]) -> DueBuild:
-    """Read an entry of the index; raises like `parse_row`."""
+    """Parse an entry of the index; raises like `parse_row`."""
     try:
         return DueBuild.model_validate(row)
     except ValidationError as exc:

@@ -1,15 +1,16 @@
-"""One row per source and per scope: when it was first seen, how it is, what was spent, how long builds take.
+"""One row per source and per scope: first discovery, health, requests of this minute, and durations of builds.
 
-Their keys start with ``#``, which no source name can, so they never meet a build's row.
+Their keys start with ``#``, which no source name can, so they never collide with a build's row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Annotated
 from zlib import crc32
 
-from pydantic import AwareDatetime, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from courier.clock import Clock, stamp
 from courier.config.validation import describe_validation
@@ -17,50 +18,58 @@ from courier.errors import LedgerError
 from courier.ledger.table import Change, Scalar, Table
 from courier.models import BuildRef, FrozenModel
 
-# Enough to know a distribution by, few enough for one small row. A build's slot comes from its id, so
-# noting a duration is one write without a read, and noting it twice changes nothing.
+# Enough to estimate a distribution, few enough for one small row. A build's slot is derived from its id, so
+# storing a duration is one write without a read, and storing it twice changes nothing.
 DURATION_SLOTS = 64
 
 
 class SourceState(FrozenModel):
-    """How a source is; ``illness`` is the name of the error that it fell ill with."""
+    """The state of a source; ``unhealthy_error`` is the name of the error that made it unhealthy.
 
-    first_sight_at: AwareDatetime | None = None
-    illness: str | None = None
-    ill_since: AwareDatetime | None = None
+    The aliases are the attributes of the row, which stay as the first release wrote them.
+    """
+
+    first_discovery_at: Annotated[AwareDatetime | None, Field(validation_alias="first_sight_at")] = None
+    unhealthy_error: Annotated[str | None, Field(validation_alias="illness")] = None
+    unhealthy_since: Annotated[AwareDatetime | None, Field(validation_alias="ill_since")] = None
     announced_at: AwareDatetime | None = None
-    rest_until: AwareDatetime | None = None
+    backoff_until: Annotated[AwareDatetime | None, Field(validation_alias="rest_until")] = None
     failures: int = 0
     next_scope: str | None = None
 
+    @property
+    def is_unhealthy(self) -> bool:
+        """Whether only an operator can fix the source."""
+        return self.unhealthy_error is not None
+
 
 class SourceLedger:
-    """The sources in the table."""
+    """The rows of sources and scopes."""
 
     def __init__(self, table: Table, clock: Clock) -> None:
         self._table = table
         self._clock = clock
 
     def state(self, source: str) -> SourceState:
-        """Read how a source is."""
+        """Read the state of a source."""
         return _parse(source, self._table.get(_source_key(source)) or {})
 
-    def note_sight(self, source: str) -> datetime:
-        """Note that a source is there, and give the instant when it was seen first."""
+    def first_discovery_at(self, source: str) -> datetime:
+        """Return the instant of the first discovery of a source, and store it when this is the first."""
         row = self._table.update(
             _source_key(source), Change(keep={"first_sight_at": stamp(self._clock()), "schema_version": 1})
         )
-        return _parse(source, row or {}).first_sight_at or self._clock()
+        return _parse(source, row or {}).first_discovery_at or self._clock()
 
-    def note_answer(self, source: str) -> None:
-        """Forget rest and failures: the source answers."""
+    def reset_failures(self, source: str) -> None:
+        """Reset failures and backoff after a success."""
         self._table.update(
             _source_key(source),
             Change(set={"failures": 0}, remove=("rest_until",), condition="attribute_not_exists(#illness)"),
         )
 
-    def note_recovery(self, source: str) -> bool:
-        """Forget the illness as well; False when somebody else has noted it already."""
+    def mark_recovered(self, source: str) -> bool:
+        """Mark an unhealthy source healthy; return False when another invocation has already done that."""
         changed = self._table.update(
             _source_key(source),
             Change(
@@ -71,105 +80,105 @@ class SourceLedger:
         )
         return changed is not None
 
-    def note_failure(self, source: str, *, rest: timedelta | None, seen: int) -> None:
-        """Count a failed request, and let the source rest for a while.
+    def count_failure(self, source: str, *, backoff: timedelta | None, seen: int) -> None:
+        """Count a failed request, and back off for a while.
 
-        ``seen`` is the count that the caller knew, so that many failures at once count as one.
+        ``seen`` is the count that the caller knew, so that concurrent failures count as one.
         """
-        changes = {"failures": seen + 1, "rest_until": stamp(self._clock() + rest) if rest else None}
+        changes = {"failures": seen + 1, "rest_until": stamp(self._clock() + backoff) if backoff else None}
         self._table.update(_source_key(source), Change(set=changes))
 
-    def note_illness(self, source: str, illness: str, *, rest: timedelta) -> datetime:
-        """Note that only an operator can heal the source, and give the instant since when."""
+    def mark_unhealthy(self, source: str, error: str, *, backoff: timedelta) -> datetime:
+        """Mark a source unhealthy, and return the instant since when it is."""
         now = self._clock()
         row = self._table.update(
             _source_key(source),
-            Change(set={"rest_until": stamp(now + rest)}, keep={"illness": illness, "ill_since": stamp(now)}),
+            Change(set={"rest_until": stamp(now + backoff)}, keep={"illness": error, "ill_since": stamp(now)}),
         )
-        return _parse(source, row or {}).ill_since or now
+        return _parse(source, row or {}).unhealthy_since or now
 
-    def claim_announcement(self, source: str, *, again_after: timedelta) -> bool:
-        """Take it upon oneself to announce the illness; False when that was done, or somebody is about to."""
+    def claim_announcement(self, source: str, *, timeout: timedelta) -> bool:
+        """Claim the announcement of an unhealthy source; return False when it is announced or claimed already."""
         now = self._clock()
         change = Change(
             set={"announcing_at": stamp(now)},
             condition="attribute_not_exists(#announced_at) "
             "AND (attribute_not_exists(#announcing_at) OR #announcing_at <= :stale)",
-            values={"stale": stamp(now - again_after)},
+            values={"stale": stamp(now - timeout)},
         )
         return self._table.update(_source_key(source), change) is not None
 
-    def note_announced(self, source: str) -> None:
-        """Note that the illness has been announced."""
+    def mark_announced(self, source: str) -> None:
+        """Store that the unhealthy source has been announced."""
         change = Change(set={"announced_at": stamp(self._clock())}, condition="attribute_exists(#illness)")
         self._table.update(_source_key(source), change)
 
-    def note_next_scope(self, source: str, scope: str | None) -> None:
-        """Note where the next discovery begins; None for the beginning."""
+    def set_next_scope(self, source: str, scope: str | None) -> None:
+        """Store the scope with which the next discovery starts; None for the first one."""
         change = Change(remove=("next_scope",)) if scope is None else Change(set={"next_scope": scope})
         self._table.update(_source_key(source), change)
 
-    def spend(self, source: str, *, wanted: int, budget: int, likely_first: bool = False) -> int:
-        """Take requests out of this minute's budget, shared by all invocations; gives how many were granted.
+    def take_requests(self, source: str, *, wanted: int, limit: int, likely_first: bool = False) -> int:
+        """Take requests out of this minute, shared by all invocations; return how many were granted.
 
-        A refused write is billed like any other: who is ``likely_first`` in this minute tries to open it
-        before anything else. The answer is the same either way.
+        Refused writes are billed. ``likely_first=True`` tries to open the minute first, which saves one write
+        when the guess is right and changes nothing else.
         """
         minute = int(self._clock().timestamp() // 60)
         key = _source_key(source)
         opened = Change(
-            set={"budget_minute": minute, "spent": min(wanted, budget)},
+            set={"budget_minute": minute, "spent": min(wanted, limit)},
             condition="attribute_not_exists(#budget_minute) OR #budget_minute < :minute",
             values={"minute": minute},
         )
         taken = Change(
             add={"spent": wanted},
             condition="#budget_minute = :minute AND #spent <= :room",
-            values={"minute": minute, "room": budget - wanted},
+            values={"minute": minute, "room": limit - wanted},
         )
-        ways = [(taken, wanted), (opened, min(wanted, budget))]
-        for change, granted in reversed(ways) if likely_first else ways:
+        changes = [(taken, wanted), (opened, min(wanted, limit))]
+        for change, granted in reversed(changes) if likely_first else changes:
             if self._table.update(key, change) is not None:
                 return granted
-        # There is too little room, or somebody opened the minute just now: everybody adds, and what is
-        # over the budget is given back.
+        # There is too little room, or another invocation has just opened the minute: add anyway, and return what
+        # exceeds the limit.
         row = self._table.update(key, Change(add={"spent": wanted}))
-        over = max(0, int((row or {}).get("spent", 0)) - budget)
+        over = max(0, int((row or {}).get("spent", 0)) - limit)
         granted = max(0, wanted - over)
         if granted < wanted:
-            # Only to the minute that it was taken from: the next one must not begin with a credit.
-            given_back = Change(
+            # Only to the minute that they were taken from: the next one must not start with a credit.
+            returned = Change(
                 add={"spent": granted - wanted}, condition="#budget_minute = :minute", values={"minute": minute}
             )
-            self._table.update(key, given_back)
+            self._table.update(key, returned)
         return granted
 
     def durations(self, source: str, scope: str) -> list[float]:
-        """Give the seconds that the scope's last builds took, in no particular order."""
+        """Return the durations of the scope's last builds in seconds, in no particular order."""
         row = self._table.get(_scope_key(source, scope)) or {}
         return [float(value) for name, value in row.items() if name.startswith("took_") and not isinstance(value, str)]
 
-    def adopted_at(self, source: str, scope: str) -> datetime | None:
-        """Give an instant whose list of the scope has been taken in completely; None before the first."""
-        adopted_at = (self._table.get(_scope_key(source, scope)) or {}).get("adopted_at")
-        return datetime.fromisoformat(adopted_at) if isinstance(adopted_at, str) else None
+    def last_list_at(self, source: str, scope: str) -> datetime | None:
+        """Return the instant of a list whose builds have all been processed; None before the first."""
+        last_list_at = (self._table.get(_scope_key(source, scope)) or {}).get("adopted_at")
+        return datetime.fromisoformat(last_list_at) if isinstance(last_list_at, str) else None
 
-    def note_adopted(self, source: str, scope: str, moment: datetime) -> None:
-        """Note that a list of the scope has been taken in completely."""
+    def set_last_list_at(self, source: str, scope: str, moment: datetime) -> None:
+        """Store the instant of a list whose builds have all been processed."""
         self._table.update(_scope_key(source, scope), Change(set={"adopted_at": stamp(moment)}))
 
-    def claim_list(self, source: str, scope: str, *, again_after: timedelta) -> bool:
-        """Take it upon oneself to list a scope; False when that was done less than ``again_after`` ago."""
+    def claim_list(self, source: str, scope: str, *, max_age: timedelta) -> bool:
+        """Claim the listing of a scope; return False when another invocation listed it less than ``max_age`` ago."""
         now = self._clock()
         change = Change(
             set={"listed_at": stamp(now)},
             condition="attribute_not_exists(#listed_at) OR #listed_at <= :stale",
-            values={"stale": stamp(now - again_after)},
+            values={"stale": stamp(now - max_age)},
         )
         return self._table.update(_scope_key(source, scope), change) is not None
 
-    def note_duration(self, ref: BuildRef, seconds: float) -> None:
-        """Remember how long a build took, from its creation to its end."""
+    def store_duration(self, ref: BuildRef, seconds: float) -> None:
+        """Store how long a build took, from its creation to its end."""
         slot = f"took_{crc32(ref.build_id.encode()) % DURATION_SLOTS}"
         self._table.update(_scope_key(ref.source, ref.scope), Change(set={slot: round(seconds, 1)}))
 

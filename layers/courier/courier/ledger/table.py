@@ -1,4 +1,4 @@
-"""The ledger's table: how attributes are written, and the few calls that all rows share."""
+"""The ledger's table: the encoding of attributes, and the few calls that all rows share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from courier.idle_check import DUE_INDEX
+from courier.config.environment import DUE_INDEX
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -18,7 +18,7 @@ BATCH_KEYS = 100
 
 
 def encode(value: Scalar) -> UniversalAttributeValueTypeDef:
-    """Write one value as DynamoDB does."""
+    """Encode one value for DynamoDB."""
     if isinstance(value, bool):
         return {"BOOL": value}
     if isinstance(value, str):
@@ -27,7 +27,7 @@ def encode(value: Scalar) -> UniversalAttributeValueTypeDef:
 
 
 def decode(item: Mapping[str, AttributeValueTypeDef]) -> dict[str, Scalar]:
-    """Read the attributes of a row; kinds that the courier never writes are left out."""
+    """Decode the attributes of a row; types that the courier never writes are left out."""
     row: dict[str, Scalar] = {}
     for name, value in item.items():
         if "S" in value:
@@ -48,14 +48,14 @@ def _number(text: str) -> int | float:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One conditional write to one row; a value of None leaves the attribute alone.
+    """One conditional write to one row; a value of None leaves the attribute unchanged.
 
     Attributes
     ----------
     set, keep, add
-        Attributes to write; to write only where there is none; to count up.
+        Attributes to write; to write only where there is none; to increment.
     remove
-        Attributes to drop.
+        Attributes to remove.
     condition
         An expression over ``#attribute`` and ``:placeholder`` names; ``values`` fills the latter.
     """
@@ -76,7 +76,7 @@ class Table:
         self._client = client
 
     def update(self, key: str, change: Change) -> dict[str, Scalar] | None:
-        """Write, and give the whole row as it is afterwards; None when the condition does not hold."""
+        """Write, and return the whole row as it is afterwards; None when the condition does not hold."""
         names: dict[str, str] = {}
         values: dict[str, UniversalAttributeValueTypeDef] = {
             f":{name}": encode(value) for name, value in change.values.items()
@@ -115,19 +115,19 @@ class Table:
         if values:
             arguments["ExpressionAttributeValues"] = values
         try:
-            answer = self._client.update_item(**arguments)
+            response = self._client.update_item(**arguments)
         except self._client.exceptions.ConditionalCheckFailedException:
             return None
-        return decode(answer.get("Attributes", {}))
+        return decode(response.get("Attributes", {}))
 
     def get(self, key: str) -> dict[str, Scalar] | None:
-        """Read one row, as it is now."""
-        answer = self._client.get_item(TableName=self.name, Key={"build": {"S": key}}, ConsistentRead=True)
-        item = answer.get("Item")
+        """Read one row, consistently."""
+        response = self._client.get_item(TableName=self.name, Key={"build": {"S": key}}, ConsistentRead=True)
+        item = response.get("Item")
         return None if item is None else decode(item)
 
     def delete(self, key: str) -> None:
-        """Drop one row; harmless when there is none."""
+        """Delete one row; harmless when there is none."""
         self._client.delete_item(TableName=self.name, Key={"build": {"S": key}})
 
     def get_many(self, keys: Sequence[str]) -> Iterator[dict[str, Scalar]]:
@@ -136,13 +136,13 @@ class Table:
             wanted: list[dict[str, UniversalAttributeValueTypeDef]] = [
                 {"build": {"S": key}} for key in keys[start : start + BATCH_KEYS]
             ]
-            # Each answer holds at least one row or an error (BatchGetItem's API reference), so the keys run out.
+            # Each response holds at least one row or an error (API reference of BatchGetItem), so the loop ends.
             while wanted:
-                answer = self._client.batch_get_item(RequestItems={self.name: {"Keys": wanted}})
-                for item in answer["Responses"].get(self.name, []):
+                response = self._client.batch_get_item(RequestItems={self.name: {"Keys": wanted}})
+                for item in response["Responses"].get(self.name, []):
                     yield decode(item)
-                left = answer["UnprocessedKeys"].get(self.name)
-                wanted = list(left["Keys"]) if left else []  # type: ignore[arg-type]  # the stubs tell in- from output types
+                left = response["UnprocessedKeys"].get(self.name)
+                wanted = list(left["Keys"]) if left else []  # type: ignore[arg-type]  # the stubs distinguish input from output types
 
     def due(self, source: str, *, until: str, limit: int) -> list[dict[str, Scalar]]:
         """Read the index rows of one source that are due by ``until``, the oldest first."""
@@ -155,9 +155,9 @@ class Table:
         rows: list[dict[str, Scalar]] = []
         # A page ends after 1 MB; each one has rows or is the last.
         while len(rows) < limit:
-            answer = self._client.query(**arguments, Limit=limit - len(rows))
-            rows += [decode(item) for item in answer["Items"]]
-            if "LastEvaluatedKey" not in answer:
+            response = self._client.query(**arguments, Limit=limit - len(rows))
+            rows += [decode(item) for item in response["Items"]]
+            if "LastEvaluatedKey" not in response:
                 break
-            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            arguments["ExclusiveStartKey"] = response["LastEvaluatedKey"]
         return rows

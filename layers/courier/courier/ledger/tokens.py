@@ -1,8 +1,8 @@
-"""Task tokens in items of their own: they are longer than all else in a row that every look rewrites.
+"""Task tokens in items of their own: a token is longer than all the rest of a row that every poll rewrites.
 
-A token is written into its build's row by the waiting state, in the call that puts the build among those in flight.
-The first look that goes on waiting moves it here. An item never changes: its key comes from the token, so that a
-later token of the same build has another one, and nothing that comes late can put an old token in its place.
+The waiting state writes the token into the build's row, in the same call that puts the build in flight. The first
+poll after which the build waits on moves it here. An item never changes: its key is derived from the token, so that
+a later token of the same build has another item, and a late write cannot replace it by an old token.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MARK_CHARACTERS = 32
 
 
 def mark_of(token: str) -> str:
-    """Give the short name by which a row refers to its token."""
+    """Return the short name by which a row refers to its token."""
     return sha256(token.encode()).hexdigest()[:_MARK_CHARACTERS]
 
 
@@ -27,15 +27,15 @@ class TokenLedger:
         self._table = table
 
     def keep(self, token: str, *, until: datetime) -> str:
-        """Keep a token until nobody can wait for it any more, and give its mark; harmless when repeated."""
+        """Store a token until no execution can wait for it any more; return its mark. Harmless when repeated."""
         mark = mark_of(token)
-        # Forgotten by the table's time to live: a deletion of ours would be billed.
+        # The table's time to live deletes it for free: a deletion of ours would be billed.
         change = Change(set={"task_token": token, "expires_at": int(until.timestamp())})
         self._table.update(_key(mark), change)
         return mark
 
     def find(self, mark: str) -> str | None:
-        """Give the token; None when its time was over."""
+        """Return the token; None when it has expired."""
         token = (self._table.get(_key(mark)) or {}).get("task_token")
         return token if isinstance(token, str) else None
 

@@ -1,12 +1,17 @@
-"""What subscribers receive: a CloudEvents 1.0 event for machines, a few plain lines for people."""
+"""Notices: a CloudEvents 1.0 event for machines, and a few plain lines for people.
+
+The state machine publishes notices about builds; `NoticePublisher` publishes notices about sources.
+"""
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import AwareDatetime
 
+from courier import aws
 from courier.models import AccountLimits, BuildRef, FrozenModel, Outcome, Problem, StoredArtifact
 
 if TYPE_CHECKING:
@@ -20,14 +25,14 @@ SUBJECT_LIMIT = 99
 
 
 class ObjectAddress(FrozenModel):
-    """Where an object lies in S3."""
+    """The address of an object in S3."""
 
     bucket: str
     key: str
 
 
-class BuildNews(FrozenModel):
-    """The gist of a record; the record itself has the rest."""
+class BuildNotice(FrozenModel):
+    """The data of a notice about a build; the record holds the rest."""
 
     schema_version: Literal["1.0"] = SCHEMA_VERSION
     build: BuildRef
@@ -39,21 +44,21 @@ class BuildNews(FrozenModel):
     limits: AccountLimits | None
 
 
-class SourceNews(FrozenModel):
-    """A source fell ill, or is well again."""
+class SourceNotice(FrozenModel):
+    """The data of a notice about a source that became unhealthy or recovered."""
 
     schema_version: Literal["1.0"] = SCHEMA_VERSION
     source: str
     provider: str
-    health: Literal["ill", "well"]
+    health: Literal["unhealthy", "recovered"]
     problem: Problem | None
 
 
 class Notice(FrozenModel):
     """A CloudEvents 1.0 event (github cloudevents/spec, v1.0.2, "Required attributes").
 
-    ``id`` is the same each time the same outcome of the same build is announced: delivery is at
-    least once, and a consumer drops repeats by it.
+    ``id`` is the same each time the same outcome of the same build is published: delivery is at
+    least once, and a consumer drops duplicates by it.
     """
 
     specversion: Literal["1.0"] = "1.0"
@@ -63,13 +68,13 @@ class Notice(FrozenModel):
     subject: str
     time: AwareDatetime
     datacontenttype: Literal["application/json"] = "application/json"
-    data: BuildNews | SourceNews
+    data: BuildNotice | SourceNotice
 
 
 class Publication(FrozenModel):
     """The arguments of one ``sns:Publish``, without the topic; keys are SNS's own.
 
-    ``message`` is an object: Step Functions writes it as text, which ``MessageStructure: json`` wants.
+    ``message`` is an object: Step Functions serializes it to the text that ``MessageStructure: json`` requires.
     """
 
     subject: str
@@ -78,7 +83,7 @@ class Publication(FrozenModel):
 
 
 def build_notice(record: Record, *, bucket: str, key: str) -> Publication:
-    """Announce the outcome of one build."""
+    """Make the notice about the outcome of one build."""
     ref, outcome, stack = record.build, record.outcome, record.courier.stack
     notice = Notice(
         id=_event_id(stack, str(ref), outcome),
@@ -86,7 +91,7 @@ def build_notice(record: Record, *, bucket: str, key: str) -> Publication:
         source=_event_source(stack, ref.source),
         subject=str(ref),
         time=record.timeline.detected_at,
-        data=BuildNews(
+        data=BuildNotice(
             build=ref,
             provider=record.provider,
             outcome=outcome,
@@ -112,17 +117,21 @@ def build_notice(record: Record, *, bucket: str, key: str) -> Publication:
 def source_notice(
     *, source: str, provider: str, stack: str, since: datetime, problem: Problem | None, now: datetime
 ) -> Publication:
-    """Announce that a source fell ill (with its problem), or that it is well again (without)."""
-    health: Literal["ill", "well"] = "ill" if problem else "well"
+    """Make the notice that a source is unhealthy (with its problem), or has recovered (without)."""
+    health: Literal["unhealthy", "recovered"] = "unhealthy" if problem else "recovered"
     notice = Notice(
         id=_event_id(stack, source, health, since.isoformat()),
         type=f"build-courier.source.{health}",
         source=_event_source(stack, source),
         subject=source,
         time=now,
-        data=SourceNews(source=source, provider=provider, health=health, problem=problem),
+        data=SourceNotice(source=source, provider=provider, health=health, problem=problem),
     )
-    lines = [f"The source {source} ({provider}) is {'ill and rests' if problem else 'well again'}."]
+    lines = [
+        f"Source {source} ({provider}) is unhealthy: polling is paused, and tried again from time to time."
+        if problem
+        else f"Source {source} ({provider}) has recovered: polling continues."
+    ]
     lines += _problem_lines(problem)
     return _publication(
         notice,
@@ -130,6 +139,26 @@ def source_notice(
         lines=lines,
         attributes={"source": source, "provider": provider, "health": health},
     )
+
+
+class NoticePublisher:
+    """Publishes notices to the topic of the stack."""
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+
+    def publish(self, publication: Publication) -> None:
+        """Publish one notice, as the state machine does."""
+        aws.client("sns").publish(
+            TopicArn=self._topic,
+            Subject=publication.subject,
+            Message=json.dumps(publication.message),
+            MessageStructure="json",
+            MessageAttributes={
+                name: {"DataType": value["DataType"], "StringValue": value["StringValue"]}
+                for name, value in publication.attributes.items()
+            },
+        )
 
 
 def _publication(notice: Notice, *, subject: str, lines: list[str], attributes: dict[str, str]) -> Publication:
@@ -146,7 +175,7 @@ def _build_lines(record: Record, *, bucket: str, key: str) -> list[str]:
     lines = [
         f"Build {ref.build_id} of {ref.scope} ({record.provider}, source {ref.source}): {record.outcome}.",
         "",
-        f"Completed  {times.completed_at.isoformat() if times.completed_at else 'not said by the provider'}",
+        f"Completed  {times.completed_at.isoformat() if times.completed_at else 'not reported by the provider'}",
         f"Detected   {times.detected_at.isoformat()}",
     ]
     if record.artifact:
@@ -171,7 +200,7 @@ def _problem_lines(problem: Problem | None) -> list[str]:
 
 
 def _gigabytes(size: float | None) -> str:
-    return "not said" if size is None else f"{size:g} GB"
+    return "not reported" if size is None else f"{size:g} GB"
 
 
 def _event_id(*parts: str) -> str:

@@ -1,4 +1,4 @@
-"""The record of one ended build: a JSON object in S3 that says everything about it."""
+"""Records: one JSON object in S3 per ended build, and the head record of each scope under ``latest/``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 # A consumer that knows version 1 reads every 1.x record: fields are added, never removed or given another meaning.
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
-# `latest` is contended only when two builds of one scope end at once; each lost race means another build won it.
+# Writers compete for `latest` only when builds of one scope end at once; each lost race means another build won.
 LATEST_ATTEMPTS = 5
 _LOST_RACES = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
 
 
 class Timeline(FrozenModel):
-    """When what happened; the first three are the provider's words, the others ours."""
+    """The instants of one build; the provider reports the first three, the others are ours."""
 
     created_at: AwareDatetime | None
     started_at: AwareDatetime | None
@@ -34,7 +34,7 @@ class Timeline(FrozenModel):
 
 
 class CourierFacts(FrozenModel):
-    """What the courier did: the execution's ARN, the looks it took, the stack it belongs to."""
+    """What the courier did: its stack, the execution's ARN, the number of polls."""
 
     stack: str
     execution: str
@@ -56,38 +56,38 @@ class Record(FrozenModel):
 
     @property
     def ended_at(self) -> datetime:
-        """The provider's completion, else our detection: the date that keys are made of."""
+        """The completion that the provider reports, else our detection: the date in object keys."""
         return self.timeline.completed_at or self.timeline.detected_at
 
     @property
     def is_good(self) -> bool:
-        """Whether the build gave what it was made for."""
+        """Whether the build succeeded, and its report, if it has one, is stored."""
         return self.outcome in {Outcome.DELIVERED, Outcome.SUCCEEDED}
 
 
-class StandingTimeline(FrozenModel):
+class LatestTimeline(FrozenModel):
     """The instants that decide which of two records is newer."""
 
     completed_at: AwareDatetime | None
     detected_at: AwareDatetime
 
 
-class StandingRecord(FrozenModel):
-    """What has to be known of the record under ``latest``, whatever 1.x version wrote it."""
+class LatestHead(FrozenModel):
+    """The part of the record under ``latest`` that decides whether it is replaced, in every 1.x version."""
 
     build: BuildRef
-    timeline: StandingTimeline
+    timeline: LatestTimeline
 
     @property
     def ended_at(self) -> datetime:
-        """As of a `Record`."""
+        """The same as `Record.ended_at`."""
         return self.timeline.completed_at or self.timeline.detected_at
 
 
 def make_record(
     passage: Passage, *, provider: str, outcome: Outcome, ended_at: datetime, stack: str, execution: str
 ) -> Record:
-    """Put together what the passage brought; ``ended_at`` stands in where nobody detected an end."""
+    """Make the record of a passage; ``ended_at`` replaces the detection where no poll detected the end."""
     build = passage.build
     return Record(
         build=build.ref,
@@ -109,7 +109,7 @@ def make_record(
 
 
 class RecordStore:
-    """The records in the bucket."""
+    """Stores records in the bucket."""
 
     def __init__(self, bucket: str, prefix: str, client: S3Client) -> None:
         self._bucket = bucket
@@ -117,7 +117,7 @@ class RecordStore:
         self._client = client
 
     def key_of(self, record: Record) -> str:
-        """Key that this record gets, the same each time it is made."""
+        """Return the key of a record, the same each time it is made."""
         return keys.record_key(self._prefix, record.build, record.ended_at)
 
     def write(self, record: Record, key: str) -> None:
@@ -135,24 +135,24 @@ class RecordStore:
                 return True
         raise AssertionError("the last attempt either writes or raises")
 
-    def _read_latest(self, key: str) -> tuple[StandingRecord | None, str | None]:
+    def _read_latest(self, key: str) -> tuple[LatestHead | None, str | None]:
         try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            response = self._client.get_object(Bucket=self._bucket, Key=key)
         except self._client.exceptions.NoSuchKey:
             return None, None
-        with answer["Body"] as body:
+        with response["Body"] as body:
             text = body.read()
         try:
-            return StandingRecord.model_validate_json(text), answer["ETag"]
+            return LatestHead.model_validate_json(text), response["ETag"]
         except ValidationError:
-            logger.warning("latest holds no record, so it is replaced", key=key)
-            return None, answer["ETag"]
+            logger.warning("latest holds no readable record, so it is replaced", key=key)
+            return None, response["ETag"]
 
     def _put(self, key: str, record: Record) -> None:
         self._client.put_object(Bucket=self._bucket, Key=key, Body=_line_of(record), ContentType="application/json")
 
     def _put_if(self, key: str, record: Record, etag: str | None, *, last: bool) -> bool:
-        """Write if the key still holds what was read; False when somebody was faster, unless this try is the last."""
+        """Write if the key holds what was read; return False after a lost race, unless this attempt is the last."""
         body = _line_of(record)
         try:
             if etag is None:
@@ -172,5 +172,5 @@ class RecordStore:
 
 
 def _line_of(record: Record) -> bytes:
-    """Write a record as one line: Athena takes each line for a document (user guide, "Hive JSON SerDe")."""
+    """Serialize a record as one line: Athena reads each line as a document (user guide, "Hive JSON SerDe")."""
     return f"{record.model_dump_json()}\n".encode()

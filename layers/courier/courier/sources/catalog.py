@@ -1,4 +1,4 @@
-"""The configured sources, read from Parameter Store: one parameter each, so one that is wrong stops no other."""
+"""The configured sources, read from Parameter Store: one parameter each, so that an invalid one stops no other."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
     from courier.config.settings import SourceSettings
 
-# Parameters change by hand, and a tick runs each minute: a warm function asks once a minute.
+# Operators change parameters, and a tick runs each minute: a warm function reads them once a minute.
 MAX_AGE_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The sources that can be used, and why the others cannot, both by name."""
+    """The usable sources, and the reasons why the others are not, both by name."""
 
     usable: Mapping[str, SourceSettings] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
 
     def get(self, name: str) -> SourceSettings:
-        """Give one source.
+        """Return one source.
 
         Raises
         ------
         SettingsError
-            It is not configured, or not properly.
+            The source is not configured, or its configuration is invalid.
         """
         if name in self.broken:
             raise SettingsError(f"source {name} is misconfigured: {self.broken[name]}")
@@ -43,17 +43,17 @@ class Sources:
 
 
 class SourceCatalog:
-    """Reads the sources below one parameter path; warm invocations share what was read for a minute."""
+    """Reads the sources below one parameter path, and caches them for a minute."""
 
     def __init__(self, path: str, client: SSMClient) -> None:
-        # Imported here: it costs a tenth of a cold start and a function without sources never asks.
+        # Imported here: it costs a tenth of a cold start, and a function without sources never needs it.
         from aws_lambda_powertools.utilities.parameters import SSMProvider  # noqa: PLC0415
 
         self._path = path.rstrip("/")
         self._provider = SSMProvider(boto3_client=client)
 
     def load(self) -> Sources:
-        """Read and check all sources."""
+        """Read and validate all sources."""
         found = self._provider.get_multiple(self._path, max_age=MAX_AGE_SECONDS)
         usable: dict[str, SourceSettings] = {}
         broken: dict[str, str] = {}
@@ -66,12 +66,12 @@ class SourceCatalog:
 
 
 def read_source(name: str, text: str) -> SourceSettings:
-    """Read one parameter's JSON; its name must be the source's.
+    """Read the JSON of one parameter, whose name must be the source's.
 
     Raises
     ------
     SettingsError
-        It is no JSON object, or not a source; the text names the field.
+        The parameter holds no JSON object, or no valid source; the text names the field.
     """
     try:
         document = json.loads(text)

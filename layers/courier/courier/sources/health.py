@@ -1,6 +1,10 @@
-"""How a source is: whether it may be asked, and what a failed request means for all of its builds.
+"""Source health, a circuit breaker: when a source may be called, and what one failed request implies for its builds.
 
-One dead provider costs one timeout a tick, not one per build; one revoked key costs one notice.
+A provider that is down costs one timeout a tick, not one per build; a revoked API key costs one notice.
+
+A source is *healthy*; *backing off* after failures, longer each time; or *unhealthy* when only an operator can fix it
+(API key, configuration, credits). An unhealthy source is polled as seldom as its settings allow, and becomes healthy
+with the first success.
 """
 
 from __future__ import annotations
@@ -31,41 +35,41 @@ if TYPE_CHECKING:
     from courier.config.settings import PollingSettings, SourceSettings
     from courier.ledger import SourceLedger, SourceState
 
-# Two failures may be chance; from the third on the source is left alone, longer each time: from the
-# source's `first_seconds` up to its `longest_seconds`. One that only an operator can heal is probed as seldom.
-FAILURES_BEFORE_REST = 3
-# A key that so many scopes refuse while none answers is taken for dead.
-REFUSALS_OF_A_DEAD_KEY = 3
-# A provider that asks for more patience than this is asked again all the same, once an hour.
-LONGEST_RETRY_AFTER_SECONDS = 3600
-# Longer than publishing takes with all its retries; then whoever began has been cut off, and another may try.
-ANNOUNCEMENT_TAKES = timedelta(minutes=1)
+# Two failures may be chance; from the third on the source backs off, longer each time: from the
+# source's `first_seconds` up to its `longest_seconds`. An unhealthy source backs off for `longest_seconds`.
+FAILURES_BEFORE_BACKOFF = 3
+# An API key that so many scopes refuse while none accepts it is taken for dead.
+AUTH_FAILURES_OF_A_DEAD_KEY = 3
+# A provider whose Retry-After is longer than this is called again all the same, once an hour.
+MAX_RETRY_AFTER_SECONDS = 3600
+# Longer than publishing takes with all its retries: an older claim was cut off, and another invocation may publish.
+PUBLISHING_TIMEOUT = timedelta(minutes=1)
 
-Announce = Callable[[Publication], None]
+Publish = Callable[[Publication], None]
 
 
-def concerns_whole_source(error: SourceError | SettingsError) -> bool:
-    """Whether an error says something about the source, and not only about the thing that was asked for."""
+def affects_whole_source(error: SourceError | SettingsError) -> bool:
+    """Return whether an error says something about the source, and not only about the requested thing."""
     if isinstance(error, SourceUnauthorizedError | SourceExhaustedError):
         return True
     return not isinstance(error, SourceRejectedError | RequestUncertainError)
 
 
-class Refusals:
-    """Tells a dead key from one that may not see every scope: the other scopes tell which of the two it is."""
+class AuthFailures:
+    """Distinguishes a dead API key from one that lacks the right to some scopes, by what the other scopes return."""
 
     def __init__(self) -> None:
-        self.answered = False
+        self.any_success = False
         self.first: SourceUnauthorizedError | None = None
         self._count = 0
 
     @property
-    def prove_a_dead_key(self) -> bool:
-        """Whether asking for more scopes is of no use."""
-        return self._count >= REFUSALS_OF_A_DEAD_KEY and not self.answered
+    def key_is_dead(self) -> bool:
+        """Whether requests for more scopes are of no use."""
+        return self._count >= AUTH_FAILURES_OF_A_DEAD_KEY and not self.any_success
 
     def add(self, error: SourceUnauthorizedError, scope: str) -> None:
-        """Note that a scope was refused."""
+        """Count a scope that the provider refuses to our key."""
         logger.warning("scope refused", scope=scope, reason=str(error))
         self.first = self.first or error
         self._count += 1
@@ -74,55 +78,54 @@ class Refusals:
 class SourceHealth:
     """The health of all sources, shared by all invocations through the ledger."""
 
-    def __init__(self, sources: SourceLedger, *, announce: Announce, stack: str, clock: Clock) -> None:
+    def __init__(self, sources: SourceLedger, *, publish: Publish, stack: str, clock: Clock) -> None:
         self._sources = sources
-        self._announce = announce
+        self._publish = publish
         self._stack = stack
         self._clock = clock
 
-    def examine(self, source: str) -> SourceState:
-        """Read how a source is, once per invocation and source."""
+    def state(self, source: str) -> SourceState:
+        """Read the state of a source, once per invocation and source."""
         return self._sources.state(source)
 
-    def rests(self, state: SourceState) -> bool:
-        """Whether the source is to be left alone for now."""
-        return state.rest_until is not None and state.rest_until > self._clock()
+    def is_backing_off(self, state: SourceState) -> bool:
+        """Return whether the source must not be called now."""
+        return state.backoff_until is not None and state.backoff_until > self._clock()
 
-    def note_answer(self, settings: SourceSettings, state: SourceState) -> None:
-        """Note that the source answered; writes, and announces a recovery, only if there is something to forget."""
-        if state.illness is not None and state.ill_since is not None:
-            if self._sources.note_recovery(settings.name):
-                logger.info("source is well again", source=settings.name)
-                # Nobody has heard of an illness that was never announced.
+    def record_success(self, settings: SourceSettings, state: SourceState) -> None:
+        """Reset failures and health; writes, and publishes a recovery, only if there is something to reset."""
+        if state.unhealthy_error is not None and state.unhealthy_since is not None:
+            if self._sources.mark_recovered(settings.name):
+                logger.info("source recovered", source=settings.name)
+                # Without a notice about the failure, a notice about the recovery would only confuse.
                 if state.announced_at is not None:
-                    self._tell(settings, since=state.ill_since, problem=None, now=self._clock())
-        elif state.failures or state.rest_until:
-            self._sources.note_answer(settings.name)
+                    self._notify(settings, since=state.unhealthy_since, problem=None, now=self._clock())
+        elif state.failures or state.backoff_until:
+            self._sources.reset_failures(settings.name)
 
-    def note_failure(self, settings: SourceSettings, state: SourceState, error: SourceError | SettingsError) -> None:
-        """Note a failed request: who is ill rests and is announced once, who is down rests longer each time."""
-        logger.warning("source did not answer as wished", source=settings.name, reason=str(error))
+    def record_failure(self, settings: SourceSettings, state: SourceState, error: SourceError | SettingsError) -> None:
+        """Record a failed request: mark the source unhealthy and publish that once, or back off longer each time."""
+        logger.warning("request to source failed", source=settings.name, reason=str(error))
         if isinstance(error, SettingsError | SourceUnauthorizedError | SourceExhaustedError):
-            self._note_illness(settings, error)
+            self._mark_unhealthy(settings, error)
         elif isinstance(error, SourceThrottledError):
             wait_seconds = error.retry_after_seconds or settings.polling.first_seconds
-            rest = timedelta(seconds=min(wait_seconds, LONGEST_RETRY_AFTER_SECONDS))
-            self._sources.note_failure(settings.name, rest=rest, seen=state.failures)
-        elif concerns_whole_source(error):
-            self._sources.note_failure(
-                settings.name, rest=_rest_after(state.failures + 1, settings.polling), seen=state.failures
-            )
+            backoff = timedelta(seconds=min(wait_seconds, MAX_RETRY_AFTER_SECONDS))
+            self._sources.count_failure(settings.name, backoff=backoff, seen=state.failures)
+        elif affects_whole_source(error):
+            backoff_after = _backoff_after(state.failures + 1, settings.polling)
+            self._sources.count_failure(settings.name, backoff=backoff_after, seen=state.failures)
 
-    def _note_illness(self, settings: SourceSettings, error: SourceError | SettingsError) -> None:
-        probe_after = timedelta(seconds=settings.polling.longest_seconds)
-        since = self._sources.note_illness(settings.name, type(error).__name__, rest=probe_after)
-        if not self._sources.claim_announcement(settings.name, again_after=ANNOUNCEMENT_TAKES):
+    def _mark_unhealthy(self, settings: SourceSettings, error: SourceError | SettingsError) -> None:
+        backoff = timedelta(seconds=settings.polling.longest_seconds)
+        since = self._sources.mark_unhealthy(settings.name, type(error).__name__, backoff=backoff)
+        if not self._sources.claim_announcement(settings.name, timeout=PUBLISHING_TIMEOUT):
             return
         problem = Problem(name=type(error).__name__, message=str(error), advice=_advice(settings, error))
-        if self._tell(settings, since=since, problem=problem, now=since):
-            self._sources.note_announced(settings.name)
+        if self._notify(settings, since=since, problem=problem, now=since):
+            self._sources.mark_announced(settings.name)
 
-    def _tell(self, settings: SourceSettings, *, since: datetime, problem: Problem | None, now: datetime) -> bool:
+    def _notify(self, settings: SourceSettings, *, since: datetime, problem: Problem | None, now: datetime) -> bool:
         publication = source_notice(
             source=settings.name,
             provider=settings.provider,
@@ -132,10 +135,10 @@ class SourceHealth:
             now=now,
         )
         try:
-            self._announce(publication)
+            self._publish(publication)
         except (BotoCoreError, ClientError):
-            # The builds of the source are worth more than the news about it.
-            logger.exception("health of the source not announced", source=settings.name)
+            # The builds of the source matter more than the notice about it.
+            logger.exception("source health notice not published", source=settings.name)
             return False
         return True
 
@@ -144,13 +147,13 @@ def _advice(settings: SourceSettings, error: SourceError | SettingsError) -> str
     if isinstance(error, SourceExhaustedError):
         return "Buy credits, or wait for the account's next period."
     if isinstance(error, SettingsError):
-        return f"Mend the configuration of the source, or its secret {settings.secret}."
-    return f"Put a valid API key into the secret {settings.secret}, or give the key the missing right."
+        return f"Fix the configuration of the source, or its secret {settings.secret}."
+    return f"Store a valid API key in the secret {settings.secret}, or grant the key the missing permission."
 
 
-def _rest_after(failures: int, polling: PollingSettings) -> timedelta | None:
-    if failures < FAILURES_BEFORE_REST:
+def _backoff_after(failures: int, polling: PollingSettings) -> timedelta | None:
+    if failures < FAILURES_BEFORE_BACKOFF:
         return None
-    # The exponent is bounded so that a source down for weeks does not overflow it.
-    doublings = min(failures - FAILURES_BEFORE_REST, 10)
+    # The exponent is bounded so that a source that is down for weeks does not overflow it.
+    doublings = min(failures - FAILURES_BEFORE_BACKOFF, 10)
     return timedelta(seconds=min(polling.longest_seconds, polling.first_seconds * (1 << doublings)))

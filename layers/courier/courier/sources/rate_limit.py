@@ -1,4 +1,4 @@
-"""Politeness over all invocations: no source is asked more often per minute than its settings allow."""
+"""The rate limit of a source: all invocations together send at most ``requests_per_minute``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from courier.ledger import SourceLedger
 
 SECONDS_PER_MINUTE = 60
-# Requests that are taken out of the minute by one write, when so many are to come: as many as are under way at
-# once (watching.REQUESTS_AT_ONCE). What is taken and not used is lost to the others of this minute.
+# Requests that one write takes out of the minute when that many are expected: as many as are in flight at once
+# (builds.poller.CONCURRENT_REQUESTS). What is taken and not used is lost to the other invocations of this minute.
 BLOCK_REQUESTS = 8
 
 
-class RequestBudget:
+class RateLimit:
     """The requests of one source in the current minute, shared by all invocations through the ledger."""
 
     def __init__(self, settings: SourceSettings, sources: SourceLedger, clock: Clock) -> None:
@@ -28,33 +28,33 @@ class RequestBudget:
         self._reserved = 0
         self._spare = 0
         self._expected = 0
-        self._follows = False
-        # The minute that the spare ones were taken from; they are worth nothing in another.
+        self._expects_open_minute = False
+        # The minute that the spare requests were taken from; they expire with it.
         self._minute = -1
         self._lock = threading.Lock()
 
     def expect(self, requests: int) -> None:
-        """Say how many requests are to come, so that they are taken out of the minute together."""
+        """Announce how many requests will follow, so that one write takes them out of the minute together."""
         with self._lock:
             self._expected = requests
 
-    def follow(self) -> None:
-        """Say that somebody has taken requests out of this minute already, such as the tick that a copy follows.
+    def expect_open_minute(self) -> None:
+        """Assume that another invocation has taken requests out of this minute, such as the tick before a copy.
 
-        It is only likely, and only saves a refused write, which is billed like any other.
+        The assumption only saves a refused write, which is billed like any other.
         """
         with self._lock:
-            self._follows = True
+            self._expects_open_minute = True
 
     def reserve(self) -> bool:
-        """Set one request aside before work begins that needs it; False when the minute has none left."""
+        """Reserve one request before work starts that needs it; return False when the minute has none left."""
         with self._lock:
-            if not self._spend():
+            if not self._acquire():
                 return False
             self._reserved += 1
             return True
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Return a reserved request that is not needed."""
         with self._lock:
             self._reserved -= 1
@@ -66,31 +66,31 @@ class RequestBudget:
         Raises
         ------
         SourceThrottledError
-            The minute has none left; it says when the next one begins.
+            The minute has none left; the error says when the next one begins.
         """
         with self._lock:
             if self._reserved:
                 self._reserved -= 1
                 return
-            if self._spend():
+            if self._acquire():
                 return
         raise SourceThrottledError(
             f"{self._settings.name}: {kind} not sent: requests_per_minute "
-            f"({self._settings.requests_per_minute}) is spent",
+            f"({self._settings.requests_per_minute}) is used up",
             retry_after_seconds=SECONDS_PER_MINUTE - self._clock().timestamp() % SECONDS_PER_MINUTE,
         )
 
-    def _spend(self) -> bool:
+    def _acquire(self) -> bool:
         minute = int(self._clock().timestamp() // SECONDS_PER_MINUTE)
-        first, self._minute = minute != self._minute, minute
-        if first:
+        is_new_minute, self._minute = minute != self._minute, minute
+        if is_new_minute:
             self._spare = 0
         if not self._spare:
-            self._spare = self._sources.spend(
+            self._spare = self._sources.take_requests(
                 self._settings.name,
                 wanted=max(1, min(self._expected, BLOCK_REQUESTS)),
-                budget=self._settings.requests_per_minute,
-                likely_first=first and not self._follows,
+                limit=self._settings.requests_per_minute,
+                likely_first=is_new_minute and not self._expects_open_minute,
             )
         if not self._spare:
             return False

@@ -1,4 +1,4 @@
-"""The end of every build: its record, `latest`, the ledger's last word, and the notice to publish."""
+"""``record_outcome``: write the record of an ended build, close its ledger row, and return the notice."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from courier.outcomes.records import Record, make_record
 
 if TYPE_CHECKING:
     from courier.ledger import BuildRow
-    from courier.usecases.container import Parts
+    from courier.usecases.container import Container
 
 TIMEOUT_ERROR = "States.Timeout"
 _ERROR_MESSAGE = re.compile(r'^\s*\{.*?"errorMessage"\s*:\s*', re.DOTALL)
 
 
 class RecordRequest(FrozenModel):
-    """What the state machine hands to ``record_outcome``.
+    """The event that the state machine sends to ``record_outcome``.
 
-    ``entered_at`` is when the state was entered: the same at each retry, so that a retried step
+    ``entered_at`` is the instant at which the state was entered: the same at each retry, so that a retried step
     writes the same record.
     """
 
@@ -39,58 +39,59 @@ class RecordRequest(FrozenModel):
     entered_at: AwareDatetime
 
 
-def record(parts: Parts, request: RecordRequest) -> Publication:
-    """Record how a build ended, and give the notice about it; repeating it changes nothing."""
-    records = parts.records
-    settled = _settle(request, stack=parts.environment.stack)
-    ended = {} if settled.timeline.completed_at is None else {"completed_at": settled.timeline.completed_at.isoformat()}
-    row = parts.builds.close(
-        settled.build,
-        settled.outcome,
-        record_key=records.key_of(settled),
-        build={"status": request.passage.build.status, **ended},
+def record_outcome(container: Container, request: RecordRequest) -> Publication:
+    """Record how a build ended, and return the notice about it; repeating it changes nothing."""
+    records = container.records
+    record = _make_record(request, stack=container.environment.stack)
+    completed_at = record.timeline.completed_at
+    completion = {} if completed_at is None else {"completed_at": completed_at.isoformat()}
+    row = container.builds.close(
+        record.build,
+        record.outcome,
+        record_key=records.key_of(record),
+        build={"status": request.passage.build.status, **completion},
     )
-    _abort_upload(parts, row)
-    if settled.outcome is Outcome.UNDELIVERABLE:
-        _sweep_uploads(parts, request.passage)
-    key = row.record_key or records.key_of(settled)
-    records.write(settled, key)
-    if settled.is_good:
-        records.write_latest(settled)
-    seconds = _duration_seconds(settled)
+    _abort_upload(container, row)
+    if record.outcome is Outcome.UNDELIVERABLE:
+        _sweep_uploads(container, request.passage)
+    key = row.record_key or records.key_of(record)
+    records.write(record, key)
+    if record.is_good:
+        records.write_latest(record)
+    seconds = _duration_seconds(record)
     if seconds is not None:
-        parts.source_ledger.note_duration(settled.build, seconds)
-    _measure(parts, settled)
-    logger.info("outcome recorded", outcome=settled.outcome, record=key)
-    return build_notice(settled, bucket=parts.environment.required("bucket"), key=key)
+        container.source_ledger.store_duration(record.build, seconds)
+    _measure(container, record)
+    logger.info("outcome recorded", outcome=record.outcome, record=key)
+    return build_notice(record, bucket=container.environment.required("bucket"), key=key)
 
 
-def _measure(parts: Parts, settled: Record) -> None:
-    meter = parts.meter(settled.build.source)
-    meter.count_outcome(settled.outcome)
-    lag = _positive(parts.clock(), settled.timeline.completed_at) if settled.timeline.completed_at else None
+def _measure(container: Container, record: Record) -> None:
+    meter = container.meter(record.build.source)
+    meter.count_outcome(record.outcome)
+    lag = _positive(container.clock(), record.timeline.completed_at) if record.timeline.completed_at else None
     if lag is not None:
         meter.count(Metric.LAG, lag)
 
 
-def _abort_upload(parts: Parts, row: BuildRow) -> None:
+def _abort_upload(container: Container, row: BuildRow) -> None:
     """Abort the upload that a copy which was given up left in S3: its parts are billed, and no listing shows them."""
     if row.checkpoint_upload is None or row.checkpoint_key is None:
         return
     from courier.transfer.multipart_cleanup import abort_upload  # noqa: PLC0415 - few builds leave an upload
     from courier.transfer.options import Destination  # noqa: PLC0415
 
-    destination = Destination(bucket=parts.environment.required("bucket"), key=row.checkpoint_key)
+    destination = Destination(bucket=container.environment.required("bucket"), key=row.checkpoint_key)
     try:
         abort_upload(aws.client("s3"), destination, row.checkpoint_upload)
     except SettingsError as exc:
         # A retry would be refused again, and the record matters more: the bucket's lifecycle rule aborts the upload.
         logger.warning("upload not aborted", reason=str(exc))
         return
-    parts.builds.clear_checkpoint(row.ref, row.checkpoint_upload)
+    container.builds.clear_checkpoint(row.ref, row.checkpoint_upload)
 
 
-def _sweep_uploads(parts: Parts, passage: Passage) -> None:
+def _sweep_uploads(container: Container, passage: Passage) -> None:
     """Abort uploads that no checkpoint points to: of copiers that were killed before they could save one."""
     day = passage.build.completed_at or passage.detected_at
     if day is None:
@@ -98,15 +99,15 @@ def _sweep_uploads(parts: Parts, passage: Passage) -> None:
     from courier.transfer.multipart_cleanup import abort_uploads_below  # noqa: PLC0415 - few builds are given up
     from courier.transfer.options import Destination  # noqa: PLC0415
 
-    folder = artifact_folder(parts.environment.prefix, passage.build.ref, day)
+    folder = artifact_folder(container.environment.prefix, passage.build.ref, day)
     try:
-        abort_uploads_below(aws.client("s3"), Destination(bucket=parts.environment.required("bucket"), key=folder))
+        abort_uploads_below(aws.client("s3"), Destination(bucket=container.environment.required("bucket"), key=folder))
     except CourierError as exc:
         # It must not cost the record: the bucket's lifecycle rule aborts what is left.
         logger.warning("uploads not swept", reason=str(exc))
 
 
-def _settle(request: RecordRequest, *, stack: str) -> Record:
+def _make_record(request: RecordRequest, *, stack: str) -> Record:
     passage = request.passage
     outcome, problem = passage.outcome, passage.problem
     if passage.artifact is not None:
@@ -114,10 +115,9 @@ def _settle(request: RecordRequest, *, stack: str) -> Record:
     elif passage.caught is not None:
         outcome, problem = _outcome_of_error(passage.caught, passage)
     if outcome is None:
-        raise SettingsError(f"the execution of {passage.build.ref} ended without an outcome; its definition is wrong")
-    settled = passage.model_copy(update={"problem": problem})
+        raise SettingsError(f"{passage.build.ref} ended without an outcome; the state machine does not fit this code")
     return make_record(
-        settled,
+        passage.model_copy(update={"problem": problem}),
         provider=passage.provider,
         outcome=outcome,
         ended_at=request.entered_at,
@@ -138,24 +138,24 @@ def _outcome_of_error(caught: CaughtError, passage: Passage) -> tuple[Outcome, P
 
 
 def _message_of(caught: CaughtError) -> str:
-    """Give the error's own text: Lambda puts it into a JSON document, which Step Functions cuts if it is long."""
+    """Return the error's own text: Lambda wraps it into a JSON document, which Step Functions truncates."""
     found = _ERROR_MESSAGE.search(caught.Cause)
-    # What is no such document may be anything, so it is made fit for a record and a notice.
-    words = _text_at(caught.Cause, found.end()) if found else caught.Cause
-    return redact(words, limit=MESSAGE_LIMIT_CHARACTERS) or caught.Error
+    # A cause of another form may hold anything, so it is redacted before it goes into a record and a notice.
+    text = _text_at(caught.Cause, found.end()) if found else caught.Cause
+    return redact(text, limit=MESSAGE_LIMIT_CHARACTERS) or caught.Error
 
 
 def _text_at(document: str, position: int) -> str:
     try:
         message, _ = json.JSONDecoder().raw_decode(document, position)
     except ValueError:
-        # Cut off in the middle of the text.
+        # The document ends in the middle of the text.
         return document[position:].lstrip('"')
     return message if isinstance(message, str) else ""
 
 
 def _duration_seconds(record: Record) -> float | None:
-    """How long a build took that ended by itself; None where the provider's times do not tell."""
+    """Return how long the build took; None where the provider does not report the times."""
     times = record.timeline
     if times.created_at is None or times.completed_at is None:
         return None

@@ -1,31 +1,26 @@
-"""What tests of the courier put in the place of the world: a provider, Step Functions, sources and a topic."""
+"""A fake provider, and short constructors for settings, builds and passages."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
-import boto3
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from courier.config.secrets import ApiKey
 from courier.config.settings import PollingSettings, SourceSettings
 from courier.errors import BuildNotFoundError, CourierError, SourceProtocolError
-from courier.ledger import BuildLedger
-from courier.ledger.table import Change, Table
 from courier.links import ArtifactLink, SecretUrl
-from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, News, Passage, Verdict
+from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, NextStep, Passage
 from courier.providers.base import Provider
 
 if TYPE_CHECKING:
-    from mypy_boto3_stepfunctions import SFNClient
+    pass
 
 NOON = datetime(2026, 4, 15, 12, 0, tzinfo=UTC)
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"
+HOUR = timedelta(hours=1)
 STATE_MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:build-courier-build-lifecycle"
 
 
@@ -63,7 +58,7 @@ def build_of(
     return Build.model_validate({**known, **fields})
 
 
-def passage_of(build: Build | None = None, verdict: Verdict = Verdict.WAIT, **fields: object) -> Passage:
+def passage_of(build: Build | None = None, verdict: NextStep = NextStep.WAIT, **fields: object) -> Passage:
     usual = {"provider": "fake", "build": build or build_of(), "verdict": verdict}
     return Passage.model_validate({**usual, "first_seen_at": NOON, "wait_seconds": 86_400, **fields})
 
@@ -180,74 +175,3 @@ class FakeProvider(Provider):
 
     def check(self) -> str:
         return f"{self.settings.name}: nothing to check"
-
-
-@cache
-def _step_functions() -> SFNClient:
-    # Made once: it is the slowest part of a test, and only its exceptions are used.
-    return boto3.client("stepfunctions", region_name=REGION)
-
-
-class FakeStepFunctions:
-    """Step Functions as far as the courier talks to it, with the real client's exceptions.
-
-    Executions do not run by themselves: `arrive` lets one come to wait, as the definition does it.
-    """
-
-    def __init__(self, table: Table) -> None:
-        self.exceptions = _step_functions().exceptions
-        self._table = table
-        self.executions: dict[str, str] = {}
-        self.waiting: dict[str, str] = {}
-        self.released: list[News] = []
-        self.failures: list[Exception] = []
-        self.before_release: Callable[[], None] = lambda: None
-
-    def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> dict[str, Any]:  # noqa: A002, N803 - boto3's names
-        if self.failures:
-            raise self.failures.pop(0)
-        if name in self.executions:
-            raise self.exceptions.ExecutionAlreadyExists(
-                {"Error": {"Code": "ExecutionAlreadyExists"}}, "StartExecution"
-            )
-        json.loads(input)
-        self.executions[name] = input
-        return {"executionArn": f"{stateMachineArn.replace(':stateMachine:', ':execution:')}:{name}"}
-
-    def send_task_success(self, *, taskToken: str, output: str) -> None:  # noqa: N803 - boto3's name
-        self.before_release()
-        if self.failures:
-            raise self.failures.pop(0)
-        if taskToken not in self.waiting:
-            raise self.exceptions.TaskTimedOut({"Error": {"Code": "TaskTimedOut"}}, "SendTaskSuccess")
-        del self.waiting[taskToken]
-        self.released.append(News.model_validate_json(output))
-
-    def arrive(self, ref: BuildRef, token: str | None = None) -> str:
-        """Let the build's execution write its task token, as the waiting states do."""
-        token = token or f"token-of-{ref.build_id}-{len(self.released)}"
-        self.waiting[token] = str(ref)
-        self._table.update(
-            str(ref),
-            Change(
-                set={"task_token": token, "due_source": ref.source},
-                keep={"next_poll_at": "2000-01-01T00:00:00.000Z"},
-            ),
-        )
-        return token
-
-    def passages(self) -> list[Passage]:
-        return [Passage.model_validate_json(text) for text in self.executions.values()]
-
-
-def begin_waiting(
-    builds: BuildLedger, stepfunctions: FakeStepFunctions, refs: Iterable[Build], *, due: datetime = NOON
-) -> None:
-    """Put builds into the state in which nearly all of them are: registered, started, and waiting."""
-    for build in refs:
-        builds.register(passage_of(build), next_poll_at=due)
-        builds.note_execution(build.ref, f"execution-of-{build.ref.build_id}", waits=True)
-        stepfunctions.arrive(build.ref)
-
-
-HOUR = timedelta(hours=1)

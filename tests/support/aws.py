@@ -10,13 +10,13 @@ import boto3
 from samtranslator.yaml_helper import yaml_parse
 
 from courier.ledger import Table
-from tests.fakes import REGION
+from tests.support.providers import REGION
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
-TEMPLATE = Path(__file__).resolve().parent.parent / "template.yaml"
+TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
 TABLE = "ledger"
 BUCKET = "reports"
 

@@ -6,12 +6,12 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from courier.models import Build, BuildStatus, CaughtError, Passage, StoredArtifact, Verdict
+from courier.models import Build, BuildStatus, CaughtError, NextStep, Passage, StoredArtifact
 from courier.outcomes.notices import Publication
-from courier.usecases.record_outcome import RecordRequest, record
-from tests.aws import BUCKET, s3
-from tests.fakes import HOUR, NOON, build_of, passage_of
-from tests.world import FakeParts
+from courier.usecases.record_outcome import RecordRequest, record_outcome
+from tests.support.aws import BUCKET, s3
+from tests.support.container import FakeContainer
+from tests.support.providers import HOUR, NOON, build_of, passage_of
 
 EXECUTION = (
     "arn:aws:states:eu-central-1:123456789012:execution:build-courier-build-lifecycle:insights-b1-0123456789abcdef"
@@ -27,7 +27,7 @@ def artifact(**fields: object) -> StoredArtifact:
 
 
 def ended(build: Build = ENDED, **fields: object) -> Passage:
-    return passage_of(build, Verdict.RECORD, detected_at=NOON, **fields)
+    return passage_of(build, NextStep.RECORD, detected_at=NOON, **fields)
 
 
 def caught(error: str, cause: str = "") -> CaughtError:
@@ -38,8 +38,8 @@ def lambda_cause(message: str, **more: object) -> str:
     return json.dumps({"errorMessage": message, "errorType": "ArtifactExpiredError", "requestId": "r", **more})
 
 
-def settle(parts: FakeParts, passage: Passage, entered_at: datetime = LATER) -> Publication:
-    return record(parts, RecordRequest(passage=passage, execution=EXECUTION, entered_at=entered_at))
+def settle(container: FakeContainer, passage: Passage, entered_at: datetime = LATER) -> Publication:
+    return record_outcome(container, RecordRequest(passage=passage, execution=EXECUTION, entered_at=entered_at))
 
 
 def event_of(publication: Publication) -> dict[str, Any]:
