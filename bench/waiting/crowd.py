@@ -25,8 +25,8 @@ from bench.waiting.sandboxes import Run, Sandboxes
 from courier.builds.poll_schedule import next_gap
 from courier.clock import stamp
 from courier.config.settings import SourceSettings
+from courier.ledger.builds import mark_of
 from courier.ledger.table import Scalar, encode
-from courier.ledger.tokens import mark_of
 from courier.models import BuildRef, BuildStatus
 from courier.providers import parse_source
 from local.embedded.embedded_aws import EmbeddedAws

@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from courier.ledger import BuildRow, Table
-from courier.ledger.builds import KEEP_TOKENS
+from courier.ledger.builds import KEEP_TOKENS, TokenLedger, mark_of
 from courier.ledger.table import Change, decode
-from courier.ledger.tokens import TokenLedger, mark_of
 from courier.models import BuildStatus
 from tests.support.aws import rows
 from tests.support.container import FakeContainer

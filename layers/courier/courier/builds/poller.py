@@ -123,10 +123,6 @@ class PollRun:
         with self._lock:
             self.auth_failures.add(error, scope)
 
-    def mark_success(self) -> None:
-        """Record that the provider returned a response that can be understood."""
-        self.auth_failures.any_success = True
-
     def count(self, *, polled: int = 0, released: int = 0, registered: int = 0, batch: int = 0) -> None:
         """Add to the summary."""
         with self._lock:
@@ -274,7 +270,7 @@ class Poller:
         except SourceError as exc:
             self._apply_failure(run, rows, exc)
             raise
-        run.mark_success()
+        run.auth_failures.any_success = True
         listed = {build.ref.build_id: build for build in found}
         # Builds in the list cost no further request. A list without a build proves nothing; a request for it does.
         absent = [row for row in rows if row.ref.build_id not in listed]
@@ -302,7 +298,7 @@ class Poller:
         try:
             build = provider.get_build(row.ref)
         except BuildNotFoundError as exc:
-            run.mark_success()
+            run.auth_failures.any_success = True
             run.count(released=self._evaluator.apply_failure(provider, row, exc, not_found=True))
         except SourceError as exc:
             self._apply_failure(run, [row], exc)
@@ -312,7 +308,7 @@ class Poller:
             logger.warning("poll failed", build=row.build, reason=str(exc))
             run.protocol_error = exc
         else:
-            run.mark_success()
+            run.auth_failures.any_success = True
             run.count(polled=1, released=self._evaluator.apply_status(provider, row, build))
 
     def _apply_failure(self, run: PollRun, rows: Sequence[BuildRow], error: SourceError) -> None:

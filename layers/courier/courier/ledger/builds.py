@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from courier.clock import Clock, stamp
 from courier.errors import LedgerError
 from courier.ledger.rows import BuildRow, DueBuild, parse_due, parse_due_or_none, parse_row
 from courier.ledger.table import Change, Scalar, Table
-from courier.ledger.tokens import TokenLedger, mark_of
 from courier.models import BuildRef, BuildStatus, Outcome, Passage
 from courier.observability.logger import logger
 
@@ -22,6 +22,7 @@ UNREADABLE_RETRY = timedelta(hours=1)
 END_OF_TIME = "9999-12-31T23:59:59.999Z"
 # Longer than a waiting state waits on after the deadline: see evaluation.EXECUTION_GRACE.
 KEEP_TOKENS = timedelta(days=2)
+_TOKEN_MARK_CHARACTERS = 32
 # Removing these attributes takes a row out of the index of builds in flight.
 _IN_FLIGHT_ATTRIBUTES = ("due_source", "next_poll_at", "task_token", "kept_token")
 _IN_FLIGHT = "attribute_exists(#due_source)"
@@ -249,6 +250,41 @@ class BuildLedger:
                 values={"upload": upload_id},
             ),
         )
+
+
+def mark_of(token: str) -> str:
+    """Return the short name by which a row refers to its token."""
+    return sha256(token.encode()).hexdigest()[:_TOKEN_MARK_CHARACTERS]
+
+
+class TokenLedger:
+    """Task tokens in items of their own, keyed by their marks.
+
+    A token is longer than all the rest of a row that every poll rewrites. The waiting state writes it into the
+    build's row, in the same call that puts the build in flight; the first poll after which the build waits on moves
+    it here. An item never changes: its key is derived from the token, so that a later token of the same build has
+    another item, and a late write cannot replace it by an old token.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def keep(self, token: str, *, until: datetime) -> str:
+        """Store a token until no execution can wait for it any more; return its mark. Harmless when repeated."""
+        mark = mark_of(token)
+        # The table's time to live deletes it for free: a deletion of ours would be billed.
+        change = Change(set={"task_token": token, "expires_at": int(until.timestamp())})
+        self._table.update(_token_key(mark), change)
+        return mark
+
+    def find(self, mark: str) -> str | None:
+        """Return the token; None when it has expired."""
+        token = (self._table.get(_token_key(mark)) or {}).get("task_token")
+        return token if isinstance(token, str) else None
+
+
+def _token_key(mark: str) -> str:
+    return f"#token/{mark}"
 
 
 def _stamp_or_none(moment: datetime | None) -> str | None:
