@@ -167,7 +167,7 @@ def describe(fault: Fault) -> str:
 
 def _rule(rule: _Rule, where: str) -> FaultRule:
     if rule.fault not in FAULTS:
-        raise SettingsError(f"{where}.fault: {rule.fault!r} is unknown, give one of {', '.join(sorted(FAULTS))}")
+        raise SettingsError(f"{where}.fault: {rule.fault!r} is unknown; use one of {', '.join(sorted(FAULTS))}")
     model = _SETTINGS[rule.fault]
     try:
         settings = model.model_validate_json(json.dumps(rule.with_))

@@ -57,7 +57,7 @@ def complaint_of(ended: Ended) -> str:
     [
         (
             {"provider": "jenkins"},
-            "sources[0].provider: 'jenkins' is unknown, give one of dreadnode_airt, treasure_insights",
+            "sources[0].provider: 'jenkins' is unknown; use one of dreadnode_airt, treasure_insights",
         ),
         ({"provider": None}, "sources[0].provider: field required, one of dreadnode_airt, treasure_insights"),
         ({"secret": None}, "sources[0].secret: field required"),
@@ -130,7 +130,7 @@ def test_a_file_without_the_right_to_read_it(tmp_path: Path) -> None:
         ({}, "source models: secret build-courier/td is missing from the secrets file"),
         ({"build-courier/td": ""}, "source models: secret build-courier/td is empty"),
         ({"build-courier/td": None}, "source models: secret build-courier/td is empty"),
-        ({"build-courier/td": "TD1 "}, "source models: secret build-courier/td holds a prefix and no key"),
+        ({"build-courier/td": "TD1 "}, "source models: secret build-courier/td holds only a prefix, no key"),
         ({"build-courier/td": 12340123456789}, "source models: secret build-courier/td must be text; put it in quotes"),
         ({"build-courier/td": f"{KEY}\n{KEY}"}, "source models: secret build-courier/td holds characters that no"),
         ({"build-courier/td": [KEY]}, "source models: secret build-courier/td must be text"),

@@ -16,7 +16,7 @@ def test_each_source_is_seen_and_written_and_the_functions_find_its_builds(desk:
     assert (ended.exit_code, ended.err) == (0, "")
     assert ended.out.splitlines() == [
         "insights: the API key works and can see 2 data models",
-        "red-team: the API key works; acme/main/chatbot knows no made-up job (nor would a misspelled project)",
+        "red-team: the API key works; to verify acme/main/chatbot as well, add a report to requests",
         f"add     {desk.path}/insights",
         f"add     {desk.path}/red-team",
         "Done. The functions read it within a minute.",

@@ -280,7 +280,7 @@ def test_a_request_that_does_not_fit_names_its_field(fields: dict[str, str], fie
 
 
 def test_the_check_starts_nothing() -> None:
-    assert "knows no made-up job" in provider(Reply(404)).check()
+    assert "to verify" in provider(Reply(404)).check()
     assert "can be built" in provider(NOTHING_EMPTY, requests=[{"report": PRESET}]).check()
     empty = Reply(json={"sections": [{"key": "risk"}]})
     assert "would be empty in sections risk" in provider(empty, requests=[{"report": PRESET}]).check()

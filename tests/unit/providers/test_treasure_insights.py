@@ -126,7 +126,7 @@ def test_endless_unexpected_values_are_not_all_reported() -> None:
 
 @pytest.mark.parametrize("document", [{}, None, "text", {"builds": [DONE]}])
 def test_a_list_that_is_none_is_a_protocol_error(document: object) -> None:
-    with pytest.raises(SourceProtocolError, match="insights: list_builds returned something that is not a list"):
+    with pytest.raises(SourceProtocolError, match="insights: list_builds returned a document that is not a list"):
         provider(FakeApi(Reply(json=document))).list_builds(MODEL)
 
 

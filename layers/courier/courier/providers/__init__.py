@@ -1,7 +1,11 @@
-"""The registry: the only place that knows all providers.
+"""Clients of the providers' APIs, and the registry, the only place that knows all providers.
 
-Nothing here imports the HTTP libraries before a provider is opened: functions that only read the
-settings start faster without them.
+One provider request passes through, in this order: the provider's module (``treasure_insights``, ``dreadnode_airt``),
+which implements the contract in ``base``; ``http_client``, which sends and retries; ``error_mapping``, which turns
+failures into our errors; ``parsing``, which reads the response.
+
+The HTTP libraries are imported only when a provider is opened: functions that only read the settings start faster
+without them.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ PROVIDERS: Mapping[str, type[Provider]] = MappingProxyType(
 )
 
 ReadKey = Callable[[str, bool], "ApiKey"]
-"""Gives the API key that a secret's name stands for; with True it is fetched anew."""
+"""Returns the API key in the secret of that name; with True it reads the secret again."""
 
 
 def parse_source(document: Mapping[str, object], *, where: str = "") -> SourceSettings:
@@ -42,7 +46,7 @@ def parse_source(document: Mapping[str, object], *, where: str = "") -> SourceSe
     Raises
     ------
     SettingsError
-        Something is wrong; the text names each place, without the values.
+        A field is wrong; the message names each place, without the values.
     """
     model = provider_class(document, where=where).settings_model
     try:
@@ -53,12 +57,12 @@ def parse_source(document: Mapping[str, object], *, where: str = "") -> SourceSe
 
 
 def provider_class(document: Mapping[str, object], *, where: str = "") -> type[Provider]:
-    """Find the provider that a source names.
+    """Return the class of the provider that a source names.
 
     Raises
     ------
     SettingsError
-        It names none, or one that is unknown; the text lists the known ones.
+        The source names none, or an unknown one; the message lists the known ones.
     """
     place = f"{where}.provider".lstrip(".")
     known = ", ".join(sorted(PROVIDERS))
@@ -67,7 +71,7 @@ def provider_class(document: Mapping[str, object], *, where: str = "") -> type[P
         raise SettingsError(f"{place}: field required, one of {known}")
     if not isinstance(name, str) or name not in PROVIDERS:
         shown = repr(name[:40]) if isinstance(name, str) else f"a {type(name).__name__}"
-        raise SettingsError(f"{place}: {shown} is unknown, give one of {known}")
+        raise SettingsError(f"{place}: {shown} is unknown; use one of {known}")
     return PROVIDERS[name]
 
 
@@ -78,16 +82,16 @@ def open_provider(
     callbacks: ProviderCallbacks | None = None,
     call_limit_seconds: float | None = None,
 ) -> Provider:
-    """Make a source ready to be asked; nothing is sent before the first request.
+    """Return the client of a source; it sends nothing before the first call.
 
     Parameters
     ----------
     read_key
-        Where API keys come from; Secrets Manager by default.
+        Reads API keys; from Secrets Manager by default.
     callbacks
-        Who listens to requests and unexpected values.
+        Receive requests and unexpected values.
     call_limit_seconds
-        How long one call may take with all its tries; a minute by default.
+        Longest duration of one call with all its attempts; a minute by default.
     """
     # Imported here: see the top of the file.
     from courier.config.secrets import read_api_key  # noqa: PLC0415
@@ -95,10 +99,10 @@ def open_provider(
 
     provider = provider_class({"provider": settings.provider})
     callbacks = callbacks or ProviderCallbacks()
-    give_key = read_key or read_api_key
+    read_key = read_key or read_api_key
 
     def authorize(fresh: bool) -> Mapping[str, str]:
-        return provider.authorization(settings, give_key(settings.secret, fresh))
+        return provider.authorization(settings, read_key(settings.secret, fresh))
 
     api = ApiClient(
         provider.base_url(settings),

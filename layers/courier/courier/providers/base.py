@@ -1,7 +1,7 @@
-"""The contract that every provider keeps.
+"""The contract of every provider.
 
-The public methods live in the base and answer in our types; a provider's file writes the methods
-that speak its API and folds its vendor's words into ours. Nothing outside that file knows them.
+A provider's module implements these methods for one API and maps the vendor's terms to our types; nothing outside
+that module knows them.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from courier.models import AccountLimits, Build, BuildRef, BuildRequest
     from courier.providers.http_client import ApiClient
 
-# An endless stream of ever new words must not grow a warm function's memory.
+# An endless stream of new values must not fill a warm function's memory.
 _REPORTED_LIMIT = 100
-# The documented words have at most eleven.
-_STATUS_WORD_CHARACTERS = 40
+# The documented statuses have at most eleven.
+_STATUS_LIMIT_CHARACTERS = 40
 
 
 def path_segment(text: str) -> str:
@@ -36,7 +36,7 @@ def path_segment(text: str) -> str:
     Raises
     ------
     SettingsError
-        It would climb: HTTP libraries resolve ``.`` and ``..`` even when they are quoted.
+        It is ``.`` or ``..``, which HTTP libraries resolve even when quoted, or empty.
     """
     if text in {"", ".", ".."}:
         raise SettingsError(f"{text!r} cannot be part of an API path")
@@ -44,22 +44,22 @@ def path_segment(text: str) -> str:
 
 
 class Provider(ABC):
-    """One configured account at a kind of API.
+    """Client of one configured account.
 
-    Every method that asks may raise `SourceUnavailableError`, `SourceThrottledError`, `SourceUnauthorizedError`,
-    `SourceExhaustedError`, `SourceRejectedError`, `SourceProtocolError`, and `SettingsError` where the secret or
-    ``ca_bundle`` is wrong; what else is said beside it.
+    Every method that sends a request may raise `SourceUnavailableError`, `SourceThrottledError`,
+    `SourceUnauthorizedError`, `SourceExhaustedError`, `SourceRejectedError`, `SourceProtocolError`, and
+    `SettingsError` where the secret or ``ca_bundle`` is wrong. Further errors are documented with the method.
     """
 
     name: ClassVar[str]
     settings_model: ClassVar[type[SourceSettings]]
     can_list: ClassVar[bool] = False
-    """Whether builds that we did not start can be found, and all builds of a scope be asked for in one call."""
+    """Whether one request returns all builds of a scope, also those that the courier did not start."""
     can_cancel: ClassVar[bool] = False
     leaves_reports: ClassVar[bool] = False
-    """Whether a build can leave a report to fetch; stays as it is, for executions wait by it for up to a year."""
+    """Whether a build can leave a report to download. Never change it: executions wait by it for up to a year."""
     statuses: ClassVar[Mapping[str, BuildStatus]]
-    """What the provider's words for a build's status mean, in lower case."""
+    """Maps the provider's build statuses, in lower case."""
 
     def __init__(self, settings: SourceSettings, api: ApiClient, callbacks: ProviderCallbacks | None = None) -> None:
         self.settings = settings
@@ -69,13 +69,13 @@ class Provider(ABC):
 
     @classmethod
     def base_url(cls, settings: SourceSettings) -> str:
-        """Give the URL in front of every path, without a slash at its end."""
+        """Return the URL in front of every path, without a slash at its end."""
         return settings.endpoint.rstrip("/")
 
     @classmethod
     @abstractmethod
     def authorization(cls, settings: SourceSettings, key: ApiKey) -> Mapping[str, str]:
-        """Give the headers that carry the API key.
+        """Return the headers that carry the API key.
 
         Raises
         ------
@@ -85,11 +85,11 @@ class Provider(ABC):
 
     @abstractmethod
     def scopes(self) -> Sequence[str]:
-        """Give the scopes to look for builds in; may cost one request."""
+        """Return the scopes that hold the source's builds; may cost one request."""
 
     @abstractmethod
     def get_build(self, ref: BuildRef) -> Build:
-        """Look at one build.
+        """Return one build.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class Provider(ABC):
         """
 
     def list_builds(self, scope: str) -> Sequence[Build]:
-        """Look at all builds of a scope, in no particular order; an entry that makes no sense is left out.
+        """Return all builds of a scope, in no particular order, without malformed entries.
 
         Raises
         ------
@@ -109,67 +109,67 @@ class Provider(ABC):
 
     @abstractmethod
     def request_scope(self, request: BuildRequest) -> str:
-        """Check a request without asking anybody, and give the scope that its build will belong to.
+        """Check a request without sending anything, and return the scope that its build will belong to.
 
         Raises
         ------
         SettingsError
-            The request is not one that this provider understands; the text names the field.
+            The request does not fit this provider; the message names the field.
         """
 
     @abstractmethod
     def start_build(self, request: BuildRequest) -> Build:
-        """Ask the provider to start a build.
+        """Start a build.
 
         Raises
         ------
         EmptyReportError
-            There is nothing to put into the report, so no build exists.
+            The report would be empty, so no build exists.
         RequestUncertainError
-            The answer was lost; the build may or may not exist.
+            The response was lost; the build may or may not exist.
         """
 
     def locate_artifact(self, ref: BuildRef) -> ArtifactLink:
-        """Ask for a fresh link to the finished report.
+        """Request a fresh download link of the finished report.
 
         Raises
         ------
         BuildNotFoundError
-            The provider does not know the build any more.
+            The provider no longer knows the build.
         SourceProtocolError
             The build has no artifact, or not yet.
         """
         raise SettingsError(f"{self.name} builds have no artifact, so {ref} has none")
 
     def account_limits(self) -> AccountLimits | None:
-        """Ask for what the account may use; None where the provider or the settings do not tell."""
+        """Return the limits of the account; None where the API or the settings do not provide them."""
         return None
 
     def failure_advice(self, limits: AccountLimits | None) -> str | None:  # noqa: ARG002 - a provider without advice needs no limits
-        """Say what the provider's documentation suggests after a failed build."""
+        """Return what the provider's documentation suggests after a failed build."""
         return None
 
     def query_advice(self) -> str | None:
-        """Say what the provider's documentation suggests when queries on a finished build fail."""
+        """Return what the provider's documentation suggests when queries on a finished build fail."""
         return None
 
     def cancel_build(self, ref: BuildRef) -> None:
-        """Ask the provider to stop a build."""
+        """Cancel a build."""
         raise SettingsError(f"{self.name} cannot cancel {ref}; remove cancel_on_timeout from the source")
 
     @abstractmethod
     def check(self) -> str:
-        """Make one harmless request and say in a sentence what was seen, for the operator who just configured this."""
+        """Make one harmless request, and return a sentence about its result for the operator."""
 
-    def map_status(self, word: str) -> BuildStatus:
-        """Put the provider's word into ours; a new word waits, and is told to who listens."""
-        status = self.statuses.get(word.strip().lower(), BuildStatus.UNKNOWN)
-        if status is BuildStatus.UNKNOWN:
-            self.report_unexpected(UnexpectedKind.UNKNOWN_STATUS, redact(word, limit=_STATUS_WORD_CHARACTERS))
-        return status
+    def map_status(self, status: str) -> BuildStatus:
+        """Map the provider's status; an unknown one is reported and becomes UNKNOWN, so that the build waits on."""
+        mapped = self.statuses.get(status.strip().lower(), BuildStatus.UNKNOWN)
+        if mapped is BuildStatus.UNKNOWN:
+            self.report_unexpected(UnexpectedKind.UNKNOWN_STATUS, redact(status, limit=_STATUS_LIMIT_CHARACTERS))
+        return mapped
 
     def report_unexpected(self, kind: UnexpectedKind, detail: str) -> None:
-        """Tell who listens what the provider's documentation does not know, once for each."""
+        """Report a value that the provider's documentation does not list, once for each different one."""
         value = UnexpectedValue(source=self.settings.name, kind=kind, detail=detail)
         if value not in self._reported and len(self._reported) < _REPORTED_LIMIT:
             self._reported.add(value)

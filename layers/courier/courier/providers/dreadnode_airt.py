@@ -1,6 +1,6 @@
-"""Dreadnode's AIRT project reports: asynchronous jobs that render a file behind a presigned URL.
+"""Client of Dreadnode's AIRT project reports: asynchronous jobs that render a file behind a presigned URL.
 
-The API as far as it is known: docs/source-apis.md, API 2.
+docs/source-apis.md, API 2, holds what is known of the API; numbers in parentheses are its sections.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ _PREFIX = re.compile(r"^Bearer(?:\s+|$)", re.IGNORECASE)
 # Formats that the report builder is known or likely to write (2.3); anything else keeps the documented one.
 _SUFFIXES = frozenset({".pdf", ".html", ".json", ".md"})
 _USUAL_SUFFIX = ".pdf"
-# Above this a float no longer tells one byte from the next, and no object store takes such an object.
-_ABSURD_BYTES = 2.0**53
+# Above this a float cannot count single bytes, and no object store accepts such an object.
+_SIZE_LIMIT_BYTES = 2.0**53
 
-# A job that cannot exist: asking for it costs nothing and still proves address, key and rights.
-_NOBODYS_JOB = "00000000-0000-0000-0000-000000000000"
+# A job that cannot exist: requesting it costs nothing and still proves address, key and permissions.
+_NONEXISTENT_JOB = "00000000-0000-0000-0000-000000000000"
 
 
 def check_report(report: Mapping[str, JsonValue]) -> None:
@@ -70,22 +70,22 @@ def check_report(report: Mapping[str, JsonValue]) -> None:
     Raises
     ------
     ValueError
-        It names not exactly one of ``preset`` and ``template_id``, or something else.
+        It does not hold exactly one of ``preset`` and ``template_id``, or holds another field.
     """
     unknown = sorted(set(report) - {"preset", "template_id"})
     if unknown:
-        raise ValueError(f"{redact(', '.join(unknown), limit=200)} is unknown; give preset or template_id")
-    ways = [name for name in ("preset", "template_id") if report.get(name) is not None]
-    if len(ways) != 1:
-        raise ValueError(f"give exactly one of preset and template_id, not {' and '.join(ways) or 'none'}")
-    if ways == ["preset"] and not isinstance(report["preset"], dict):
+        raise ValueError(f"{redact(', '.join(unknown), limit=200)} is unknown; use preset or template_id")
+    given = [name for name in ("preset", "template_id") if report.get(name) is not None]
+    if len(given) != 1:
+        raise ValueError(f"give exactly one of preset and template_id, not {' and '.join(given) or 'none'}")
+    if given == ["preset"] and not isinstance(report["preset"], dict):
         raise ValueError("preset must be an object")
-    if ways == ["template_id"] and not (isinstance(report["template_id"], str) and report["template_id"].strip()):
-        raise ValueError("template_id must be a text")
+    if given == ["template_id"] and not (isinstance(report["template_id"], str) and report["template_id"].strip()):
+        raise ValueError("template_id must be a string")
 
 
 class ReportRequest(StrictModel):
-    """A report to ask for each time the request schedule fires."""
+    """A report to request each time the request schedule fires."""
 
     report: dict[str, JsonValue]
 
@@ -104,11 +104,11 @@ class DreadnodeAirtSettings(SourceSettings):
     """A project of a Dreadnode platform.
 
     ``auth``
-        The documentation says ``bearer``, the vendor's own client sends keys as ``x-api-key`` (2.1).
+        The documentation says ``bearer``; the vendor's own client sends keys as ``x-api-key`` (2.1).
     ``organization``, ``workspace``, ``project``
         Slugs; the project may be a UUID.
     ``requests``
-        Reports to ask for each time the request schedule fires.
+        Reports to request each time the request schedule fires.
     """
 
     provider: Literal["dreadnode_airt"]
@@ -120,30 +120,30 @@ class DreadnodeAirtSettings(SourceSettings):
 
     @property
     def scope(self) -> str:
-        """The one scope of this source."""
+        """The only scope of this source."""
         return f"{self.organization}/{self.workspace}/{self.project}"
 
     def build_requests(self) -> tuple[BuildRequest, ...]:
-        """Give the reports to ask for each time the request schedule fires."""
+        """Return the reports to request each time the request schedule fires."""
         return tuple(BuildRequest(source=self.name, report=request.report) for request in self.requests)
 
 
 def _size_or_none(value: object) -> int | None:
     number = parse_number(value)
     # 0 is the default and means unknown (2.4).
-    return int(number) or None if number is not None and number < _ABSURD_BYTES else None
+    return int(number) or None if number is not None and number < _SIZE_LIMIT_BYTES else None
 
 
 def _url_or_none(value: object) -> SecretUrl | None:
     return SecretUrl(value) if isinstance(value, str) and value else None
 
 
-class _JobAnswer(LenientModel):
-    """A job; the URL is wrapped while it is read, so that no copy of the answer's words can show it."""
+class _JobResponse(LenientModel):
+    """A job; the URL is wrapped while it is parsed, so that no text made of the response can show it."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    # Absent in the documentation's own example (2.4); asking for one job answers about that job.
+    # Absent in the documentation's own example (2.4); a request for one job returns that job.
     job_id: PathIdentifier | None = None
     status: str
     created_at: LenientInstant = None
@@ -154,18 +154,18 @@ class _JobAnswer(LenientModel):
     url_expires_at: LenientInstant = None
 
 
-class _StartAnswer(LenientModel):
+class _StartResponse(LenientModel):
     job_id: PathIdentifier
-    # The job exists whatever the rest says, and its id is all that it takes to look at it again.
+    # The job exists whatever the other fields hold, and its id is enough to poll it.
     status: Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else "queued")] = "queued"
     created_at: LenientInstant = None
 
 
 class DreadnodeAirt(Provider):
-    """One project; its scope is ``organization/workspace/project``.
+    """Client of one project; its scope is ``organization/workspace/project``.
 
-    No operation lists jobs, so only builds that somebody names can be looked after, and a request whose
-    answer was lost stays uncertain (2.2).
+    No operation lists jobs, so the courier can only poll builds that a request started or names, and a request whose
+    response was lost stays uncertain (2.2).
     """
 
     name = "dreadnode_airt"
@@ -193,36 +193,36 @@ class DreadnodeAirt(Provider):
 
     @classmethod
     def authorization(cls, settings: SourceSettings, key: ApiKey) -> Mapping[str, str]:
-        """Give the header that the settings choose; the secret may hold a ``Bearer`` prefix or not."""
+        """Return the header that the settings choose; the secret may hold a ``Bearer`` prefix or not."""
         bare = _PREFIX.sub("", key.reveal())
         if not bare:
-            raise SettingsError(f"secret {settings.secret} holds a prefix and no key")
+            raise SettingsError(f"secret {settings.secret} holds only a prefix, no key")
         if isinstance(settings, DreadnodeAirtSettings) and settings.auth == "x-api-key":
             return {"X-API-Key": bare}
         return {"Authorization": f"Bearer {bare}"}
 
     def scopes(self) -> Sequence[str]:
-        """Give the one scope."""
+        """Return the only scope."""
         return (self.settings.scope,)
 
     def get_build(self, ref: BuildRef) -> Build:
-        """Look at one job."""
-        answer = self._get_job(ref)
-        status = self.map_status(answer.status)
+        """Return one job."""
+        response = self._get_job(ref)
+        status = self.map_status(response.status)
         return Build(
             ref=ref,
             status=status,
             has_artifact=status is BuildStatus.SUCCEEDED,
-            artifact_bytes=answer.file_size_bytes,
-            created_at=answer.created_at,
-            completed_at=answer.completed_at,
-            error_message=answer.error_message,
+            artifact_bytes=response.file_size_bytes,
+            created_at=response.created_at,
+            completed_at=response.completed_at,
+            error_message=response.error_message,
         )
 
     def request_scope(self, request: BuildRequest) -> str:
-        """Check the request's body and give the one scope."""
+        """Check the request's body and return the only scope."""
         if request.data_model is not None:
-            raise SettingsError(f"data_model: source {self.settings.name} renders reports, so give report")
+            raise SettingsError(f"data_model: source {self.settings.name} renders reports; use report")
         if request.scope not in {None, self.settings.scope}:
             raise SettingsError(f"scope: source {self.settings.name} has only {self.settings.scope}")
         if request.report is not None:
@@ -233,7 +233,7 @@ class DreadnodeAirt(Provider):
         return self.settings.scope
 
     def start_build(self, request: BuildRequest) -> Build:
-        """Ask for a report, after a dry run that tells empty sections without starting anything."""
+        """Start a report, after a dry run that finds empty sections without starting anything."""
         scope = self.request_scope(request)
         if request.report is None:
             raise SettingsError("report: field required to start a build")
@@ -242,31 +242,33 @@ class DreadnodeAirt(Provider):
             f"{self._project_path()}/reports/build", request.report, kind="start_build", map_error=_map_error
         )
         try:
-            answer = _StartAnswer.model_validate(document)
-            ref = BuildRef(source=self.settings.name, scope=scope, build_id=answer.job_id)
+            response = _StartResponse.model_validate(document)
+            ref = BuildRef(source=self.settings.name, scope=scope, build_id=response.job_id)
         except ValidationError as exc:
-            text = f"{self.settings.name}: start_build was accepted, but the answer names no job"
+            text = f"{self.settings.name}: start_build was accepted, but the response names no job"
             raise RequestUncertainError(text) from exc
-        status = self.map_status(answer.status)
-        return Build(ref=ref, status=status, has_artifact=status is BuildStatus.SUCCEEDED, created_at=answer.created_at)
+        status = self.map_status(response.status)
+        return Build(
+            ref=ref, status=status, has_artifact=status is BuildStatus.SUCCEEDED, created_at=response.created_at
+        )
 
     def locate_artifact(self, ref: BuildRef) -> ArtifactLink:
-        """Ask for the job again, because only its answer holds a link, and an old link is dead."""
-        answer = self._get_job(ref)
-        if answer.presigned_url is None:
+        """Request the job again, because only its response holds a link, and an old link has expired."""
+        response = self._get_job(ref)
+        if response.presigned_url is None:
             raise SourceProtocolError(
-                f"{self.settings.name}: get_build gives no link to the report; "
-                f"the build is {self.map_status(answer.status)}"
+                f"{self.settings.name}: get_build returned no link to the report; "
+                f"the build is {self.map_status(response.status)}"
             )
         return ArtifactLink(
-            url=answer.presigned_url,
-            size_bytes=answer.file_size_bytes,
-            expires_at=answer.url_expires_at,
-            filename=f"{ref.build_id}{_suffix_of(answer.presigned_url)}",
+            url=response.presigned_url,
+            size_bytes=response.file_size_bytes,
+            expires_at=response.url_expires_at,
+            filename=f"{ref.build_id}{_suffix_of(response.presigned_url)}",
         )
 
     def check(self) -> str:
-        """Dry-run the first configured report, or ask for a job that cannot exist."""
+        """Dry-run the first configured report, or request a job that cannot exist."""
         name, scope = self.settings.name, self.settings.scope
         if self.settings.requests:
             try:
@@ -277,13 +279,13 @@ class DreadnodeAirt(Provider):
                 )
             return f"{name}: the API key works for {scope}, and its first report can be built"
         try:
-            self._get_job(BuildRef(source=name, scope=scope, build_id=_NOBODYS_JOB))
+            self._get_job(BuildRef(source=name, scope=scope, build_id=_NONEXISTENT_JOB))
         except BuildNotFoundError:
-            return f"{name}: the API key works; {scope} knows no made-up job (nor would a misspelled project)"
+            return f"{name}: the API key works; to verify {scope} as well, add a report to requests"
         return f"{name}: the API key works for {scope}"
 
     def _preflight(self, report: Mapping[str, JsonValue]) -> None:
-        """Raise only what the build would not say better: an older platform may not know the dry run at all."""
+        """Dry-run a report; ignore a plain rejection, because an older platform may not know the dry run at all."""
         try:
             self._dry_run(report)
         except SourceRejectedError as exc:
@@ -291,28 +293,23 @@ class DreadnodeAirt(Provider):
                 raise
 
     def _dry_run(self, report: Mapping[str, JsonValue]) -> None:
-        document = self.api.post_json(
-            f"{self._project_path()}/reports/preflight",
-            report,
-            kind="preflight",
-            starts_build=False,
-            map_error=_map_error,
-        )
-        # An empty list, or none at all, is a report with something in every section (2.5).
+        path = f"{self._project_path()}/reports/preflight"
+        document = self.api.post_json(path, report, kind="preflight", starts_build=False, map_error=_map_error)
+        # An empty list, or none at all, means that every section has content (2.5).
         sections = find_empty_sections(document)
         if sections:
             raise _empty_report(self.settings.name, sections)
 
-    def _get_job(self, ref: BuildRef) -> _JobAnswer:
+    def _get_job(self, ref: BuildRef) -> _JobResponse:
         path = f"{self._project_path()}/reports/build/{path_segment(ref.build_id)}"
         document = self.api.get_json(path, kind="get_build", addresses_build=True, map_error=_map_error)
         try:
-            answer = _JobAnswer.model_validate(document)
+            response = _JobResponse.model_validate(document)
         except ValidationError as exc:
             raise SourceProtocolError(f"{self.settings.name}: get_build returned no usable job") from exc
-        if answer.job_id is not None and answer.job_id.lower() != ref.build_id.lower():
+        if response.job_id is not None and response.job_id.lower() != ref.build_id.lower():
             raise SourceProtocolError(f"{self.settings.name}: get_build returned another job")
-        return answer
+        return response
 
     def _project_path(self) -> str:
         organization, workspace = path_segment(self.settings.organization), path_segment(self.settings.workspace)
@@ -320,18 +317,18 @@ class DreadnodeAirt(Provider):
 
 
 def _map_error(response: ErrorResponse) -> SourceError | None:
-    """Read the two statuses that mean two things each (2.5, 2.7)."""
+    """Distinguish the meanings of the two ambiguous statuses (2.5, 2.7)."""
     if response.status == HTTPStatus.UNPROCESSABLE_ENTITY:
         sections = find_empty_sections(response.document)
         return None if sections is None else _empty_report(response.source, sections)
-    # The vendor's own client looks for the same word.
+    # The vendor's own client searches for the same word.
     if response.status == HTTPStatus.TOO_MANY_REQUESTS and "credit" in response.message.lower():
         return SourceExhaustedError(str(response))
     return None
 
 
 def _empty_report(source: str, sections: Sequence[str]) -> EmptyReportError:
-    return EmptyReportError(f"{source}: nothing to put into the report's {_joined(sections)}", sections=sections)
+    return EmptyReportError(f"{source}: the report would be empty in {_joined(sections)}", sections=sections)
 
 
 def _joined(sections: Sequence[str]) -> str:
@@ -339,7 +336,7 @@ def _joined(sections: Sequence[str]) -> str:
 
 
 def _suffix_of(url: SecretUrl) -> str:
-    """Give the suffix of the URL's own path, where it is one of a report."""
+    """Return the suffix of the URL's path if it is that of a report, else the usual one."""
     try:
         suffix = PurePosixPath(urlsplit(url.reveal()).path).suffix.lower()
     except ValueError:

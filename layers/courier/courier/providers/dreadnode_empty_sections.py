@@ -1,4 +1,4 @@
-"""Dreadnode's answer to a report with nothing in it: told by content, because its field names are not documented."""
+"""Recognition of Dreadnode's response to an empty report, by content: its field names are not documented."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _LABEL_LIMIT_CHARACTERS = 120
 
 
 def find_empty_sections(document: JsonValue) -> tuple[str, ...] | None:
-    """Find the empty sections that an answer names, by content, in any of the plausible shapes (2.5).
+    """Return the empty sections that a response names, in any of the plausible shapes (2.5).
 
     Returns
     -------
     tuple of str or None
-        Key or title of each section; empty when the answer speaks of empty sections and names none;
-        None when it speaks of something else, such as a validation error.
+        Key or title of each section; empty when the response reports empty sections without naming them;
+        None when it reports something else, such as a validation error.
     """
     if isinstance(document, list):
         return _labels(document) or None
@@ -43,7 +43,7 @@ def find_empty_sections(document: JsonValue) -> tuple[str, ...] | None:
 
 
 def _labels(entries: JsonValue) -> tuple[str, ...] | None:
-    """Give the sections' labels; None when these are not sections, such as the ``errors[]`` of a validation."""
+    """Return the sections' labels; None when these are not sections, such as the ``errors[]`` of a validation."""
     if not isinstance(entries, list):
         return None
     labels = []

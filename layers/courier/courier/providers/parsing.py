@@ -1,7 +1,7 @@
-"""Reading what an API answered: JSON, lenient fields, and the provider's words made fit for our messages.
+"""Parsing of API responses: strict JSON, lenient fields, and error bodies as messages.
 
-Both documented APIs leave much unsaid (docs/source-apis.md), so a field that we can do without is
-read leniently: absent, null and garbage are all None. What a build cannot be known by is strict.
+The documentation of both APIs has gaps (docs/source-apis.md), so an optional field is read leniently: absent, null
+and malformed are all None. Only what identifies a build and its status is strict.
 """
 
 import json
@@ -16,24 +16,24 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Jso
 from courier.models import Identifier
 from courier.observability.redaction import redact
 
-# A gateway's page says what it has to say at its start; the bound keeps the clean-up below cheap.
+# A gateway's error page states its error at the start; the bound keeps the redaction cheap.
 _PAGE_LIMIT_CHARACTERS = 8_192
 _ERRORS_SHOWN = 10
 # API keys are longer than this; redacting shorter words would garble ordinary sentences.
 _SHORTEST_SECRET_CHARACTERS = 8
 
-_INVISIBLE_ELEMENT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_HIDDEN_ELEMENT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
 
 
 class LenientModel(BaseModel):
-    """Part of an answer: unknown fields are left alone, and errors never show the values, which may be secret."""
+    """Part of a response: unknown fields are ignored, and errors never show the values, which may be secret."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True)
 
 
 def parse_instant(value: object) -> datetime | None:
-    """Read a time as an aware UTC datetime; None for null and for anything that is not a time.
+    """Return a time as an aware UTC datetime; None for null and for anything that is not a time.
 
     ``Z`` and ``+00:00`` are the same instant: the two calls of Treasure Insights write the same
     build's times differently (docs/source-apis.md, 1.4). A time without a zone is taken as UTC.
@@ -48,7 +48,7 @@ def parse_instant(value: object) -> datetime | None:
 
 
 def parse_number(value: object) -> float | None:
-    """Read a number or a numeric string; None for what is neither, negative, or not finite."""
+    """Return a number or a numeric string as float; None for anything else, and for negative or infinite numbers."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -63,7 +63,7 @@ def _text_or_none(value: object) -> str | None:
 
 
 def reject_dot_segments(value: str) -> str:
-    """Refuse ``.`` and ``..``: HTTP libraries resolve them even when quoted, so a request would climb."""
+    """Reject ``.`` and ``..``, which HTTP libraries resolve even when quoted: the request would leave its path."""
     if value in {".", ".."}:
         raise ValueError("a dot segment cannot be part of a path")
     return value
@@ -77,17 +77,20 @@ LenientText = Annotated[str | None, BeforeValidator(_text_or_none)]
 
 
 def decode_json(body: bytes) -> JsonValue:
-    """Read a JSON text.
+    """Return a JSON document.
 
     Raises
     ------
     ValueError
-        It is not JSON in the strict sense: also for NaN, numbers beyond any float, a name that
-        stands twice in one object (readers disagree on which counts), and nesting beyond reason.
+        It is not strict JSON. NaN, numbers beyond any float, duplicate names in one object (parsers disagree on
+        which one counts) and excessive nesting are refused as well.
     """
     try:
         document: JsonValue = json.loads(
-            body, parse_constant=_refuse_constant, parse_float=_finite_float, object_pairs_hook=_object_without_repeats
+            body,
+            parse_constant=_refuse_constant,
+            parse_float=_finite_float,
+            object_pairs_hook=_object_without_duplicates,
         )
     except RecursionError as exc:
         raise ValueError("it is nested too deeply") from exc
@@ -105,61 +108,61 @@ def _finite_float(text: str) -> float:
     return number
 
 
-def _object_without_repeats(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+def _object_without_duplicates(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise ValueError("a name stands twice in one object")
+        raise ValueError("an object holds the same name twice")
     return document
 
 
 def secret_values(headers: Mapping[str, str]) -> list[str]:
-    """Give the words of request headers that an answer must not echo into our texts, longest first.
+    """Return the parts of request headers that a response must not echo into our messages, longest first.
 
     S3-like stores and debugging gateways do echo them (docs/source-apis.md, 3.7).
     """
-    words = {
-        word
+    parts = {
+        part
         for value in headers.values()
-        for word in (value, *value.split(), *re.split(r"[\s/]+", value))
-        if len(word) >= _SHORTEST_SECRET_CHARACTERS
+        for part in (value, *value.split(), *re.split(r"[\s/]+", value))
+        if len(part) >= _SHORTEST_SECRET_CHARACTERS
     }
-    return sorted(words, key=len, reverse=True)
+    return sorted(parts, key=len, reverse=True)
 
 
 def error_message(body: bytes, *, secrets: Iterable[str] = ()) -> str:
-    """Give the provider's own words out of an error's body: of its envelope, or of a gateway's page."""
+    """Return the message in an error's body: from the provider's JSON envelope, or from a gateway's page."""
     try:
         document = decode_json(body)
     except ValueError:
         document = None
-    words = _envelope_words(document) if isinstance(document, dict) else ""
-    if not words:
+    message = _envelope_message(document) if isinstance(document, dict) else ""
+    if not message:
         page = body.decode("utf-8", "replace")[:_PAGE_LIMIT_CHARACTERS]
-        words = _TAG.sub(" ", _INVISIBLE_ELEMENT.sub(" ", page))
-    return redact(words, secrets=secrets)
+        message = _TAG.sub(" ", _HIDDEN_ELEMENT.sub(" ", page))
+    return redact(message, secrets=secrets)
 
 
-def _envelope_words(envelope: Mapping[str, JsonValue], *, nested: bool = False) -> str:
+def _envelope_message(envelope: Mapping[str, JsonValue], *, nested: bool = False) -> str:
     """Render Treasure Data's ``{error, message, text, …}`` or Dreadnode's ``{code, detail, type, errors[]}``."""
     sentences: list[str] = []
     for name in ("error", "message", "text", "detail"):
         value = envelope.get(name)
-        # FastAPI's own handler puts the list of errors, and some applications an object, under "detail".
+        # Under "detail", FastAPI's own handler puts a list of errors, and some applications an object.
         if isinstance(value, dict):
-            sentence = "" if nested else _envelope_words(value, nested=True)
+            sentence = "" if nested else _envelope_message(value, nested=True)
         else:
-            sentence = _list_words(value) if isinstance(value, list) else value if isinstance(value, str) else ""
+            sentence = _list_message(value) if isinstance(value, list) else value if isinstance(value, str) else ""
         if sentence and sentence not in sentences:
             sentences.append(sentence)
-    words = ": ".join(sentences)
+    message = ": ".join(sentences)
     kind = envelope.get("type")
     if isinstance(kind, str) and kind and kind not in sentences:
-        words = f"{words} ({kind})" if words else kind
-    listed = _list_words(envelope.get("errors"))
-    return f"{words}: {listed}" if words and listed else words or listed
+        message = f"{message} ({kind})" if message else kind
+    listed = _list_message(envelope.get("errors"))
+    return f"{message}: {listed}" if message and listed else message or listed
 
 
-def _list_words(errors: JsonValue) -> str:
+def _list_message(errors: JsonValue) -> str:
     if not isinstance(errors, list):
         return ""
     lines = []

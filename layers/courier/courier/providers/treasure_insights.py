@@ -1,6 +1,6 @@
-"""Treasure Data's Treasure Insights: builds of data models. They leave no file, so there is nothing to fetch.
+"""Client of Treasure Data's Treasure Insights: builds of data models, which leave no file to download.
 
-The API as far as it is known: docs/source-apis.md, API 1.
+docs/source-apis.md, API 1, holds what is known of the API; numbers in parentheses are its sections.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PREFIX = re.compile(r"^TD1(?:\s+|$)", re.IGNORECASE)
 
 
 class TreasureRequest(StrictModel):
-    """A build to ask for each time the request schedule fires."""
+    """A build to start each time the request schedule fires."""
 
     data_model: PathIdentifier
 
@@ -50,13 +50,13 @@ class TreasureInsightsSettings(SourceSettings):
     """A Treasure Insights account.
 
     ``data_models``
-        Whose builds are watched: ``all`` that the key can see, or a list of oids.
+        The data models whose builds are polled: ``all`` that the key can see, or a list of oids.
     ``account_id``
         Lets notices of failed builds carry the account's limits.
     ``build_type``
-        ``full`` is what the vendor uses; the other two are known from an unofficial client only.
+        The vendor uses ``full``; the other two are known from an unofficial client only.
     ``requests``
-        Builds to ask for each time the request schedule fires.
+        Builds to start each time the request schedule fires.
     """
 
     provider: Literal["treasure_insights"]
@@ -68,22 +68,22 @@ class TreasureInsightsSettings(SourceSettings):
     @field_validator("data_models", mode="before")
     @classmethod
     def _data_models_are_all_or_some(cls, value: object) -> object:
-        # Said here in one sentence: pydantic would list what is wrong with either way of writing it.
+        # Checked here for one clear message: pydantic would list what is wrong with both alternatives.
         if value == "all":
             return value
         if not isinstance(value, list | tuple) or not value:
-            raise ValueError('give "all" or a list of data model oids')
+            raise ValueError('use "all" or a list of data model oids')
         for position, oid in enumerate(value):
             if not _is_path_identifier(oid):
                 raise ValueError(f"entry {position} is not a data model oid")
         return tuple(dict.fromkeys(value))
 
     def build_requests(self) -> tuple[BuildRequest, ...]:
-        """Give the builds to ask for each time the request schedule fires."""
+        """Return the builds to start each time the request schedule fires."""
         return tuple(BuildRequest(source=self.name, data_model=request.data_model) for request in self.requests)
 
 
-class _BuildAnswer(LenientModel):
+class _BuildResponse(LenientModel):
     oid: PathIdentifier
     status: str
     created: LenientInstant = None
@@ -91,29 +91,29 @@ class _BuildAnswer(LenientModel):
     completed: LenientInstant = None
 
 
-class _StartAnswer(LenientModel):
+class _StartResponse(LenientModel):
     oid: PathIdentifier
-    # The build exists whatever the rest says, and its oid is all that it takes to look at it again.
+    # The build exists whatever the other fields hold, and its oid is enough to poll it.
     status: Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else "pending")] = "pending"
     created: LenientInstant = None
 
 
-class _ModelAnswer(LenientModel):
+class _ModelResponse(LenientModel):
     oid: PathIdentifier
 
 
 class TreasureInsights(Provider):
-    """One Treasure Insights account; a scope is a data model's oid.
+    """Client of one Treasure Insights account; a scope is a data model's oid.
 
-    An uncertain request (`RequestUncertainError`) is cleared up by the caller: ``list_builds`` of the
-    model, and look for a build whose ``created_at`` is not before the request. The API has no better way.
+    The caller resolves an uncertain request (`RequestUncertainError`): it calls ``list_builds`` for the data model
+    and searches for a build whose ``created_at`` is not before the request. The API has no better way.
     """
 
     name = "treasure_insights"
     settings_model = TreasureInsightsSettings
     can_list = True
     can_cancel = True
-    # The five documented words, the other spelling of the documentation's prose (1.5), and what pending means.
+    # The five documented statuses, the other spelling in the documentation's prose (1.5), and pending's synonym.
     statuses: ClassVar = {
         "pending": BuildStatus.QUEUED,
         "queued": BuildStatus.QUEUED,
@@ -132,20 +132,20 @@ class TreasureInsights(Provider):
 
     @classmethod
     def authorization(cls, settings: SourceSettings, key: ApiKey) -> Mapping[str, str]:
-        """Give ``Authorization: TD1 …``; the secret may hold the prefix or not."""
+        """Return ``Authorization: TD1 …``; the secret may hold the prefix or not."""
         bare = _PREFIX.sub("", key.reveal())
         if not bare:
-            raise SettingsError(f"secret {settings.secret} holds a prefix and no key")
+            raise SettingsError(f"secret {settings.secret} holds only a prefix, no key")
         return {"Authorization": f"TD1 {bare}"}
 
     def scopes(self) -> Sequence[str]:
-        """Give the configured oids, or those of all data models that the key can see."""
+        """Return the configured oids, or those of all data models that the key can see."""
         if self.settings.data_models != "all":
             return self.settings.data_models
         return self._list_models()
 
     def get_build(self, ref: BuildRef) -> Build:
-        """Look at one build."""
+        """Return one build."""
         document = self.api.get_json(self._build_path(ref), kind="get_build", addresses_build=True)
         build = self._read_build(document, ref.scope)
         if isinstance(build, str):
@@ -155,26 +155,26 @@ class TreasureInsights(Provider):
         return build.model_copy(update={"ref": ref})
 
     def list_builds(self, scope: str) -> Sequence[Build]:
-        """Look at all builds of a data model: the whole history, in no order (1.3)."""
+        """Return all builds of a data model: the whole history, in no order (1.3)."""
         entries = self._list(self._builds_path(scope), kind="list_builds", addresses_build=True)
         return [build for entry in entries if (build := self._usable(self._read_build(entry, scope))) is not None]
 
     def request_scope(self, request: BuildRequest) -> str:
-        """Give the data model that the request is about."""
+        """Return the data model that the request is about."""
         if request.report is not None:
-            raise SettingsError(f"report: source {self.settings.name} builds data models, so give data_model")
+            raise SettingsError(f"report: source {self.settings.name} builds data models; use data_model")
         if request.data_model is not None:
             if request.scope not in {None, request.data_model}:
-                raise SettingsError("scope: it is the data model itself, so leave it out")
+                raise SettingsError("scope: must equal data_model, or be left out")
             return request.data_model
         if request.scope is not None:
             return request.scope
         if self.settings.data_models != "all" and len(self.settings.data_models) == 1:
             return self.settings.data_models[0]
-        raise SettingsError(f"scope: source {self.settings.name} has many data models, so name the build's")
+        raise SettingsError(f"scope: source {self.settings.name} has several data models; name that of the build")
 
     def start_build(self, request: BuildRequest) -> Build:
-        """Ask for a build of a data model."""
+        """Start a build of a data model."""
         scope = self.request_scope(request)
         if request.data_model is None:
             raise SettingsError("data_model: field required to start a build")
@@ -183,15 +183,15 @@ class TreasureInsights(Provider):
             self._builds_path(scope), {"buildType": self.settings.build_type}, kind="start_build"
         )
         try:
-            answer = _StartAnswer.model_validate(document)
-            ref = BuildRef(source=self.settings.name, scope=scope, build_id=answer.oid)
+            response = _StartResponse.model_validate(document)
+            ref = BuildRef(source=self.settings.name, scope=scope, build_id=response.oid)
         except ValidationError as exc:
-            text = f"{self.settings.name}: start_build was accepted, but the answer names no build"
+            text = f"{self.settings.name}: start_build was accepted, but the response names no build"
             raise RequestUncertainError(text) from exc
-        return Build(ref=ref, status=self.map_status(answer.status), created_at=answer.created)
+        return Build(ref=ref, status=self.map_status(response.status), created_at=response.created)
 
     def account_limits(self) -> AccountLimits | None:
-        """Ask for the size limits of builds and queries; None without an ``account_id``, or when none are told."""
+        """Return the size limits of builds and queries; None without ``account_id`` or when the API returns none."""
         if self.settings.account_id is None:
             return None
         document = self.api.get_json(f"/reporting/{path_segment(self.settings.account_id)}", kind="account_limits")
@@ -201,7 +201,7 @@ class TreasureInsights(Provider):
         return None if limits == AccountLimits() else limits
 
     def failure_advice(self, limits: AccountLimits | None) -> str:
-        """Say what to suspect first: the API gives no reason for a failed build (1.4, 1.7)."""
+        """Return the likely causes: the API gives no reason for a failed build (1.4, 1.7)."""
         build_size = limits.build_size_gb if limits else None
         query_size = limits.query_size_gb if limits else None
         advice = "Treasure Insights gives no reason. Suspect memory first: the build may have needed more than "
@@ -213,30 +213,30 @@ class TreasureInsights(Provider):
         return advice
 
     def query_advice(self) -> str:
-        """Say what to do when a dashboard fails although its build is done (1.7)."""
+        """Return what to do when a dashboard fails although its build is done (1.7)."""
         return (
             "If dashboards or queries on this build fail, the query may need more than the account's query size "
             "limit: ask for less data (filters, fewer columns), or ask Treasure Data support for a higher limit."
         )
 
     def cancel_build(self, ref: BuildRef) -> None:
-        """Ask to stop a build; known from one unofficial client only (1.3, number 11), so it may be refused."""
+        """Cancel a build; known from one unofficial client only (1.3, number 11), so the API may refuse it."""
         self.api.delete(self._build_path(ref), kind="cancel_build")
 
     def check(self) -> str:
-        """List the data models and compare them with the configured ones."""
-        seen = self._list_models()
-        text = f"{self.settings.name}: the API key works and can see {len(seen)} data models"
+        """Compare the data models that the key can see with the configured ones."""
+        visible = self._list_models()
+        text = f"{self.settings.name}: the API key works and can see {len(visible)} data models"
         if self.settings.data_models == "all":
             return text
-        missing = [oid for oid in self.settings.data_models if oid not in seen]
+        missing = [oid for oid in self.settings.data_models if oid not in visible]
         return f"{text}, but not {', '.join(missing)}" if missing else f"{text}, all configured ones among them"
 
     def _list_models(self) -> list[str]:
         oids: dict[str, None] = {}
         for entry in self._list("/reporting/datamodels", kind="list_models"):
             try:
-                model = _ModelAnswer.model_validate(entry)
+                model = _ModelResponse.model_validate(entry)
             except ValidationError:
                 self.report_unexpected(UnexpectedKind.MALFORMED_ENTRY, "a data model without a usable oid")
             else:
@@ -246,22 +246,22 @@ class TreasureInsights(Provider):
     def _list(self, path: str, *, kind: str, addresses_build: bool = False) -> list[JsonValue]:
         document = self.api.get_json(path, kind=kind, addresses_build=addresses_build)
         if not isinstance(document, list):
-            raise SourceProtocolError(f"{self.settings.name}: {kind} returned something that is not a list")
+            raise SourceProtocolError(f"{self.settings.name}: {kind} returned a document that is not a list")
         return document
 
     def _read_build(self, document: JsonValue, scope: str) -> Build | str:
-        """Read one build, or say what it is instead."""
+        """Return one build, or what is wrong with the document."""
         try:
-            answer = _BuildAnswer.model_validate(document)
-            ref = BuildRef(source=self.settings.name, scope=scope, build_id=answer.oid)
+            response = _BuildResponse.model_validate(document)
+            ref = BuildRef(source=self.settings.name, scope=scope, build_id=response.oid)
         except ValidationError:
             return "a build without a usable oid and status"
         return Build(
             ref=ref,
-            status=self.map_status(answer.status),
-            created_at=answer.created,
-            started_at=answer.started,
-            completed_at=answer.completed,
+            status=self.map_status(response.status),
+            created_at=response.created,
+            started_at=response.started,
+            completed_at=response.completed,
         )
 
     def _usable(self, build: Build | str) -> Build | None:
@@ -278,7 +278,7 @@ class TreasureInsights(Provider):
 
 
 def _find_number(document: JsonValue, name: str) -> float | None:
-    """Find a number by its name, at the top or one level below: the nesting is not documented (1.7)."""
+    """Return a number by its name, from the top level or the one below: the nesting is not documented (1.7)."""
     if not isinstance(document, dict):
         return None
     for place in (document, *document.values()):
