@@ -1,12 +1,16 @@
 """Lambda function ``poll_builds``: poll due builds, and release the executions of those that have ended."""
 
-from typing import Any
+from __future__ import annotations
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
+from typing import TYPE_CHECKING, Any
 
+import courier.aws.lambda_runtime  # noqa: F401 - first, to tune this process
 from courier.config.environment import Environment
 from courier.idle_check import nothing_is_in_flight
 from courier.observability.logger import logger
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 IDLE = {"due": 0, "polled": 0, "released": 0, "begun": 0, "segments": 0}
 

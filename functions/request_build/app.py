@@ -4,6 +4,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+import courier.aws.lambda_runtime  # noqa: F401 - first, to tune this process
 from courier.observability.logger import logger
 from courier.usecases.container import invocation
 from courier.usecases.request_build import request_build

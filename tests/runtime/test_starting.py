@@ -41,7 +41,7 @@ def test_a_cold_start_is_not_searched_for_garbage(tmp_path: Path) -> None:
     handler = (ROOT / "functions/record_outcome/app.py").read_text(encoding="utf-8")
     source = (
         "import gc\n"
-        "import courier\n"
+        "import courier.aws.lambda_runtime\n"
         "before = [found['collections'] for found in gc.get_stats()]\n"
         f"{handler}\n"
         "from courier import aws\n"

@@ -22,6 +22,11 @@ def test_handler_imports_nothing_heavy_at_the_top(function: str) -> None:
     assert not names & NOWHERE
 
 
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_handler_tunes_its_process(function: str) -> None:
+    assert "courier.aws.lambda_runtime" in imported_by(function, whole=True)
+
+
 def test_record_outcome_never_knows_a_provider_nor_the_settings_of_sources() -> None:
     imported = imported_by("record_outcome", whole=True)
     assert not {name for name in imported if name.startswith(("courier.providers", "courier.config.settings"))}

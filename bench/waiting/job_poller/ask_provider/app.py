@@ -5,6 +5,7 @@ from typing import Any
 
 import requests
 
+import courier.aws.lambda_runtime  # noqa: F401 - as the functions of the courier do
 from courier import aws
 from courier.models import BuildRef, BuildRequest
 from courier.providers import open_provider, parse_source
