@@ -1,4 +1,4 @@
-"""A presigned URL as a value that does not show itself."""
+"""The link to an artifact: a presigned URL that is never shown in a log, and what the provider says of it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 class SecretUrl:
     """A URL whose query is a bearer secret: ``str`` and ``repr`` show scheme, host and path only.
 
-    Whoever holds a presigned URL can read the object until it expires (S3 user guide, "Working with
+    A presigned URL lets any holder read the object until it expires (S3 user guide, "Working with
     presigned URLs"), so the text leaves this object only through `reveal`, right where the request is made.
     """
 
@@ -18,7 +18,7 @@ class SecretUrl:
         self._text = text
 
     def reveal(self) -> str:
-        """Give the whole URL; never pass the result to a log, an exception or a payload."""
+        """Return the whole URL; never pass the result to a log, an exception or a payload."""
         return self._text
 
     def __str__(self) -> str:
@@ -41,22 +41,27 @@ class SecretUrl:
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactLink:
-    """Where a finished report can be read right now.
+    """Where a finished artifact can be read right now.
 
     Attributes
     ----------
     url
-        Fresh from the provider; it dies within the hour or earlier.
+        Fresh from the provider; it expires within the hour or earlier.
     size_bytes
-        The length that the provider's API promises, None when it does not say.
+        The length in the provider's API; some say 0 when they do not know it, others nothing.
     expires_at
-        The provider's word on when the link dies; only a hint, links signed with temporary
-        credentials die earlier.
+        When the link expires according to the provider; only a hint, links signed with temporary
+        credentials expire earlier.
     filename
-        Name to store the report under, before it is made safe.
+        Name to store the artifact under, before it is made safe.
     """
 
     url: SecretUrl
     size_bytes: int | None
     expires_at: datetime | None
     filename: str
+
+    @property
+    def promised_bytes(self) -> int | None:
+        """The length that the provider promises; None when it does not."""
+        return self.size_bytes or None

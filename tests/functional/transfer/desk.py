@@ -18,8 +18,8 @@ from courier.links import ArtifactLink, SecretUrl
 from courier.models import StoredArtifact
 from courier.transfer.checkpoint import MemoryCheckpointStore
 from courier.transfer.copy import copy
-from courier.transfer.multipart_cleanup import abort_upload
 from courier.transfer.options import CopyOptions, Destination, Expected
+from courier.transfer.publisher import abort_upload
 from courier.transfer.s3_object import storage_config
 from courier.transfer.url_policy import LinkRules
 from local.simulator import FaultPlan, FaultRule, ManualClock, RequestKind, SimulatedProviders

@@ -8,8 +8,8 @@ import pytest
 
 from courier.errors import ArtifactIncompleteError, ArtifactUnavailableError, CopyUnfinishedError
 from courier.transfer.checkpoint import MemoryCheckpointStore
-from courier.transfer.multipart_cleanup import abort_upload
 from courier.transfer.options import CopyOptions
+from courier.transfer.publisher import abort_upload
 from local.simulator import ErrorStatus, IgnoreRange, SlowBody
 from tests.functional.transfer.conftest import OpenDesk
 from tests.functional.transfer.desk import MIB, Desk, Invocation, Seam
@@ -120,7 +120,7 @@ def test_copy_is_not_taken_up_for_ever(open_desk: OpenDesk) -> None:
     options = CopyOptions(workers=1, part_size_bytes=5 * MIB, most_continuations=2)
     for _ in range(3):
         stop_after(desk, 1, options)
-    with pytest.raises(ArtifactIncompleteError, match="taken up 2 times"):
+    with pytest.raises(ArtifactIncompleteError, match="resumed 2 times"):
         desk.copy(options=options)
     assert desk.stored() is None
 
@@ -129,7 +129,7 @@ def test_copy_has_a_limit_over_all_invocations(open_desk: OpenDesk) -> None:
     desk = open_desk(27 * MIB)
     stop_after(desk, 1)
     desk.clock.advance(24 * 3_600 + 1)
-    with pytest.raises(ArtifactIncompleteError, match="begun at 2026-04-15 12:00 UTC"):
+    with pytest.raises(ArtifactIncompleteError, match="began at 2026-04-15 12:00 UTC"):
         desk.copy()
 
 

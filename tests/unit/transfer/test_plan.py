@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from courier.transfer.options import GIB, LARGEST_PART_BYTES, MIB, MOST_PARTS, SMALLEST_PART_BYTES, CopyOptions
-from courier.transfer.part_plan import BUFFER_BYTES, Plan, part_size_for, stream_part_size, workers_for
+from courier.errors import ArtifactRefusedError
+from courier.transfer.options import (
+    BUFFER_BYTES,
+    GIB,
+    LARGEST_PART_BYTES,
+    MIB,
+    MOST_PARTS,
+    SMALLEST_PART_BYTES,
+    CopyOptions,
+    PartPlan,
+)
 
 TIB = 1024 * GIB
 OPTIONS = CopyOptions()
@@ -14,15 +23,15 @@ SIZES = [1, 8 * MIB, 8 * MIB + 1, 5 * GIB, 10_000 * 8 * MIB, 10_000 * 8 * MIB + 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_ten_thousand_parts_always_suffice(size: int) -> None:
-    part_size = part_size_for(size, OPTIONS.part_size_bytes)
-    assert Plan(size, part_size).parts <= MOST_PARTS
+    part_size = OPTIONS.part_size_for(size)
+    assert PartPlan(size, part_size).parts <= MOST_PARTS
     assert SMALLEST_PART_BYTES <= part_size <= LARGEST_PART_BYTES
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_parts_cover_every_byte_once(size: int) -> None:
     position = 0
-    for part in Plan(size, part_size_for(size, OPTIONS.part_size_bytes)):
+    for part in PartPlan(size, OPTIONS.part_size_for(size)):
         assert part.start == position
         assert part.length > 0
         position += part.length
@@ -31,35 +40,35 @@ def test_parts_cover_every_byte_once(size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_buffers_stay_within_the_bound_while_a_part_does(size: int) -> None:
-    part_size = part_size_for(size, OPTIONS.part_size_bytes)
-    workers = workers_for(part_size, OPTIONS)
+    part_size = OPTIONS.part_size_for(size)
+    workers = OPTIONS.workers_for(part_size)
     assert workers >= 1
     assert workers * part_size <= max(BUFFER_BYTES, part_size)
 
 
 def test_default_memory_is_what_the_docstring_says() -> None:
-    assert workers_for(part_size_for(78 * GIB, OPTIONS.part_size_bytes), OPTIONS) == 6
-    assert workers_for(part_size_for(79 * GIB, OPTIONS.part_size_bytes), OPTIONS) == 5
+    assert OPTIONS.workers_for(OPTIONS.part_size_for(78 * GIB)) == 6
+    assert OPTIONS.workers_for(OPTIONS.part_size_for(79 * GIB)) == 5
     assert OPTIONS.workers * OPTIONS.part_size_bytes == BUFFER_BYTES == 48 * MIB
-    assert part_size_for(468 * GIB, OPTIONS.part_size_bytes) == BUFFER_BYTES
-    assert part_size_for(469 * GIB, OPTIONS.part_size_bytes) > BUFFER_BYTES
-    assert part_size_for(5 * TIB, OPTIONS.part_size_bytes) == 525 * MIB
+    assert OPTIONS.part_size_for(468 * GIB) == BUFFER_BYTES
+    assert OPTIONS.part_size_for(469 * GIB) > BUFFER_BYTES
+    assert OPTIONS.part_size_for(5 * TIB) == 525 * MIB
 
 
 def test_what_no_object_holds_is_refused() -> None:
-    with pytest.raises(ValueError, match="do not fit"):
-        part_size_for(MOST_PARTS * LARGEST_PART_BYTES + 1, OPTIONS.part_size_bytes)
+    with pytest.raises(ArtifactRefusedError, match="do not fit"):
+        OPTIONS.part_size_for(MOST_PARTS * LARGEST_PART_BYTES + 1)
 
 
 def test_part_size_of_the_operator_is_kept() -> None:
     options = CopyOptions(workers=8, part_size_bytes=16 * MIB)
-    assert part_size_for(GIB, options.part_size_bytes) == 16 * MIB
-    assert workers_for(16 * MIB, options) == 8
+    assert options.part_size_for(GIB) == 16 * MIB
+    assert options.workers_for(16 * MIB) == 8
 
 
 @pytest.mark.parametrize("longest", [5 * GIB, 78 * GIB, 100 * GIB, 5 * TIB])
 def test_stream_of_unknown_length_reaches_its_limit(longest: int) -> None:
-    sizes = [stream_part_size(number, longest, OPTIONS) for number in range(1, MOST_PARTS + 1)]
+    sizes = [OPTIONS.sequential_part_size(number, longest) for number in range(1, MOST_PARTS + 1)]
     assert sum(sizes) >= longest
     assert sizes == sorted(sizes)
     assert max(sizes) <= LARGEST_PART_BYTES
@@ -67,9 +76,9 @@ def test_stream_of_unknown_length_reaches_its_limit(longest: int) -> None:
 
 def test_stream_of_unknown_length_keeps_its_memory_for_long() -> None:
     received = number = 0
-    while stream_part_size(number + 1, 5 * TIB, OPTIONS) <= BUFFER_BYTES:
+    while OPTIONS.sequential_part_size(number + 1, 5 * TIB) <= BUFFER_BYTES:
         number += 1
-        received += stream_part_size(number, 5 * TIB, OPTIONS)
+        received += OPTIONS.sequential_part_size(number, 5 * TIB)
     assert 54 * GIB < received < 55 * GIB
 
 

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from courier.errors import ArtifactRefusedError
-from courier.transfer.internal_errors import OutOfTimeError
-from courier.transfer.proof import Sha256InOrder, has_end_mark, judge_content
+from courier.transfer.content import OrderedSha256, check_content_type, has_end_mark
+from courier.transfer.options import OutOfTimeError
 
 PDF = b"%PDF-1.7\n%\xe2\xe3"
 ZIP = b"PK\x03\x04\x14\x00"
@@ -50,7 +50,7 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
     ],
 )
 def test_content_that_fits(header: str | None, leading: bytes, declared: list[str], taken_as: str) -> None:
-    assert judge_content(header, leading, declared) == taken_as
+    assert check_content_type(header, leading, declared) == taken_as
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_content_that_fits(header: str | None, leading: bytes, declared: list[st
 )
 def test_content_that_cannot_be_the_report(header: str | None, leading: bytes, declared: list[str]) -> None:
     with pytest.raises(ArtifactRefusedError):
-        judge_content(header, leading, declared)
+        check_content_type(header, leading, declared)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_end_marks(media: str, trailing: bytes, ends: bool | None) -> None:
 
 def test_digest_does_not_depend_on_the_order_of_arrival() -> None:
     parts = [bytes([number]) * 1_000 for number in range(1, 41)]
-    digest = Sha256InOrder()
+    digest = OrderedSha256()
     # Threads take the parts in order and finish them in any order, as workers do.
     left = iter(range(1, 41))
     lock = threading.Lock()
@@ -132,14 +132,14 @@ def test_digest_does_not_depend_on_the_order_of_arrival() -> None:
 @pytest.mark.parametrize("length", [1, 65_535, 65_536, 65_537, 1_000_000])
 def test_the_checksum_of_a_part_comes_with_its_hash(length: int) -> None:
     first, second = bytes(range(256)) * 4_000, b"second"
-    digest = Sha256InOrder()
+    digest = OrderedSha256()
     assert digest.add(1, memoryview(first)[:length]) == zlib.crc32(first[:length])
     assert digest.add(2, memoryview(second)) == zlib.crc32(second)
     assert digest.hexdigest() == hashlib.sha256(first[:length] + second).hexdigest()
 
 
 def test_whoever_waits_for_a_part_that_will_not_come_is_told() -> None:
-    digest = Sha256InOrder()
+    digest = OrderedSha256()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(digest.add, 2, memoryview(b"x"))
         digest.stop()

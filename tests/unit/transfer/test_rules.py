@@ -154,19 +154,19 @@ NOT_PUBLIC = [
 def test_name_must_not_resolve_to_an_address_that_is_not_public(address: str) -> None:
     target = DEFAULT.check("https://s3.amazonaws.com/key")
     with pytest.raises(ArtifactRefusedError, match=r"s3\.amazonaws\.com resolves to"):
-        DEFAULT.admit(target, ["52.216.0.1", address])
+        DEFAULT.check_addresses(target, ["52.216.0.1", address])
 
 
 @pytest.mark.parametrize("address", ["52.216.0.1", "2600:1f18::1"])
 def test_public_addresses_are_admitted(address: str) -> None:
     target = DEFAULT.check("https://s3.amazonaws.com/key")
-    assert DEFAULT.admit(target, [address]) == (address,)
+    assert DEFAULT.check_addresses(target, [address]) == (address,)
 
 
 def test_refused_address_names_the_settings() -> None:
     target = DEFAULT.check("https://s3.amazonaws.com/key")
     with pytest.raises(ArtifactRefusedError, match=r"a link-local address; .* artifact\.private_addresses"):
-        DEFAULT.admit(target, ["169.254.169.254"])
+        DEFAULT.check_addresses(target, ["169.254.169.254"])
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_refused_address_names_the_settings() -> None:
 )
 def test_private_addresses_can_be_allowed(address: str) -> None:
     rules = LinkRules.parse(["minio.internal"], private_addresses=True)
-    assert rules.admit(rules.check("https://minio.internal/key"), [address]) == (address,)
+    assert rules.check_addresses(rules.check("https://minio.internal/key"), [address]) == (address,)
 
 
 @pytest.mark.parametrize(
@@ -184,29 +184,29 @@ def test_private_addresses_can_be_allowed(address: str) -> None:
 def test_metadata_and_link_local_addresses_are_not_private_ones(address: str) -> None:
     rules = LinkRules.parse(["minio.internal"], private_addresses=True)
     with pytest.raises(ArtifactRefusedError):
-        rules.admit(rules.check("https://minio.internal/key"), [address])
+        rules.check_addresses(rules.check("https://minio.internal/key"), [address])
 
 
 def test_address_that_is_named_is_allowed_and_no_other() -> None:
     rules = LinkRules.parse(["10.1.2.3:9000", "*.amazonaws.com"])
-    assert rules.admit(rules.check("https://10.1.2.3:9000/key"), ["10.1.2.3"]) == ("10.1.2.3",)
+    assert rules.check_addresses(rules.check("https://10.1.2.3:9000/key"), ["10.1.2.3"]) == ("10.1.2.3",)
     with pytest.raises(ArtifactRefusedError):
-        rules.admit(rules.check("https://s3.amazonaws.com/key"), ["10.1.2.3"])
+        rules.check_addresses(rules.check("https://s3.amazonaws.com/key"), ["10.1.2.3"])
 
 
 def test_named_localhost_may_be_loopback_and_nothing_else() -> None:
     rules = LinkRules.parse(["http://localhost:9000"])
     target = rules.check("http://localhost:9000/key")
-    assert rules.admit(target, ["127.0.0.1", "::1"]) == ("127.0.0.1", "::1")
+    assert rules.check_addresses(target, ["127.0.0.1", "::1"]) == ("127.0.0.1", "::1")
     with pytest.raises(ArtifactRefusedError):
-        rules.admit(target, ["10.1.2.3"])
+        rules.check_addresses(target, ["10.1.2.3"])
 
 
 def test_insecure_source_may_use_loopback_besides_its_hosts() -> None:
     rules = LinkRules.parse(["*.amazonaws.com"], loopback=True)
     for url in ("http://localhost:4566/key", "https://127.0.0.1:9000/key", "http://[::1]:1/key"):
         target = rules.check(url)
-        rules.admit(target, ["127.0.0.1"])
+        rules.check_addresses(target, ["127.0.0.1"])
     with pytest.raises(ArtifactRefusedError):
         rules.check("http://evil.example:4566/key")
     rules.check("https://s3.amazonaws.com/key")

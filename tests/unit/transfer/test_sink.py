@@ -8,28 +8,28 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from courier.transfer.internal_errors import OutOfTimeError
-from courier.transfer.part_uploader import PartSink
-from courier.transfer.proof import Sha256InOrder
-from courier.transfer.s3_object import Receipt, Storage
+from courier.transfer.content import OrderedSha256
+from courier.transfer.options import OutOfTimeError
+from courier.transfer.parts import PartUploader
+from courier.transfer.s3_object import S3Object, UploadedPart
 
 
-class Shelf(Storage):
+class Shelf(S3Object):
     """Keeps the parts here, in the order of their arrival."""
 
     def __init__(self) -> None:
         self.kept: dict[int, tuple[bytes, int]] = {}
 
-    def upload(self, upload_id: str, number: int, body: bytearray, crc32: int) -> Receipt:
+    def upload_part(self, upload_id: str, number: int, body: bytearray, crc32: int) -> UploadedPart:
         self.kept[number] = (bytes(body), crc32)
-        return Receipt(f"{upload_id}-{number}", None, len(body))
+        return UploadedPart(f"{upload_id}-{number}", None, len(body))
 
 
-def sink(shelf: Shelf, digest: Sha256InOrder | None) -> PartSink:
-    return PartSink(shelf, "upload", digest=digest, done={}, total_bytes=None, progress=None)
+def sink(shelf: Shelf, digest: OrderedSha256 | None) -> PartUploader:
+    return PartUploader(shelf, "upload", digest=digest, done={}, total_bytes=None, progress=None)
 
 
-class Witness(Sha256InOrder):
+class Witness(OrderedSha256):
     """Notes what the shelf holds at the moment when a part has been hashed."""
 
     def __init__(self, shelf: Shelf) -> None:
@@ -57,7 +57,7 @@ def test_a_part_is_hashed_in_its_turn_and_then_stored() -> None:
 
 def test_a_part_whose_turn_will_not_come_is_stored_all_the_same() -> None:
     shelf = Shelf()
-    parts = sink(shelf, Sha256InOrder())
+    parts = sink(shelf, OrderedSha256())
     parts.stop()
     with pytest.raises(OutOfTimeError):
         parts.store(2, bytearray(b"second"))

@@ -1,16 +1,19 @@
-"""The copy: from a link that a provider hands out into S3, complete and proven, or nothing at all.
+"""The copy: from a link that a provider returns into S3, complete and verified, or nothing at all.
 
-::
+The modules in reading order. `functions/copy_artifact/app.py` and `courier.usecases.copy_artifact` call the first;
+`courier.usecases.record_outcome` calls `publisher` for the uploads of a copy that was given up::
 
-    copy         the public `copy`
-    terms        what the caller may say: options, expectations
-    copier       the course of one copy: which way, and when to pause
-    parallel     parts by several workers         stream       one connection, for sources without ranges
-    source       the first look, exact parts      answers      what the head of an answer says
-    fresh_links  another link when one dies       connection   the bare HTTP client
-    rules        which hosts and addresses        bounds       how many bytes
-    proof        content, the hash in order       sink         hash, checksum and count parts
-    storage      every call to S3                 destination  the key, and what lies there
-    publish      conditional create, once         uploads      none is left behind
-    plan         parts and memory                 deadline, backoff, checkpoint, signals
+    copy         the public `copy`, and the course of one copy: how to begin, when to resume, pause or start over
+    download     the first response, exact parts under If-Match, retries, and a fresh link when one is refused
+    http_client  GET over pinned connections: redirects, TLS, exact reads
+    url_policy   the hosts and addresses that a link may have
+    content      checks of content type, range, length and end mark; the SHA-256 in order
+    parts        parts in parallel or one after another, each hashed, uploaded and counted
+    s3_object    every S3 call, with S3's errors mapped
+    publisher    the end of an upload: published once under its key, or aborted and swept
+
+    options      data: options, expectations, destination, plan of the parts, deadline
+    checkpoint   data: what an unfinished copy leaves for the next invocation
+
+This package imports none of them, so that aborting an upload does not load the download.
 """

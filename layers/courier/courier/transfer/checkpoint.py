@@ -1,4 +1,4 @@
-"""What a copy leaves for the next invocation, and where it is kept."""
+"""What an unfinished copy leaves for the next invocation, and the store that keeps it."""
 
 import threading
 from typing import Annotated, Protocol
@@ -9,29 +9,29 @@ from courier.models import FrozenModel
 
 
 class Checkpoint(FrozenModel):
-    """One multipart upload that is under way; what it already holds is asked of S3 (ListParts).
+    """One multipart upload in progress; the parts that it holds are read from S3 (ListParts).
 
-    It carries no link: the next invocation asks the provider for a fresh one.
+    It contains no link: the next invocation gets a fresh one from the provider.
 
     Attributes
     ----------
     upload_id
-        The upload that everybody who copies this artifact adds to.
+        The upload that every copier of this artifact adds to.
     part_size_bytes, size_bytes
-        How the artifact is cut; the size is None when its source does not tell.
+        How the artifact is cut into parts; the size is None when its store does not announce it.
     etag
-        Strong validator of the source object, sent as ``If-Match``. None when the source has none or
-        serves no ranges: such a copy cannot be taken up, its upload is only remembered to be aborted.
+        Strong validator of the artifact, sent as ``If-Match``. None when the store sends none or
+        serves no ranges: such a copy cannot be resumed, its upload is only remembered to be aborted.
     content_type
-        What the source object was found to be.
+        The media type that the artifact was found to have.
     started_at
         When the copy began, for its limit over all invocations.
     continuations
-        How often it was taken up.
+        How often it was resumed.
     done_bytes
-        What was uploaded when an invocation last ran out of time; the next must get further.
+        What was uploaded when an invocation last ran out of time; the next one must get further.
     restarts
-        How often it began anew because the source object changed.
+        How often it began anew because the artifact changed.
     """
 
     upload_id: Annotated[str, Field(min_length=1)]
@@ -45,37 +45,37 @@ class Checkpoint(FrozenModel):
     restarts: Annotated[int, Field(ge=0)] = 0
 
     @property
-    def can_be_taken_up(self) -> bool:
-        """Whether the missing parts can be fetched on their own."""
+    def is_resumable(self) -> bool:
+        """Whether the missing parts can be downloaded on their own."""
         return self.etag is not None and self.size_bytes is not None
 
 
 class CheckpointStore(Protocol):
     """Keeps at most one checkpoint for one artifact.
 
-    Every change is conditional on the upload id, so that copiers that run at the same time, or one
-    that was thought dead, agree on one upload and cannot wipe out each other's.
+    Every change is conditional on the upload id, so that concurrent copiers, or one that was
+    thought dead, agree on one upload and cannot delete each other's checkpoint.
     """
 
     @property
     def outlives_process(self) -> bool:
-        """Whether a later process finds the checkpoint; else a copy that fails cannot be taken up and is aborted."""
+        """Whether a later process finds the checkpoint; else a copy that fails cannot be resumed and is aborted."""
         ...
 
     def load(self) -> Checkpoint | None:
-        """Give the checkpoint, read consistently; None when there is none."""
+        """Return the checkpoint, read consistently; None when there is none."""
         ...
 
     def save(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Keep the checkpoint if there is none, and give the one that is kept then: ours or another copier's."""
+        """Save the checkpoint if there is none, and return the one that is kept then: ours or another copier's."""
         ...
 
     def advance(self, checkpoint: Checkpoint) -> None:
-        """Put a newer state of the same upload in place; does nothing when another upload is kept, or none."""
+        """Replace the checkpoint by a newer state of the same upload; do nothing when it is of another, or absent."""
         ...
 
     def clear(self, upload_id: str) -> None:
-        """Forget the checkpoint if it is about this upload."""
+        """Delete the checkpoint if it is about this upload."""
         ...
 
 
@@ -85,7 +85,7 @@ class MemoryCheckpointStore:
     Parameters
     ----------
     outlives_process
-        Play a store that later processes find.
+        Behave like a store that later processes find.
     """
 
     def __init__(self, *, outlives_process: bool = False) -> None:
@@ -95,28 +95,28 @@ class MemoryCheckpointStore:
 
     @property
     def outlives_process(self) -> bool:
-        """Whether a copy that fails for a passing reason keeps its upload for the next try."""
+        """Whether a copy that fails for a transient reason keeps its upload for the next attempt."""
         return self._outlives_process
 
     def load(self) -> Checkpoint | None:
-        """Give the checkpoint."""
+        """Return the checkpoint."""
         with self._lock:
             return self._kept
 
     def save(self, checkpoint: Checkpoint) -> Checkpoint:
-        """Keep the checkpoint if there is none, and give the one that is kept then."""
+        """Save the checkpoint if there is none, and return the one that is kept then."""
         with self._lock:
             self._kept = self._kept or checkpoint
             return self._kept
 
     def advance(self, checkpoint: Checkpoint) -> None:
-        """Put a newer state of the same upload in place."""
+        """Replace the checkpoint by a newer state of the same upload."""
         with self._lock:
             if self._kept is not None and self._kept.upload_id == checkpoint.upload_id:
                 self._kept = checkpoint
 
     def clear(self, upload_id: str) -> None:
-        """Forget the checkpoint if it is about this upload."""
+        """Delete the checkpoint if it is about this upload."""
         with self._lock:
             if self._kept is not None and self._kept.upload_id == upload_id:
                 self._kept = None

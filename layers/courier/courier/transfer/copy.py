@@ -1,30 +1,39 @@
-"""The copy of one artifact from a link into S3: complete and proven, or nothing at all."""
+"""One copy: from a link that a provider returns to an object in S3, complete and verified, or nothing at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from courier.backoff import Backoff
 from courier.clock import utc_now
+from courier.errors import (
+    ArtifactChangedError,
+    ArtifactError,
+    ArtifactIncompleteError,
+    ArtifactUnavailableError,
+    CopyUnfinishedError,
+)
 from courier.links import ArtifactLink
 from courier.models import StoredArtifact
-from courier.transfer.checkpoint import CheckpointStore
-from courier.transfer.copy_job import Connecting, Copier
-from courier.transfer.deadline import Deadline
-from courier.transfer.download import SourceReader
-from courier.transfer.http_client import Resolver, resolve, shared_tls_context
-from courier.transfer.link_refresh import LinkHolder
-from courier.transfer.multipart_cleanup import UploadCleanup
-from courier.transfer.options import CopyOptions, Destination, Expected
-from courier.transfer.part_uploader import Progress
-from courier.transfer.publisher import Publisher
-from courier.transfer.s3_object import Storage
-from courier.transfer.size_limits import Bounds
+from courier.transfer.checkpoint import Checkpoint, CheckpointStore
+from courier.transfer.content import TRAILING_BYTES, OrderedSha256, SizeLimits, has_end_mark
+from courier.transfer.download import Download, FirstResponse, LinkRefresher
+from courier.transfer.http_client import DownloadError, HttpClient, Resolver, Response, resolve, shared_tls_context
+from courier.transfer.options import CopyOptions, Deadline, Destination, Expected, OutOfTimeError, PartPlan
+from courier.transfer.parts import ParallelCopy, PartUploader, Progress, copy_sequentially
+from courier.transfer.publisher import OriginObject, Publisher, StartOverError, UploadCleanup
+from courier.transfer.s3_object import S3Object, UploadedPart, UploadGoneError
 from courier.transfer.url_policy import LinkRules
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+
+# Starts of one copy within one invocation: a changed artifact, a broken body, an upload that another process aborted.
+MOST_STARTS: Final = 4
+
+_T = TypeVar("_T")
 
 
 def copy(
@@ -45,38 +54,38 @@ def copy(
 ) -> StoredArtifact:
     """Copy the artifact behind a link to its destination.
 
-    Up to one part it takes one GET and one PutObject; else parts are fetched and stored in parallel,
-    or one after another where the source has no ranges. Memory: see `CopyOptions.part_size_bytes`.
+    Up to one part takes one GET and one PutObject; else parts are downloaded and uploaded in parallel,
+    or one after another where the store serves no ranges. Memory: see `CopyOptions.part_size_bytes`.
 
     Parameters
     ----------
     locate
-        Asks the provider for the link; called first, and again when a link is refused.
+        Requests the link from the provider; called first, and again when a link is refused.
     s3
         Made with `storage_config`, else every part is hashed three times.
     seconds_left
-        Seconds until this process is killed; infinite where nobody does.
+        Seconds until this process is killed; infinite if it is not.
     ca_bundle
         PEM text of the authority behind self-hosted storage.
     progress
-        Told the bytes stored so far and the total, from several threads.
+        Receives the bytes stored so far and the total, from several threads.
 
     Raises
     ------
     CopyUnfinishedError
-        The time is up; call again, and the copy goes on from its checkpoint. It got further this time.
+        The time is up; call again, and the copy resumes from its checkpoint. It made progress this time.
     ArtifactUnavailableError
-        Source or destination do not answer; call again later.
+        The artifact's store or S3 does not respond; call again later.
     ArtifactExpiredError
-        The provider keeps handing out links that are refused.
+        The provider keeps returning links that are refused.
     ArtifactIncompleteError
-        Fewer or more bytes than promised; or the copy gets no further, or takes too long.
+        Fewer or more bytes than promised; or the copy makes no progress, or takes too long.
     ArtifactRefusedError
-        Host, address, size, content or checksum are not what is allowed or expected.
+        Host, address, size, content or checksum is not what is allowed or expected.
     ArtifactChangedError
-        The source object changed while it was read, and again on the second try.
+        The artifact changed while it was read, and again on the second attempt.
     ArtifactConflictError
-        Another object lies under the key.
+        Another object has the key.
     SettingsError
         S3 refuses us, or a setting cannot be read.
     SourceError
@@ -85,26 +94,255 @@ def copy(
     options = options or CopyOptions()
     backoff = backoff or Backoff()
     deadline = Deadline(seconds_left, clock, options)
-    storage = Storage(s3, destination, backoff)
-    copier = Copier(
-        reader=SourceReader(
-            LinkHolder(locate),
+    s3_object = S3Object(s3, destination, backoff)
+    tls = partial(shared_tls_context, ca_bundle)
+    return CopyJob(
+        download=Download(
+            LinkRefresher(locate),
+            new_client=partial(HttpClient, rules, options, tls=tls, resolve=resolver),
             backoff=backoff,
             deadline=deadline,
             content_types=expected.content_types,
-            bounds=Bounds(expected.largest_bytes),
+            limits=SizeLimits(expected.largest_bytes),
         ),
-        storage=storage,
+        s3_object=s3_object,
         publisher=Publisher(
-            storage, destination, expected_sha256=expected.sha256, clock=clock, check_time=deadline.check
+            s3_object, destination, expected_sha256=expected.sha256, clock=clock, check_time=deadline.check
         ),
         checkpoints=checkpoints,
-        uploads=UploadCleanup(storage, checkpoints),
+        cleanup=UploadCleanup(s3_object, checkpoints),
         deadline=deadline,
         options=options,
         backoff=backoff,
         expected=expected,
-        connecting=Connecting(rules=rules, tls=partial(shared_tls_context, ca_bundle), resolver=resolver),
         progress=progress,
+    ).run()
+
+
+@dataclass(kw_only=True)
+class CopyJob:
+    """One call of `copy`, which documents the errors."""
+
+    download: Download
+    s3_object: S3Object
+    publisher: Publisher
+    checkpoints: CheckpointStore
+    cleanup: UploadCleanup
+    deadline: Deadline
+    options: CopyOptions
+    backoff: Backoff
+    expected: Expected
+    progress: Progress | None
+    restarts: int = 0
+
+    def run(self) -> StoredArtifact:
+        """Copy, and start over a few times where that helps."""
+        if not self.deadline.may_begin:
+            raise CopyUnfinishedError("there was no time left to begin the copy")
+        start = 0
+        with self.deadline.watch(self.download.cut):
+            while True:  # ends with MOST_STARTS
+                start += 1
+                try:
+                    return self._start()
+                except StartOverError as failed:
+                    if start == MOST_STARTS:
+                        raise failed.final from failed
+                    self.backoff.wait(start)
+                finally:
+                    self.download.close()
+
+    def _start(self) -> StoredArtifact:
+        checkpoint = self.checkpoints.load()
+        if checkpoint is None:
+            return self._begin(None)
+        if self.expected.sha256 is not None:
+            self.cleanup.discard(checkpoint)
+            return self._begin(None)
+        if checkpoint.is_resumable:
+            return self._resume(checkpoint)
+        return self._begin(checkpoint)
+
+    def _begin(self, leftover: Checkpoint | None) -> StoredArtifact:
+        """Open the download and choose the way to copy.
+
+        ``leftover`` is the upload of a copier that cannot be resumed, and may still be running: it is
+        left alone until this copy has succeeded.
+        """
+        try:
+            first = self.download.open(self.download.open_client(), self.options.part_size_bytes)
+        except OutOfTimeError:
+            reason = "the store did not answer in time"
+            raise self.deadline.no_progress(reason) from None
+        if first.response is None:
+            artifact = self.publisher.put(first.buffer, _origin(first, first.filled, first.buffer))
+            if self.progress is not None:
+                self.progress(first.filled, first.filled)
+        else:
+            artifact = self._accept_earlier_copy(first) or self._copy_parts(first, first.response)
+        if leftover is not None:
+            self.cleanup.discard(leftover)
+        return artifact
+
+    def _accept_earlier_copy(self, first: FirstResponse) -> StoredArtifact | None:
+        """Return an earlier complete copy of this version, before gigabytes are moved to find out."""
+        if first.total_bytes is None:
+            return None
+        origin = OriginObject(size_bytes=first.total_bytes, etag=first.etag, content_type=first.content_type)
+        artifact = self._read_back(lambda: self.publisher.accept_earlier(origin))
+        if artifact is not None:
+            self.cleanup.sweep()
+        return artifact
+
+    def _copy_parts(self, first: FirstResponse, response: Response) -> StoredArtifact:
+        size = self.options.part_size_for(first.total_bytes or 0)
+        is_resumable = first.ranged and first.etag is not None and first.total_bytes is not None
+        ours = Checkpoint(
+            upload_id=self.s3_object.create_upload(content_type=first.content_type, origin_etag=first.etag),
+            part_size_bytes=size,
+            size_bytes=first.total_bytes,
+            etag=first.etag if is_resumable else None,
+            content_type=first.content_type,
+            started_at=self.deadline.started_at,
+            restarts=self.restarts,
+        )
+        with self.cleanup.guard(ours):
+            kept = self.checkpoints.save(ours)
+            if kept.upload_id == ours.upload_id or not is_resumable or not kept.is_resumable:
+                if is_resumable:
+                    opened = first if size == self.options.part_size_bytes else None
+                    return self._copy_in_parallel(ours, {}, opened)
+                return self._copy_sequentially(ours, first, response)
+        # Another copier was faster; both add to its upload from here on.
+        self.cleanup.discard(ours)
+        return self._resume(kept)
+
+    def _resume(self, checkpoint: Checkpoint) -> StoredArtifact:
+        """Continue the upload that a checkpoint points to."""
+        self.restarts = checkpoint.restarts
+        self.deadline.started_at = checkpoint.started_at
+        with self.cleanup.guard(checkpoint):
+            if checkpoint.continuations >= self.options.most_continuations or self.deadline.is_overdue:
+                raise ArtifactIncompleteError(
+                    f"the copy began at {checkpoint.started_at:%Y-%m-%d %H:%M} UTC and was resumed"
+                    f" {checkpoint.continuations} times, that is enough"
+                )
+            if self.download.links.current().promised_bytes not in {None, checkpoint.size_bytes}:
+                raise self._changed(ArtifactChangedError("the provider promises another size than it did"))
+            try:
+                stored = self.s3_object.list_parts(checkpoint.upload_id)
+            except UploadGoneError:
+                return self._after_upload(checkpoint)
+            checkpoint = checkpoint.model_copy(update={"continuations": checkpoint.continuations + 1})
+            self.checkpoints.advance(checkpoint)
+            return self._copy_in_parallel(checkpoint, stored, None)
+
+    def _copy_in_parallel(
+        self, checkpoint: Checkpoint, stored: Mapping[int, UploadedPart], opened: FirstResponse | None
+    ) -> StoredArtifact:
+        total, etag = checkpoint.size_bytes, checkpoint.etag
+        if total is None or etag is None:
+            raise AssertionError("parts are downloaded in parallel only under a validator")
+        plan = PartPlan(total, checkpoint.part_size_bytes)
+        done = {n: part for n, part in stored.items() if n <= plan.parts and part.length == plan.part(n).length}
+        uploader = self._uploader(checkpoint, done)
+        parallel = ParallelCopy(self.download, uploader, plan=plan, etag=etag, deadline=self.deadline)
+        with self.cleanup.guard(checkpoint):
+            try:
+                parallel.run(self.options, opened)
+            except OutOfTimeError:
+                raise self._pause(checkpoint, uploader.done_bytes) from None
+            except UploadGoneError:
+                return self._after_upload(checkpoint)
+            except ArtifactChangedError as changed:
+                raise self._changed(changed) from changed
+            origin = OriginObject(size_bytes=total, etag=etag, content_type=checkpoint.content_type)
+            try:
+                artifact = self.publisher.complete(checkpoint.upload_id, uploader.done, origin, uploader.sha256)
+            except OutOfTimeError:
+                raise CopyUnfinishedError("the report is stored; its SHA-256 is still to be read back") from None
+        self.cleanup.sweep()
+        self.checkpoints.clear(checkpoint.upload_id)
+        return artifact
+
+    def _copy_sequentially(self, ours: Checkpoint, first: FirstResponse, response: Response) -> StoredArtifact:
+        uploader = self._uploader(ours, {})
+        try:
+            received, trailing = copy_sequentially(
+                first,
+                response,
+                uploader=uploader,
+                deadline=self.deadline,
+                options=self.options,
+                limits=self.download.limits,
+            )
+            origin = _origin(first, received, trailing)
+            artifact = self.publisher.complete(ours.upload_id, uploader.done, origin, uploader.sha256)
+        except OutOfTimeError:
+            reason = "a store without ranges must be read in one go, and the time was up"
+            raise self.deadline.no_progress(reason) from None
+        except DownloadError as error:
+            raise StartOverError(error.as_permanent(MOST_STARTS)) from error
+        except UploadGoneError as gone:
+            raise StartOverError(ArtifactUnavailableError("the upload was aborted by another process")) from gone
+        if first.etag is not None and first.total_bytes is not None:
+            # Else a concurrent copier that lost its upload would have to read all of it again, in the time it has left.
+            self.cleanup.sweep()
+        self.checkpoints.clear(ours.upload_id)
+        return artifact
+
+    def _after_upload(self, checkpoint: Checkpoint) -> StoredArtifact:
+        """Find out what became of an upload that is gone: completed by us or a concurrent copier, or aborted."""
+        stored = self.s3_object.head()
+        if stored is None or not stored.is_copy_of(checkpoint.etag, checkpoint.size_bytes):
+            gone = ArtifactUnavailableError("the upload was aborted by another process")
+            raise StartOverError(gone)
+        origin = OriginObject(size_bytes=stored.size_bytes, etag=checkpoint.etag, content_type=checkpoint.content_type)
+        artifact = self._read_back(lambda: self.publisher.accept(stored, origin, None))
+        self.cleanup.sweep()
+        self.checkpoints.clear(checkpoint.upload_id)
+        return artifact
+
+    def _read_back(self, accept: Callable[[], _T]) -> _T:
+        try:
+            return accept()
+        except OutOfTimeError:
+            reason = "the report is stored, but too large to be read back in one invocation"
+            raise self.deadline.no_progress(reason) from None
+
+    def _changed(self, changed: ArtifactChangedError) -> Exception:
+        """Return what to raise when the artifact is another one now: a copy starts over for that once."""
+        if self.restarts:
+            return changed
+        self.restarts += 1
+        return StartOverError(changed)
+
+    def _pause(self, checkpoint: Checkpoint, done_bytes: int) -> ArtifactError:
+        """Save how far the copy got, and return the error that ends this invocation."""
+        so_far = f"{done_bytes} of {checkpoint.size_bytes} bytes are stored"
+        if self.deadline.is_overdue:
+            return ArtifactIncompleteError(f"the copy takes too long: {so_far}")
+        if done_bytes <= checkpoint.done_bytes:
+            return self.deadline.no_progress(f"no part was finished in this invocation: {so_far}")
+        self.checkpoints.advance(checkpoint.model_copy(update={"done_bytes": done_bytes}))
+        return CopyUnfinishedError(f"{so_far}; call again")
+
+    def _uploader(self, checkpoint: Checkpoint, done: Mapping[int, UploadedPart]) -> PartUploader:
+        return PartUploader(
+            self.s3_object,
+            checkpoint.upload_id,
+            digest=None if done else OrderedSha256(),
+            done=done,
+            total_bytes=checkpoint.size_bytes,
+            progress=self.progress,
+        )
+
+
+def _origin(first: FirstResponse, received: int, trailing: bytes | bytearray) -> OriginObject:
+    is_known_length = first.total_bytes is not None or first.promised_bytes is not None
+    return OriginObject(
+        size_bytes=received,
+        etag=first.etag,
+        content_type=first.content_type,
+        verified=is_known_length or bool(has_end_mark(first.content_type, bytes(trailing[-TRAILING_BYTES:]))),
     )
-    return copier.run()

@@ -1,65 +1,60 @@
-"""Reading the source object: the first look at it, and exact parts of it."""
+"""The download: a first response that shows what there is, then exact parts; retries, and fresh links."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from http import HTTPStatus
+from typing import Final, TypeVar
 
 from courier.backoff import Backoff, retry_after_seconds
-from courier.errors import (
-    ArtifactError,
-    ArtifactIncompleteError,
-    ArtifactRefusedError,
-    ArtifactUnavailableError,
-)
-from courier.links import ArtifactLink
-from courier.transfer.deadline import Deadline
-from courier.transfer.http_client import Answer, Fetcher
-from courier.transfer.internal_errors import LinkRefusedError, OutOfTimeError, SourceTroubleError
-from courier.transfer.link_refresh import LinkHolder
-from courier.transfer.part_plan import Part
-from courier.transfer.proof import LEADING_BYTES, TRAILING_BYTES, judge_content, quoted
-from courier.transfer.range_responses import (
+from courier.errors import ArtifactExpiredError, ArtifactIncompleteError
+from courier.links import ArtifactLink, SecretUrl
+from courier.transfer.content import (
     CHANGED,
-    CLIENT_ERROR,
-    OK,
-    PARTIAL,
-    PASSING,
-    UNSATISFIABLE,
-    check_part,
-    content_range,
-    strong_etag,
+    LEADING_BYTES,
+    TRAILING_BYTES,
+    SizeLimits,
+    check_content_type,
+    check_encoding,
+    check_range,
 )
-from courier.transfer.size_limits import Bounds
+from courier.transfer.http_client import DownloadError, HttpClient, Response
+from courier.transfer.options import Deadline, OutOfTimeError, Part
 
 _T = TypeVar("_T")
 
+# Fresh links in a row that are refused before one byte came: the second may have crossed a rotation of keys.
+_MOST_REFUSALS: Final = 3
+# Client errors that do not refuse the link.
+_TRANSIENT: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """What the first request told.
+class FirstResponse:
+    """What the first request showed.
 
     Attributes
     ----------
     content_type
-        The media type, judged with the first bytes.
+        The media type, checked against the first bytes.
     total_bytes
-        The artifact's length, None when the store does not tell.
+        The artifact's length, None when the store does not announce it.
     promised_bytes
-        The length that the provider's API gave, None when it did not.
+        The length in the provider's API, None when it has none.
     etag
         Strong validator, None when there is none.
     buffer
-        All the bytes, where they are one part at most; a part's buffer, where the rest comes by the same
-        answer; else only the first bytes. It is no larger than that: making 8 MiB takes longer than the
-        whole rest of the work on a small report, and they would stay beside the workers' buffers.
+        All the bytes, where they are one part at most; a part's buffer, where the rest comes in the same
+        body; else only the first bytes. It is no larger than that: allocating 8 MiB takes longer than the
+        whole rest of the work on a small artifact, and they would stay beside the workers' buffers.
     filled
-        Bytes that lie at the beginning of the buffer.
+        Number of bytes at the beginning of the buffer.
     ended
         Those are all.
     ranged
-        Parts can be fetched on their own, under ``If-Match``.
-    answer, fetcher
-        The open answer behind the filled bytes, unless they are all, and whose connection it is.
+        Parts can be downloaded on their own, under ``If-Match``.
+    response, client
+        The open response behind the filled bytes, None if they are all, and the client whose connection it is.
     """
 
     content_type: str
@@ -70,211 +65,281 @@ class Look:
     filled: int
     ended: bool
     ranged: bool
-    answer: Answer | None
-    fetcher: Fetcher
+    response: Response | None
+    client: HttpClient
 
 
-class SourceReader:
-    """Reads through a `Fetcher`, with retries, and with fresh links.
+class LinkRefresher:
+    """The current link, shared by the workers, and a fresh one from the provider when it is refused.
 
-    Refused links lead to a fresh one; broken connections, 408, 429, 5xx and answers that end early
-    are tried again after a wait; everything else is final.
+    ``expires_at`` of a link is ignored: some links die earlier, and some live longer.
+    """
+
+    def __init__(self, locate: Callable[[], ArtifactLink]) -> None:
+        self._locate = locate
+        self._link: ArtifactLink | None = None
+        self._refusals = 0
+        self._expired: str | None = None
+        self._lock = threading.Lock()
+
+    def current(self) -> ArtifactLink:
+        """Return the link that worked last; request the first one from the provider."""
+        with self._lock:
+            if self._link is None:
+                self._link = self._locate()
+            return self._link
+
+    def note_success(self) -> None:
+        """Note that a request with a link succeeded."""
+        with self._lock:
+            self._refusals = 0
+
+    def refresh(self, refused: SecretUrl, reason: str) -> None:
+        """Request a link from the provider in place of one that was refused, unless another worker already has.
+
+        Raises
+        ------
+        ArtifactExpiredError
+            The provider returns the same link again, or its links are refused one after another.
+        """
+        with self._lock:
+            if self._expired is not None:
+                raise ArtifactExpiredError(self._expired)
+            if self._link is not None and self._link.url != refused:
+                return
+            self._refusals += 1
+            if self._refusals >= _MOST_REFUSALS:
+                self._expired = f"{self._refusals} fresh links in a row were refused ({reason})"
+                raise ArtifactExpiredError(self._expired)
+            link = self._locate()
+            if link.url == refused:
+                self._expired = f"the store refuses the link ({reason}), and the provider gives the same again"
+                raise ArtifactExpiredError(self._expired)
+            self._link = link
+
+
+class LinkRefusedError(Exception):
+    """The object store refuses the link (4xx); a fresh one may help. Internal to the download."""
+
+
+class Download:
+    """Reads the artifact, with retries and fresh links.
+
+    A refused link is replaced by a fresh one; broken connections, 408, 429, 5xx and bodies that end early
+    are retried after a wait; everything else is final.
+
+    Parameters
+    ----------
+    new_client
+        Creates the HTTP client of one worker.
 
     Attributes
     ----------
-    bounds
+    links
+        The current link.
+    limits
         How long the artifact may be.
     """
 
     def __init__(
         self,
-        links: LinkHolder,
+        links: LinkRefresher,
         *,
+        new_client: Callable[[], HttpClient],
         backoff: Backoff,
         deadline: Deadline,
         content_types: Sequence[str],
-        bounds: Bounds,
+        limits: SizeLimits,
     ) -> None:
-        self._links = links
+        self.links = links
+        self._new_client = new_client
         self._backoff = backoff
         self._deadline = deadline
         self._content_types = content_types
-        self.bounds = bounds
+        self.limits = limits
+        self._clients: list[HttpClient] = []
+        self._is_cut = False
 
-    def look(self, fetcher: Fetcher, part_size_bytes: int) -> Look:
-        """Ask for the first part, and learn length and validator from the answer.
+    def open_client(self) -> HttpClient:
+        """Return a new client that `cut` and `close` reach."""
+        client = self._new_client()
+        self._clients.append(client)
+        if self._is_cut:  # checked once `cut` can see the client
+            client.cut()
+        return client
 
-        A HEAD would not do: the method is part of what is signed, so S3 answers 403.
+    def cut(self) -> None:
+        """End every read, now and later, from another thread."""
+        self._is_cut = True
+        for client in tuple(self._clients):
+            client.cut()
+
+    def close(self) -> None:
+        """Close the connections of every client."""
+        for client in self._clients:
+            client.close()
+
+    def open(self, client: HttpClient, part_size_bytes: int) -> FirstResponse:
+        """Request the first part, and read length and validator from the response.
+
+        A HEAD would not do: the method is part of what is signed, so S3 responds 403.
 
         Raises
         ------
         ArtifactError
-            A final one.
+            A permanent one.
         OutOfTimeError
             The time was up first.
         """
-        return self._persist(fetcher, lambda link: self._look(fetcher, link, part_size_bytes))
+        return self._retry(client, lambda link: self._open_ranged(client, link, part_size_bytes))
 
     def read_part(
-        self, fetcher: Fetcher, part: Part, view: memoryview, *, etag: str, total_bytes: int, opened: Look | None = None
+        self,
+        client: HttpClient,
+        part: Part,
+        view: memoryview,
+        *,
+        etag: str,
+        total_bytes: int,
+        opened: FirstResponse | None = None,
     ) -> None:
-        """Fill ``view`` with one part of the object that has this ETag and length.
+        """Fill ``view`` with one part of the artifact that has this ETag and length.
 
-        ``opened`` is the first look, whose answer is read on; a read that broke goes on where it stopped.
+        ``opened`` is the first response, whose body is read on; a read that broke continues where it stopped.
 
         Raises
         ------
         ArtifactChangedError
-            The object is another one now.
+            The artifact is another one now.
         ArtifactError
-            A final one.
+            A permanent one.
         OutOfTimeError
             The time was up first.
         """
         filled = 0
         pending = None
-        if opened is not None and opened.answer is not None:
-            filled, pending = opened.filled, opened.answer
+        if opened is not None and opened.response is not None:
+            filled, pending = opened.filled, opened.response
 
         def attempt(link: ArtifactLink) -> None:
             nonlocal filled, pending
-            answer, pending = pending, None
+            response, pending = pending, None
             first, last = part.start + filled, part.start + part.length - 1
-            opened_here = answer is None
-            if answer is None:
-                answer = self._open(fetcher, link, {"Range": f"bytes={first}-{last}", "If-Match": etag})
+            is_new = response is None
+            if response is None:
+                response = self._request(client, link, {"Range": f"bytes={first}-{last}", "If-Match": etag})
             try:
-                if opened_here:
-                    check_part(answer, first, last, etag=etag, total_bytes=total_bytes)
-                filled += answer.read_into(view[filled:])
+                if is_new:
+                    check_range(response, first, last, etag=etag, total_bytes=total_bytes)
+                filled += response.read_into(view[filled:])
             finally:
-                answer.close()
+                response.close()
             if filled < part.length:
-                raise SourceTroubleError(f"part {part.number} ends after {filled} of {part.length} bytes", short=True)
+                raise DownloadError(f"part {part.number} ends after {filled} of {part.length} bytes", short=True)
 
-        self._persist(fetcher, attempt)
+        self._retry(client, attempt)
 
-    @property
-    def promised_bytes(self) -> int | None:
-        """The length that the provider gives now; None when it does not."""
-        return _promised(self._links.current())
-
-    def _look(self, fetcher: Fetcher, link: ArtifactLink, part_size_bytes: int) -> Look:
-        answer = self._open(fetcher, link, {"Range": f"bytes=0-{part_size_bytes - 1}"})
-        if self._is_unfit_for_parts(answer, part_size_bytes):
-            answer.close()
-            answer = self._open(fetcher, link, {})
+    def _open_ranged(self, client: HttpClient, link: ArtifactLink, part_size_bytes: int) -> FirstResponse:
+        response = self._request(client, link, {"Range": f"bytes=0-{part_size_bytes - 1}"})
+        if _needs_whole_body(response, part_size_bytes):
+            response.close()
+            response = self._request(client, link, {})
         try:
-            return self._look_at(fetcher, answer, link, part_size_bytes)
+            return self._inspect(client, response, link, part_size_bytes)
         except BaseException:
-            answer.close()
+            response.close()
             raise
 
-    def _is_unfit_for_parts(self, answer: Answer, asked_bytes: int) -> bool:
-        """Whether one request must bring it all: parts without a validator may belong to different versions."""
-        if answer.status != PARTIAL:
-            return False
-        _, _, total = content_range(answer)
-        return total is None or (total > asked_bytes and strong_etag(answer.headers.get("ETag")) is None)
-
-    def _look_at(self, fetcher: Fetcher, answer: Answer, link: ArtifactLink, part_size_bytes: int) -> Look:
-        if answer.status == UNSATISFIABLE:  # S3's answer to any range of an empty object
+    def _inspect(
+        self, client: HttpClient, response: Response, link: ArtifactLink, part_size_bytes: int
+    ) -> FirstResponse:
+        if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            # S3 responds so to any range of an empty object.
             raise ArtifactIncompleteError("the report has no bytes")
-        ranged = answer.status == PARTIAL
+        ranged = response.status == HTTPStatus.PARTIAL_CONTENT
         if ranged:
-            first, last, total = content_range(answer)
-            if (
-                total is None
-                or (first, last + 1) != (0, min(total, part_size_bytes))
-                or answer.length not in {None, last + 1}
-            ):
-                raise SourceTroubleError(f"{answer.host} answers with other bytes than asked for")
-        elif answer.status == OK:
-            total = answer.length
+            first, last, total = response.content_range()
+            is_first_part = total is not None and (first, last + 1) == (0, min(total, part_size_bytes))
+            if not is_first_part or response.length not in {None, last + 1}:
+                raise DownloadError(f"{response.host} answers with other bytes than requested")
+        elif response.status == HTTPStatus.OK:
+            total = response.length
         else:
-            raise SourceTroubleError(f"{answer.host} answers {answer.status}")
-        promised = _promised(link)
-        self.bounds.check_length(total, promised)
+            raise DownloadError(f"{response.host} answers {response.status}")
+        promised = link.promised_bytes
+        self.limits.check_length(total, promised)
         longest = LEADING_BYTES if ranged else part_size_bytes
         wanted = total if total is not None and total <= part_size_bytes else longest
         buffer = bytearray(wanted)
         with memoryview(buffer) as view:
-            filled = answer.read_into(view)
+            filled = response.read_into(view)
         if total is not None and filled < wanted:
-            raise SourceTroubleError(f"{answer.host} ended after {filled} of {total} bytes", short=True)
+            raise DownloadError(f"{response.host} ended after {filled} of {total} bytes", short=True)
         if filled == 0:
             raise ArtifactIncompleteError("the report has no bytes")
-        header = answer.headers.get("Content-Type")
-        media = judge_content(header, bytes(buffer[: min(filled, LEADING_BYTES)]), self._content_types)
+        header = response.headers.get("Content-Type")
+        media = check_content_type(header, bytes(buffer[: min(filled, LEADING_BYTES)]), self._content_types)
         ended = filled < wanted or filled == total
-        self.bounds.check_received(filled, promised)
+        self.limits.check_received(filled, promised)
         if total is None and ended:
-            self.bounds.check_end(filled, promised, media, bytes(buffer[:filled][-TRAILING_BYTES:]))
+            self.limits.check_end(filled, promised, media, bytes(buffer[:filled][-TRAILING_BYTES:]))
         if ended:
-            answer.close()
+            response.close()
             del buffer[filled:]
-        return Look(
+        return FirstResponse(
             content_type=media,
             total_bytes=total,
             promised_bytes=promised,
-            etag=strong_etag(answer.headers.get("ETag")),
+            etag=response.strong_etag,
             buffer=buffer,
             filled=filled,
             ended=ended,
             ranged=ranged,
-            fetcher=fetcher,
-            answer=None if ended else answer,
+            response=None if ended else response,
+            client=client,
         )
 
-    def _open(self, fetcher: Fetcher, link: ArtifactLink, headers: dict[str, str]) -> Answer:
-        """Send one request and sort its status: give 200, 206, 412 and 416, raise the rest."""
-        answer = fetcher.get(link.url, headers)
-        if answer.status in {OK, PARTIAL}:
-            encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
-            if encoding not in {"", "identity"}:
-                answer.close()
-                raise ArtifactRefusedError(
-                    f"the store sends the report encoded ({quoted(encoding)}) although it must not"
-                )
-            return answer
-        if answer.status in {CHANGED, UNSATISFIABLE}:
-            return answer
-        retry_after = retry_after_seconds(answer.headers.get("Retry-After"), now=self._deadline.now())
-        said = answer.error_code()
-        if answer.status // 100 == CLIENT_ERROR and answer.status not in PASSING:
-            raise LinkRefusedError(said)
-        raise SourceTroubleError(f"{answer.host} answers {said}", retry_after_seconds=retry_after or 0.0)
+    def _request(self, client: HttpClient, link: ArtifactLink, headers: dict[str, str]) -> Response:
+        """Send one request; return a response with status 200, 206, 412 or 416, raise for every other."""
+        response = client.get(link.url, headers)
+        if response.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
+            check_encoding(response)
+            return response
+        if response.status in CHANGED:
+            return response
+        retry_after = retry_after_seconds(response.headers.get("Retry-After"), now=self._deadline.now())
+        error = response.read_error()
+        if response.status // 100 == 4 and response.status not in _TRANSIENT:  # noqa: PLR2004 - client errors
+            raise LinkRefusedError(error)
+        raise DownloadError(f"{response.host} answers {error}", retry_after_seconds=retry_after or 0.0)
 
-    def _persist(self, fetcher: Fetcher, attempt: Callable[[ArtifactLink], _T]) -> _T:
-        """Do one thing, again after what may pass; the bounds are `Backoff.attempts` and `LinkHolder`'s."""
+    def _retry(self, client: HttpClient, attempt: Callable[[ArtifactLink], _T]) -> _T:
+        """Make one attempt after another, up to the limits of `Backoff.attempts` and of `LinkRefresher`."""
         failures = 0
         while True:
             self._deadline.check()
-            link = self._links.current()
+            link = self.links.current()
             try:
                 result = attempt(link)
             except LinkRefusedError as refused:
-                self._links.renew(link.url, str(refused))
-            except SourceTroubleError as trouble:
-                fetcher.close()
+                self.links.refresh(link.url, str(refused))
+            except DownloadError as error:
+                client.close()
                 self._deadline.check()
-                if fetcher.is_cut:
-                    raise OutOfTimeError from trouble
+                if client.is_cut:
+                    raise OutOfTimeError from error
                 failures += 1
                 if failures >= self._backoff.attempts:
-                    raise given_up(trouble, failures) from trouble
-                self._backoff.wait(failures, at_least_seconds=trouble.retry_after_seconds)
+                    raise error.as_permanent(failures) from error
+                self._backoff.wait(failures, at_least_seconds=error.retry_after_seconds)
             else:
-                self._links.worked()
+                self.links.note_success()
                 return result
 
 
-def _promised(link: ArtifactLink) -> int | None:
-    """Give the length that the provider promises; it says 0 when it does not know."""
-    return link.size_bytes or None
-
-
-def given_up(trouble: SourceTroubleError, tries: int) -> ArtifactError:
-    """Give the error for trouble that did not pass."""
-    kind = ArtifactIncompleteError if trouble.short else ArtifactUnavailableError
-    return kind(f"{trouble}; gave up after {tries} tries")
+def _needs_whole_body(response: Response, requested_bytes: int) -> bool:
+    """Whether one request must fetch it all: parts without a validator may belong to different versions."""
+    if response.status != HTTPStatus.PARTIAL_CONTENT:
+        return False
+    _, _, total = response.content_range()
+    return total is None or (total > requested_bytes and response.strong_etag is None)

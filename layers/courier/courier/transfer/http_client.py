@@ -1,7 +1,7 @@
-"""The bare HTTP client of the download: pinned addresses, checked redirects, exact reads, no credentials.
+"""The HTTP client of the download: pinned addresses, checked redirects, exact reads, no credentials.
 
-It is `http.client` with a `connect` of its own, because that is all it takes: a body is read straight
-into the part's buffer, no header is added behind our back (no cookies, no netrc, no proxy from the
+It is `http.client` with a `connect` of its own, because nothing more is needed: a body is read straight
+into the part's buffer, no header is added implicitly (no cookies, no netrc, no proxy from the
 environment), and nothing logs a URL.
 """
 
@@ -18,23 +18,48 @@ from typing import Final, Self
 from urllib.parse import urljoin
 
 from courier import __version__
-from courier.errors import ArtifactRefusedError
+from courier.errors import ArtifactError, ArtifactIncompleteError, ArtifactRefusedError, ArtifactUnavailableError
 from courier.links import SecretUrl
 from courier.tls import tls_context
-from courier.transfer.internal_errors import SourceTroubleError
-from courier.transfer.url_policy import LinkRules, Target
+from courier.transfer.options import CopyOptions
+from courier.transfer.url_policy import AllowedUrl, LinkRules
 
 Resolver = Callable[[str, int], Sequence[str]]
 
 MOST_REDIRECTS: Final = 3
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-# An error body is read this far to find its code, and a rest this long is cheaper to read than a new connection.
+# An error body is read this far to find its code; reading so small a rest is cheaper than a new connection.
 _SMALL_REST_BYTES: Final = 4_096
 _ERROR_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9]{1,60})</Code>")
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)\s*\Z")
+# Kept as metadata of the copy, which has 2 KB in all.
+_LONGEST_ETAG: Final = 256
+
+
+class DownloadError(Exception):
+    """A request failed in a way that may be transient: a broken connection, 5xx, fewer bytes than announced.
+
+    Parameters
+    ----------
+    short
+        The body ended early, as opposed to no response or an error response.
+    retry_after_seconds
+        What the server asks for, 0 when it does not say.
+    """
+
+    def __init__(self, message: str, *, short: bool = False, retry_after_seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.short = short
+        self.retry_after_seconds = retry_after_seconds
+
+    def as_permanent(self, attempts: int) -> ArtifactError:
+        """Return the error for a failure that so many attempts did not cure."""
+        kind = ArtifactIncompleteError if self.short else ArtifactUnavailableError
+        return kind(f"{self}; gave up after {attempts} tries")
 
 
 def resolve(host: str, port: int) -> tuple[str, ...]:
-    """Ask the system for the addresses of a name."""
+    """Return the addresses of a name, as the system resolves it."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
@@ -53,15 +78,15 @@ def shared_tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     return context
 
 
-class Answer:
-    """The head of one answer, and its body as far as it is asked for.
+class Response:
+    """The head of one response, and its body as far as it is read.
 
     Attributes
     ----------
     status, headers
         As received.
     host
-        Who answered, fit for a message.
+        The host that responded, fit for a message.
     """
 
     def __init__(self, response: http.client.HTTPResponse, host: str, give_up: Callable[[], None]) -> None:
@@ -73,56 +98,78 @@ class Answer:
 
     @property
     def length(self) -> int | None:
-        """The body's length as announced; None when the end of the connection or of the chunks ends it."""
+        """The rest of the body as announced; None when the end of the connection or of the chunks ends it."""
         return self._response.length
+
+    @property
+    def strong_etag(self) -> str | None:
+        """The ETag if it identifies bytes; weak ones (RFC 9110, 8.8.1) and malformed ones do not."""
+        etag = self.headers.get("ETag")
+        if etag is None or len(etag) > _LONGEST_ETAG or not (etag.isascii() and etag.isprintable()):
+            return None
+        return etag if len(etag) > 2 and etag.startswith('"') and etag.endswith('"') else None  # noqa: PLR2004 - quotes
+
+    def content_range(self) -> tuple[int, int, int | None]:
+        """Read ``bytes first-last/total``; the total is None for ``*``.
+
+        Raises
+        ------
+        DownloadError
+            There is no such header.
+        """
+        match = _CONTENT_RANGE.match(self.headers.get("Content-Range", ""))
+        if match is None:
+            raise DownloadError(f"{self.host} answers 206 without saying which bytes")
+        first, last, total = match.groups()
+        return int(first), int(last), None if total == "*" else int(total)
 
     def read_into(self, view: memoryview) -> int:
         """Fill ``view``; fewer bytes than it holds mean that the body has ended.
 
         Raises
         ------
-        SourceTroubleError
-            The connection broke, or chunks ended in the middle.
+        DownloadError
+            The connection broke, or the chunks ended early.
         """
         filled = 0
-        with _rewrapped(self.host):
+        with _errors_mapped(self.host):
             while filled < len(view) and (count := self._response.readinto(view[filled:])):
                 filled += count
         return filled
 
-    def error_code(self) -> str:
-        """Give status and S3's error code, such as ``403 AccessDenied``, and close.
+    def read_error(self) -> str:
+        """Return status and S3's error code, such as ``403 AccessDenied``, and close.
 
-        Only the code is taken from the body: S3 repeats headers and parameters in there.
+        Only the code is taken from the body, because S3 repeats headers and parameters in it.
         """
         code = None
-        with suppress(SourceTroubleError):
+        with suppress(DownloadError):
             body = memoryview(bytearray(_SMALL_REST_BYTES))
             code = _ERROR_CODE.search(body[: self.read_into(body)])
         self.close()
         return f"{self.status} {code[1].decode()}" if code else str(self.status)
 
     def close(self) -> None:
-        """Be done with the answer; a small rest is read, with a larger one the connection is not used again."""
+        """End the response; a small rest is read, a larger one costs the connection."""
         if self.length is not None and self.length <= _SMALL_REST_BYTES:
-            with suppress(SourceTroubleError):
+            with suppress(DownloadError):
                 self.read_into(memoryview(bytearray(self.length)))
         if not self._response.isclosed():
             self._give_up()
         self._response.close()
 
 
-class Fetcher:
-    """The connections of one worker, at most one to each origin, kept alive between its requests.
+class HttpClient:
+    """The connections of one worker, at most one per origin, kept alive between its requests.
 
     Parameters
     ----------
     rules
-        Asked for every URL, redirects included, and for every address.
+        Check every URL, redirects included, and every address.
     tls
-        Gives the TLS settings when the first https connection is made.
+        Returns the TLS settings when the first https connection is made.
     resolve
-        Finds the addresses of a name, anew for each connection.
+        Returns the addresses of a name, anew for each connection.
 
     Attributes
     ----------
@@ -133,17 +180,15 @@ class Fetcher:
     def __init__(
         self,
         rules: LinkRules,
+        options: CopyOptions,
         *,
         tls: Callable[[], ssl.SSLContext],
-        resolve: Resolver = resolve,
-        connect_seconds: float = 10.0,
-        read_seconds: float = 30.0,
+        resolve: Resolver,
     ) -> None:
         self._rules = rules
         self._tls = tls
         self._resolve = resolve
-        self._connect_seconds = connect_seconds
-        self._read_seconds = read_seconds
+        self._options = options
         self._connections: dict[str, _PinnedConnection] = {}
         self.is_cut = False
 
@@ -155,77 +200,77 @@ class Fetcher:
     ) -> None:
         self.close()
 
-    def get(self, url: SecretUrl, headers: Mapping[str, str]) -> Answer:
+    def get(self, url: SecretUrl, headers: Mapping[str, str]) -> Response:
         """Send a GET and follow up to three redirects, each checked like the first URL.
 
         Raises
         ------
         ArtifactRefusedError
             The URL, a redirect, an address or a certificate is not allowed.
-        SourceTroubleError
-            There is no answer.
+        DownloadError
+            There is no response.
         """
-        target = self._rules.check(url.reveal())
+        allowed = self._rules.check(url.reveal())
         for _ in range(MOST_REDIRECTS + 1):
-            answer = self._ask(target, headers)
-            if answer.status not in _REDIRECTS:
-                return answer
-            location = answer.headers.get("Location", "")
-            answer.close()
+            response = self._request(allowed, headers)
+            if response.status not in _REDIRECTS:
+                return response
+            location = response.headers.get("Location", "")
+            response.close()
             try:
-                target = self._rules.check(urljoin(target.url, location))
+                allowed = self._rules.check(urljoin(allowed.url, location))
             except ValueError:
-                raise ArtifactRefusedError(f"{answer.host} redirects to something that is no URL") from None
-        raise ArtifactRefusedError(f"{answer.host} redirects more than {MOST_REDIRECTS} times")
+                raise ArtifactRefusedError(f"{response.host} redirects to something that is no URL") from None
+        raise ArtifactRefusedError(f"{response.host} redirects more than {MOST_REDIRECTS} times")
 
     def cut(self) -> None:
-        """End what is being read, from another thread; the reader sees a broken connection."""
+        """End every read from another thread; the reader sees a broken connection."""
         self.is_cut = True
         for connection in tuple(self._connections.values()):
             connection.cut()
 
     def close(self) -> None:
-        """Close every connection; S3 advises a fresh one, and a fresh look-up of the name, after trouble."""
+        """Close every connection; S3 advises a new one, and a new name resolution, after a failure."""
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
 
-    def _ask(self, target: Target, headers: Mapping[str, str]) -> Answer:
-        connection = self._connections.get(target.origin)
+    def _request(self, url: AllowedUrl, headers: Mapping[str, str]) -> Response:
+        connection = self._connections.get(url.origin)
         if connection is not None and connection.sock is not None:
             try:
-                return self._send(connection, target, headers)
-            except SourceTroubleError:
-                # The server may have closed it while it idled: that says nothing about the next.
+                return self._send(connection, url, headers)
+            except DownloadError:
+                # The server may have closed it while it idled: that says nothing about a new connection.
                 connection.close()
-        addresses = self._addresses(target)
-        context = self._tls() if target.scheme == "https" else None
-        connection = _PinnedConnection(target, addresses, context, self._connect_seconds, self._read_seconds)
-        self._connections[target.origin] = connection
-        return self._send(connection, target, headers)
+        addresses = self._addresses(url)
+        context = self._tls() if url.scheme == "https" else None
+        connection = _PinnedConnection(url, addresses, context, self._options)
+        self._connections[url.origin] = connection
+        return self._send(connection, url, headers)
 
-    def _send(self, connection: "_PinnedConnection", target: Target, headers: Mapping[str, str]) -> Answer:
+    def _send(self, connection: "_PinnedConnection", url: AllowedUrl, headers: Mapping[str, str]) -> Response:
         own = {
-            "Host": target.origin.partition("://")[2],
+            "Host": url.origin.partition("://")[2],
             "User-Agent": f"build-courier/{__version__}",
             "Accept": "*/*",
-            # A body that is encoded on the way has other bytes than the report.
+            # A body that is encoded on the way has other bytes than the artifact.
             "Accept-Encoding": "identity",
         }
-        with _rewrapped(target.host):
+        with _errors_mapped(url.host):
             if connection.sock is None:
                 connection.connect()
-            if self.is_cut:  # looked at once `cut` can see the socket, so that one of the two notices
-                raise SourceTroubleError("the download was cut off")
-            connection.request("GET", target.path, headers={**own, **headers})
-            return Answer(connection.getresponse(), target.host, connection.close)
+            if self.is_cut:  # checked once `cut` can see the socket, so that one of the two threads notices
+                raise DownloadError("the download was cut off")
+            connection.request("GET", url.path, headers={**own, **headers})
+            return Response(connection.getresponse(), url.host, connection.close)
 
-    def _addresses(self, target: Target) -> tuple[str, ...]:
-        with _rewrapped(target.host):
-            found = self._resolve(target.host, target.port)
+    def _addresses(self, url: AllowedUrl) -> tuple[str, ...]:
+        with _errors_mapped(url.host):
+            found = self._resolve(url.host, url.port)
         if not found:
-            raise SourceTroubleError(f"{target.host} has no address")
-        return self._rules.admit(target, found)
+            raise DownloadError(f"{url.host} has no address")
+        return self._rules.check_addresses(url, found)
 
 
 class _PinnedConnection(http.client.HTTPConnection):
@@ -233,21 +278,20 @@ class _PinnedConnection(http.client.HTTPConnection):
 
     def __init__(
         self,
-        target: Target,
+        url: AllowedUrl,
         addresses: Sequence[str],
         context: ssl.SSLContext | None,
-        connect_seconds: float,
-        read_seconds: float,
+        options: CopyOptions,
     ) -> None:
-        super().__init__(target.host, target.port, timeout=connect_seconds)
+        super().__init__(url.host, url.port, timeout=options.connect_seconds)
         self._addresses = addresses
         self._context = context
-        self._read_seconds = read_seconds
-        # http.client hands `sock` over to an answer that ends with the connection; this one stays.
+        self._read_seconds = options.read_seconds
+        # http.client hands `sock` over to a response that ends with the connection; this reference stays.
         self._live: socket.socket | None = None
 
     def cut(self) -> None:
-        """End whatever is read or written, from another thread."""
+        """End every read and write from another thread."""
         if self._live is not None:
             with suppress(OSError):
                 # Not SSLSocket.shutdown, which would pull the TLS object from under the reading thread.
@@ -274,8 +318,8 @@ class _PinnedConnection(http.client.HTTPConnection):
 
 
 @contextmanager
-def _rewrapped(host: str) -> Generator[None, None, None]:
-    """Turn every error of the network into ours, none of which carries a URL."""
+def _errors_mapped(host: str) -> Generator[None, None, None]:
+    """Raise our errors, none of which contains a URL, in place of the network's."""
     try:
         yield
     except ssl.SSLCertVerificationError as exc:
@@ -283,14 +327,11 @@ def _rewrapped(host: str) -> Generator[None, None, None]:
             f"the certificate of {host} is not trusted ({exc.verify_message}); name its authority in ca_bundle"
         ) from exc
     except http.client.IncompleteRead:
-        raise SourceTroubleError(f"{host} ended its answer in the middle", short=True) from None
+        raise DownloadError(f"{host} ended its response early", short=True) from None
     except http.client.HTTPException as exc:
         # Their texts repeat what the server sent, which may be anything; the class name says enough.
-        raise SourceTroubleError(f"{host} does not answer in HTTP ({type(exc).__name__})") from None
+        raise DownloadError(f"{host} does not answer in HTTP ({type(exc).__name__})") from None
     except (OSError, ValueError) as exc:
         # ValueError is what ssl raises when a connection is cut off while it is read.
-        raise SourceTroubleError(f"{host}: {type(exc).__name__}{_reason(exc)}") from exc
-
-
-def _reason(exc: Exception) -> str:
-    return f" ({exc.strerror})" if isinstance(exc, OSError) and exc.strerror else ""
+        reason = f" ({exc.strerror})" if isinstance(exc, OSError) and exc.strerror else ""
+        raise DownloadError(f"{host}: {type(exc).__name__}{reason}") from exc

@@ -1,7 +1,7 @@
 """Which links are followed: the hosts that a source allows, and the addresses that they may have.
 
-A link comes out of an API's answer, so it is hostile until proven: it could point at the metadata
-service of the machine that we run on, or at a host in the operator's network.
+A link comes from an API response, so it is untrusted input: it could point to the metadata
+service of the machine that we run on, or to a host in the operator's network.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,18 +16,17 @@ from courier.errors import ArtifactRefusedError, SettingsError
 Address = IPv4Address | IPv6Address
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_LARGEST_PORT = 65_535
-# Instance metadata answers whoever asks, with credentials; its IPv6 address lies among private ones (EC2 user guide).
+# Instance metadata serves credentials to any local caller; its IPv6 address lies among private ones (EC2 user guide).
 _METADATA = ip_address("fd00:ec2::254")
 # Addresses that carry an IPv4 address inside: NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380),
-# IPv4-compatible (RFC 4291). A router on the way may unwrap them and reach what the outside hides.
+# IPv4-compatible (RFC 4291). A router on the way may unwrap them and reach the address inside.
 _EMBEDDING = tuple(IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96"))
 _CGNAT = ip_network("100.64.0.0/10")  # RFC 6598
 
 
 @dataclass(frozen=True)
-class Target:
-    """A link that passed the rules for hosts; its path and query stay out of its repr.
+class AllowedUrl:
+    """A link that passed the rules for hosts; its repr shows neither path nor query.
 
     ``may_be_private`` and ``may_be_loopback`` say which addresses the name may resolve to.
     """
@@ -57,7 +56,7 @@ class HostRule:
 
     @classmethod
     def parse(cls, entry: str) -> Self:
-        """Read one entry.
+        """Parse one entry.
 
         Raises
         ------
@@ -79,7 +78,7 @@ class HostRule:
         return cls(scheme, (host or "").rstrip("."), port or _DEFAULT_PORTS[scheme])
 
     def matches(self, scheme: str, host: str, port: int) -> bool:
-        """Whether a link with these three is meant; ``*.suffix`` takes one or more labels in front."""
+        """Whether the entry allows a link with these three; ``*.suffix`` stands for one or more labels in front."""
         if (scheme, port) != (self.scheme, self.port):
             return False
         if self.host.startswith("*."):
@@ -89,7 +88,7 @@ class HostRule:
 
     @property
     def is_literal(self) -> bool:
-        """Whether the entry names an address: the operator has said where the link may lead."""
+        """Whether the entry is an address: the operator has decided where the link may lead."""
         return _parse_address(self.host) is not None
 
 
@@ -108,7 +107,7 @@ class LinkRules:
     - ``loopback`` allows loopback names over http and https on any port besides the named hosts:
       for a source on this machine that is marked ``insecure``.
 
-    The address that was checked is the one that is connected to (see `connection`).
+    The address that was checked is the one that is connected to (see `courier.transfer.http_client`).
     """
 
     hosts: tuple[HostRule, ...]
@@ -117,7 +116,7 @@ class LinkRules:
 
     @classmethod
     def parse(cls, entries: Iterable[str], *, private_addresses: bool = False, loopback: bool = False) -> Self:
-        """Make the rules from the entries of ``artifact.hosts``.
+        """Return the rules for the entries of ``artifact.hosts``.
 
         Raises
         ------
@@ -132,7 +131,7 @@ class LinkRules:
 
     @classmethod
     def of_source(cls, source: SourceSettings) -> Self:
-        """Make the rules that a source's settings ask for.
+        """Return the rules that a source's settings define.
 
         Raises
         ------
@@ -145,15 +144,15 @@ class LinkRules:
             loopback=source.insecure,
         )
 
-    def check(self, url: str) -> Target:
-        """Take a link apart and see that its scheme, host and port are allowed.
+    def check(self, url: str) -> AllowedUrl:
+        """Parse a link and check that its scheme, host and port are allowed.
 
         Raises
         ------
         ArtifactRefusedError
-            They are not, or the text is no plain URL. The message has no query.
+            They are not, or the text is no plain URL. The message does not contain the query.
         """
-        # urlsplit drops tabs and line ends, http.client refuses them with the URL in its message: neither gets them.
+        # urlsplit drops tabs and line ends, http.client quotes the URL when it refuses them: neither receives them.
         if not url.isascii() or any(c <= " " or c in '\\"<>^`{|}\x7f' for c in url):
             raise ArtifactRefusedError("the link is no plain URL: it has blanks or characters that must be escaped")
         try:
@@ -169,7 +168,7 @@ class LinkRules:
         path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
         rules = [rule for rule in self.hosts if rule.matches(scheme, host, port)]
         named_loopback = self.loopback and is_loopback_name(host)
-        target = Target(
+        allowed_url = AllowedUrl(
             scheme,
             host,
             port,
@@ -179,14 +178,14 @@ class LinkRules:
             may_be_loopback=named_loopback or any(rule.host == "localhost" for rule in rules),
         )
         if not rules and not named_loopback:
-            allowed = ", ".join(_show(rule) for rule in self.hosts) or "none"
-            raise ArtifactRefusedError(f"the link points to {target.origin}, artifact.hosts allows {allowed}")
-        return target
+            entries = ", ".join(_show(rule) for rule in self.hosts) or "none"
+            raise ArtifactRefusedError(f"the link points to {allowed_url.origin}, artifact.hosts allows {entries}")
+        return allowed_url
 
-    def admit(self, target: Target, addresses: Sequence[str]) -> tuple[str, ...]:
-        """See that a name resolved to allowed addresses only, and give them back.
+    def check_addresses(self, url: AllowedUrl, addresses: Sequence[str]) -> tuple[str, ...]:
+        """Check that a name resolved to allowed addresses only, and return them.
 
-        One wrong address spoils them all: which of them would be taken is up to whoever answers the query.
+        One forbidden address refuses them all, because the DNS server decides which of them would be used.
 
         Raises
         ------
@@ -195,18 +194,18 @@ class LinkRules:
         """
         for text in addresses:
             address = _parse_address(text)
-            literal = _parse_address(target.host)
+            literal = _parse_address(url.host)
             if address is None:
-                raise ArtifactRefusedError(f"{target.host} resolves to {text!r}, which is no address")
-            if target.may_be_private and literal is not None and address == literal:
+                raise ArtifactRefusedError(f"{url.host} resolves to {text!r}, which is no address")
+            if url.may_be_private and literal is not None and address == literal:
                 continue
             reason = _why_not_public(address)
-            if reason is None or (target.may_be_loopback and address.is_loopback):
+            if reason is None or (url.may_be_loopback and address.is_loopback):
                 continue
-            if target.may_be_private and _is_private_network(address):
+            if url.may_be_private and _is_private_network(address):
                 continue
             raise ArtifactRefusedError(
-                f"{target.host} resolves to {address}, a {reason} address; for storage of your own set"
+                f"{url.host} resolves to {address}, a {reason} address; for self-hosted storage set"
                 " artifact.private_addresses or name the address in artifact.hosts"
             )
         return tuple(addresses)
@@ -226,11 +225,11 @@ def _parse_address(text: str) -> Address | None:
 
 
 def _why_not_public(address: Address) -> str | None:
-    """Say what kind of address it is when it is not a public one."""
+    """Return what kind of address it is; None for a public one."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return "mapped IPv4"
-        # ::1 and :: lie in ::/96 and have names of their own.
+        # ::1 and :: lie in ::/96 and are named below.
         if not address.is_loopback and not address.is_unspecified and any(address in net for net in _EMBEDDING):
             return "translated IPv4"
     kinds = {
@@ -246,7 +245,7 @@ def _why_not_public(address: Address) -> str | None:
 
 
 def _is_private_network(address: Address) -> bool:
-    """Whether storage of one's own may live there."""
+    """Whether self-hosted storage may have this address."""
     inner = address
     if isinstance(address, IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or _nat64(address) or address

@@ -78,8 +78,8 @@ def _abort_upload(container: Container, row: BuildRow) -> None:
     """Abort the upload that a copy which was given up left in S3: its parts are billed, and no listing shows them."""
     if row.checkpoint_upload is None or row.checkpoint_key is None:
         return
-    from courier.transfer.multipart_cleanup import abort_upload  # noqa: PLC0415 - few builds leave an upload
     from courier.transfer.options import Destination  # noqa: PLC0415
+    from courier.transfer.publisher import abort_upload  # noqa: PLC0415 - few builds leave an upload
 
     destination = Destination(bucket=container.environment.required("bucket"), key=row.checkpoint_key)
     try:
@@ -96,8 +96,8 @@ def _sweep_uploads(container: Container, passage: Passage) -> None:
     day = passage.build.completed_at or passage.detected_at
     if day is None:
         return
-    from courier.transfer.multipart_cleanup import abort_uploads_below  # noqa: PLC0415 - few builds are given up
     from courier.transfer.options import Destination  # noqa: PLC0415
+    from courier.transfer.publisher import abort_uploads_below  # noqa: PLC0415 - few builds are given up
 
     folder = artifact_folder(container.environment.prefix, passage.build.ref, day)
     try:
