@@ -1,11 +1,9 @@
-"""``cron(...)`` as EventBridge Scheduler defines it: six fields, a year, and ``L``, ``W``, ``#``.
+"""``cron(...)`` expressions of EventBridge Scheduler: numbers, names, ranges, lists and steps in six fields.
 
-Source: the chapter "Schedule types in EventBridge Scheduler" of its user guide.
+Source: the chapter "Schedule types in EventBridge Scheduler" of its user guide. AWS also knows ``L``, ``W`` and ``#``
+in the day fields; they are refused here, because no schedule of the template uses them.
 """
 
-import calendar
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,30 +13,29 @@ _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, 1)}
 _WEEKDAYS = {name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"), 1)}
 _FIRST_YEAR, _LAST_YEAR = 1970, 2199
 
-DayRule = Callable[[date], bool]
-
 
 @dataclass(frozen=True)
 class Cron:
-    """A parsed ``cron(...)`` expression; see `parse_cron`."""
+    """A parsed ``cron(...)`` expression; see `parse_cron`. The day fields are None where the expression has ``?``."""
 
     text: str
     minutes: tuple[int, ...] = field(repr=False)
     hours: tuple[int, ...] = field(repr=False)
+    month_days: frozenset[int] | None = field(repr=False)
     months: frozenset[int] = field(repr=False)
+    week_days: frozenset[int] | None = field(repr=False)
     years: frozenset[int] = field(repr=False)
-    day_rule: DayRule = field(repr=False)
     zone: ZoneInfo
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """Give the first fire after ``moment``, in UTC; None when there is none up to the last year that AWS knows.
+        """Return the first fire after ``moment``, in UTC; None when there is none up to the last year that AWS accepts.
 
-        A local time that the change to summer time leaves out does not fire, as in AWS.
+        A local time that the change to summer time skips does not fire, as on AWS.
         """
         local = moment.astimezone(self.zone).replace(tzinfo=None)
         for ahead in range((date(_LAST_YEAR, 12, 31) - local.date()).days + 1):
             day = local.date() + timedelta(days=ahead)
-            if day.year not in self.years or day.month not in self.months or not self.day_rule(day):
+            if not self._is_due_on(day):
                 continue
             for hour in self.hours:
                 for minute in self.minutes:
@@ -49,14 +46,23 @@ class Cron:
                         return fire
         return None
 
+    def _is_due_on(self, day: date) -> bool:
+        week_day = day.isoweekday() % 7 + 1  # Sunday is 1
+        return (
+            day.year in self.years
+            and day.month in self.months
+            and (self.month_days is None or day.day in self.month_days)
+            and (self.week_days is None or week_day in self.week_days)
+        )
+
 
 def parse_cron(text: str, zone: ZoneInfo) -> Cron:
-    """Read what stands between the parentheses of ``cron(...)``.
+    """Parse the text between the parentheses of ``cron(...)``.
 
     Raises
     ------
     ValueError
-        It is not a cron expression of AWS.
+        AWS would refuse the expression, or it uses ``L``, ``W`` or ``#``.
     """
     fields = text.upper().split()
     if len(fields) != 6:  # noqa: PLR2004  # as many as the unpacking below names
@@ -64,13 +70,16 @@ def parse_cron(text: str, zone: ZoneInfo) -> Cron:
     minutes, hours, month_day, months, week_day, years = fields
     if (month_day == "?") == (week_day == "?"):
         raise ValueError(f"cron({text}) must have ? as day-of-month or as day-of-week, and not as both")
+    if month_day.endswith(("L", "W")) or week_day.endswith("L") or "#" in week_day:
+        raise ValueError(f"cron({text}): L, W and # in the day fields are not supported by the embedded AWS")
     return Cron(
         text=text,
         minutes=tuple(sorted(_numbers(minutes, 0, 59))),
         hours=tuple(sorted(_numbers(hours, 0, 23))),
+        month_days=None if month_day == "?" else _numbers(month_day, 1, 31),
         months=_numbers(months, 1, 12, _MONTHS),
+        week_days=None if week_day == "?" else _numbers(week_day, 1, 7, _WEEKDAYS),
         years=_numbers(years, _FIRST_YEAR, _LAST_YEAR),
-        day_rule=_week_day_rule(week_day) if month_day == "?" else _month_day_rule(month_day),
         zone=zone,
     )
 
@@ -99,43 +108,3 @@ def _numbers(field: str, lowest: int, highest: int, names: dict[str, int] | None
             raise ValueError(f"{part!r} in the cron field {field!r} runs backwards")
         found.update(range(first, last + 1, int(step) if slash else 1))
     return frozenset(found)
-
-
-def _days_in(day: date) -> int:
-    return calendar.monthrange(day.year, day.month)[1]
-
-
-def _week_day(day: date) -> int:
-    return day.isoweekday() % 7 + 1  # Sunday is 1
-
-
-def _month_day_rule(field: str) -> DayRule:
-    if field == "L":
-        return lambda day: day.day == _days_in(day)
-    if match := re.fullmatch(r"(\d{1,2})W", field):
-        (wanted,) = _numbers(match[1], 1, 31)
-        return lambda day: wanted <= _days_in(day) and day == _nearest_workday(day.replace(day=wanted))
-    days = _numbers(field, 1, 31)
-    return lambda day: day.day in days
-
-
-def _nearest_workday(day: date) -> date:
-    """Stay within the month, as AWS does."""
-    if day.isoweekday() == 6:  # noqa: PLR2004  # Saturday
-        return day - timedelta(days=1) if day.day > 1 else day + timedelta(days=2)
-    if day.isoweekday() == 7:  # noqa: PLR2004  # Sunday
-        return day + timedelta(days=1) if day.day < _days_in(day) else day - timedelta(days=2)
-    return day
-
-
-def _week_day_rule(field: str) -> DayRule:
-    if match := re.fullmatch(r"(\w+)#([1-5])", field):
-        (wanted,), location = _numbers(match[1], 1, 7, _WEEKDAYS), int(match[2])
-        return lambda day: _week_day(day) == wanted and (day.day - 1) // 7 + 1 == location
-    if match := re.fullmatch(r"(\w+?)L", field):
-        (last,) = _numbers(match[1], 1, 7, _WEEKDAYS)
-        return lambda day: _week_day(day) == last and day.day + 7 > _days_in(day)
-    if field == "L":
-        return lambda day: _week_day(day) == 7  # noqa: PLR2004  # Saturday ends the week
-    days = _numbers(field, 1, 7, _WEEKDAYS)
-    return lambda day: _week_day(day) in days
