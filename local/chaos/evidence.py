@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -118,11 +117,6 @@ def expected_artifacts(providers: SimulatedProviders) -> dict[str, ExpectedArtif
                 size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest()
             )
     return found
-
-
-def without_the_topics_own(envelope: str) -> str:
-    """Drop what SNS itself puts around every message: the link to unsubscribe, which is no report's."""
-    return json.dumps({name: value for name, value in json.loads(envelope).items() if name != "UnsubscribeURL"})
 
 
 def collect(

@@ -297,10 +297,6 @@ class ExperimentRunner:
             name = f"{self.aws.outputs['ParameterPath']}/{source.name}"
             ssm.put_parameter(Name=name, Value=source.model_dump_json(), Type="String")
 
-    def rotate_secret(self, name: str, value: str) -> None:
-        """Put another key into a secret, as an operator would."""
-        self.aws.client("secretsmanager").put_secret_value(SecretId=name, SecretString=value)
-
     def _wait_briefly(self, seconds: float) -> None:
         self._idle_wait.wait(min(seconds, _LONGEST_PAUSE_SECONDS))
 

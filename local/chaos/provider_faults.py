@@ -53,7 +53,6 @@ _STATUS_REQUESTS: Final = {
     "reports": (RequestKind.GET_JOB,),
 }
 _STARTS: Final = {"insights": RequestKind.START_BUILD, "reports": RequestKind.START_JOB}
-_FIRST: Final = {RequestKind.ARTIFACT: 1, RequestKind.GET_JOB: 2}
 # Fewer than the three misses in a row that make a build lost, and as many as one call's tries.
 _TRANSIENT: Final = 2
 

@@ -11,6 +11,9 @@ from courier.config.settings import SourceSettings
 from local.simulator import ProviderName, Scenario
 from local.simulator.artifact_store import ArtifactStore
 
+# What makes a presigned link usable, by the name of the query parameter.
+_SECRET_PARAMETERS = frozenset({"X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Credential"})
+
 
 @contextmanager
 def signed_links_observed(note: Callable[[str], object]) -> Iterator[None]:
@@ -38,15 +41,15 @@ def signed_links_observed(note: Callable[[str], object]) -> Iterator[None]:
 
 @contextmanager
 def signatures_collected() -> Iterator[list[str]]:
-    """Collect what the simulated store signs its links with."""
-    needles: list[str] = []
+    """Collect the secret values of every link that the simulated store signs."""
+    secrets: list[str] = []
 
     def remember(link: str) -> None:
         pairs = dict(pair.partition("=")[::2] for pair in link.partition("?")[2].split("&"))
-        needles.extend(value for name, value in pairs.items() if name in {"X-Amz-Signature", "X-Amz-Security-Token"})
+        secrets.extend(value for name, value in pairs.items() if name in _SECRET_PARAMETERS)
 
     with signed_links_observed(remember):
-        yield needles
+        yield secrets
 
 
 def scheduled_ids(scenario: Scenario) -> Iterator[str]:
@@ -71,6 +74,6 @@ def scopes_of(scenario: Scenario, sources: Sequence[SourceSettings]) -> dict[tup
 
 
 def api_keys(scenario: Scenario) -> tuple[str, ...]:
-    """Give the API keys, whole and without what is only an account's number."""
+    """Return the API keys, whole and without their public prefixes (account number, ``dn_key_``)."""
     treasure, airt = scenario.treasure.key, scenario.airt.key
-    return (treasure, treasure.partition("/")[2], airt)
+    return (treasure, treasure.partition("/")[2], airt, airt.removeprefix("dn_key_"))

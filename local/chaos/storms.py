@@ -66,7 +66,6 @@ from local.simulator import (
     TreasureAccount,
     Unanswered,
 )
-from local.simulator.scenario import FinalBuildStatus
 
 BUILDS: Final = 200
 """How many builds a storm has."""
@@ -77,7 +76,6 @@ _STORM_MINUTES: Final = 60
 _PUBLISH: Final = "sns:Publish"
 _ANSWERS: Final = (AwsError(400, "ThrottlingException"), AwsError(500, "InternalError"))
 
-_BUILD_ENDINGS: Final[Sequence[FinalBuildStatus]] = ("done", "done", "failed", "canceled")
 _API: Final[Sequence[Fault]] = (
     *(ErrorStatus(status) for status in (401, 429, 500, 502, 503, 504)),
     Reply(200, HTML_PAGE),

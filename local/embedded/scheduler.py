@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from courier.clock import utc_now
 from local.embedded.async_invocations import AsyncResult
 from local.embedded.schedules import Rate, Schedule
 from local.sam.intrinsics import TemplateError
@@ -54,11 +55,6 @@ class _ScheduleState:
         self.overlapping = 0
         self.skipped = 0
         self.failed = 0
-
-
-def utc_now() -> datetime:
-    """Give the current instant."""
-    return datetime.now(UTC)
 
 
 class Scheduler:
@@ -133,31 +129,6 @@ class Scheduler:
         waiting = [series.next_fire for series in self._series if series.next_fire is not None]
         return max(0.0, (min(waiting) - self._now()).total_seconds()) if waiting else None
 
-    def fire_once(self, name: str) -> AsyncResult | None:
-        """Fire one schedule now and wait for its function; also one that is disabled.
-
-        Parameters
-        ----------
-        name
-            Logical id or name of the schedule, or logical id of its target if it is the only schedule of it.
-
-        Returns
-        -------
-        Delivery or None
-            How the function ended; None for a state machine, of which an execution was started.
-
-        Raises
-        ------
-        KeyError
-            There is no such schedule, or more than one.
-        """
-        found = [series for series in self._series if name in (series.schedule.logical_id, series.schedule.name)]
-        found = found or [series for series in self._series if name == series.schedule.target]
-        if len(found) != 1:
-            raise KeyError(name)
-        future = self._hand_over(found[0], self._now())
-        return future.result() if future is not None else None
-
     @property
     def has_fired_all(self) -> bool:
         """Whether every enabled ``rate(...)`` schedule has fired at least once."""
@@ -182,25 +153,19 @@ class Scheduler:
             }
 
     def _fire(self, series: _ScheduleState, scheduled: datetime) -> None:
+        schedule = series.schedule
         with self._lock:
             if series.under_way >= _MOST_OVERLAPPING:
                 series.skipped += 1
                 return
-        self._hand_over(series, scheduled)
-
-    def _hand_over(self, series: _ScheduleState, scheduled: datetime) -> "Future[AsyncResult] | None":
-        schedule = series.schedule
-        with self._lock:
             series.fires += 1
             series.overlapping += series.under_way > 0
+            series.under_way += schedule.target_kind == "function"
         if schedule.target_kind == "state_machine":
             self._target.start_execution(schedule.target, _event(schedule, scheduled))
-            return None
-        with self._lock:
-            series.under_way += 1
+            return
         future = self._target.invoke_asynchronously(schedule.target, _event(schedule, scheduled))
         future.add_done_callback(lambda done: self._done(series, done))
-        return future
 
     def _done(self, series: _ScheduleState, done: "Future[AsyncResult]") -> None:
         with self._lock:

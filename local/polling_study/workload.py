@@ -61,11 +61,6 @@ class WorkloadTrace:
     builds: Sequence[WorkloadBuild]
     histories: Sequence[Sequence[float]]
 
-    @property
-    def last_end(self) -> float:
-        """When the last build ends, in seconds."""
-        return max(build.ended for build in self.builds)
-
 
 def draw_trace(workload: Workload) -> WorkloadTrace:
     """Draw the builds and the histories of a scenario from its seed."""

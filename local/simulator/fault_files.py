@@ -122,11 +122,6 @@ FAULTS: Final[Mapping[str, type[Fault]]] = {fault_name(kind): kind for kind in _
 _SETTINGS: Final = {name: _settings_model(kind) for name, kind in FAULTS.items()}
 
 
-def settings_of(name: str) -> tuple[str, ...]:
-    """Give the names of a fault's settings."""
-    return tuple(_SETTINGS[name].model_fields)
-
-
 def read_rules(text: str) -> tuple[FaultRule, ...]:
     """Read a fault plan.
 

@@ -6,12 +6,12 @@ import ssl
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from courier.clock import utc_now
 from local.simulator.artifact_store import StoredObject
 from local.simulator.certificates import make_tls_files
 from local.simulator.dreadnode_airt import SimulatedDreadnodeAirt
@@ -36,11 +36,6 @@ from local.simulator.treasure_insights import SimulatedTreasureInsights
 # The APIs are reached by address and the artifacts by name, so that the two are different hosts to a client.
 API_HOST = "127.0.0.1"
 ARTIFACT_HOST = "localhost"
-
-
-def utc_now() -> datetime:
-    """Return the real time."""
-    return datetime.now(UTC)
 
 
 class SimulatedProviders:

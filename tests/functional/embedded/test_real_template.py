@@ -24,11 +24,12 @@ def test_every_function_of_the_repository_is_up(courier: EmbeddedAws) -> None:
 
 def test_every_schedule_fires_its_function_without_an_error(courier: EmbeddedAws) -> None:
     scheduler = Scheduler(courier)
-    for schedule in courier.schedules():
-        delivery = scheduler.fire_once(schedule.logical_id)
-        assert delivery is not None
-        assert delivery.result is not None
-        assert delivery.result.error_type is None, delivery.result.payload
+    scheduler.fire_due()
+    courier.wait_until_idle()
+    usage = scheduler.usage()
+    assert usage.keys() == {schedule.logical_id for schedule in courier.schedules()}
+    assert {(each.fires, each.failed) for each in usage.values()} == {(1, 0)}
+    assert {name for name, function in courier.usage().items() if function.errors} == set()
     assert courier.dead_letters() == []
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
-from local.simulator import ProviderName, Scenario, SimulatedProviders, demo_scenario
+from local.chaos.scenario_facts import api_keys
+from local.simulator import ProviderName, SimulatedProviders, demo_scenario
 from tests.functional.cli.command import courier
 from tests.functional.end_to_end.customer import (
     CUSTOMER_SEED,
@@ -18,20 +19,20 @@ from tests.functional.end_to_end.customer import (
     customer_secrets,
     customer_sources,
 )
-from tests.functional.end_to_end.evidence import Evidence, watched
+from tests.functional.end_to_end.evidence import CommandRun, observed_sessions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class ObservedRun:
     """A run, what the providers know about it, and what nobody may see of it."""
 
-    evidence: Evidence
+    evidence: CommandRun
     providers: SimulatedProviders
     secrets: tuple[str, ...]
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> ObservedRun:
     """``courier run --out …``, as `make run` has it."""
     folder = tmp_path_factory.mktemp("demo") / "out"
     served: list[SimulatedProviders] = []
@@ -41,23 +42,23 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Run:
             served.append(self)
             return super().__enter__()
 
-    with watched() as watcher, pytest.MonkeyPatch.context() as patches:
+    with observed_sessions() as observer, pytest.MonkeyPatch.context() as patches:
         patches.setattr("cli.plan.SimulatedProviders", Served)
         ended = courier("run", "--out", folder)
-    evidence = Evidence(ended=ended, folder=folder, inside=watcher.insides[0])
-    return Run(
+    evidence = CommandRun(ended=ended, folder=folder, inside=observer.insides[0])
+    return ObservedRun(
         evidence=evidence,
         providers=served[0],
-        secrets=(*_keys(demo_scenario()), *watcher.secrets_in_links),
+        secrets=(*api_keys(demo_scenario()), *observer.signatures),
     )
 
 
 @pytest.fixture(scope="session")
-def customer(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def customer(tmp_path_factory: pytest.TempPathFactory) -> ObservedRun:
     """``courier run --sources …`` with all its options, and with mistakes that stop no other source."""
     folder = tmp_path_factory.mktemp("customer")
     scenario = customer_scenario()
-    with SimulatedProviders(scenario, seed=CUSTOMER_SEED) as providers, watched() as watcher:
+    with SimulatedProviders(scenario, seed=CUSTOMER_SEED) as providers, observed_sessions() as observer:
         (folder / "sources.yaml").write_text(yaml.safe_dump({"sources": customer_sources(providers.url)}), "utf-8")
         (folder / "secrets.json").write_text(json.dumps(customer_secrets(scenario)), "utf-8")
         options: list[object] = []
@@ -71,15 +72,15 @@ def customer(tmp_path_factory: pytest.TempPathFactory) -> Run:
             *("run", "--sources", folder / "sources.yaml", "--secrets", folder / "secrets.json", *options),
             *("--tick", 0.1, "--until-idle", "--timeout", 40, "--out", folder / "out"),
         )
-    evidence = Evidence(ended=ended, folder=folder / "out", inside=watcher.insides[0])
-    secrets = (*_keys(scenario), *customer_secrets(scenario).values(), *watcher.secrets_in_links)
-    return Run(evidence=evidence, providers=providers, secrets=secrets)
+    evidence = CommandRun(ended=ended, folder=folder / "out", inside=observer.insides[0])
+    secrets = (*api_keys(scenario), *customer_secrets(scenario).values(), *observer.signatures)
+    return ObservedRun(evidence=evidence, providers=providers, secrets=secrets)
 
 
 @pytest.fixture(params=["demo", "customer"])
-def any_run(request: pytest.FixtureRequest) -> Run:
+def any_run(request: pytest.FixtureRequest) -> ObservedRun:
     """Each of the two runs."""
-    run: Run = request.getfixturevalue(request.param)
+    run: ObservedRun = request.getfixturevalue(request.param)
     return run
 
 
@@ -88,9 +89,3 @@ def api_requests(providers: SimulatedProviders) -> int:
     return sum(
         entry.provider in {ProviderName.TREASURE_INSIGHTS, ProviderName.DREADNODE_AIRT} for entry in providers.requests
     )
-
-
-def _keys(scenario: Scenario) -> tuple[str, ...]:
-    """Give the API keys, whole and without what is only an account's number."""
-    treasure, airt = scenario.treasure.key, scenario.airt.key
-    return (treasure, treasure.partition("/")[2], airt, airt.removeprefix("dn_key_"))

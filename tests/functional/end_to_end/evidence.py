@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,17 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 from unittest.mock import patch
-from urllib.parse import quote
 
 from courier.config.settings import SourceSettings
-from local.chaos.scenario_facts import signed_links_observed
+from local.chaos.leaks import find_leaks
+from local.chaos.scenario_facts import signatures_collected
 from local.embedded.interception import Interception
 from local.embedded.results import ExecutionReport
 from local.runs.session import Session
 from tests.functional.cli.command import Ended
 
-# Whatever a link may be signed with: a parameter of a query, or any URL that has a query.
-LINK = re.compile(r"X-Amz-|AWSAccessKeyId|https?://[^\s\"'\\<>]+\?[^\s\"'\\<>]+")
 BINARY = frozenset({".pdf"})
 
 
@@ -41,7 +37,7 @@ class Inside:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
+class CommandRun:
     """One run: the result folder, the terminal, and the inside."""
 
     ended: Ended
@@ -106,22 +102,9 @@ class Evidence:
 
 
 def leaks(places: Mapping[str, str], secrets: Iterable[str]) -> list[str]:
-    """Say where secrets are, or links that anybody could follow; in other spellings too."""
-    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
-    found = [f"{place}: a secret" for place, text in places.items() if any(each in text for each in spellings)]
-    found += [
-        f"{place}: {match[0][:20]}"
-        for place, text in places.items()
-        # A report is compressed noise, in which the needles are looked for and patterns would be found by chance.
-        if Path(place).suffix not in BINARY and (match := LINK.search(text))
-    ]
-    return found
-
-
-def _spellings(secret: str) -> Iterator[str]:
-    yield secret
-    yield quote(secret, safe="")
-    yield base64.b64encode(secret.encode()).decode().rstrip("=")
+    """Search as the chaos checker does; reports are binary."""
+    binary = [place for place in places if Path(place).suffix in BINARY]
+    return find_leaks({place: [text] for place, text in places.items()}, secrets, binary=binary)
 
 
 def _without_the_topics_own(envelope: str) -> str:
@@ -133,14 +116,14 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="latin-1" if path.suffix in BINARY else "utf-8")
 
 
-class Watcher:
-    """Looks into every session that the command opens, right before it closes."""
+class SessionObserver:
+    """Reads every session that the command opens, right before it closes; ``signatures`` are those of all links."""
 
-    def __init__(self) -> None:
+    def __init__(self, signatures: Sequence[str]) -> None:
         self.insides: list[Inside] = []
-        self.links: list[str] = []
+        self.signatures = signatures
 
-    def look(self, session: Session, dead_letters: Sequence[str]) -> None:
+    def observe(self, session: Session, dead_letters: Sequence[str]) -> None:
         aws = session.aws
         path = aws.outputs["ParameterPath"]
         parameters = aws.client("ssm").get_parameters_by_path(Path=path, Recursive=True)["Parameters"]
@@ -157,22 +140,12 @@ class Watcher:
             )
         )
 
-    @property
-    def secrets_in_links(self) -> Iterator[str]:
-        """Signatures and tokens of all links that the simulated store has signed."""
-        for link in self.links:
-            for pair in link.partition("?")[2].split("&"):
-                name, _, value = pair.partition("=")
-                if name in {"X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Credential"}:
-                    yield value
-
 
 @contextmanager
-def watched(interception: Interception | None = None) -> Iterator[Watcher]:
-    """Let a `Watcher` look into the runs of the command, and an interception disturb them."""
-    watcher = Watcher()
+def observed_sessions(interception: Interception | None = None) -> Iterator[SessionObserver]:
+    """Observe the runs of the command, and let an interception disturb them."""
 
-    class WatchedSession(Session):
+    class ObservedSession(Session):
         def __init__(
             self, *, sources: Sequence[SourceSettings], secrets: Mapping[str, str], tick_seconds: float
         ) -> None:
@@ -189,8 +162,9 @@ def watched(interception: Interception | None = None) -> Iterator[Watcher]:
         def __exit__(
             self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
         ) -> None:
-            watcher.look(self, self._letters)
+            observer.observe(self, self._letters)
             super().__exit__(kind, error, trace)
 
-    with patch("cli.run.Session", WatchedSession), signed_links_observed(watcher.links.append):
-        yield watcher
+    with patch("cli.run.Session", ObservedSession), signatures_collected() as signatures:
+        observer = SessionObserver(signatures)
+        yield observer

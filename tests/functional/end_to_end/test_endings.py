@@ -15,7 +15,7 @@ import yaml
 
 from local.embedded.interception import STATE_MACHINE, AwsCall, AwsError, Interception
 from tests.functional.cli.command import courier
-from tests.functional.end_to_end.evidence import watched
+from tests.functional.end_to_end.evidence import observed_sessions
 from tests.functional.end_to_end.strangers_server import DN_KEY, TD_KEY, Job, World, report, strangers_server
 
 Options = list[object]
@@ -62,7 +62,7 @@ def test_a_courier_that_cannot_announce_has_failed(configured: Callable[[World],
             return None
 
     options = configured(World(builds={"m": ["b1"]}))
-    with watched(NoTopic()):
+    with observed_sessions(NoTopic()):
         ended = courier("run", *options, "--until-idle", "--timeout", 20)
     assert ended.exit_code == 1
     assert ended.complaint.startswith("courier: execution td-b1-")

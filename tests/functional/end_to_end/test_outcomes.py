@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from local.simulator.scenario import MEBIBYTE
-from tests.functional.end_to_end.conftest import Run
+from tests.functional.end_to_end.conftest import ObservedRun
 from tests.functional.end_to_end.customer import (
     BIG_JOB,
     CANCELED_BUILD,
@@ -16,11 +16,11 @@ from tests.functional.end_to_end.customer import (
 )
 
 
-def outcomes(run: Run) -> Counter[tuple[str, str]]:
+def outcomes(run: ObservedRun) -> Counter[tuple[str, str]]:
     return Counter((news["provider"], news["outcome"]) for news in run.evidence.news)
 
 
-def test_the_demonstration_shows_every_kind_of_outcome_and_ends_well(demo: Run) -> None:
+def test_the_demonstration_shows_every_kind_of_outcome_and_ends_well(demo: ObservedRun) -> None:
     assert demo.evidence.ended.exit_code == 0
     assert demo.evidence.ended.err == ""
     assert outcomes(demo) == {
@@ -33,12 +33,12 @@ def test_the_demonstration_shows_every_kind_of_outcome_and_ends_well(demo: Run) 
     }
 
 
-def test_the_demonstration_delivers_a_report_above_16_mebibytes(demo: Run) -> None:
+def test_the_demonstration_delivers_a_report_above_16_mebibytes(demo: ObservedRun) -> None:
     sizes = [news["artifact"]["size_bytes"] for news in demo.evidence.news if news["artifact"]]
     assert max(sizes) > 16 * MEBIBYTE
 
 
-def test_the_notice_of_a_failed_treasure_build_has_the_limits_and_the_advice(demo: Run) -> None:
+def test_the_notice_of_a_failed_treasure_build_has_the_limits_and_the_advice(demo: ObservedRun) -> None:
     (news,) = [
         news for news in demo.evidence.news if news["outcome"] == "failed" and news["provider"] == "treasure_insights"
     ]
@@ -48,7 +48,7 @@ def test_the_notice_of_a_failed_treasure_build_has_the_limits_and_the_advice(dem
     assert "4 GB" in news["problem"]["advice"]
 
 
-def test_the_summary_names_every_build_its_outcome_and_where_it_lies(any_run: Run) -> None:
+def test_the_summary_names_every_build_its_outcome_and_where_it_lies(any_run: ObservedRun) -> None:
     said = any_run.evidence.ended.out
     for news in any_run.evidence.news:
         build = "/".join((news["build"]["source"], news["build"]["scope"], news["build"]["build_id"]))
@@ -57,11 +57,11 @@ def test_the_summary_names_every_build_its_outcome_and_where_it_lies(any_run: Ru
             assert str(any_run.evidence.folder / "bucket" / stored["key"]) in said
 
 
-def test_a_request_without_a_build_is_never_shown_with_an_unknown_status(any_run: Run) -> None:
+def test_a_request_without_a_build_is_never_shown_with_an_unknown_status(any_run: ObservedRun) -> None:
     assert "unknown" not in any_run.evidence.ended.out
 
 
-def test_everything_that_was_asked_for_is_served(customer: Run) -> None:
+def test_everything_that_was_asked_for_is_served(customer: ObservedRun) -> None:
     ended = {news["build"]["build_id"]: news["outcome"] for news in customer.evidence.news}
     assert ended[BIG_JOB] == "delivered"
     assert ended[OLD_BUILD] == "succeeded"
@@ -76,7 +76,7 @@ def test_everything_that_was_asked_for_is_served(customer: Run) -> None:
     }
 
 
-def test_wrong_sources_stop_no_other_and_each_gets_one_line(customer: Run) -> None:
+def test_wrong_sources_stop_no_other_and_each_gets_one_line(customer: ObservedRun) -> None:
     ended = customer.evidence.ended
     assert ended.exit_code == 2
     lines = ended.err.splitlines()
@@ -92,7 +92,7 @@ def test_wrong_sources_stop_no_other_and_each_gets_one_line(customer: Run) -> No
     assert "Traceback" not in ended.err
 
 
-def test_a_dead_key_and_a_job_that_nobody_knows_are_told_at_the_end(customer: Run) -> None:
+def test_a_dead_key_and_a_job_that_nobody_knows_are_told_at_the_end(customer: ObservedRun) -> None:
     *_, unknown, ill = customer.evidence.ended.err.splitlines()
     assert "RequestBuildFunction failed 3 times: BuildNotFoundError" in unknown
     assert ill.startswith("courier: source revoked is ill: ")
@@ -100,7 +100,7 @@ def test_a_dead_key_and_a_job_that_nobody_knows_are_told_at_the_end(customer: Ru
     assert NOBODYS_JOB not in {news["build"]["build_id"] for news in customer.evidence.news}
 
 
-def test_latest_is_the_newer_build_although_an_older_one_was_looked_after_too(customer: Run) -> None:
+def test_latest_is_the_newer_build_although_an_older_one_was_looked_after_too(customer: ObservedRun) -> None:
     latest = customer.evidence.objects[f"latest/models/{MODEL}.json"].read_text(encoding="utf-8")
     assert NEW_BUILD in latest
     assert OLD_BUILD not in latest

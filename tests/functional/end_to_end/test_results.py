@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.functional.end_to_end.conftest import Run, api_requests
+from tests.functional.end_to_end.conftest import ObservedRun, api_requests
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 FUNCTIONS = {"discover_builds", "request_build", "poll_builds", "copy_artifact", "record_outcome"}
@@ -33,7 +33,7 @@ def ended_at(record: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(times["completed_at"] or times["detected_at"])
 
 
-def test_artifacts_are_byte_for_byte_what_the_provider_rendered(any_run: Run) -> None:
+def test_artifacts_are_byte_for_byte_what_the_provider_rendered(any_run: ObservedRun) -> None:
     delivered = [record for record in any_run.evidence.records.values() if record["outcome"] == "delivered"]
     assert delivered
     for record in delivered:
@@ -44,14 +44,14 @@ def test_artifacts_are_byte_for_byte_what_the_provider_rendered(any_run: Run) ->
         assert (stored["size_bytes"], stored["verified"]) == (len(content), True)
 
 
-def test_nothing_lies_outside_the_documented_places(any_run: Run) -> None:
+def test_nothing_lies_outside_the_documented_places(any_run: ObservedRun) -> None:
     assert {path.name for path in any_run.evidence.folder.iterdir()} == {
         *("bucket", "notices.jsonl", "executions.json", "usage.json")
     }
     assert [key for key in any_run.evidence.objects if not PREFIXES.fullmatch(key)] == []
 
 
-def test_every_artifact_has_its_record_and_nothing_was_left_unfinished(any_run: Run) -> None:
+def test_every_artifact_has_its_record_and_nothing_was_left_unfinished(any_run: ObservedRun) -> None:
     artifacts = {key for key in any_run.evidence.objects if key.startswith("artifacts/")}
     assert artifacts == {
         record["artifact"]["key"] for record in any_run.evidence.records.values() if record["artifact"]
@@ -60,7 +60,7 @@ def test_every_artifact_has_its_record_and_nothing_was_left_unfinished(any_run: 
 
 
 @pytest.mark.parametrize("where", ["records", "latest"])
-def test_records_keep_the_published_schema(any_run: Run, where: str) -> None:
+def test_records_keep_the_published_schema(any_run: ObservedRun, where: str) -> None:
     check = validator("record.schema.json")
     texts = [path.read_text("utf-8") for key, path in any_run.evidence.objects.items() if key.startswith(where)]
     assert texts
@@ -68,14 +68,14 @@ def test_records_keep_the_published_schema(any_run: Run, where: str) -> None:
         check.validate(json.loads(text))
 
 
-def test_notices_keep_the_published_schema(any_run: Run) -> None:
+def test_notices_keep_the_published_schema(any_run: ObservedRun) -> None:
     check = validator("notice.schema.json")
     assert any_run.evidence.notices
     for notice in any_run.evidence.notices:
         check.validate(notice["message"])
 
 
-def test_each_outcome_is_announced_exactly_once(any_run: Run) -> None:
+def test_each_outcome_is_announced_exactly_once(any_run: ObservedRun) -> None:
     told = Counter(notice["message"]["subject"] for notice in any_run.evidence.notices)
     assert set(told.values()) == {1}
     ids = [notice["message"]["id"] for notice in any_run.evidence.notices]
@@ -84,7 +84,7 @@ def test_each_outcome_is_announced_exactly_once(any_run: Run) -> None:
     assert announced == {(key, record["outcome"]) for key, record in any_run.evidence.records.items()}
 
 
-def test_attributes_let_a_subscriber_filter(any_run: Run) -> None:
+def test_attributes_let_a_subscriber_filter(any_run: ObservedRun) -> None:
     for notice in any_run.evidence.notices:
         news = notice["message"]["data"]
         if "outcome" in news:
@@ -98,7 +98,7 @@ def test_attributes_let_a_subscriber_filter(any_run: Run) -> None:
             assert notice["attributes"]["health"] == news["health"]
 
 
-def test_latest_is_the_newest_good_build_of_each_scope(any_run: Run) -> None:
+def test_latest_is_the_newest_good_build_of_each_scope(any_run: ObservedRun) -> None:
     newest: dict[str, dict[str, Any]] = {}
     for record in any_run.evidence.records.values():
         if record["outcome"] in {"delivered", "succeeded"}:
@@ -113,7 +113,7 @@ def test_latest_is_the_newest_good_build_of_each_scope(any_run: Run) -> None:
     assert found == newest
 
 
-def test_executions_are_short_and_good(any_run: Run) -> None:
+def test_executions_are_short_and_good(any_run: ObservedRun) -> None:
     executions = any_run.evidence.executions
     assert len(executions) == len(any_run.evidence.news)
     for run in executions:
@@ -125,14 +125,14 @@ def test_executions_are_short_and_good(any_run: Run) -> None:
     assert outcomes == Counter(news["outcome"] for news in any_run.evidence.news)
 
 
-def test_usage_counts_every_request_that_the_providers_saw(any_run: Run) -> None:
+def test_usage_counts_every_request_that_the_providers_saw(any_run: ObservedRun) -> None:
     usage = any_run.evidence.usage
     assert set(usage["lambda_invocations"]) == FUNCTIONS
     assert all(count > 0 for count in usage["lambda_invocations"].values())
     assert sum(usage["provider_requests"].values()) == api_requests(any_run.providers)
 
 
-def test_the_ledger_has_every_build_closed(any_run: Run) -> None:
+def test_the_ledger_has_every_build_closed(any_run: ObservedRun) -> None:
     rows = [row for row in any_run.evidence.inside.rows if not str(row["build"]).startswith("#")]
     assert {row["record_key"] for row in rows} == set(any_run.evidence.records)
     assert not any(name in row for row in rows for name in ("task_token", "kept_token", "next_poll_at", "checkpoint"))

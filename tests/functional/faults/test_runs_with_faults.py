@@ -17,7 +17,7 @@ from local.embedded.interception import STATE_MACHINE, AwsCall, DropResponse, In
 from local.simulator import BuildPlan, JobPlan, Scenario, demo_scenario
 from local.simulator.fault_files import read_rules
 from tests.functional.cli.command import Ended, courier
-from tests.functional.end_to_end.evidence import watched
+from tests.functional.end_to_end.evidence import observed_sessions
 
 # The demonstration at a quarter of its length.
 _TICK_SECONDS = 0.25
@@ -118,7 +118,7 @@ def test_a_broken_promise_makes_the_run_fail(tmp_path: Path) -> None:
             return DropResponse() if LosesAPublication.published == 1 else None
 
     broken = {"on": "get_job", "fault": "error_status", "with": {"status": 503}}
-    with watched(LosesAPublication()):
+    with observed_sessions(LosesAPublication()):
         ended = run(tmp_path, "--faults", plan(tmp_path, broken))
     assert ended.exit_code == 1
     assert ended.complaint == "courier: broken promise: not repeated: 1 notices were repeated, 0 may be"
