@@ -54,16 +54,12 @@ class SourceError(CourierError):
 
 
 class SourceUnavailableError(SourceError):
-    """No answer, or a 5xx; another try later may succeed."""
-
-
-class SourceThrottledError(SourceUnavailableError):
-    """The provider answers 429.
+    """The provider does not respond, or responds with a 5xx; a later retry may succeed.
 
     Parameters
     ----------
     retry_after_seconds
-        What the provider's Retry-After asks for; None when it gave none.
+        The wait that the provider's Retry-After asks for; None where it sends none.
     """
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
@@ -71,12 +67,36 @@ class SourceThrottledError(SourceUnavailableError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class SourceThrottledError(SourceUnavailableError):
+    """The provider returns 429, or asks for a pause in another way.
+
+    Parameters
+    ----------
+    own_limit
+        Whether ``requests_per_minute`` stopped the request, so that the provider has not seen it.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None, own_limit: bool = False) -> None:
+        super().__init__(message, retry_after_seconds=retry_after_seconds)
+        self.own_limit = own_limit
+
+
 class SourceRejectedError(SourceError):
     """The provider refuses this request and would refuse it again."""
 
 
 class SourceUnauthorizedError(SourceRejectedError):
-    """The API key is missing, wrong, or lacks a right (401, 403)."""
+    """The API key is missing, wrong, or lacks a permission (401, 403).
+
+    Parameters
+    ----------
+    forbidden
+        Whether the provider knows the key, and denies this request (403).
+    """
+
+    def __init__(self, message: str, *, forbidden: bool = False) -> None:
+        super().__init__(message)
+        self.forbidden = forbidden
 
 
 class SourceExhaustedError(SourceRejectedError):

@@ -122,11 +122,13 @@ class BuildRef(FrozenModel):
 class Build(FrozenModel):
     """One poll result: the state of a build as its provider reports it.
 
-    ``artifact_bytes`` is the size that the provider reports, None where it reports none.
+    ``artifact_bytes`` is the size that the provider reports, None where it reports none. ``provider_status`` is the
+    provider's own status, where it is unknown to us.
     """
 
     ref: BuildRef
     status: BuildStatus
+    provider_status: ShortText | None = None
     has_artifact: bool = False
     artifact_bytes: Annotated[int, Field(ge=0)] | None = None
     created_at: AwareDatetime | None = None
