@@ -1,4 +1,4 @@
-"""``courier config``: bring the operator's sources and secrets into a deployed stack."""
+"""``courier config``: write the operator's sources and secrets to a deployed stack."""
 
 from __future__ import annotations
 
@@ -6,39 +6,32 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from botocore.exceptions import ClientError
 from rich.console import Console
 
-from cli.changes import Changes, apply, compare, describe
-from cli.configuration import read_sources
-from cli.exits import EXIT_BAD_USAGE
-from cli.progress import say
-from cli.stack import DEFAULT_STACK, EndpointUrl, Profile, Region, StackName, open_stack
-from courier import aws
-from courier.config.secrets import parse_api_key, read_api_key
-from courier.config.settings import SECRET_NAME_RULE, SECRET_PREFIX, SourceSettings
+from cli.shared import DEFAULT_STACK, EXIT_BAD_USAGE, EXIT_FAILED, EndpointUrl, Profile, Region, StackName, say
 from courier.errors import CourierError, SettingsError
-from courier.providers import open_provider
 
-EXIT_DECLINED = 1
-# A person waits: a provider that has not answered by then is reported, and the next one is asked.
+if TYPE_CHECKING:
+    from courier.config.settings import SourceSettings
+
+# A person waits: a provider that has not responded by then is reported, and the next one is checked.
 CHECK_LIMIT_SECONDS = 20.0
-# The characters are those of Secrets Manager.
-_SECRET_NAME = re.compile(re.escape(SECRET_PREFIX) + r"[A-Za-z0-9/_+=.@-]{1,490}")
-config_app = typer.Typer(no_args_is_help=True, help="Bring sources and secrets into a deployed stack.")
+# The characters and the length are those that Secrets Manager allows.
+_SECRET_SUFFIX = re.compile(r"[A-Za-z0-9/_+=.@-]{1,490}")
+config_app = typer.Typer(no_args_is_help=True, help="Write sources and secrets to a deployed stack.")
 
 
 @config_app.command("push")
 def push(
     sources: Annotated[Path, typer.Argument(help="YAML document with your sources.")],
     stack: StackName = DEFAULT_STACK,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a source is removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes without making them.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove sources without asking.")] = False,
     check: Annotated[
-        bool, typer.Option("--check/--no-check", help="Make one harmless request to each source first.")
+        bool, typer.Option("--check/--no-check", help="Send one harmless request to each provider first.")
     ] = True,
     profile: Profile = None,
     region: Region = None,
@@ -46,23 +39,27 @@ def push(
 ) -> None:
     """Check your sources, then write one parameter per source.
 
-    Nothing is written unless every source is right, every secret exists, and every provider has answered one harmless
-    request. Sources that are in the stack and not in the file are removed, after asking.
+    Nothing is written unless every source is valid, every secret exists, and every provider accepts one harmless
+    request. Sources that are in the stack but not in the file are removed after a confirmation.
 
     **Example**
 
         courier config push sources.yaml --dry-run
 
-    **Exit code** 0: the stack has the file's sources. 1: you declined a removal. 2: something is wrong; nothing
-    was written, unless it says what was.
+    **Exit code** 0: the stack has the sources of the file. 1: you declined a removal. 2: an error; nothing was
+    written unless the message says so.
     """
+    from cli.input_files import read_sources
+    from cli.source_changes import Changes, apply, compare, describe
+    from cli.stack import open_stack
+
     console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
     configuration = read_sources(sources)
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
-        seen, troubles = _check_all(configuration.sources, _ask if check else _look_for_secret)
-        for line in seen:
+        passed, failed = _check_all(configuration.sources, _check_provider if check else _check_secret)
+        for line in passed:
             say(console, line)
-        mistakes = [*configuration.mistakes, *troubles]
+        mistakes = [*configuration.mistakes, *failed]
         changes = Changes() if mistakes else compare(target.parameter_path, configuration.sources)
         mistakes += changes.mistakes
         if mistakes:
@@ -74,9 +71,9 @@ def push(
             say(console, line)
         if dry_run:
             return
-        if changes.removed and not yes and not _agrees(changes.removed):
+        if changes.removed and not yes and not _confirm(changes.removed):
             say(errors, "Nothing was written; --yes removes without asking.", style="red")
-            raise typer.Exit(EXIT_DECLINED)
+            raise typer.Exit(EXIT_FAILED)
         apply(changes, target.parameter_path)
     say(console, "Done. The functions read it within a minute." if changes else "Nothing to do.")
 
@@ -89,9 +86,9 @@ def set_secret(
     region: Region = None,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Store an API key, typed without echo or piped in, so that it stays out of the shell's history.
+    """Store an API key in Secrets Manager, typed without echo or piped in, so that it is not in the shell's history.
 
-    It is stored where the stack is. A key that was there before is replaced; running functions notice by themselves.
+    An existing key is replaced; running functions pick up the new one.
 
     **Examples**
 
@@ -99,53 +96,59 @@ def set_secret(
 
         pass show dreadnode | courier config set-secret build-courier/dreadnode
     """
+    from cli.stack import open_stack
+    from courier.config.secrets import parse_api_key
+    from courier.config.settings import SECRET_NAME_RULE, SECRET_PREFIX
+
     console = Console(highlight=False)
     if not name.startswith(SECRET_PREFIX):
-        # Without the name: it may be the key.
+        # The message omits the name, because it may be the key.
         raise SettingsError(f"NAME: {SECRET_NAME_RULE}")
-    if not _SECRET_NAME.fullmatch(name):
+    if not _SECRET_SUFFIX.fullmatch(name.removeprefix(SECRET_PREFIX)):
         raise SettingsError(f"{name}: {SECRET_PREFIX} must be followed by letters, digits and /_+=.@-")
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url):
         value = _read_key(name)
-        # Whatever the functions could not use is refused here, where somebody sees it.
+        # A key that the functions could not use is refused here, where the operator sees it.
         parse_api_key(name, value)
         say(console, f"{name}: {_store(name, value)}")
 
 
 def _check_all(
-    sources: Sequence[SourceSettings], look: Callable[[SourceSettings], str]
+    sources: Sequence[SourceSettings], check: Callable[[SourceSettings], str]
 ) -> tuple[Sequence[str], Sequence[str]]:
-    """Give one line per source that is fine, and one per source that is not; each begins with its name."""
-    seen, troubles = [], []
+    """Return one line per source that passes, and one per source that fails; each begins with the source's name."""
+    from courier.config.secrets import read_api_key
+
+    passed, failed = [], []
     for settings in sources:
         try:
             read_api_key(settings.secret, fresh=True)
-            seen.append(_named(settings.name, look(settings)))
+            passed.append(_with_name(settings.name, check(settings)))
         except CourierError as exc:
-            troubles.append(_named(settings.name, str(exc)))
-    return seen, troubles
+            failed.append(_with_name(settings.name, str(exc)))
+    return passed, failed
 
 
-def _look_for_secret(settings: SourceSettings) -> str:
-    return f"the secret {settings.secret} is there; the provider was not asked"
+def _check_secret(settings: SourceSettings) -> str:
+    return f"the secret {settings.secret} exists; the provider was not called"
 
 
-def _ask(settings: SourceSettings) -> str:
+def _check_provider(settings: SourceSettings) -> str:
+    from courier.providers import open_provider
+
     return open_provider(settings, call_limit_seconds=CHECK_LIMIT_SECONDS).check()
 
 
-def _named(name: str, words: str) -> str:
-    """Begin a line with the source's name; providers' words often do already."""
-    return f"{name}: {words.removeprefix(f'{name}: ')}"
+def _with_name(name: str, message: str) -> str:
+    """Begin a line with the source's name; messages of providers often have it already."""
+    return f"{name}: {message.removeprefix(f'{name}: ')}"
 
 
-def _agrees(removed: Sequence[str]) -> bool:
-    """Ask before sources are removed; where nobody can answer, the answer is no."""
+def _confirm(removed: Sequence[str]) -> bool:
+    """Ask before sources are removed; without a terminal the answer is no."""
     if not sys.stdin.isatty():
         return False
-    return typer.confirm(
-        f"Remove {', '.join(removed)}? Builds in flight there will not be looked at any more.", err=True
-    )
+    return typer.confirm(f"Remove {', '.join(removed)}? Their builds in flight are no longer polled.", err=True)
 
 
 def _read_key(name: str) -> str:
@@ -155,10 +158,14 @@ def _read_key(name: str) -> str:
         return sys.stdin.read().strip()
     except UnicodeDecodeError:
         # Not chained: the exception carries the bytes.
-        raise SettingsError(f"{name}: what was piped in is no text; nothing was stored") from None
+        raise SettingsError(f"{name}: the input is not UTF-8 text; nothing was stored") from None
 
 
 def _store(name: str, value: str) -> str:
+    from botocore.exceptions import ClientError
+
+    from courier import aws
+
     client = aws.client("secretsmanager")
     try:
         try:
@@ -170,8 +177,8 @@ def _store(name: str, value: str) -> str:
         code = exc.response["Error"]["Code"]
         if code == "InvalidRequestException":
             raise SettingsError(
-                f"{name} is scheduled for deletion: aws secretsmanager restore-secret --secret-id {name}, then again"
+                f"{name} is scheduled for deletion; to restore it: aws secretsmanager restore-secret --secret-id {name}"
             ) from exc
-        # AWS's own words may quote what it was given.
+        # AWS's message may quote the value.
         raise SettingsError(f"{name} was not stored: {code} from {exc.operation_name}") from None
     return "stored"

@@ -1,4 +1,4 @@
-"""``courier copy``: the courier's own copy, by hand."""
+"""``courier copy``: the copy of a report, as a command."""
 
 from __future__ import annotations
 
@@ -13,29 +13,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-from cli.stack import Profile, Region, in_one_line, surroundings
-from courier.config.settings import ArtifactSettings
+from cli.shared import EXIT_FAILED, Profile, Region
 from courier.errors import CourierError, SettingsError
-from courier.links import ArtifactLink, SecretUrl
-from courier.transfer.checkpoint import MemoryCheckpointStore
-from courier.transfer.copy import copy
-from courier.transfer.options import GIB, MIB, MOST_PARTS, CopyOptions, Destination, Expected
-from courier.transfer.s3_object import storage_config
-from courier.transfer.url_policy import LinkRules
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-EXIT_FAILED = 1
+    from courier.transfer.options import Destination
 
+MIB, GIB = 1024**2, 1024**3
 _SIZE = re.compile(r"(\d+)\s*(|B|KiB|MiB|GiB)\Z", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "kib": 1024, "mib": MIB, "gib": GIB}
-# What the copy's errors call the settings of a source, or the provider's word, is an option here.
+# Errors of the copy name settings of a source; here they are options.
 _OPTIONS = {
     "artifact.private_addresses or name the address in artifact.hosts": "--allow-host with that address",
     "artifact.hosts": "--allow-host",
@@ -51,8 +42,8 @@ def copy_command(
     url: Annotated[
         str,
         typer.Argument(
-            help="Where to read, such as a presigned URL; `-` reads it from standard input, because whoever lists"
-            " the processes of this machine sees the arguments, and a presigned URL is a secret.",
+            help="Where to read, such as a presigned URL. `-` reads the URL from standard input: a presigned URL is a"
+            " secret, and arguments are visible in the process list.",
             show_default=False,
         ),
     ],
@@ -60,41 +51,48 @@ def copy_command(
     profile: Profile = None,
     region: Region = None,
     endpoint_url: Annotated[
-        str | None, typer.Option("--endpoint-url", help="Another S3 to write to, such as one on loopback.")
+        str | None, typer.Option("--endpoint-url", help="Endpoint to use instead of S3, such as a local emulator.")
     ] = None,
-    sha256: Annotated[str | None, typer.Option(help="SHA-256 that the file must have, in hexadecimal.")] = None,
-    size: Annotated[
-        str | None, typer.Option(help="Length that the file must have, such as `183204` or `2GiB`.")
-    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="Expected SHA-256, in hexadecimal.")] = None,
+    size: Annotated[str | None, typer.Option(help="Expected length, such as `183204` or `2GiB`.")] = None,
     content_type: Annotated[
         list[str] | None,
-        typer.Option(help="Media type to accept; may be repeated. Without it, all but HTML and XML pages."),
+        typer.Option(help="Media type to accept. Repeatable. Without it, everything except HTML and XML."),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Parts in flight at once.", min=1, max=64)] = CopyOptions.workers,
-    part_size: Annotated[str, typer.Option(help="Size of a part; memory is workers x part size + 10 MiB.")] = "8MiB",
+    workers: Annotated[int, typer.Option(help="Parts to copy in parallel.", min=1, max=64)] = 6,
+    part_size: Annotated[
+        str, typer.Option(help="Size of a part. Memory use is workers x part size + 10 MiB.")
+    ] = "8MiB",
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            help="Host to read from, as `[http://]host[:port]` or `*.suffix`; may be repeated."
-            f" Without it, {', '.join(ArtifactSettings().hosts)}."
+            help="Host to read from, as `[http://]host[:port]` or `*.suffix`. Repeatable. Without it, *.amazonaws.com."
         ),
     ] = None,
     ca_bundle: Annotated[
         Path | None,
-        typer.Option(help="PEM file of the authority behind storage of your own.", exists=True, dir_okay=False),
+        typer.Option(help="PEM file with the certificate authority of your own storage.", exists=True, dir_okay=False),
     ] = None,
 ) -> None:
-    r"""Copy a file from a URL into S3: complete and proven, or nothing at all.
+    r"""Copy a file from a URL to S3, complete and verified, or not at all.
 
-    An object that lies there already is never overwritten: the same bytes are success, others are an error.
+    An existing object is never overwritten: if it has the same bytes, the copy succeeds, otherwise it fails.
     Hosts other than `*.amazonaws.com` need `--allow-host`.
-    Exit code 1: the copy failed, and nothing is left of it. Exit code 2: wrong usage, or no AWS credentials.
+    Exit code 1: the copy failed and left nothing behind. Exit code 2: wrong usage, or no AWS credentials.
 
     **Example**
 
         jq -r .url answer.json | courier copy - s3://my-bucket/report.pdf \
             --allow-host files.example.com
     """
+    from cli.stack import aws_environment, one_line_errors
+    from courier.config.settings import ArtifactSettings
+    from courier.links import ArtifactLink, SecretUrl
+    from courier.transfer.checkpoint import MemoryCheckpointStore
+    from courier.transfer.copy import copy
+    from courier.transfer.options import MOST_PARTS, CopyOptions, Expected
+    from courier.transfer.url_policy import LinkRules
+
     bad = typer.BadParameter
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise bad("must be 64 hexadecimal digits", param_hint="--sha256")
@@ -113,11 +111,11 @@ def copy_command(
         filename="",
     )
     destination = _parse_target(target)
-    # The endpoint is that of the bucket alone: credentials may still have to be asked of the real AWS.
-    with surroundings(profile=profile, region=region, endpoint_url=None):
-        with in_one_line():
+    # The endpoint applies to the bucket alone: credentials may still come from the real AWS.
+    with aws_environment(profile=profile, region=region, endpoint_url=None):
+        with one_line_errors():
             s3 = _client(endpoint_url, ca_bundle, workers)
-        was_there = _is_there(s3, destination)
+        existed = _exists(s3, destination)
         began = time.monotonic()
         try:
             with _progress(Console(stderr=True)) as show:
@@ -138,35 +136,37 @@ def copy_command(
                     progress=show,
                 )
         except CourierError as exc:
-            typer.echo(f"courier: {_in_words_of_the_command(exc)}", err=True)
+            typer.echo(f"courier: {_with_option_names(exc)}", err=True)
             raise typer.Exit(EXIT_FAILED) from exc
     seconds = time.monotonic() - began
     speed = artifact.size_bytes / MIB / seconds
     unproven = "" if artifact.verified else ", length unverified"
     pace = f"{artifact.size_bytes} bytes in {seconds:.2f} s, {speed:.1f} MiB/s"
-    if was_there:  # and was not overwritten
-        pace = f"was there already, the same {artifact.size_bytes} bytes"
+    if existed:  # and was not overwritten
+        pace = f"already exists with the same {artifact.size_bytes} bytes"
     typer.echo(f"{target}: {pace}, sha256 {artifact.sha256}{unproven}")
 
 
-def _in_words_of_the_command(error: CourierError) -> str:
+def _with_option_names(error: CourierError) -> str:
     text = str(error)
     for setting, option in _OPTIONS.items():
         text = text.replace(setting, option)
     if refused := _REFUSED_HOST.match(text):
-        # The origin may come from a redirect: whoever pastes it must not run what a stranger wrote.
+        # The origin may come from a redirect, so it is quoted: pasting the option must not run a command.
         text += f"; to allow it: --allow-host {shlex.quote(refused['origin'])}"
     return text
 
 
 def _parse_target(text: str) -> Destination:
+    from courier.transfer.options import Destination
+
     bucket, _, key = text.removeprefix("s3://").partition("/")
     if not text.startswith("s3://") or not bucket:
         raise typer.BadParameter(f"{text!r} does not look like s3://bucket/key", param_hint="TARGET")
     if not key:
-        raise typer.BadParameter(f"give a key as well: s3://{bucket}/KEY", param_hint="TARGET")
+        raise typer.BadParameter(f"the key is missing: s3://{bucket}/KEY", param_hint="TARGET")
     if key.endswith("/"):
-        raise typer.BadParameter(f"{text} is a folder; give a whole key: {text}NAME", param_hint="TARGET")
+        raise typer.BadParameter(f"{text} is a folder; add a name: {text}NAME", param_hint="TARGET")
     try:
         return Destination(bucket=bucket, key=key)
     except SettingsError as exc:
@@ -179,39 +179,45 @@ def parse_size(text: str, option: str) -> int:
     Raises
     ------
     typer.BadParameter
-        It is none, or of no byte; the text names the option.
+        The text is not a size, or is zero; the message names the option.
     """
     match = _SIZE.match(text.strip())
     if match is None:
         raise typer.BadParameter(
-            f"{text!r} is no size; give bytes, or a number with B, KiB, MiB or GiB"
+            f"{text!r} is not a size; use bytes, or a number with B, KiB, MiB or GiB"
             " (not KB, MB or GB, which mean 1000 to some and 1024 to others)",
             param_hint=option,
         )
     if not int(match[1]):
-        raise typer.BadParameter("must be one byte or more", param_hint=option)
+        raise typer.BadParameter("must be at least one byte", param_hint=option)
     return int(match[1]) * _UNITS[match[2].lower()]
 
 
 def _client(endpoint_url: str | None, ca_bundle: Path | None, workers: int) -> S3Client:
-    import boto3  # noqa: PLC0415 - half a second that `--help` need not wait for
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import NoCredentialsError
+
+    from courier.transfer.s3_object import storage_config
 
     config = storage_config(workers)
     if endpoint_url is not None:
-        # Stores of one's own seldom have a name per bucket.
+        # Self-hosted storage seldom has a host name per bucket.
         config = config.merge(Config(s3={"payload_signing_enabled": False, "addressing_style": "path"}))
     verify = None if endpoint_url is None or ca_bundle is None else str(ca_bundle)
     session = boto3.Session()
     credentials = session.get_credentials()
     if credentials is None:
         raise NoCredentialsError
-    # Asks for those that a login or a role stands behind, so that it fails now and not after the download.
+    # Resolves credentials of a login or a role, so that a failure comes now and not after the download.
     credentials.get_frozen_credentials()
     return session.client("s3", config=config, endpoint_url=endpoint_url, verify=verify)
 
 
-def _is_there(s3: S3Client, destination: Destination) -> bool:
-    """Whether something lies under the key for sure; the copy itself says what is wrong with S3."""
+def _exists(s3: S3Client, destination: Destination) -> bool:
+    """Return whether the object certainly exists; if S3 fails here, the copy reports why."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
         s3.head_object(Bucket=destination.bucket, Key=destination.key)
     except (BotoCoreError, ClientError):
@@ -221,7 +227,9 @@ def _is_there(s3: S3Client, destination: Destination) -> bool:
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[int, int | None], None] | None]:
-    """Show a bar on a terminal, nothing elsewhere."""
+    """Show a progress bar on a terminal, nothing elsewhere."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
     if not console.is_terminal:
         yield None
         return

@@ -11,24 +11,32 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.commands import LazyCommands, list_on
-from cli.exits import EXIT_BAD_USAGE, EXIT_INTERRUPTED
+from cli.config import config_app
+from cli.copy import copy_command
+from cli.run import run
+from cli.shared import EXIT_BAD_USAGE, EXIT_INTERRUPTED, say
+from cli.simulate import simulate
+from cli.status import limits, status
 from courier import __version__
 from courier.errors import SettingsError
 
-# What shells give a command that SIGPIPE ended.
+# What shells report for a command that SIGPIPE ended.
 EXIT_BROKEN_PIPE = 141
 
 app = typer.Typer(
     name="courier",
-    cls=LazyCommands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode="markdown",
-    help="Waits for report builds, brings the finished report home to S3, and says how each build ended.",
+    help="Polls report builds, delivers finished reports to S3, and records how each build ended.",
 )
-list_on(app)
+app.command("run")(run)
+app.command("copy")(copy_command)
+app.command("simulate")(simulate)
+app.command("status")(status)
+app.command("limits")(limits)
+app.add_typer(config_app, name="config")
 
 
 @app.callback(invoke_without_command=True)
@@ -42,39 +50,39 @@ def _root(
 
 def main() -> None:
     """Run the command; a mistake of the user becomes one line and exit code 2."""
-    # Ended by somebody's timeout, a run keeps its results as it does after Ctrl-C.
+    # A run that `timeout` ends keeps its results, as it does after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
-        # Providers' words have characters that not every terminal knows.
+        # Names and messages of providers have characters that not every terminal can show.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(prog_name="courier", standalone_mode=False)
     except SettingsError as exc:
-        _complain(f"courier: {exc}")
+        _print_error(f"courier: {exc}")
         code = EXIT_BAD_USAGE
     except typer.TyperException as exc:
         code = _explain_usage(exc)
     except typer.Abort:
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter must not fail once more when it flushes.
+        # The reader of our output is gone; the interpreter must not fail again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_BROKEN_PIPE
     sys.exit(code)
 
 
 def _explain_usage(exc: typer.TyperException) -> int:
-    """Say what is wrong with the command line; a command without arguments has shown its help already."""
+    """Print what is wrong with the command line; a command without arguments has already shown its help."""
     context = getattr(exc, "ctx", None)
     command = context.command_path if context is not None else "courier"
     if type(exc).__name__ != "NoArgsIsHelpError":
-        _complain(f"{command}: {' '.join(exc.format_message().split()).removesuffix('.')}; see {command} --help")
+        _print_error(f"{command}: {' '.join(exc.format_message().split()).removesuffix('.')}; see {command} --help")
     return EXIT_BAD_USAGE
 
 
-def _complain(line: str) -> None:
-    Console(stderr=True, soft_wrap=True).print(line, style="red", markup=False, highlight=False)
+def _print_error(line: str) -> None:
+    say(Console(stderr=True), line, style="red")
 
 
 if __name__ == "__main__":

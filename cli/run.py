@@ -12,43 +12,40 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from cli.exits import EXIT_BAD_USAGE, EXIT_INTERRUPTED
-from cli.faults import print_judgement, read_weather
-from cli.plan import Plan, make_plan
-from cli.progress import progress_on, say
-from cli.summary import print_summary
+from cli.shared import EXIT_BAD_USAGE, EXIT_FAILED, EXIT_INTERRUPTED, say
 from courier.errors import SettingsError
-from local.chaos.chaos_run import ChaosRun, FaultProfile
-from local.chaos.scenario_facts import signatures_collected
-from local.runs.results_folder import check_folder, write_results
-from local.runs.run_report import RunReport
-from local.runs.session import GRACE_SECONDS, MINUTE_SECONDS, BuildLine, Session
 
-EXIT_COURIER_FAILED = 1
-# Who presses Ctrl-C wants to go, but a notice that follows its record by a moment is worth that moment.
-INTERRUPTED_PATIENCE_SECONDS = 2.0
-# The demonstration's minute, so that 20 minutes of polling fit into some seconds.
+if TYPE_CHECKING:
+    from cli.run_plan import Plan
+    from local.chaos.chaos_run import ChaosRun, FaultProfile
+    from local.runs.run_report import RunReport
+    from local.runs.session import BuildLine, Session
+
+# After Ctrl-C, how long to wait for work in progress: a notice follows its record within a moment.
+INTERRUPTED_GRACE_SECONDS = 2.0
+# How long a minute lasts in the demo, so that 20 minutes of polling take some seconds.
 DEMO_TICK_SECONDS = 1.0
 DEMO_TIMEOUT_SECONDS = 55.0
-# Twenty seconds of faults, sources that rest for up to fifteen, and a calm of eleven; ends earlier if all is well.
+# 20 seconds of faults, backoff of up to 15 seconds, and 11 seconds without a change; ends earlier if all is well.
 FAULTS_TIMEOUT_SECONDS = 120.0
-# A run that is to end by itself ends, even if a build never does.
+# A run with --until-idle ends even if a build never does.
 IDLE_TIMEOUT_SECONDS = 3600.0
 # A tick of the real functions takes some hundredths of a second.
 SHORTEST_TICK_SECONDS = 0.05
 LONGEST_TICK_SECONDS = 86_400.0
+_INPUT, _FAULTS, _RUN = "Sources and requests", "Faults", "Run"
 
 
 class _Output(Console):
-    """A console that says it when whoever read it has gone, as in ``courier run | head``, and then is silent."""
+    """A console that raises once when its reader is gone, as in ``courier run | head``, and is silent from then on."""
 
     def on_broken_pipe(self) -> None:
-        """Be silent from now on: the results can still be kept."""
+        """Be silent from now on, so that the results can still be stored."""
         self.quiet = True
         raise BrokenPipeError
 
@@ -58,66 +55,66 @@ def run(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="YAML document with your sources. Without it the providers are simulated.",
-            rich_help_panel="What to bring home",
+            help="YAML document with your sources. Without it, the providers are simulated.",
+            rich_help_panel=_INPUT,
         ),
     ] = None,
     secrets: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="YAML or JSON file that maps names of secrets to API keys.",
-            rich_help_panel="What to bring home",
+            help="YAML or JSON file that maps secret names to API keys.",
+            rich_help_panel=_INPUT,
         ),
     ] = None,
     request: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="JSON file with a build to ask for. May be repeated.",
-            rich_help_panel="What to bring home",
+            help="JSON file with a build to request. Repeatable.",
+            rich_help_panel=_INPUT,
         ),
     ] = None,
     watch: Annotated[
         list[str] | None,
         typer.Option(
             metavar="BUILD",
-            help="A build to look after, SOURCE/SCOPE/BUILD_ID. May be repeated.",
-            rich_help_panel="What to bring home",
+            help="A running build to poll, SOURCE/SCOPE/BUILD_ID. Repeatable.",
+            rich_help_panel=_INPUT,
         ),
     ] = None,
     out: Annotated[
         Path,
         typer.Option(
             metavar="FOLDER",
-            help="Where the results go; those of an earlier run are replaced.",
-            rich_help_panel="How to run",
+            help="Results folder; the results of an earlier run are replaced.",
+            rich_help_panel=_RUN,
         ),
     ] = Path("out"),
     tick: Annotated[
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="How long a minute lasts: that of the template's schedules, of the sources' beat and request budget, "
-            "and of pauses before repetitions. Deadlines stay as they are. [default: 60; simulated: 1]",
-            rich_help_panel="How to run",
+            help="How long a minute lasts, for the template's schedules, polling intervals, rate limits and retry "
+            "delays. Deadlines are not scaled. [default: 60; simulated: 1]",
+            rich_help_panel=_RUN,
         ),
     ] = None,
     faults: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="JSON file that says what the simulated providers do wrong.",
-            rich_help_panel="What goes wrong",
+            help="JSON file with faults to inject into the simulated providers.",
+            rich_help_panel=_FAULTS,
         ),
     ] = None,
     chaos: Annotated[
         int | None,
         typer.Option(
             metavar="SEED",
-            help="Let the simulated providers fail by chance for the first 20 seconds. The same seed makes the same "
-            "plan: what the n-th request of a kind about a build meets. How often the courier asks is up to threads.",
-            rich_help_panel="What goes wrong",
+            help="Inject random faults into the simulated providers for the first 20 seconds. The same seed makes the "
+            "same plan: which fault the n-th request of a kind for a build gets. The number of requests varies.",
+            rich_help_panel=_FAULTS,
         ),
     ] = None,
     until_idle: Annotated[
@@ -125,41 +122,41 @@ def run(
         typer.Option(
             "--until-idle",
             metavar="",
-            help="End when nothing is in flight any more, as the simulation always does.",
-            rich_help_panel="How to run",
+            help="End when no build is in flight, as the simulation always does.",
+            rich_help_panel=_RUN,
         ),
     ] = False,
     timeout: Annotated[
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="End after so long in any case; what is under way may finish first. [default with --until-idle: 3600]",
-            rich_help_panel="How to run",
+            help="Stop after this time; work in progress may finish. [default with --until-idle: 3600]",
+            rich_help_panel=_RUN,
         ),
     ] = None,
 ) -> None:
-    r"""Run the whole courier here, without an AWS account.
+    r"""Run the whole application locally, without an AWS account.
 
-    With no options: simulated providers, a few builds of every kind, a summary. It ends by itself.
+    Without options, it runs a few builds of every kind on simulated providers, prints a summary and ends.
 
-    With sources of your own it is your laptop as the cloud: template, functions and state machine are the real
-    ones, only AWS is embedded. It runs until Ctrl-C, unless told when to end.
+    With your own sources, it polls the real providers. Template, functions and state machine are the ones that are
+    deployed; only AWS is embedded. It runs until Ctrl-C, unless an option ends it.
 
     **Examples**
 
-    See it work:
+    Run the demo:
 
         courier run
 
-    See it work although the providers do not:
+    Run the demo with faults:
 
         courier run --chaos 1
 
-    Wait for all builds that are running now:
+    Wait for all builds that are running:
 
         courier run --sources sources.yaml --secrets secrets.yaml --until-idle
 
-    Ask for a report, look after another, and give up after ten minutes:
+    Request a report, poll another one, and stop after ten minutes:
 
         courier run --sources sources.yaml --secrets secrets.yaml \
             --request report.json --watch red-team/acme/main/chatbot/JOB_ID \
@@ -167,7 +164,7 @@ def run(
 
     **Files**
 
-    `sources.yaml` (every setting: README, "Configuration"):
+    `sources.yaml` (all settings: docs/configuration.md):
 
         sources:
           - name: red-team
@@ -182,28 +179,35 @@ def run(
 
         build-courier/dreadnode: "dn_key_..."
 
-    `report.json`, for Treasure Insights with `"data_model": "OID"` in place of the report:
+    `report.json`, for Treasure Insights with `"data_model": "OID"` instead of the report:
 
         {"source": "red-team", "report": {"template_id": "..."}}
 
-    `faults.json` (every fault: docs/faults.md):
+    `faults.json` (all faults: docs/faults.md):
 
         {"rules": [{"fault": "link_expired", "on": "artifact", "times": 2}]}
 
-    **Results** in the folder `out`: `bucket/` has the S3 objects under their keys, `notices.jsonl` the messages
-    as a subscriber received them, `executions.json` one entry per execution, `usage.json` invocations and requests.
+    **Results** in the folder `out`: `bucket/` holds the S3 objects under their keys, `notices.jsonl` the messages
+    that a subscriber received, `executions.json` the executions, `usage.json` the invocations and provider requests.
 
-    **Exit code** 0: every build reached an outcome. 1: the courier failed somewhere, or when the time was up a build
-    had not ended, a request was not carried out, or a source's API had not answered; with faults, an independent
-    checker found a broken promise. 2: options, files or a source's key are wrong. 130: interrupted.
+    **Exit code** 0: every build reached an outcome. 1: an execution or a function failed; or at the timeout a build
+    was still running, a request was not served, or a provider had not responded; or, with faults, the checker found a
+    broken promise. 2: an option, a file or an API key is wrong. 130: interrupted.
     """
-    # The streams of this moment: the embedded AWS puts another standard output in place, which is no terminal.
+    # Imported here, like in every command: the embedded AWS takes two seconds, which --help need not wait for.
+    from cli.run_plan import make_plan, read_fault_profile
+    from cli.summary import print_chaos_report, print_summary
+    from local.chaos.scenario_facts import signatures_collected
+    from local.runs.results_folder import check_folder, write_results
+    from local.runs.session import GRACE_SECONDS, MINUTE_SECONDS, Session
+
+    # The current streams: the embedded AWS replaces the standard output by one that is no terminal.
     console = _Output(file=sys.stdout, highlight=False)
     errors = Console(file=sys.stderr, highlight=False)
     _check_seconds("--tick", tick, SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS)
     _check_seconds("--timeout", timeout, 0.0, math.inf)
     is_demo = sources is None
-    profile = read_weather(faults, chaos)
+    profile = read_fault_profile(faults, chaos)
     with (
         make_plan(sources, secrets, request or [], watch or [], faults=profile.plan() if profile else None) as plan,
         signatures_collected() as links,
@@ -214,28 +218,28 @@ def run(
             raise typer.Exit(EXIT_BAD_USAGE)
         check_folder(out)
         for source in plan.unasked:
-            words = f"nothing was asked; {source.provider} cannot list reports: give --request or --watch"
-            say(console, f"{source.name}: {words}")
+            hint = f"nothing to poll: {source.provider} cannot list reports; pass --request or --watch"
+            say(console, f"{source.name}: {hint}")
         if timeout is None and (until_idle or is_demo):
             timeout = DEMO_TIMEOUT_SECONDS if is_demo else IDLE_TIMEOUT_SECONDS
             timeout = FAULTS_TIMEOUT_SECONDS if profile else timeout
         tick_seconds = tick or (DEMO_TICK_SECONDS if is_demo else MINUTE_SECONDS)
         started = time.monotonic()
         with Session(sources=plan.sources, secrets=plan.secrets, tick_seconds=tick_seconds) as session:
-            trial = _trial(profile, plan, links, tick_seconds)
-            was_interrupted = _run_to_the_end(
-                session, plan, console, trial, until_idle=until_idle or is_demo, timeout=timeout
+            chaos_run = _chaos_run(profile, plan, links, tick_seconds)
+            was_interrupted = _run_until_end(
+                session, plan, console, chaos_run, until_idle=until_idle or is_demo, timeout=timeout
             )
-            patience = INTERRUPTED_PATIENCE_SECONDS if was_interrupted else GRACE_SECONDS
-            run_report = session.finish(grace_seconds=patience)
+            grace = INTERRUPTED_GRACE_SECONDS if was_interrupted else GRACE_SECONDS
+            run_report = session.finish(grace_seconds=grace)
             write_results(session, out)
             print_summary(console, errors, session, run_report, out, seconds=time.monotonic() - started)
             code = _exit_code(run_report, plan.mistakes)
-            # What was interrupted has broken no promise by not having ended.
-            if trial is not None and not was_interrupted:
-                chaos_report = trial.check_run(session, plan.sources, run_report)
-                print_judgement(console, errors, trial.profile, chaos_report)
-                code = 0 if chaos_report.is_good else EXIT_COURIER_FAILED
+            # Builds that an interrupted run leaves unfinished violate nothing.
+            if chaos_run is not None and not was_interrupted:
+                chaos_report = chaos_run.check_run(session, plan.sources, run_report)
+                print_chaos_report(console, errors, chaos_run.profile, chaos_report)
+                code = 0 if chaos_report.is_good else EXIT_FAILED
             if was_interrupted:
                 code = EXIT_INTERRUPTED
             if run_report.is_still_running:
@@ -244,13 +248,15 @@ def run(
 
 
 def _leave(code: int) -> None:
-    """End the process at once: all that is worth keeping is kept, and a copy may go on for as long as its provider."""
+    """End the process at once: the results are stored, and a copy in progress could take as long as its provider."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     os._exit(code)
 
 
-def _trial(profile: FaultProfile | None, plan: Plan, links: Sequence[str], tick_seconds: float) -> ChaosRun | None:
+def _chaos_run(profile: FaultProfile | None, plan: Plan, links: Sequence[str], tick_seconds: float) -> ChaosRun | None:
+    from local.chaos.chaos_run import ChaosRun
+
     if profile is None or plan.simulation is None:
         return None
     simulation = plan.simulation
@@ -264,18 +270,26 @@ def _trial(profile: FaultProfile | None, plan: Plan, links: Sequence[str], tick_
     )
 
 
-def _run_to_the_end(
-    session: Session, plan: Plan, console: Console, trial: ChaosRun | None, *, until_idle: bool, timeout: float | None
+def _run_until_end(
+    session: Session,
+    plan: Plan,
+    console: Console,
+    chaos_run: ChaosRun | None,
+    *,
+    until_idle: bool,
+    timeout: float | None,
 ) -> bool:
-    """Let it run; True when somebody pressed Ctrl-C or went away, whose results are worth as much."""
+    """Run until the end; return True after Ctrl-C, or when the reader of the output is gone."""
+    from cli.progress import progress_on
+
     try:
         session.submit(plan.requests, places=plan.places)
         with progress_on(console, monotonic=time.monotonic) as progress, _interrupts_noted() as interrupted:
 
             def show(lines: Sequence[BuildLine]) -> None:
                 progress.show(lines)
-                if trial is not None:
-                    trial.stop_faults_when_due()
+                if chaos_run is not None:
+                    chaos_run.stop_faults_when_due()
 
             session.run(
                 until_idle=until_idle,
@@ -283,7 +297,7 @@ def _run_to_the_end(
                 on_change=show,
                 pause=partial(_wait_unless, interrupted),
                 monotonic=time.monotonic,
-                may_end=lambda lines: trial is None or trial.is_over(session, lines),
+                may_end=lambda lines: chaos_run is None or chaos_run.is_over(session, lines),
             )
     except (KeyboardInterrupt, BrokenPipeError):
         return True
@@ -292,7 +306,7 @@ def _run_to_the_end(
 
 @contextmanager
 def _interrupts_noted() -> Iterator[threading.Event]:
-    """Note a Ctrl-C instead of raising at once: where a destructor happens to run, the exception would be lost."""
+    """Note a Ctrl-C instead of raising: an exception that is raised while a destructor runs would be lost."""
     noted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield noted
@@ -311,13 +325,13 @@ def _wait_unless(interrupted: threading.Event, seconds: float) -> None:
 
 def _exit_code(run_report: RunReport, mistakes: Sequence[str]) -> int:
     if not run_report.is_good:
-        return EXIT_COURIER_FAILED
+        return EXIT_FAILED
     return EXIT_BAD_USAGE if mistakes or run_report.has_user_errors else 0
 
 
 def _check_seconds(option: str, seconds: float | None, least: float, most: float) -> None:
-    """See that a number of seconds is one: ``nan`` is neither too small nor too large for a range check."""
+    """Check a number of seconds; ``nan`` would pass a plain range check."""
     if seconds is None or (math.isfinite(seconds) and seconds > 0 and least <= seconds <= most):
         return
     bounds = "above 0" if least == 0 else f"from {least:g} to {most:g}"
-    raise SettingsError(f"{option}: give seconds {bounds}, not {seconds:g}")
+    raise SettingsError(f"{option}: must be seconds {bounds}, not {seconds:g}")

@@ -1,24 +1,21 @@
-"""``courier simulate``: what waiting would cost with these builds, and how late their ends would be noticed."""
+"""``courier simulate``: what waiting for builds would cost, and how late their ends would be detected."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from courier.config.settings import PollingSettings
-from courier.config.validation import describe_validation
-from local.polling_study.chart_series import trade_off_chart
-from local.polling_study.comparison import StudyResult, compare
-from local.polling_study.durations import Durations, LogNormal, read_durations
-from local.polling_study.lower_bound import KellerLimit
-from local.polling_study.prices import PRICE_FILE, PriceList, read_prices
-from local.polling_study.workload import Workload
+if TYPE_CHECKING:
+    from courier.config.settings import PollingSettings
+    from local.polling_study.comparison import StudyResult
+    from local.polling_study.durations import Durations
+    from local.polling_study.lower_bound import KellerLimit
+    from local.polling_study.prices import PriceList
 
 
 def simulate(
@@ -30,40 +27,43 @@ def simulate(
         ),
     ] = None,
     median_minutes: Annotated[float, typer.Option(min=0.01, help="Median of log-normal durations.")] = 20,
-    sigma: Annotated[float, typer.Option(min=0.01, max=3, help="Spread of their logarithms.")] = 0.35,
+    sigma: Annotated[float, typer.Option(min=0.01, max=3, help="Standard deviation of their logarithms.")] = 0.35,
     builds: Annotated[int, typer.Option(min=1, max=100_000, help="How many builds to simulate.")] = 2000,
-    in_flight: Annotated[float, typer.Option(min=0.01, help="Builds under way at a time, in the mean.")] = 20,
-    scopes: Annotated[int, typer.Option(min=1, help="Scopes that the builds are spread over.")] = 5,
-    history: Annotated[int, typer.Option(min=0, max=100, help="Ended builds known of each scope.")] = 30,
+    in_flight: Annotated[float, typer.Option(min=0.01, help="Mean number of builds running at a time.")] = 20,
+    scopes: Annotated[int, typer.Option(min=1, help="Number of scopes that share the builds.")] = 5,
+    history: Annotated[int, typer.Option(min=0, max=100, help="Known durations of each scope.")] = 30,
     batched: Annotated[
-        bool, typer.Option("--batched", help="One list request serves all due builds of a scope.")
+        bool, typer.Option("--batched", help="One list request polls all due builds of a scope.")
     ] = False,
-    latency_seconds: Annotated[float, typer.Option(min=0, max=60, help="What the provider takes to answer.")] = 0.15,
-    requests_per_minute: Annotated[float, typer.Option(min=1, help="What the provider bears.")] = 60,
-    fault_rate: Annotated[float, typer.Option(min=0, max=0.9, help="Share of requests without an answer.")] = 0,
-    first_seconds: Annotated[float, typer.Option(help="The source's setting: first look and shortest gap.")] = 60,
-    longest_seconds: Annotated[float, typer.Option(help="The source's setting: longest gap.")] = 900,
-    give_up_after_hours: Annotated[float, typer.Option(help="The source's setting: the deadline.")] = 24,
-    tick_seconds: Annotated[float, typer.Option(min=0.1, help="How often the poller is started.")] = 60,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same builds.")] = 1,
+    latency_seconds: Annotated[float, typer.Option(min=0, max=60, help="Response time of the provider.")] = 0.15,
+    requests_per_minute: Annotated[float, typer.Option(min=1, help="Rate limit of the provider.")] = 60,
+    fault_rate: Annotated[float, typer.Option(min=0, max=0.9, help="Share of requests that fail.")] = 0,
+    first_seconds: Annotated[
+        float, typer.Option(help="Setting of the source: time until the first poll, and shortest gap.")
+    ] = 60,
+    longest_seconds: Annotated[float, typer.Option(help="Setting of the source: longest gap.")] = 900,
+    give_up_after_hours: Annotated[float, typer.Option(help="Setting of the source: the deadline.")] = 24,
+    tick_seconds: Annotated[float, typer.Option(min=0.1, help="Interval at which the poller is invoked.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same builds.")] = 1,
     chart: Annotated[
-        Path | None, typer.Option(dir_okay=False, writable=True, help="Draw lag against requests into this SVG file.")
+        Path | None, typer.Option(dir_okay=False, writable=True, help="Draw lag against requests in this SVG file.")
     ] = None,
     prices: Annotated[
-        Path,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            show_default="list prices of us-east-1",
-            help="Price list of your own, in YAML.",
-        ),
-    ] = PRICE_FILE,
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Price list in YAML. [default: list prices of us-east-1]"),
+    ] = None,
 ) -> None:
-    """Simulate waiting for builds, beside a fixed beat and a loop of Wait, Task and Choice.
+    """Simulate waiting for builds, compared with a fixed polling interval and a Wait-Task-Choice loop.
 
-    The courier's side runs the very module that decides on AWS when to look again.
-    The model of a price list is the shipped `local/polling_study/prices.yaml`.
+    The simulation runs the module that schedules the polls on AWS.
+    To write a price list of your own, copy `local/polling_study/prices.yaml`.
     """
+    from local.polling_study.chart_series import trade_off_chart
+    from local.polling_study.comparison import compare
+    from local.polling_study.lower_bound import KellerLimit
+    from local.polling_study.prices import PRICE_FILE, read_prices
+    from local.polling_study.workload import Workload
+
     workload = Workload(
         durations=_durations(durations, median_minutes, sigma),
         builds=builds,
@@ -78,16 +78,16 @@ def simulate(
         fault_rate=fault_rate,
         seed=seed,
     )
-    price_list = read_prices(prices)
+    price_list = read_prices(prices or PRICE_FILE)
     findings = compare(workload)
     console = Console()
     console.print(
-        f"{workload.builds} builds ({workload.durations}), {in_flight:g} in flight, {history} known per scope"
+        f"{workload.builds} builds ({workload.durations}), {in_flight:g} in flight, {history} durations known per scope"
     )
     console.print(_table(findings, price_list))
     console.print(_limit(KellerLimit.of(workload.durations), findings[0]))
     console.print(
-        f"Lambda, DynamoDB and Scheduler by what the simulation counted; prices of {price_list.region}, "
+        f"Lambda, DynamoDB and Scheduler usage as counted by the simulation; prices of {price_list.region}, "
         f"{price_list.gathered:%Y-%m-%d}; copy, record and notice not included."
     )
     if chart is not None:
@@ -96,6 +96,8 @@ def simulate(
 
 
 def _durations(path: Path | None, median_minutes: float, sigma: float) -> Durations:
+    from local.polling_study.durations import LogNormal, read_durations
+
     if path is None:
         return LogNormal(median_minutes * 60, sigma)
     try:
@@ -105,6 +107,11 @@ def _durations(path: Path | None, median_minutes: float, sigma: float) -> Durati
 
 
 def _polling(first_seconds: float, longest_seconds: float, give_up_after_hours: float) -> PollingSettings:
+    from pydantic import ValidationError
+
+    from courier.config.settings import PollingSettings
+    from courier.config.validation import describe_validation
+
     try:
         return PollingSettings(
             first_seconds=first_seconds, longest_seconds=longest_seconds, give_up_after_hours=give_up_after_hours
@@ -128,7 +135,7 @@ def _table(findings: list[StudyResult], prices: PriceList) -> Table:
         ("Lambda invocations", [f"{one.counts.invocations / one.counts.builds:.2f}" for one in findings]),
         ("Lambda GB-seconds", [f"{one.units.lambda_gb_second / one.counts.builds:.3f}" for one in findings]),
         ("state transitions", [f"{one.units.step_functions_transition / one.counts.builds:.1f}" for one in findings]),
-        ("answers of 429", [f"{one.counts.throttled / one.counts.builds:.2f}" for one in findings]),
+        ("responses with 429", [f"{one.counts.throttled / one.counts.builds:.2f}" for one in findings]),
         ("given up", [f"{one.counts.given_up / one.counts.builds:.3f}" for one in findings]),
         ("dollars for 1,000", [f"{one.dollars_per_thousand(prices):.3f}" for one in findings]),
     ):
@@ -138,10 +145,10 @@ def _table(findings: list[StudyResult], prices: PriceList) -> Table:
 
 def _limit(limit: KellerLimit, courier: StudyResult) -> str:
     if math.isnan(courier.lag_seconds):
-        return "No build was noticed before its deadline."
+        return "No end was detected before the deadline."
     requests = limit.requests(courier.lag_seconds)
     share = courier.requests / requests - 1
     return (
-        f"Keller's limit for one request per look, durations known: {requests:.2f} requests at a mean lag of "
+        f"Keller's limit for one request per poll with known durations: {requests:.2f} requests at a mean lag of "
         f"{courier.lag_seconds:.1f} s; the courier is {abs(share):.0%} {'above' if share > 0 else 'below'}."
     )

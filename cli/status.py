@@ -1,43 +1,32 @@
-"""``courier status`` and ``courier limits``: how a deployed stack and its sources are."""
+"""``courier status`` and ``courier limits``: the state of a deployed stack and of its sources."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.progress import OUTCOME_COLOURS, say
-from cli.stack import DEFAULT_STACK, EndpointUrl, Profile, Region, Stack, StackName, open_stack
-from courier import aws
+from cli.shared import DEFAULT_STACK, OUTCOME_COLOURS, EndpointUrl, Profile, Region, StackName, say
 from courier.errors import SettingsError
-from courier.ledger import SourceState
-from courier.models import Problem
-from courier.outcomes.records import LatestHead
-from courier.sources.catalog import Sources
+
+if TYPE_CHECKING:
+    from cli.stack import EndedRecord, Stack
+    from courier.ledger import SourceState
+    from courier.sources.catalog import Sources
 
 LAST_OUTCOMES = 10
 MOST_IN_FLIGHT = 1_000
-# What a source can fall ill with, by the name of the error (courier.sources.health).
-_ILLNESSES = {
+# Why a source is unhealthy, by the name of the error (courier.sources.health).
+_REASONS = {
     "SettingsError": "its settings or its secret are wrong",
-    "SourceUnauthorizedError": "its API key is refused",
+    "SourceUnauthorizedError": "the provider rejects its API key",
     "SourceExhaustedError": "its account is out of credits",
 }
-
-
-class EndedRecord(LatestHead):
-    """What is shown of a record, whatever 1.x version wrote it."""
-
-    outcome: str
-    problem: Problem | None = None
 
 
 def status(
@@ -48,12 +37,14 @@ def status(
 ) -> None:
     """Show the sources and their health, the builds in flight, and the last ten outcomes. Times are UTC.
 
-    It asks AWS only, never a provider: five calls, three or four more per source, and one per outcome.
+    It calls AWS only, never a provider: five calls, three or four more per source, and one per outcome.
 
     **Example**
 
         courier status --stack build-courier
     """
+    from cli.stack import open_stack, read_last_records
+
     console = Console(highlight=False)
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
         sources = target.parts.sources.load()
@@ -61,7 +52,7 @@ def status(
             _print_sources(console, target, sources)
         else:
             say(console, f"Stack {stack} has no sources yet: courier config push sources.yaml")
-        records = _last_records(target)
+        records = read_last_records(target, most=LAST_OUTCOMES)
         if records:
             say(console, f"\nLast {len(records)} outcomes" if len(records) > 1 else "\nLast outcome", style="bold")
             for record in records:
@@ -77,12 +68,14 @@ def limits(
     region: Region = None,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Show what a source's account may use, in GB, and what to do when builds or queries fail.
+    """Show the limits of a source's account, in GB, and what to do when builds or queries fail.
 
     **Example**
 
         courier limits insights
     """
+    from cli.stack import open_stack
+
     console = Console(highlight=False)
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
         settings = target.parts.sources.load().get(source)
@@ -90,17 +83,19 @@ def limits(
             raise SettingsError(f"{source}: {settings.provider} has no limits to show")
         account = getattr(settings, "account_id", None)
         if account is None:
-            raise SettingsError(f"{source}: give it an account_id in sources.yaml and push it; limits are per account")
+            raise SettingsError(
+                f"{source}: set account_id in sources.yaml and push it, because limits belong to an account"
+            )
         provider = target.parts.provider(settings)
         found = provider.account_limits()
         if found is None:
-            raise SettingsError(f"{source}: the provider tells no limits for account {account}")
+            raise SettingsError(f"{source}: the provider reports no limits for account {account}")
         say(console, f"Limits of {source}, account {account}", style="bold")
         for name, size, advice in (
             ("build size", found.build_size_gb, provider.failure_advice(found)),
             ("query size", found.query_size_gb, provider.query_advice()),
         ):
-            say(console, f"{name}  {'not told' if size is None else f'{size:g} GB'}")
+            say(console, f"{name}  {'not reported' if size is None else f'{size:g} GB'}")
             _print_paragraph(console, advice or "")
 
 
@@ -127,14 +122,14 @@ def _print_sources(console: Console, stack: Stack, sources: Sources) -> None:
 
 def _health(state: SourceState, now: datetime) -> Text:
     if state.unhealthy_error:
-        illness = _ILLNESSES.get(state.unhealthy_error, state.unhealthy_error)
-        return Text(f"ill for {_age(now, state.unhealthy_since)}: {illness}", style="red")
+        reason = _REASONS.get(state.unhealthy_error, state.unhealthy_error)
+        return Text(f"unhealthy for {_age(now, state.unhealthy_since)}: {reason}", style="red")
     failures = f"{state.failures} failure{'' if state.failures == 1 else 's'} in a row"
     if state.backoff_until and state.backoff_until > now:
-        return Text(f"rests {_age(state.backoff_until, now)} more, {failures}", style="yellow")
+        return Text(f"backing off for {_age(state.backoff_until, now)}, {failures}", style="yellow")
     if state.failures:
         return Text(failures, style="yellow")
-    return Text("well", style="green")
+    return Text("healthy", style="green")
 
 
 def _print_outcome(console: Console, record: EndedRecord) -> None:
@@ -146,7 +141,7 @@ def _print_outcome(console: Console, record: EndedRecord) -> None:
         line = f"{moment:%Y-%m-%dT%H:%M:%SZ}  {outcome.plain}  {record.build}  {message}"
         say(console, line.rstrip())
         return
-    # A whole reference to a build is wider than 80 columns.
+    # A complete reference to a build is wider than 80 columns.
     console.print(Text.assemble(f"{moment:%Y-%m-%d %H:%M}  ", outcome, f"  {record.build.source}"), soft_wrap=True)
     say(console, f"    {record.build.scope}/{record.build.build_id}")
     if message:
@@ -172,60 +167,8 @@ def _print_table(console: Console, table: Table) -> None:
         say(console, line.rstrip())
 
 
-def _last_records(stack: Stack) -> Sequence[EndedRecord]:
-    """Read the newest records of all sources, also of those that were removed.
-
-    One list call tells the sources, one per source its days, and one per source and day the records, from the newest
-    day back until there are enough.
-    """
-    root = f"{stack.parts.environment.prefix}records/"
-    days: dict[str, list[str]] = {}
-    for source in _folders(stack, f"{root}source="):
-        for day in _folders(stack, f"{source}date="):
-            days.setdefault(unquote(day.removesuffix("/").rpartition("date=")[2]), []).append(day)
-    found: list[EndedRecord] = []
-    for day in sorted(days, reverse=True):
-        for key in _newest(stack, days[day]):
-            record = _read(stack, key)
-            if record is not None:
-                found.append(record)
-            if len(found) == LAST_OUTCOMES:
-                break
-        if len(found) == LAST_OUTCOMES:
-            break
-    return sorted(found, key=lambda record: record.ended_at, reverse=True)
-
-
-def _folders(stack: Stack, prefix: str) -> Iterator[str]:
-    pages = aws.client("s3").get_paginator("list_objects_v2")
-    for page in pages.paginate(Bucket=stack.outputs["BucketName"], Prefix=prefix, Delimiter="/"):
-        yield from (entry["Prefix"] for entry in page.get("CommonPrefixes", []))
-
-
-def _newest(stack: Stack, prefixes: Sequence[str]) -> Sequence[str]:
-    """Give the keys of one day, the one written last first."""
-    pages = aws.client("s3").get_paginator("list_objects_v2")
-    listed = [
-        (item["LastModified"], item["Key"])
-        for prefix in prefixes
-        for page in pages.paginate(Bucket=stack.outputs["BucketName"], Prefix=prefix)
-        for item in page.get("Contents", [])
-    ]
-    return [key for _, key in sorted(listed, reverse=True)]
-
-
-def _read(stack: Stack, key: str) -> EndedRecord | None:
-    """Read one record; None for an object of another version, or of somebody else."""
-    with aws.client("s3").get_object(Bucket=stack.outputs["BucketName"], Key=key)["Body"] as body:
-        text = body.read()
-    try:
-        return EndedRecord.model_validate_json(text)
-    except ValidationError:
-        return None
-
-
 def _age(later: datetime, earlier: datetime | None) -> str:
-    """Say how long ago something was, with the two units that matter."""
+    """Return the time between two moments, in its two largest units."""
     if earlier is None:
         return ""
     seconds = int(max(timedelta(), later - earlier).total_seconds())

@@ -1,4 +1,4 @@
-"""What a run says at its end: every outcome, where it lies, how long it took, what was published."""
+"""What a run prints at its end: each outcome with its files and duration, what was published, what failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from cli.progress import OUTCOME_COLOURS, say
+from cli.shared import OUTCOME_COLOURS, say
+from local.chaos.chaos_run import ChaosReport, FaultProfile
 from local.embedded.results import ReceivedNotice
 from local.runs.results_folder import BUCKET
 from local.runs.run_report import RunReport
@@ -19,26 +20,26 @@ from local.runs.session import Session
 
 _INDENT = " " * 15
 NOTHING_HINT = (
-    "No builds. What had ended before the run is history: backfill_hours of a source fetches it, "
-    "--watch names one build, --request asks for a new one."
+    "No builds. Builds that ended before the run are not polled: set backfill_hours of the source to include them, "
+    "name one with --watch, or request a new one with --request."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Ended:
-    """One build that reached an outcome."""
+    """A build that reached an outcome."""
 
     outcome: str
     build: str
     seconds: float
     places: Sequence[Path]
-    words: Sequence[str]
+    messages: Sequence[str]
 
 
 def print_summary(
     console: Console, errors: Console, session: Session, run_report: RunReport, out: Path, *, seconds: float
 ) -> None:
-    """Print the outcomes and the figures, and on the other console what went wrong."""
+    """Print the outcomes and the figures, and the failures on the other console."""
     notices = session.notices()
     ended = _ended(notices, {line.build: line.seconds for line in session.builds()}, out)
     if ended:
@@ -59,30 +60,44 @@ def print_summary(
         f"{seconds:.1f} s",
     )
     say(console, f"Results: {out}")
-    for line in _troubles(run_report):
+    for line in _failures(run_report):
         say(errors, f"courier: {line}", style="red")
+
+
+def print_chaos_report(console: Console, errors: Console, profile: FaultProfile, report: ChaosReport) -> None:
+    """Print which faults were injected and how often, and which promises were broken."""
+    say(console, "")
+    say(console, f"{sum(report.injected.values())} faults injected, {profile}")
+    for (fault, kind), times in report.injected.items():
+        say(console, f"{times:5}  {kind:<12}  {fault}{'' if times else '  (no request matched)'}")
+    for explanation in report.explained:
+        say(console, f"explained by a fault: {explanation}")
+    kept = "all kept" if report.is_good else f"{len(report.violations)} broken"
+    say(console, f"{report.promises} promises checked over {report.builds} records: {kept}")
+    for violation in report.violations:
+        say(errors, f"courier: broken promise: {violation}", style="red")
 
 
 def _print_ended(console: Console, row: _Ended) -> None:
     line = Text(f"{row.outcome:<13}  ", style=OUTCOME_COLOURS.get(row.outcome, ""))
-    # Words of providers: Text shows them as they are and reads no markup in them.
+    # Text shows what a provider sent as it is, and reads no markup in it.
     console.print(line.append(f"{row.build}  {row.seconds:.1f} s", style="default"), soft_wrap=True)
     for place in row.places:
         say(console, f"{_INDENT}{place}")
-    for words in row.words:
-        say(console, f"{_INDENT}{words}")
+    for message in row.messages:
+        say(console, f"{_INDENT}{message}")
 
 
 def _published(notices: int, outcomes: Counter[str]) -> str:
-    told = ", ".join(f"{number} {name}" for name, number in sorted(outcomes.items()))
+    counts = [f"{number} {name}" for name, number in sorted(outcomes.items())]
     about_sources = notices - outcomes.total()
     if about_sources:
-        told = ", ".join(filter(None, (told, f"{about_sources} about sources")))
-    return f"{notices} notice{'' if notices == 1 else 's'} published{': ' if told else ''}{told}"
+        counts.append(f"{about_sources} about sources")
+    return f"{notices} notice{'' if notices == 1 else 's'} published{': ' if counts else ''}{', '.join(counts)}"
 
 
 def _ended(notices: Sequence[ReceivedNotice], seconds_of: dict[str, float], out: Path) -> list[_Ended]:
-    """Read the outcomes from what a subscriber received; notices about sources have none."""
+    """Read the outcomes from the messages of a subscriber; notices about sources have none."""
     rows = []
     for notice in notices:
         event = json.loads(notice.message)
@@ -97,22 +112,22 @@ def _ended(notices: Sequence[ReceivedNotice], seconds_of: dict[str, float], out:
                 build=event["subject"],
                 seconds=seconds_of.get(event["subject"], 0.0),
                 places=[out / BUCKET / each["key"] for each in objects],
-                words=[text for text in (problem.get("message"), problem.get("advice")) if text],
+                messages=[text for text in (problem.get("message"), problem.get("advice")) if text],
             )
         )
     return rows
 
 
-def _troubles(run_report: RunReport) -> list[str]:
+def _failures(run_report: RunReport) -> list[str]:
     lines = [f"execution {run.name} failed: {run.error}: {run.cause}" for run in run_report.failed_executions]
-    # A function that fails at each tick would fill the screen with one sentence.
+    # A function that fails at each tick would fill the screen with one message.
     for letter, times in Counter(run_report.dead_letters).items():
         lines.append(f"{letter.function} failed {_times(letter.attempts * times)}: {letter.error}: {letter.message}")
-    lines += [f"source {name} is ill: {words}" for name, words in run_report.unhealthy.items()]
-    lines += [f"source {name} did not answer" for name in run_report.unresponsive]
-    lines += [f"{name}: its API has not answered ({host})" for name, host in run_report.never_responded.items()]
-    lines += [f"{place} was not carried out when the run ended" for place in run_report.unserved_requests]
-    lines += [f"{build} had not ended when the run did" for build in run_report.unfinished]
+    lines += [f"source {name} is unhealthy: {reason}" for name, reason in run_report.unhealthy.items()]
+    lines += [f"source {name} did not respond" for name in run_report.unresponsive]
+    lines += [f"{name}: its API has not responded ({host})" for name, host in run_report.never_responded.items()]
+    lines += [f"{place} was not served when the run ended" for place in run_report.unserved_requests]
+    lines += [f"{build} was still running when the run ended" for build in run_report.unfinished]
     return [" ".join(line.split()) for line in lines]
 
 

@@ -82,22 +82,22 @@ def test_a_source_that_is_named_twice(tmp_path: Path) -> None:
     # Without a key the first one ends the run as well, before anything starts.
     ended = run(tmp_path, sources={"sources": [{**MODELS, "secret": "build-courier/other"}] * 2})
     assert ended.exit_code == 2
-    assert "sources[1].name: models is taken by a source above; give another name" in ended.err.splitlines()[0]
+    assert "sources[1].name: models is already used by a source above; choose another name" in ended.err.splitlines()[0]
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("sources:\n  - name: a\n   provider: b\n", "sources.yaml: no valid YAML in line 3: "),
-        ("sources: &a [*b]", "no valid YAML in line 1: found undefined alias"),
-        ("sources: []\nsources: []", "no valid YAML in line 2: sources is given twice"),
+        ("sources:\n  - name: a\n   provider: b\n", "sources.yaml: invalid YAML in line 3: "),
+        ("sources: &a [*b]", "invalid YAML in line 1: found undefined alias"),
+        ("sources: []\nsources: []", "invalid YAML in line 2: duplicate key sources"),
         ("- name: a", "the document must have a list named sources"),
         ("sources: {}", "the document must have a list named sources"),
         ("sources: []", "sources is empty"),
         ("sources: [7]", "sources[0]: must be a map of settings"),
         ("source: []\nsources: [{}]", "unknown: source; only sources is read"),
-        ("[" * 1_500, "sources.yaml: no valid YAML"),
-        ("\u0000", "sources.yaml: no valid YAML"),
+        ("[" * 1_500, "sources.yaml: invalid YAML"),
+        ("\u0000", "sources.yaml: invalid YAML"),
     ],
 )
 def test_a_document_that_is_no_list_of_sources(tmp_path: Path, text: str, words: str) -> None:
@@ -131,9 +131,12 @@ def test_a_file_without_the_right_to_read_it(tmp_path: Path) -> None:
         ({"build-courier/td": ""}, "source models: secret build-courier/td is empty"),
         ({"build-courier/td": None}, "source models: secret build-courier/td is empty"),
         ({"build-courier/td": "TD1 "}, "source models: secret build-courier/td holds only a prefix, no key"),
-        ({"build-courier/td": 12340123456789}, "source models: secret build-courier/td must be text; put it in quotes"),
+        (
+            {"build-courier/td": 12340123456789},
+            "source models: secret build-courier/td must be a string; put it in quotes",
+        ),
         ({"build-courier/td": f"{KEY}\n{KEY}"}, "source models: secret build-courier/td holds characters that no"),
-        ({"build-courier/td": [KEY]}, "source models: secret build-courier/td must be text"),
+        ({"build-courier/td": [KEY]}, "source models: secret build-courier/td must be a string"),
     ],
 )
 def test_a_secret_that_is_none_is_named_and_not_shown(tmp_path: Path, value: dict[str, object], words: str) -> None:
@@ -153,7 +156,7 @@ def test_a_secrets_file_that_cannot_be_read_shows_nothing_of_itself(tmp_path: Pa
 def test_no_secrets_file_at_all(tmp_path: Path) -> None:
     (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": [MODELS]}), encoding="utf-8")
     complaint = complaint_of(courier("run", "--sources", tmp_path / "sources.yaml", "--out", tmp_path / "out"))
-    assert complaint == "courier: source models needs the secret build-courier/td: give --secrets FILE"
+    assert complaint == "courier: source models needs the secret build-courier/td: pass --secrets FILE"
 
 
 @pytest.mark.parametrize(
@@ -173,9 +176,9 @@ def test_no_secrets_file_at_all(tmp_path: Path) -> None:
         ({"data_model": "oid"}, "source: field required"),
         ({"source": "models", "data_model": "oid", "more": 1}, "more: is unknown"),
         ([], "must be an object such as"),
-        ("{", "no valid JSON in line 1: Expecting property name"),
-        ("[" * 100_000, "no valid JSON: "),
-        ("", "no valid JSON in line 1: Expecting value"),
+        ("{", "invalid JSON in line 1: Expecting property name"),
+        ("[" * 100_000, "invalid JSON: "),
+        ("", "invalid JSON in line 1: Expecting value"),
     ],
 )
 def test_a_request_that_no_source_can_serve(tmp_path: Path, request_text: object, words: str) -> None:
@@ -189,11 +192,11 @@ def test_a_request_that_no_source_can_serve(tmp_path: Path, request_text: object
 @pytest.mark.parametrize(
     ("watch", "words"),
     [
-        ("reports", "give SOURCE/SCOPE/BUILD_ID"),
-        ("reports/job", "give SOURCE/SCOPE/BUILD_ID"),
-        ("reports//job", "give SOURCE/SCOPE/BUILD_ID"),
-        ("Reports/acme/main/chatbot/job", "give SOURCE/SCOPE/BUILD_ID"),
-        ("", "give SOURCE/SCOPE/BUILD_ID"),
+        ("reports", "must be SOURCE/SCOPE/BUILD_ID"),
+        ("reports/job", "must be SOURCE/SCOPE/BUILD_ID"),
+        ("reports//job", "must be SOURCE/SCOPE/BUILD_ID"),
+        ("Reports/acme/main/chatbot/job", "must be SOURCE/SCOPE/BUILD_ID"),
+        ("", "must be SOURCE/SCOPE/BUILD_ID"),
         ("nobody/scope/build", "there is no source nobody, only models, reports"),
         ("reports/acme/main/other/job", "scope: source reports has only acme/main/chatbot"),
     ],
@@ -207,14 +210,14 @@ def test_a_watch_that_names_no_build(tmp_path: Path, watch: str, words: str) -> 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--tick", "0"], "--tick: give seconds from 0.05 to 86400, not 0"),
-        (["--tick", "-1"], "--tick: give seconds from 0.05 to 86400, not -1"),
-        (["--tick", "nan"], "--tick: give seconds from 0.05 to 86400, not nan"),
-        (["--tick", "inf"], "--tick: give seconds from 0.05 to 86400, not inf"),
+        (["--tick", "0"], "--tick: must be seconds from 0.05 to 86400, not 0"),
+        (["--tick", "-1"], "--tick: must be seconds from 0.05 to 86400, not -1"),
+        (["--tick", "nan"], "--tick: must be seconds from 0.05 to 86400, not nan"),
+        (["--tick", "inf"], "--tick: must be seconds from 0.05 to 86400, not inf"),
         (["--tick", "soon"], "--tick"),
-        (["--timeout", "0"], "--timeout: give seconds above 0, not 0"),
-        (["--timeout", "-5"], "--timeout: give seconds above 0, not -5"),
-        (["--timeout", "nan"], "--timeout: give seconds above 0, not nan"),
+        (["--timeout", "0"], "--timeout: must be seconds above 0, not 0"),
+        (["--timeout", "-5"], "--timeout: must be seconds above 0, not -5"),
+        (["--timeout", "nan"], "--timeout: must be seconds above 0, not nan"),
         (["--timeout"], "--timeout"),
         (["--untill-idle"], "--until-idle"),
         (["surplus"], "surplus"),

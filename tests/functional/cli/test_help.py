@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from courier.config.settings import ArtifactSettings
+from courier.transfer.options import CopyOptions
 from local.polling_study.prices import PRICE_FILE
 from tests.functional.cli.command import courier
+from tests.functional.cli.test_start import COMMANDS
 
 
 def test_the_version_is_said() -> None:
@@ -21,8 +24,8 @@ def test_without_a_command_the_commands_are_listed() -> None:
     ended = courier()
     assert ended.exit_code == 2
     assert ended.err == ""
-    assert "run" in ended.out
-    assert "simulate" in ended.out
+    for name in COMMANDS:
+        assert f"│ {name} " in ended.out
 
 
 @pytest.mark.parametrize("command", ["simulate", "copy"])
@@ -49,6 +52,8 @@ def test_a_file_that_is_no_price_list_is_one_line(tmp_path: Path) -> None:
 def test_the_help_of_copy_says_which_hosts_must_be_allowed() -> None:
     shown = " ".join(courier("copy", "--help").out.split())
     assert f"Hosts other than {', '.join(ArtifactSettings().hosts)} need --allow-host." in shown
+    assert f"Repeatable. Without it, {', '.join(ArtifactSettings().hosts)}." in re.sub(r"[│\s]+", " ", shown)
+    assert f"[default: {CopyOptions.workers}]" in shown
     assert "| courier copy - s3://my-bucket/report.pdf \\ --allow-host files.example.com" in shown
 
 

@@ -43,7 +43,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> ObservedRun:
             return super().__enter__()
 
     with observed_sessions() as observer, pytest.MonkeyPatch.context() as patches:
-        patches.setattr("cli.plan.SimulatedProviders", Served)
+        patches.setattr("cli.run_plan.SimulatedProviders", Served)
         ended = courier("run", "--out", folder)
     evidence = CommandRun(ended=ended, folder=folder, inside=observer.insides[0])
     return ObservedRun(

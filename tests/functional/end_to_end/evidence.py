@@ -165,6 +165,6 @@ def observed_sessions(interception: Interception | None = None) -> Iterator[Sess
             observer.observe(self, self._letters)
             super().__exit__(kind, error, trace)
 
-    with patch("cli.run.Session", ObservedSession), signatures_collected() as signatures:
+    with patch("local.runs.session.Session", ObservedSession), signatures_collected() as signatures:
         observer = SessionObserver(signatures)
         yield observer

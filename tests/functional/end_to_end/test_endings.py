@@ -46,11 +46,11 @@ def test_a_build_that_never_ends_is_named_when_the_time_is_up(configured: Callab
     options = configured(World(builds={"m": ["endless"]}, never_ending=frozenset({"endless"})))
     ended = courier("run", *options, "--until-idle", "--timeout", 4, columns=80)
     assert ended.exit_code == 1
-    assert ended.complaint == "courier: td/m/endless had not ended when the run did"
+    assert ended.complaint == "courier: td/m/endless was still running when the run ended"
     assert (Path(str(options[5])) / "usage.json").exists()
     # On a terminal there was a table meanwhile, and it was wiped away.
     table, _, summary = ended.out.rpartition("\x1b[2K")
-    assert "│ endless │ running" in table
+    assert "endless  running" in table
     assert "│" not in summary
 
 
@@ -80,7 +80,7 @@ def test_a_source_that_nobody_answers_for_ends_the_run_and_is_named(
     (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": sources}), encoding="utf-8")
     ended = courier("run", *options, "--until-idle", "--timeout", 30)
     assert ended.exit_code == 1
-    assert ended.complaint == "courier: source gone did not answer"
+    assert ended.complaint == "courier: source gone did not respond"
     assert "succeeded      td/m/b1" in ended.out
 
 
@@ -113,8 +113,8 @@ def test_after_ctrl_c_it_keeps_what_it_has_and_goes_even_in_the_middle_of_a_copy
             raise AssertionError(f"still there: {said} {exc.output!r} {exc.stderr!r}") from exc
     assert process.returncode == 130
     assert set(err.splitlines()) == {
-        "courier: td/m/endless had not ended when the run did",
-        "courier: dn/acme/main/p/slow had not ended when the run did",
+        "courier: td/m/endless was still running when the run ended",
+        "courier: dn/acme/main/p/slow was still running when the run ended",
     }
     assert "Results: " in out
     folder = Path(str(options[5])) / "bucket"

@@ -85,7 +85,7 @@ def test_wrong_sources_stop_no_other_and_each_gets_one_line(customer: ObservedRu
             "sources[3].name:",
             "sources[4].project: field required",
             "source no-secret: secret build-courier/nobody-wrote-it is missing from the secrets file",
-            "request-3.json: left out, since source no-project cannot be used",
+            "request-3.json: skipped, because source no-project cannot be used",
         )
     ):
         assert words in lines[number], lines
@@ -95,7 +95,7 @@ def test_wrong_sources_stop_no_other_and_each_gets_one_line(customer: ObservedRu
 def test_a_dead_key_and_a_job_that_nobody_knows_are_told_at_the_end(customer: ObservedRun) -> None:
     *_, unknown, ill = customer.evidence.ended.err.splitlines()
     assert "RequestBuildFunction failed 3 times: BuildNotFoundError" in unknown
-    assert ill.startswith("courier: source revoked is ill: ")
+    assert ill.startswith("courier: source revoked is unhealthy: ")
     assert "build-courier/revoked" in ill
     assert NOBODYS_JOB not in {news["build"]["build_id"] for news in customer.evidence.news}
 

@@ -61,8 +61,8 @@ def test_a_request_that_nobody_answered_is_named_with_its_file(tmp_path: Path) -
     ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)  # noqa: S603 - our own command
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == [
-        "courier: red-team: its API has not answered (127.0.0.1)",
-        f"courier: request {wish} was not carried out when the run ended",
+        "courier: red-team: its API has not responded (127.0.0.1)",
+        f"courier: request {wish} was not served when the run ended",
     ]
     assert HINT not in ended.stdout
 
@@ -70,7 +70,7 @@ def test_a_request_that_nobody_answered_is_named_with_its_file(tmp_path: Path) -
 def test_a_source_that_has_not_answered_yet_is_named_with_its_host(tmp_path: Path) -> None:
     ended = courier("run", *configure(tmp_path, MODELS), "--timeout", 2)
     assert ended.exit_code == 1
-    assert ended.complaint == "courier: models: its API has not answered (127.0.0.1)"
+    assert ended.complaint == "courier: models: its API has not responded (127.0.0.1)"
     assert HINT not in ended.out
 
 
@@ -83,5 +83,5 @@ def test_an_account_with_nothing_in_it_has_answered(tmp_path: Path, empty_accoun
 def test_a_source_that_cannot_list_and_was_asked_nothing_is_named_once(tmp_path: Path) -> None:
     ended = courier("run", *configure(tmp_path, REPORTS), "--tick", 0.1, "--timeout", 20)
     assert (ended.exit_code, ended.err) == (0, "")
-    words = "red-team: nothing was asked; dreadnode_airt cannot list reports: give --request or --watch"
+    words = "red-team: nothing to poll: dreadnode_airt cannot list reports; pass --request or --watch"
     assert ended.out.splitlines().count(words) == 1

@@ -129,11 +129,11 @@ def test_a_file_that_is_wrong_is_refused_by_line_or_field_and_nothing_is_started
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--faults", DOCS / "faults.example.json", "--chaos", "1"], "courier: give --faults or --chaos, not both"),
+        (["--faults", DOCS / "faults.example.json", "--chaos", "1"], "courier: pass --faults or --chaos, not both"),
         (["--chaos", "lots"], "courier run: Invalid value for '--chaos'"),
         (["--faults", DOCS / "absent.json"], "No such file or directory"),
         (["--faults", DOCS], "Is a directory"),
-        (["--chaos", "1", "--sources", "sources.yaml"], "are for the simulated providers: leave out --sources"),
+        (["--chaos", "1", "--sources", "sources.yaml"], "work with the simulated providers only: omit --sources"),
     ],
 )
 def test_options_that_do_not_go_together(options: list[object], words: str) -> None:

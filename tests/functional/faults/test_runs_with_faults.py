@@ -48,7 +48,7 @@ def quick_scenario() -> Scenario:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.plan.demo_scenario", quick_scenario)
+    monkeypatch.setattr("cli.run_plan.demo_scenario", quick_scenario)
     monkeypatch.setattr("local.chaos.chaos_run.CHAOS_SECONDS", 5.0)
 
 

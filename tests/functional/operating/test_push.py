@@ -59,7 +59,7 @@ def test_what_a_person_has_put_into_a_parameter_is_replaced_and_not_shown(desk: 
     ended = desk.push([desk.insights()], "--dry-run")
     assert ended.out.splitlines()[1:] == [
         f"would change  {desk.path}/insights",
-        "              what is there now is no usable source",
+        "              the current value is not a valid source",
     ]
     assert desk.no_secret_in(ended)
 
@@ -102,7 +102,7 @@ def test_a_removal_that_is_agreed_to_beforehand_is_not_asked_for(desk: Desk) -> 
 def test_without_a_check_no_provider_is_asked_but_secrets_are_looked_for(desk: Desk) -> None:
     asked = len(desk.providers.requests)
     ended = desk.push([desk.insights()], "--no-check")
-    assert ended.out.startswith(f"insights: the secret {TREASURE_SECRET} is there; the provider was not asked\n")
+    assert ended.out.startswith(f"insights: the secret {TREASURE_SECRET} exists; the provider was not called\n")
     assert len(desk.providers.requests) == asked
     desk.forget_keys()
     assert desk.push([desk.insights()], "--no-check").exit_code == 2

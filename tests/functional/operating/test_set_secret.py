@@ -33,7 +33,7 @@ def test_a_key_that_is_piped_in_is_stored_and_a_second_one_replaces_it(desk: Des
         (b" \n", "is empty"),
         (f"{KEY}\n{KEY}".encode(), "a line break"),
         (b'{"' + KEY.encode(), "begins like a JSON object"),
-        (KEY.encode() + b"\xff", "is no text"),
+        (KEY.encode() + b"\xff", "is not UTF-8 text"),
     ],
 )
 def test_what_is_no_key_is_refused_without_showing_it(desk: Desk, piped: bytes, says: str) -> None:
@@ -82,7 +82,7 @@ def test_a_right_that_lacks_is_one_line(desk: Desk) -> None:
         with aws_refuses(operation, "AccessDeniedException", "User: you is not authorized"):
             ended = desk.command("status")
         assert ended.exit_code == 2
-        assert ended.complaint == f"courier: AWS refuses {operation}: User: you is not authorized"
+        assert ended.complaint == f"courier: AWS refused {operation}: User: you is not authorized"
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo terminal")
@@ -124,8 +124,8 @@ def test_a_stack_that_is_not_ours_is_one_line(desk: Desk) -> None:
     ended = courier("status", "--stack", "another")
     assert ended.exit_code == 2
     assert ended.complaint == (
-        "courier: stack another is no Build Courier, or not one yet: it is CREATE_COMPLETE "
-        "and has no output LedgerTableName, ParameterPath"
+        "courier: stack another is not a Build Courier, or not complete: its status is CREATE_COMPLETE "
+        "and it has no output LedgerTableName, ParameterPath"
     )
 
 

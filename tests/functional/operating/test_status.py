@@ -39,13 +39,13 @@ def test_every_state_of_a_source_is_told_apart(desk: Desk) -> None:
     ended = desk.command("status")
     assert (ended.exit_code, ended.err) == (0, "")
     rows = {line.split()[0]: " ".join(line.split()) for line in ended.out.splitlines()[1:9]}
-    assert rows["fine"] == "fine treasure_insights 2 1 d 2 h well"
-    ill = r"treasure_insights 0 ill for 3 h \d+ min:"
-    assert re.fullmatch(f"dead-key {ill} its API key is refused", rows["dead-key"])
-    assert re.fullmatch(f"penniless {ill} its account is out of credits", rows["penniless"])
-    assert re.fullmatch(f"wrong {ill} its settings or its secret are wrong", rows["wrong"])
-    assert re.search(r"0 rests \d+ min more, 5 failures", rows["down"])
-    assert rows["down"].endswith("min more, 5 failures in a row")
+    assert rows["fine"] == "fine treasure_insights 2 1 d 2 h healthy"
+    unhealthy = r"treasure_insights 0 unhealthy for 3 h \d+ min:"
+    assert re.fullmatch(f"dead-key {unhealthy} the provider rejects its API key", rows["dead-key"])
+    assert re.fullmatch(f"penniless {unhealthy} its account is out of credits", rows["penniless"])
+    assert re.fullmatch(f"wrong {unhealthy} its settings or its secret are wrong", rows["wrong"])
+    assert re.search(r"0 backing off for \d+ min, 5 failures", rows["down"])
+    assert rows["down"].endswith("min, 5 failures in a row")
     assert rows["shaky"].endswith("0 1 failure in a row")
     assert rows["broken"].startswith("broken misconfigured: secret: field required; organization: field required")
     assert ended.out.endswith("\nNo outcomes yet\n")
@@ -105,7 +105,7 @@ def test_limits_are_shown_with_the_advice_for_builds_and_for_queries(desk: Desk)
 @pytest.mark.parametrize(
     ("source", "says"),
     [
-        ("insights", "give it an account_id in sources.yaml"),
+        ("insights", "set account_id in sources.yaml"),
         ("stranger", "account_limits returned 404"),
         ("red-team", "dreadnode_airt has no limits to show"),
         ("nobody", "there is no source nobody; configured: insights, red-team, stranger"),

@@ -123,11 +123,11 @@ def test_a_host_to_allow_cannot_smuggle_a_command_into_the_shell(open_desk: Open
 @pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
 def test_same_bytes_that_are_there_already_are_said_to_be(open_desk: OpenDesk, size_bytes: int) -> None:
     desk = open_desk(size_bytes)
-    assert "was there" not in run(desk, desk.locate(), "--part-size", "5MiB").stdout
+    assert "already exists" not in run(desk, desk.locate(), "--part-size", "5MiB").stdout
     result = run(desk, desk.locate(), "--part-size", "5MiB")
     digest = hashlib.sha256(desk.report).hexdigest()
     assert result.exit_code == 0
-    assert result.stdout.strip() == f"{TARGET}: was there already, the same {size_bytes} bytes, sha256 {digest}"
+    assert result.stdout.strip() == f"{TARGET}: already exists with the same {size_bytes} bytes, sha256 {digest}"
 
 
 def test_an_s3_that_cannot_be_reached_is_named(open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,9 +188,9 @@ def test_a_size_is_read(text: str, size_bytes: int) -> None:
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        ("s3://bkt", "give a key as well: s3://bkt/KEY"),
-        ("s3://bkt/", "give a key as well: s3://bkt/KEY"),
-        ("s3://bkt/folder/", "s3://bkt/folder/ is a folder; give a whole key: s3://bkt/folder/NAME"),
+        ("s3://bkt", "the key is missing: s3://bkt/KEY"),
+        ("s3://bkt/", "the key is missing: s3://bkt/KEY"),
+        ("s3://bkt/folder/", "s3://bkt/folder/ is a folder; add a name: s3://bkt/folder/NAME"),
         ("s3:///key", "does not look like s3://bucket/key"),
     ],
 )

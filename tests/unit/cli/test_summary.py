@@ -1,4 +1,4 @@
-"""How a run that did not go well is told, and what that makes of its exit code."""
+"""How a failed run is reported, and which exit code it has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import pytest
 
 from cli.run import _exit_code, _Output
-from cli.summary import _troubles
+from cli.summary import _failures
 from local.runs.run_report import DeadLetter, RunReport, read_dead_letter
 
 
@@ -15,14 +15,14 @@ def letter(error: str = "TypeError", message: str = "poll() has\n no such argume
     return DeadLetter(function="PollBuildsFunction", error=error, message=message, attempts=1)
 
 
-def test_what_failed_alike_is_told_once_in_one_line() -> None:
-    assert _troubles(RunReport(dead_letters=[letter()] * 30 + [letter(message="other")])) == [
+def test_equal_failures_are_reported_once_in_one_line() -> None:
+    assert _failures(RunReport(dead_letters=[letter()] * 30 + [letter(message="other")])) == [
         "PollBuildsFunction failed 30 times: TypeError: poll() has no such argument",
         "PollBuildsFunction failed once: TypeError: other",
     ]
 
 
-def test_a_dead_letter_is_read_as_lambda_writes_it_even_without_an_answer() -> None:
+def test_a_dead_letter_is_read_as_lambda_writes_it_even_without_a_response() -> None:
     text = """{"requestContext": {"functionArn": "arn:aws:lambda:eu-central-1:1:function:stack-Poll-X1:$LATEST",
                "approximateInvokeCount": 3}, "responsePayload": null}"""
     read = read_dead_letter(text, {"stack-Poll-X1": "PollBuildsFunction"})

@@ -155,4 +155,4 @@ def test_the_command_says_which_option_is_wrong(arguments: tuple[str, ...], comp
 
 
 def test_the_command_survives_builds_that_nobody_notices() -> None:
-    assert "No build was noticed" in _run("--give-up-after-hours", "0.01", "--builds", "20")
+    assert "No end was detected" in _run("--give-up-after-hours", "0.01", "--builds", "20")

@@ -1,4 +1,4 @@
-"""Reads the operator's files: sources, secrets, requests. Every mistake becomes one line that names its place."""
+"""Read the operator's files: sources, secrets, requests, faults. Each mistake is one line that names its place."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from local.simulator.fault_files import read_rules
 
 @dataclass(frozen=True)
 class Configuration:
-    """The sources of one YAML document: those that can be used, and one line per mistake in the others.
+    """Holds the usable sources of one YAML document, and one line per mistake in the others.
 
-    ``names`` are those of all sources, of the wrong ones too, as far as they have one.
+    ``names`` includes the names of wrong sources.
     """
 
     sources: tuple[SourceSettings, ...]
@@ -35,12 +35,12 @@ class Configuration:
 
 
 def read_sources(path: Path) -> Configuration:
-    """Read ``sources.yaml``; a source that is wrong stops no other.
+    """Read ``sources.yaml``; a wrong source does not affect the others.
 
     Raises
     ------
     SettingsError
-        The file cannot be read, is no YAML, or has no list of sources.
+        The file cannot be read, is not YAML, or has no list of sources.
     """
     document = _read_yaml(path)
     if not isinstance(document, dict) or not isinstance(document.get("sources"), list):
@@ -60,7 +60,9 @@ def read_sources(path: Path) -> Configuration:
             mistakes.append(f"{path}: {exc}")
             continue
         if settings.name in usable:
-            mistakes.append(f"{path}: {where}.name: {settings.name} is taken by a source above; give another name")
+            mistakes.append(
+                f"{path}: {where}.name: {settings.name} is already used by a source above; choose another name"
+            )
             continue
         usable[settings.name] = settings
     names = frozenset(
@@ -70,37 +72,37 @@ def read_sources(path: Path) -> Configuration:
 
 
 def read_secrets(path: Path) -> Mapping[str, object]:
-    """Read the file that maps names of secrets to values: YAML or JSON; `check_secret` judges the values.
+    """Read the YAML or JSON file that maps secret names to values; `check_secret` checks the values.
 
     Raises
     ------
     SettingsError
-        The file cannot be read, or is no such map. The text shows nothing of what the file holds.
+        The file cannot be read, or is not such a map. The message quotes nothing from the file.
     """
     document = _read_yaml(path, is_secret=True)
     if not isinstance(document, dict):
-        raise SettingsError(f"{path}: must map names of secrets to values")
+        raise SettingsError(f"{path}: must map secret names to values")
     return {str(name): value for name, value in document.items()}
 
 
 def check_secret(settings: SourceSettings, secrets: Mapping[str, object] | None) -> str:
-    """Give the value of a source's secret; None stands for no secrets file at all.
+    """Return the value of a source's secret; None stands for no secrets file at all.
 
     Raises
     ------
     SettingsError
-        There is none, or it cannot be an API key; the text names it and shows nothing of it.
+        The value is missing or cannot be an API key. The message names the secret and quotes nothing from it.
     """
     where = f"source {settings.name}"
     if secrets is None:
-        raise SettingsError(f"{where} needs the secret {settings.secret}: give --secrets FILE")
+        raise SettingsError(f"{where} needs the secret {settings.secret}: pass --secrets FILE")
     if settings.secret not in secrets:
         raise SettingsError(f"{where}: secret {settings.secret} is missing from the secrets file")
     value = secrets[settings.secret]
     if value is None:
         raise SettingsError(f"{where}: secret {settings.secret} is empty")
     if not isinstance(value, str):
-        raise SettingsError(f"{where}: secret {settings.secret} must be text; put it in quotes")
+        raise SettingsError(f"{where}: secret {settings.secret} must be a string; put it in quotes")
     try:
         key = parse_api_key(settings.secret, value)
         provider_class({"provider": settings.provider}).authorization(settings, key)
@@ -110,20 +112,20 @@ def check_secret(settings: SourceSettings, secrets: Mapping[str, object] | None)
 
 
 def read_request(path: Path) -> BuildRequest:
-    """Read a request for a build.
+    """Read a build request.
 
     Raises
     ------
     SettingsError
-        The file cannot be read, or is no request.
+        The file cannot be read, or is not a build request.
     """
     text = _read_text(path)
     try:
         document = json.loads(text)
     except json.JSONDecodeError as exc:
-        raise SettingsError(f"{path}: no valid JSON in line {exc.lineno}: {exc.msg}") from exc
+        raise SettingsError(f"{path}: invalid JSON in line {exc.lineno}: {exc.msg}") from exc
     except (ValueError, RecursionError) as exc:
-        raise SettingsError(f"{path}: no valid JSON: {exc}") from exc
+        raise SettingsError(f"{path}: invalid JSON: {exc}") from exc
     if not isinstance(document, dict):
         raise SettingsError(f'{path}: must be an object such as {{"source": "insights", "data_model": "..."}}')
     try:
@@ -133,12 +135,12 @@ def read_request(path: Path) -> BuildRequest:
 
 
 def read_faults(path: Path) -> tuple[FaultRule, ...]:
-    """Read a plan of faults for the simulated providers.
+    """Read a file with faults for the simulated providers.
 
     Raises
     ------
     SettingsError
-        The file cannot be read, or is no plan.
+        The file cannot be read, or is wrong.
     """
     text = _read_text(path)
     try:
@@ -153,13 +155,13 @@ def read_watch(text: str) -> BuildRequest:
     Raises
     ------
     SettingsError
-        It is not of that form.
+        The text has another form.
     """
     try:
         ref = BuildRef.parse(text)
     except ValidationError as exc:
         raise SettingsError(
-            f"--watch {text}: give SOURCE/SCOPE/BUILD_ID, such as red-team/acme/main/chatbot/JOB_ID or insights/OID/OID"
+            f"--watch {text}: must be SOURCE/SCOPE/BUILD_ID: red-team/acme/main/chatbot/JOB_ID or insights/OID/OID"
         ) from exc
     return BuildRequest(source=ref.source, scope=ref.scope, build_id=ref.build_id)
 
@@ -170,7 +172,7 @@ def _read_source(entry: object, where: str, folder: Path) -> SourceSettings:
     document = {str(key): value for key, value in entry.items()}
     bundle = document.get("ca_bundle")
     if isinstance(bundle, str) and "-----BEGIN" not in bundle:
-        # A path is kinder to write than PEM text; the parameter holds the text, since a function has no such file.
+        # A path is easier to write than PEM text; the parameter holds the text, because a function has no such file.
         document["ca_bundle"] = _read_text(folder / bundle)
     settings = parse_source(document, where=where)
     try:
@@ -181,30 +183,30 @@ def _read_source(entry: object, where: str, folder: Path) -> SourceSettings:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML without a key that is given twice: the first would be dropped without a word."""
+    """YAML loader that refuses duplicate keys, of which PyYAML drops the first silently."""
 
-    # Its own: the SAM translator teaches the shared one to take any tag.
+    # Its own copy: the SAM translator registers a constructor for any tag on the shared one.
     yaml_multi_constructors: ClassVar[dict[str | None, Any]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Make a dict of a mapping."""
+        """Return a mapping as a dict."""
         seen: set[object] = set()
         for key, _ in node.value:
             if key.value in seen and isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value}", key.start_mark)
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
         return super().construct_mapping(node, deep)
 
 
 def _read_yaml(path: Path, *, is_secret: bool = False) -> object:
-    """Read a YAML document; of a secret one only the line is told, since the parser's words quote the text."""
+    """Read a YAML document; for a secret one, report the line only, because the parser's message quotes the text."""
     try:
         return yaml.load(_read_text(path), Loader=_StrictLoader)  # noqa: S506 - a subclass of the safe one
     except (yaml.YAMLError, RecursionError, ValueError) as exc:
         mark = getattr(exc, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark is not None else ""
         problem = getattr(exc, "problem", None) or "it cannot be parsed"
-        raise SettingsError(f"{path}: no valid YAML{place}" + ("" if is_secret else f": {problem}")) from None
+        raise SettingsError(f"{path}: invalid YAML{place}" + ("" if is_secret else f": {problem}")) from None
 
 
 def _read_text(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What ``courier config push`` changes: the sources of a file against the parameters of a stack."""
+"""What ``courier config push`` changes: the sources of a file compared with the parameters of a stack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from courier.config.settings import SourceSettings
 from courier.errors import SettingsError
 from courier.sources.catalog import read_source
 
-# "Managing parameter tiers", Systems Manager user guide: bytes of a standard and of an advanced parameter.
+# Largest standard and advanced parameter ("Managing parameter tiers", Systems Manager user guide).
 STANDARD_BYTES = 4_096
 ADVANCED_BYTES = 8_192
 _SHOWN_CHARACTERS = 60
@@ -21,14 +21,14 @@ _SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class Changes:
-    """What is to be done to the parameters, by name of the source.
+    """Holds the changes to the parameters, by name of the source.
 
     ``added``, ``changed``
-        Texts to write.
+        Values to write.
     ``details``
-        For each changed source one line per setting that differs.
+        For each changed source, one line per setting that differs.
     ``mistakes``
-        Why it cannot be done.
+        Why the changes cannot be applied.
     """
 
     added: Mapping[str, str] = field(default_factory=dict)
@@ -39,12 +39,12 @@ class Changes:
     mistakes: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether anything changes."""
         return bool(self.added or self.changed or self.removed)
 
 
 def compare(path: str, sources: Sequence[SourceSettings]) -> Changes:
-    """Compare the sources with what lies below the parameter path."""
+    """Compare the sources with the parameters below a path."""
     wanted = {settings.name: _text_of(settings) for settings in sources}
     present = _present(path)
     changed = {name: text for name, text in wanted.items() if name in present and present[name] != text}
@@ -56,7 +56,7 @@ def compare(path: str, sources: Sequence[SourceSettings]) -> Changes:
         details={name: tuple(_differences(name, present[name], text)) for name, text in changed.items()},
         mistakes=tuple(
             f"{name}: its settings take {size:,} bytes, and a parameter holds {ADVANCED_BYTES:,}; "
-            "shorten ca_bundle, requests or data_models, or make two sources of it"
+            "shorten ca_bundle, requests or data_models, or split the source in two"
             for name, text in wanted.items()
             if (size := _size(text)) > ADVANCED_BYTES
         ),
@@ -64,7 +64,7 @@ def compare(path: str, sources: Sequence[SourceSettings]) -> Changes:
 
 
 def describe(changes: Changes, path: str, *, would: bool) -> Iterator[str]:
-    """Give one line per source, and below a changed one what differs."""
+    """Yield one line per source, and below a changed source its differences."""
     verb = "would " if would else ""
     for name, text in changes.added.items():
         yield f"{verb}add     {path}/{name}{_price(text)}"
@@ -79,12 +79,12 @@ def describe(changes: Changes, path: str, *, would: bool) -> Iterator[str]:
 
 
 def apply(changes: Changes, path: str) -> None:
-    """Write and remove.
+    """Write and remove parameters.
 
     Raises
     ------
     SettingsError
-        AWS refused one; the text says which. Those before it are done, and the next push does the rest.
+        AWS rejected one; the message names it. Those before it are applied, and the next push applies the rest.
     """
     ssm = aws.client("ssm")
     name = ""
@@ -97,16 +97,18 @@ def apply(changes: Changes, path: str) -> None:
             try:
                 ssm.delete_parameter(Name=f"{path}/{name}")
             except ssm.exceptions.ParameterNotFound:
-                # Somebody else was faster.
+                # Another push removed it first.
                 continue
     except (BotoCoreError, ClientError) as exc:
         why = " ".join(str(exc).split())
-        raise SettingsError(f"{path}/{name}: {why}; what stands above it is done, push again for the rest") from exc
+        raise SettingsError(
+            f"{path}/{name}: {why}; the changes listed above it are applied, push again for the rest"
+        ) from exc
 
 
 def _text_of(settings: SourceSettings) -> str:
-    # Parameter Store takes two braces for a reference and refuses the value (PutParameter, "Value"). JSON has them
-    # side by side only inside its strings, where one of them may be written otherwise.
+    # Parameter Store reads two braces as a reference and rejects the value (PutParameter, "Value"). Compact JSON has
+    # "{{" only inside strings, where one brace can be escaped.
     return settings.model_dump_json(exclude_defaults=True).replace("{{", "{\\u007b")
 
 
@@ -127,8 +129,8 @@ def _differences(name: str, before: str, after: str) -> Iterator[str]:
     try:
         read_source(name, before)
     except SettingsError:
-        # What a person has put there may be anything, so it is not shown.
-        yield "what is there now is no usable source"
+        # A value written by hand may contain anything, such as a key, so it is not shown.
+        yield "the current value is not a valid source"
         return
     old, new = dict(_flat(json.loads(before))), dict(_flat(json.loads(after)))
     for place in sorted(old.keys() | new.keys()):
@@ -137,7 +139,7 @@ def _differences(name: str, before: str, after: str) -> Iterator[str]:
 
 
 def _flat(value: object, place: str = "") -> Iterator[tuple[str, str]]:
-    """Give each setting's place and value; a list is one value."""
+    """Yield the path and value of each setting; a list is one value."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _flat(inner, f"{place}.{name}".lstrip("."))

@@ -1,4 +1,4 @@
-"""What a run does, read from the command line and its files, and checked before anything starts."""
+"""What ``courier run`` does, read from the command line and its files and checked before anything starts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.configuration import check_secret, read_request, read_secrets, read_sources, read_watch
+from cli.input_files import check_secret, read_faults, read_request, read_secrets, read_sources, read_watch
 from courier.config.settings import SourceSettings
 from courier.errors import SettingsError
 from courier.models import BuildRequest
 from courier.providers import open_provider, provider_class
+from local.chaos.chaos_run import FaultProfile
 from local.runs.demo import demo_requests, demo_secrets, demo_sources
 from local.simulator import FaultPlan, Scenario, SimulatedProviders, demo_scenario
 
@@ -20,7 +21,7 @@ DEMO_SEED = 7
 
 @dataclass(frozen=True, kw_only=True)
 class Simulation:
-    """The simulated providers of a run, and what they know."""
+    """The simulated providers of a run and their scenario."""
 
     providers: SimulatedProviders
     scenario: Scenario
@@ -31,9 +32,9 @@ class Plan:
     """What a run does.
 
     ``places``
-        Where each of the requests was given, as a person would name it.
+        Where each request comes from, as shown to the user.
     ``mistakes``
-        What was left out, one line each.
+        What was skipped, one line each.
     """
 
     sources: Sequence[SourceSettings]
@@ -45,15 +46,30 @@ class Plan:
 
     @property
     def unasked(self) -> list[SourceSettings]:
-        """The sources that will never be contacted: they cannot list, and nothing was asked of them."""
-        asked = {request.source for request in self.requests}
+        """The sources that will never be called: they cannot list builds, and no request names them."""
+        requested = {request.source for request in self.requests}
         return [
             source
             for source in self.sources
             if not provider_class({"provider": source.provider}).can_list
-            and source.name not in asked
+            and source.name not in requested
             and not source.build_requests()
         ]
+
+
+def read_fault_profile(faults: Path | None, seed: int | None) -> FaultProfile | None:
+    """Read the options ``--faults`` and ``--chaos``; return None without either.
+
+    Raises
+    ------
+    SettingsError
+        Both are given, or the file is wrong.
+    """
+    if faults is not None and seed is not None:
+        raise SettingsError("pass --faults or --chaos, not both")
+    if faults is not None:
+        return FaultProfile(rules=read_faults(faults))
+    return None if seed is None else FaultProfile(seed=seed)
 
 
 @contextmanager
@@ -65,34 +81,34 @@ def make_plan(
     *,
     faults: FaultPlan | None = None,
 ) -> Iterator[Plan]:
-    """Read the files, or bring up the simulated providers where there are none, with their faults.
+    """Read the files, or start the simulated providers if there are none, with their faults.
 
     Raises
     ------
     SettingsError
-        Something is wrong with more than one source alone.
+        A mistake concerns more than one source.
     """
     if sources is not None:
         if faults is not None:
-            raise SettingsError("--faults and --chaos are for the simulated providers: leave out --sources")
+            raise SettingsError("--faults and --chaos work with the simulated providers only: omit --sources")
         yield _read_plan(sources, secrets, requests, watches)
         return
     if secrets or requests or watches:
         raise SettingsError("--secrets, --request and --watch need --sources")
     scenario = demo_scenario()
     with SimulatedProviders(scenario, seed=DEMO_SEED, faults=faults) as providers:
-        wishes = demo_requests(scenario)
+        builds = demo_requests(scenario)
         yield Plan(
             sources=demo_sources(scenario, providers.url),
             secrets=demo_secrets(scenario),
-            requests=wishes,
-            places=[f"request for {wish.source}" for wish in wishes],
+            requests=builds,
+            places=[f"request for {request.source}" for request in builds],
             simulation=Simulation(providers=providers, scenario=scenario),
         )
 
 
 def _read_plan(sources: Path, secrets: Path | None, requests: Sequence[Path], watches: Sequence[str]) -> Plan:
-    """Read everything; what concerns a source that is wrong is left out, any other mistake stops the run."""
+    """Read all files; what concerns a wrong source is skipped, any other mistake ends the run."""
     configuration = read_sources(sources)
     values = read_secrets(secrets) if secrets else None
     mistakes = list(configuration.mistakes)
@@ -106,33 +122,33 @@ def _read_plan(sources: Path, secrets: Path | None, requests: Sequence[Path], wa
         else:
             usable[settings.name] = settings
     broken = configuration.names - set(usable)
-    wishes: list[BuildRequest] = []
+    accepted: list[BuildRequest] = []
     places: list[str] = []
-    for place, name, wish in [
+    for place, name, request in [
         *((str(path), f"request {path}", read_request(path)) for path in requests),
         *((f"--watch {text}", f"--watch {text}", read_watch(text)) for text in watches),
     ]:
-        if wish.source in broken:
-            mistakes.append(f"{place}: left out, since source {wish.source} cannot be used")
+        if request.source in broken:
+            mistakes.append(f"{place}: skipped, because source {request.source} cannot be used")
             continue
-        _check_wish(wish, usable, place)
-        wishes.append(wish)
+        _check_request(request, usable, place)
+        accepted.append(request)
         places.append(name)
-    return Plan(sources=tuple(usable.values()), secrets=used, requests=wishes, places=places, mistakes=mistakes)
+    return Plan(sources=tuple(usable.values()), secrets=used, requests=accepted, places=places, mistakes=mistakes)
 
 
-def _check_wish(wish: BuildRequest, usable: Mapping[str, SourceSettings], place: str) -> None:
-    """See that a source can serve a request; nothing is sent.
+def _check_request(request: BuildRequest, usable: Mapping[str, SourceSettings], place: str) -> None:
+    """Check that a source can serve a request, without sending anything.
 
     Raises
     ------
     SettingsError
-        It cannot; the text begins with the place.
+        The source cannot; the message begins with the place.
     """
-    if wish.source not in usable:
+    if request.source not in usable:
         known = ", ".join(sorted(usable)) or "none"
-        raise SettingsError(f"{place}: there is no source {wish.source}, only {known}")
+        raise SettingsError(f"{place}: there is no source {request.source}, only {known}")
     try:
-        open_provider(usable[wish.source]).request_scope(wish)
+        open_provider(usable[request.source]).request_scope(request)
     except SettingsError as exc:
         raise SettingsError(f"{place}: {exc}") from exc

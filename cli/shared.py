@@ -1,0 +1,46 @@
+"""What the commands share: exit codes, the options that select an AWS account, and how a line is printed.
+
+It imports nothing heavy, and neither do the modules of the commands: a command imports what it works with when it is
+called. The embedded AWS alone takes two seconds, which a version, a list of commands or a typing error need not wait
+for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+EXIT_FAILED: Final = 1
+EXIT_BAD_USAGE: Final = 2
+# What shells report for a command that Ctrl-C ended: 128 and the signal's number.
+EXIT_INTERRUPTED: Final = 130
+
+OUTCOME_COLOURS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "delivered": "green",
+        "succeeded": "green",
+        "empty": "yellow",
+        "canceled": "yellow",
+        "failed": "red",
+        "timed_out": "red",
+        "lost": "red",
+        "undeliverable": "red",
+    }
+)
+
+DEFAULT_STACK: Final = "build-courier"
+StackName = Annotated[str, typer.Option("--stack", help="Name of the CloudFormation stack.")]
+Profile = Annotated[str | None, typer.Option(help="Profile of your AWS configuration.")]
+Region = Annotated[str | None, typer.Option(help="AWS region. [default: the one of your AWS configuration]")]
+EndpointUrl = Annotated[
+    str | None, typer.Option("--endpoint-url", help="Endpoint to use instead of AWS, such as a local emulator.")
+]
+
+
+def say(console: Console, line: str, style: str | None = None) -> None:
+    """Print one line without folding it, so that paths can be copied, and without reading markup in it."""
+    console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
