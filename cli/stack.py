@@ -40,7 +40,7 @@ class Stack:
 
     name: str
     outputs: Mapping[str, str]
-    parts: Container
+    container: Container
 
     @property
     def parameter_path(self) -> str:
@@ -105,7 +105,7 @@ def read_last_records(stack: Stack, *, most: int) -> Sequence[EndedRecord]:
     One list call finds the sources, one per source its days, and one per source and day the records, from the newest
     day back until there are enough.
     """
-    root = f"{stack.parts.environment.prefix}records/"
+    root = f"{stack.container.environment.prefix}records/"
     days: dict[str, list[str]] = {}
     for source in _folders(stack, f"{root}source="):
         for day in _folders(stack, f"{source}date="):

@@ -47,7 +47,7 @@ def status(
 
     console = Console(highlight=False)
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
-        sources = target.parts.sources.load()
+        sources = target.container.sources.load()
         if sources.usable or sources.broken:
             _print_sources(console, target, sources)
         else:
@@ -78,7 +78,7 @@ def limits(
 
     console = Console(highlight=False)
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
-        settings = target.parts.sources.load().get(source)
+        settings = target.container.sources.load().get(source)
         if "account_id" not in type(settings).model_fields:
             raise SettingsError(f"{source}: {settings.provider} has no limits to show")
         account = getattr(settings, "account_id", None)
@@ -86,7 +86,7 @@ def limits(
             raise SettingsError(
                 f"{source}: set account_id in sources.yaml and push it, because limits belong to an account"
             )
-        provider = target.parts.provider(settings)
+        provider = target.container.provider(settings)
         found = provider.account_limits()
         if found is None:
             raise SettingsError(f"{source}: the provider reports no limits for account {account}")
@@ -108,12 +108,12 @@ def _print_sources(console: Console, stack: Stack, sources: Sources) -> None:
     table.add_column("in flight", justify="right", no_wrap=True)
     table.add_column("oldest", no_wrap=True)
     table.add_column("health", overflow="fold")
-    now = stack.parts.clock()
+    now = stack.container.clock()
     for name, settings in sorted(sources.usable.items()):
-        waiting = stack.parts.builds.in_flight(name, limit=MOST_IN_FLIGHT)
+        waiting = stack.container.builds.in_flight(name, limit=MOST_IN_FLIGHT)
         oldest = min((build.first_seen_at for build in waiting), default=None)
         count = f"{len(waiting)}{'+' if len(waiting) == MOST_IN_FLIGHT else ''}"
-        health = _health(stack.parts.source_ledger.state(name), now)
+        health = _health(stack.container.source_ledger.state(name), now)
         table.add_row(Text(name), settings.provider, count, _age(now, oldest), health)
     for name, reason in sorted(sources.broken.items()):
         table.add_row(Text(name), "", "", "", Text(f"misconfigured: {reason}", style="red"))
