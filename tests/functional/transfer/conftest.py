@@ -24,10 +24,10 @@ from local.simulator import (
     ScheduledJob,
     SimulatedProviders,
 )
-from tests.functional.transfer.desk import BUCKET, MIB, Desk, s3_client
+from tests.functional.transfer.harness import BUCKET, MIB, CopyHarness, s3_client
 
 JOB = "2489e9ad-2ee2-4e00-8ec9-32d5f69181c0"
-OpenDesk = Callable[..., Desk]
+NewHarness = Callable[..., CopyHarness]
 
 
 class Backend(S3Backend):
@@ -84,15 +84,15 @@ def _serve() -> Iterator[str]:
 
 
 @pytest.fixture
-def open_desk(aws_endpoint: str) -> Iterator[OpenDesk]:
-    """A desk for a report of a size; at the end, the report is whole or absent, and no upload is open."""
+def new_harness(aws_endpoint: str) -> Iterator[NewHarness]:
+    """A harness for a report of a size; at the end, the report is whole or absent, and no upload is open."""
     with ExitStack() as stack:
         requests.post(f"{aws_endpoint}/moto-api/reset", timeout=5).raise_for_status()
-        desks: list[Desk] = []
+        harnesses: list[CopyHarness] = []
 
         def open_one(
             size_bytes: int = 12 * MIB, *, url_policy: LinkPolicy = LinkPolicy.FRESH, tls: bool = False
-        ) -> Desk:
+        ) -> CopyHarness:
             clock, faults = ManualClock(), FaultPlan()
             job = ScheduledJob(JOB, JobPlan(artifact_bytes=size_bytes), created_offset_seconds=-600)
             project = Project(slug="chatbot", uuid=JOB, jobs=(job,))
@@ -100,11 +100,11 @@ def open_desk(aws_endpoint: str) -> Iterator[OpenDesk]:
             providers = stack.enter_context(SimulatedProviders(scenario, clock=clock, faults=faults, tls=tls))
             s3 = s3_client(aws_endpoint)
             s3.create_bucket(Bucket=BUCKET)
-            desks.append(Desk(providers=providers, s3=s3, clock=clock, job_id=JOB, faults=faults))
-            return desks[-1]
+            harnesses.append(CopyHarness(providers=providers, s3=s3, clock=clock, job_id=JOB, faults=faults))
+            return harnesses[-1]
 
         yield open_one
-        for desk in desks:
-            assert desk.stored() in desk.allowed_contents()
-            assert desk.open_uploads() == []
-            assert desk.checkpoints.load() is None
+        for harness in harnesses:
+            assert harness.stored() in harness.allowed_contents()
+            assert harness.open_uploads() == []
+            assert harness.checkpoints.load() is None

@@ -12,7 +12,7 @@ from courier.transfer.checkpoint import MemoryCheckpointStore
 from courier.transfer.copy import copy
 from courier.transfer.options import CopyOptions, Destination, Expected
 from courier.transfer.url_policy import LinkRules
-from tests.functional.transfer.desk import BUCKET, MIB, s3_client
+from tests.functional.transfer.harness import BUCKET, MIB, s3_client
 
 
 def peak_bytes() -> int:

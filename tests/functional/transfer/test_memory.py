@@ -10,18 +10,18 @@ import pytest
 
 from local.simulator import IgnoreRange, NoLength
 from local.simulator.faults import Fault
-from tests.functional.transfer.conftest import OpenDesk
-from tests.functional.transfer.desk import KEY, MIB, Desk
+from tests.functional.transfer.conftest import NewHarness
+from tests.functional.transfer.harness import KEY, MIB, CopyHarness
 
 ROOT = Path(__file__).parents[3]
 PROC = Path("/proc/self/status")
 
 
-def extra_bytes(desk: Desk, size_bytes: int) -> int:
+def extra_bytes(harness: CopyHarness, size_bytes: int) -> int:
     """Copy in another process with the default options, and give what it took over its baseline."""
     script = Path(__file__).with_name("measured_copy.py")
     ended = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, script, desk.locate().url.reveal(), desk.s3.meta.endpoint_url, KEY],
+        [sys.executable, script, harness.locate().url.reveal(), harness.s3.meta.endpoint_url, KEY],
         capture_output=True,
         text=True,
         timeout=120,
@@ -30,8 +30,8 @@ def extra_bytes(desk: Desk, size_bytes: int) -> int:
     )
     copied, extra = ended.stdout.split()
     assert int(copied) == size_bytes
-    assert desk.stored() == desk.report
-    desk.s3.delete_object(Bucket="reports", Key=KEY)
+    assert harness.stored() == harness.report
+    harness.s3.delete_object(Bucket="reports", Key=KEY)
     return int(extra)
 
 
@@ -39,9 +39,9 @@ def extra_bytes(desk: Desk, size_bytes: int) -> int:
 @pytest.mark.parametrize(
     "faults", [[], [IgnoreRange()], [IgnoreRange(), NoLength()]], ids=["parts", "stream", "no length"]
 )
-def test_memory_is_the_buffers_and_a_constant(open_desk: OpenDesk, faults: list[Fault]) -> None:
+def test_memory_is_the_buffers_and_a_constant(new_harness: NewHarness, faults: list[Fault]) -> None:
     size_bytes = 72 * MIB
-    desk = open_desk(size_bytes)
+    harness = new_harness(size_bytes)
     for fault in faults:
-        desk.strike(fault, times=None)
-    assert extra_bytes(desk, size_bytes) < 6 * 8 * MIB + 10 * MIB
+        harness.inject(fault, times=None)
+    assert extra_bytes(harness, size_bytes) < 6 * 8 * MIB + 10 * MIB

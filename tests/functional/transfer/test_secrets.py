@@ -26,8 +26,8 @@ from local.simulator import (
 )
 from local.simulator.faults import Fault
 from local.simulator.messages import Request, SimulatedResponse
-from tests.functional.transfer.conftest import OpenDesk
-from tests.functional.transfer.desk import MIB
+from tests.functional.transfer.conftest import NewHarness
+from tests.functional.transfer.harness import MIB
 
 
 class Echo(Fault):
@@ -74,21 +74,21 @@ FAULTS: list[Fault] = [
 @pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 def test_no_text_of_a_failed_copy_shows_a_query(
-    open_desk: OpenDesk, caplog: pytest.LogCaptureFixture, fault: Fault, nth: int
+    new_harness: NewHarness, caplog: pytest.LogCaptureFixture, fault: Fault, nth: int
 ) -> None:
-    desk = open_desk(12 * MIB)
-    desk.strike(fault, nth=nth, times=None)
+    harness = new_harness(12 * MIB)
+    harness.inject(fault, nth=nth, times=None)
     caplog.set_level(logging.DEBUG)
     with pytest.raises(CourierError) as caught:
-        desk.copy()
+        harness.copy()
     caplog.set_level(logging.INFO)
     notes = getattr(caught.value, "__notes__", [])
     said = "".join((*traceback.format_exception(caught.value), *notes, caplog.text))
-    assert desk.links
-    for link in desk.links:
+    assert harness.links
+    for link in harness.links:
         assert parse_qs(link.url.reveal().partition("?")[2])["X-Amz-Signature"][0] not in said
     assert "X-Amz-Signature=" not in said
-    desk.discard_upload()
+    harness.discard_upload()
 
 
 @pytest.mark.parametrize("start", ["https://evil.example/", "https://[", "https://s3.amazonaws.com/a b", "ftp://x/"])

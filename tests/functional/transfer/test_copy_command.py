@@ -16,8 +16,8 @@ from courier.backoff import Backoff
 from courier.links import ArtifactLink
 from local.simulator import ErrorStatus, LinkExpired, Reply
 from tests.functional.cli.command import courier
-from tests.functional.transfer.conftest import OpenDesk
-from tests.functional.transfer.desk import BUCKET, KEY, MIB, Desk
+from tests.functional.transfer.conftest import NewHarness
+from tests.functional.transfer.harness import BUCKET, KEY, MIB, CopyHarness
 
 TARGET = f"s3://{BUCKET}/{KEY}"
 
@@ -29,29 +29,31 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
 
-def run(desk: Desk, link: ArtifactLink, *options: str, target: str = TARGET, url: str | None = None) -> Result:
+def run(
+    harness: CopyHarness, link: ArtifactLink, *options: str, target: str = TARGET, url: str | None = None
+) -> Result:
     app = typer.Typer()
     app.command()(copy_command)
     allowed = f"http://{link.url.reveal().split('/')[2]}"
-    given = ["--endpoint-url", desk.s3.meta.endpoint_url, "--allow-host", allowed, *options]
+    given = ["--endpoint-url", harness.s3.meta.endpoint_url, "--allow-host", allowed, *options]
     return CliRunner().invoke(app, [link.url.reveal() if url is None else url, target, *given], input=link.url.reveal())
 
 
-def test_copies_and_says_so_in_one_line(open_desk: OpenDesk) -> None:
-    desk = open_desk(12 * MIB)
-    result = run(desk, desk.locate(), "--part-size", "5MiB", "--workers", "2")
+def test_copies_and_says_so_in_one_line(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    result = run(harness, harness.locate(), "--part-size", "5MiB", "--workers", "2")
     assert result.exit_code == 0
-    assert desk.stored() == desk.report
+    assert harness.stored() == harness.report
     line = result.stdout.strip()
     assert line.startswith(f"{TARGET}: {12 * MIB} bytes in ")
-    assert line.endswith(f"MiB/s, sha256 {hashlib.sha256(desk.report).hexdigest()}")
+    assert line.endswith(f"MiB/s, sha256 {hashlib.sha256(harness.report).hexdigest()}")
     assert result.stderr == ""
 
 
-def test_reads_the_link_from_standard_input(open_desk: OpenDesk) -> None:
-    desk = open_desk(300_000)
-    assert run(desk, desk.locate(), url="-").exit_code == 0
-    assert desk.stored() == desk.report
+def test_reads_the_link_from_standard_input(new_harness: NewHarness) -> None:
+    harness = new_harness(300_000)
+    assert run(harness, harness.locate(), url="-").exit_code == 0
+    assert harness.stored() == harness.report
 
 
 @pytest.mark.parametrize(
@@ -62,78 +64,80 @@ def test_reads_the_link_from_standard_input(open_desk: OpenDesk) -> None:
         (["--content-type", "text/csv"], "--content-type allows text/csv"),
     ],
 )
-def test_what_was_promised_is_checked(open_desk: OpenDesk, options: list[str], says: str) -> None:
-    desk = open_desk(300_000)
-    result = run(desk, desk.locate(), *options)
+def test_what_was_promised_is_checked(new_harness: NewHarness, options: list[str], says: str) -> None:
+    harness = new_harness(300_000)
+    result = run(harness, harness.locate(), *options)
     assert result.exit_code == 1
     assert says in result.stderr
     assert result.stderr.count("\n") == 1
-    assert desk.stored() is None
+    assert harness.stored() is None
 
 
-def test_kept_promises_are_fine(open_desk: OpenDesk) -> None:
-    desk = open_desk(300_000)
-    digest = hashlib.sha256(desk.report).hexdigest()
+def test_kept_promises_are_fine(new_harness: NewHarness) -> None:
+    harness = new_harness(300_000)
+    digest = hashlib.sha256(harness.report).hexdigest()
     promised = ["--size", "300000", "--sha256", digest, "--content-type", "application/pdf"]
-    assert run(desk, desk.locate(), *promised).exit_code == 0
+    assert run(harness, harness.locate(), *promised).exit_code == 0
 
 
-def test_failure_is_one_line_without_the_signature(open_desk: OpenDesk) -> None:
-    desk = open_desk(300_000)
-    desk.strike(LinkExpired(), times=None)
-    result = run(desk, desk.locate())
+def test_failure_is_one_line_without_the_signature(new_harness: NewHarness) -> None:
+    harness = new_harness(300_000)
+    harness.inject(LinkExpired(), times=None)
+    result = run(harness, harness.locate())
     assert result.exit_code == 1
     assert result.stderr.strip() == "courier: the store refuses the link (403 AccessDenied); ask for a fresh one"
     assert "X-Amz" not in result.output
-    assert desk.stored() is None
+    assert harness.stored() is None
 
 
-def test_error_page_is_refused_without_any_option(open_desk: OpenDesk) -> None:
-    desk = open_desk(300_000)
-    desk.strike(Reply(200, b"<html>sign in</html>"))
-    result = run(desk, desk.locate())
+def test_error_page_is_refused_without_any_option(new_harness: NewHarness) -> None:
+    harness = new_harness(300_000)
+    harness.inject(Reply(200, b"<html>sign in</html>"))
+    result = run(harness, harness.locate())
     assert result.exit_code == 1
     assert "page of HTML" in result.stderr
 
 
-def test_failed_copy_leaves_no_upload(open_desk: OpenDesk) -> None:
-    desk = open_desk(12 * MIB)
-    desk.strike(ErrorStatus(404), nth=2, times=None)
-    assert run(desk, desk.locate(), "--part-size", "5MiB").exit_code == 1
-    assert desk.open_uploads() == []
+def test_failed_copy_leaves_no_upload(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    harness.inject(ErrorStatus(404), nth=2, times=None)
+    assert run(harness, harness.locate(), "--part-size", "5MiB").exit_code == 1
+    assert harness.open_uploads() == []
 
 
-def test_host_must_be_allowed(open_desk: OpenDesk) -> None:
-    desk = open_desk(300_000)
+def test_host_must_be_allowed(new_harness: NewHarness) -> None:
+    harness = new_harness(300_000)
     app = typer.Typer()
     app.command()(copy_command)
-    result = CliRunner().invoke(app, [desk.locate().url.reveal(), TARGET, "--endpoint-url", desk.s3.meta.endpoint_url])
+    result = CliRunner().invoke(
+        app, [harness.locate().url.reveal(), TARGET, "--endpoint-url", harness.s3.meta.endpoint_url]
+    )
     assert result.exit_code == 1
-    origin = "/".join(desk.locate().url.reveal().split("/")[:3])
+    origin = "/".join(harness.locate().url.reveal().split("/")[:3])
     refusal = f"the link points to {origin}, --allow-host allows *.amazonaws.com; to allow it: --allow-host {origin}"
     assert result.stderr.strip() == f"courier: {refusal}"
 
 
-def test_a_host_to_allow_cannot_smuggle_a_command_into_the_shell(open_desk: OpenDesk) -> None:
-    desk = open_desk(300_000)
-    result = run(desk, desk.locate(), url="https://x;id/?q=1")
+def test_a_host_to_allow_cannot_smuggle_a_command_into_the_shell(new_harness: NewHarness) -> None:
+    harness = new_harness(300_000)
+    result = run(harness, harness.locate(), url="https://x;id/?q=1")
     assert result.stderr.strip().endswith("; to allow it: --allow-host 'https://x;id'")
 
 
 @pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
-def test_same_bytes_that_are_there_already_are_said_to_be(open_desk: OpenDesk, size_bytes: int) -> None:
-    desk = open_desk(size_bytes)
-    assert "already exists" not in run(desk, desk.locate(), "--part-size", "5MiB").stdout
-    result = run(desk, desk.locate(), "--part-size", "5MiB")
-    digest = hashlib.sha256(desk.report).hexdigest()
+def test_same_bytes_that_are_there_already_are_said_to_be(new_harness: NewHarness, size_bytes: int) -> None:
+    harness = new_harness(size_bytes)
+    assert "already exists" not in run(harness, harness.locate(), "--part-size", "5MiB").stdout
+    result = run(harness, harness.locate(), "--part-size", "5MiB")
+    digest = hashlib.sha256(harness.report).hexdigest()
     assert result.exit_code == 0
     assert result.stdout.strip() == f"{TARGET}: already exists with the same {size_bytes} bytes, sha256 {digest}"
 
 
-def test_an_s3_that_cannot_be_reached_is_named(open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_s3_that_cannot_be_reached_is_named(new_harness: NewHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Backoff, "wait", lambda *_, **__: None)
-    desk = open_desk(300_000)
-    result = run(desk, desk.locate(), "--endpoint-url", "http://127.0.0.1:1")
+    harness = new_harness(300_000)
+    result = run(harness, harness.locate(), "--endpoint-url", "http://127.0.0.1:1")
     assert result.exit_code == 1
     assert "failed 5 times: EndpointConnectionError at 127.0.0.1:1\n" in result.stderr
 
@@ -143,11 +147,11 @@ def test_an_s3_that_cannot_be_reached_is_named(open_desk: OpenDesk, monkeypatch:
     [((), "there are no AWS credentials: log in"), (("--profile", "nobody"), "profile (nobody) could not be found")],
 )
 def test_credentials_are_looked_for_before_the_first_byte(
-    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], says: str
+    new_harness: NewHarness, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], says: str
 ) -> None:
-    desk = open_desk(300_000)
-    link = desk.locate()
-    before = len(desk.providers.requests)
+    harness = new_harness(300_000)
+    link = harness.locate()
+    before = len(harness.providers.requests)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -155,21 +159,30 @@ def test_credentials_are_looked_for_before_the_first_byte(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     origin = "/".join(link.url.reveal().split("/")[:3])
     ended = courier(
-        "copy", link.url.reveal(), TARGET, "--endpoint-url", desk.s3.meta.endpoint_url, "--allow-host", origin, *options
+        "copy",
+        link.url.reveal(),
+        TARGET,
+        "--endpoint-url",
+        harness.s3.meta.endpoint_url,
+        "--allow-host",
+        origin,
+        *options,
     )
     assert (ended.exit_code, ended.out) == (2, "")
     assert says in ended.complaint
-    assert len(desk.providers.requests) == before
+    assert len(harness.providers.requests) == before
 
 
-def test_a_profile_gives_the_credentials(open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    desk = open_desk(300_000)
+def test_a_profile_gives_the_credentials(
+    new_harness: NewHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    harness = new_harness(300_000)
     (tmp_path / "config").write_text("[profile mine]\naws_access_key_id = a\naws_secret_access_key = b\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    assert run(desk, desk.locate(), "--profile", "mine", "--region", "eu-central-1").exit_code == 0
-    assert desk.stored() == desk.report
+    assert run(harness, harness.locate(), "--profile", "mine", "--region", "eu-central-1").exit_code == 0
+    assert harness.stored() == harness.report
 
 
 @pytest.mark.parametrize("text", ["1KB", "8 MB", "1GB", "1M", "1K", "many", "-1", "1.5MiB"])
@@ -216,20 +229,20 @@ def test_a_target_without_a_whole_key_is_told_what_is_missing(target: str, says:
         ([], "s3://bucket/../x"),
     ],
 )
-def test_wrong_usage_has_a_code_of_its_own(open_desk: OpenDesk, options: list[str], target: str) -> None:
-    desk = open_desk(300_000)
-    result = run(desk, desk.locate(), *options, target=target)
+def test_wrong_usage_has_a_code_of_its_own(new_harness: NewHarness, options: list[str], target: str) -> None:
+    harness = new_harness(300_000)
+    result = run(harness, harness.locate(), *options, target=target)
     assert result.exit_code == 2
-    assert desk.stored() is None
+    assert harness.stored() is None
 
 
-def test_runs_as_a_module_over_tls_with_an_authority_of_its_own(open_desk: OpenDesk) -> None:
-    desk = open_desk(300_000, tls=True)
-    link = desk.locate()
+def test_runs_as_a_module_over_tls_with_an_authority_of_its_own(new_harness: NewHarness) -> None:
+    harness = new_harness(300_000, tls=True)
+    link = harness.locate()
     origin = "/".join(link.url.reveal().split("/")[:3])
-    ca_file = desk.providers.ca_file
+    ca_file = harness.providers.ca_file
     assert ca_file is not None
-    command = [sys.executable, "-m", "cli", "copy", "-", TARGET, "--endpoint-url", desk.s3.meta.endpoint_url]
+    command = [sys.executable, "-m", "cli", "copy", "-", TARGET, "--endpoint-url", harness.s3.meta.endpoint_url]
     ended = subprocess.run(  # noqa: S603 - our own command
         [*command, "--allow-host", origin, "--ca-bundle", str(ca_file)],
         input=link.url.reveal(),
@@ -240,4 +253,4 @@ def test_runs_as_a_module_over_tls_with_an_authority_of_its_own(open_desk: OpenD
         cwd=Path(__file__).parents[3],
     )
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert desk.stored() == desk.report
+    assert harness.stored() == harness.report

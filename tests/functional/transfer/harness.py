@@ -54,7 +54,7 @@ def other_report(report: bytes, number: int = 1) -> bytes:
 
 
 @dataclass
-class Desk:
+class CopyHarness:
     """One source, one bucket, and everything that a copy asks for, ready to be replaced by a test.
 
     `waits` are the pauses that the copy asked for; `links` what the provider handed out.
@@ -84,10 +84,10 @@ class Desk:
         return [None, self.report, *self.others]
 
     def fresh_client(self) -> S3Client:
-        """Give another client, without the seams of this one."""
+        """Give another client, without the interceptors of this one."""
         return s3_client(self.s3.meta.endpoint_url)
 
-    def strike(self, fault: Fault, *, nth: int = 1, times: int | None = 1) -> None:
+    def inject(self, fault: Fault, *, nth: int = 1, times: int | None = 1) -> None:
         """Let requests for the artifact meet a fault, from the nth on."""
         self.faults.add(FaultRule(fault, RequestKind.ARTIFACT, nth=nth, times=times))
 
@@ -178,7 +178,7 @@ def s3_client(endpoint: str) -> S3Client:
     return client
 
 
-class Seam:
+class S3Interceptor:
     """Looks at every S3 request before it is sent, and may answer it instead.
 
     A plan names an operation and what to do when it is called for the nth time: give an HTTP status
@@ -213,7 +213,7 @@ class Seam:
 
         self._plans.append((operation, 1, None, run))
 
-    def lose_answer(self, operation: str, *, nth: int = 1) -> None:
+    def lose_response(self, operation: str, *, nth: int = 1) -> None:
         """Let the request have its effect, and answer 500 in the place of what S3 says."""
         seen = [0]
 

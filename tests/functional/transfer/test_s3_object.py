@@ -11,16 +11,16 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
 from local.simulator import IgnoreRange
-from tests.functional.transfer.conftest import OpenDesk
-from tests.functional.transfer.desk import MIB, Desk
+from tests.functional.transfer.conftest import NewHarness
+from tests.functional.transfer.harness import MIB, CopyHarness
 
 
 class Sent:
     """Keeps headers and body of each request that carries bytes."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, harness: CopyHarness) -> None:
         self.requests: list[tuple[Mapping[str, str], bytes]] = []
-        desk.s3.meta.events.register_first("before-send.s3", self._keep)
+        harness.s3.meta.events.register_first("before-send.s3", self._keep)
 
     def _keep(self, request: AWSPreparedRequest, event_name: str, **_: object) -> None:
         if event_name.endswith(("PutObject", "UploadPart")):
@@ -31,32 +31,32 @@ class Sent:
             self.requests.append((texts, bytes(request.body)))
 
 
-def test_small_report_is_sent_with_its_sha256(open_desk: OpenDesk) -> None:
-    desk = open_desk(300_000)
-    sent = Sent(desk)
-    desk.copy()
+def test_small_report_is_sent_with_its_sha256(new_harness: NewHarness) -> None:
+    harness = new_harness(300_000)
+    sent = Sent(harness)
+    harness.copy()
     ((headers, body),) = sent.requests
-    assert body == desk.report
+    assert body == harness.report
     assert headers["x-amz-checksum-sha256"] == base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_every_part_is_sent_with_its_crc32(open_desk: OpenDesk, ranges: bool) -> None:
-    desk = open_desk(27 * MIB)
+def test_every_part_is_sent_with_its_crc32(new_harness: NewHarness, ranges: bool) -> None:
+    harness = new_harness(27 * MIB)
     if not ranges:
-        desk.strike(IgnoreRange(), times=None)
-    sent = Sent(desk)
-    desk.copy()
+        harness.inject(IgnoreRange(), times=None)
+    sent = Sent(harness)
+    harness.copy()
     assert len(sent.requests) == 6
     for headers, body in sent.requests:
         assert headers["x-amz-checksum-crc32"] == base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
 
 
 @pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
-def test_bytes_are_not_hashed_again_for_the_request(open_desk: OpenDesk, size_bytes: int) -> None:
-    desk = open_desk(size_bytes)
-    sent = Sent(desk)
-    desk.copy()
+def test_bytes_are_not_hashed_again_for_the_request(new_harness: NewHarness, size_bytes: int) -> None:
+    harness = new_harness(size_bytes)
+    sent = Sent(harness)
+    harness.copy()
     for headers, _ in sent.requests:
         assert headers["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
         assert sorted(name for name in headers if "checksum" in name or "md5" in name) in (

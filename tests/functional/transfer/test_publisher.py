@@ -1,0 +1,234 @@
+"""One object appears, once: whatever lies there already, and whatever S3 says or does not say."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from courier.errors import ArtifactConflictError, ArtifactUnavailableError, SettingsError
+from courier.transfer.checkpoint import MemoryCheckpointStore
+from courier.transfer.options import CopyOptions
+from local.simulator import IgnoreRange, NoLength
+from tests.functional.transfer.conftest import NewHarness
+from tests.functional.transfer.harness import BUCKET, KEY, MIB, CopyHarness, S3Interceptor, other_report
+
+SIZES = [300_000, 12 * MIB]
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+def test_copying_again_finds_the_same_report(new_harness: NewHarness, size_bytes: int) -> None:
+    harness = new_harness(size_bytes)
+    first = harness.copy()
+    assert harness.copy() == first
+
+
+def test_copying_a_large_report_again_moves_nothing(new_harness: NewHarness) -> None:
+    harness = new_harness(27 * MIB)
+    harness.copy()
+    interceptor = S3Interceptor(harness.s3)
+    harness.copy()
+    assert set(interceptor.calls) == {"HeadObject", "GetObject", "ListMultipartUploads"}
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+def test_same_bytes_that_somebody_else_stored_are_success(new_harness: NewHarness, size_bytes: int) -> None:
+    harness = new_harness(size_bytes)
+    harness.s3.put_object(Bucket=BUCKET, Key=KEY, Body=harness.report)
+    artifact = harness.copy()
+    assert artifact.sha256 == hashlib.sha256(harness.report).hexdigest()
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+@pytest.mark.parametrize("same_size", [True, False])
+def test_other_bytes_under_the_key_are_a_conflict_and_stay(
+    new_harness: NewHarness, size_bytes: int, same_size: bool
+) -> None:
+    harness = new_harness(size_bytes)
+    other = other_report(harness.report) if same_size else b"%PDF-1.7 something else"
+    harness.others.append(other)
+    harness.s3.put_object(Bucket=BUCKET, Key=KEY, Body=other)
+    with pytest.raises(ArtifactConflictError, match="nothing was overwritten"):
+        harness.copy()
+    assert harness.stored() == other
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_other_bytes_are_a_conflict_for_a_stream(new_harness: NewHarness, length: bool) -> None:
+    harness = new_harness(12 * MIB)
+    harness.others.append(b"something else")
+    harness.s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"something else")
+    harness.inject(IgnoreRange(), times=None)
+    if not length:
+        harness.inject(NoLength(), times=None)
+    with pytest.raises(ArtifactConflictError):
+        harness.copy()
+
+
+def test_object_that_appears_during_the_copy_is_compared(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    interceptor = S3Interceptor(harness.s3)
+    other = harness.fresh_client()
+    interceptor.call("CompleteMultipartUpload", lambda: other.put_object(Bucket=BUCKET, Key=KEY, Body=harness.report))
+    assert harness.copy().sha256 == hashlib.sha256(harness.report).hexdigest()
+
+
+def test_conflict_during_a_continued_copy_is_found_by_reading_it_all(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    _store_one_part(harness)
+    harness.others.append(other_report(harness.report))
+    harness.s3.put_object(Bucket=BUCKET, Key=KEY, Body=other_report(harness.report))
+    with pytest.raises(ArtifactConflictError):
+        harness.copy()
+
+
+def test_same_bytes_during_a_continued_copy_are_success(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    _store_one_part(harness)
+    harness.s3.put_object(Bucket=BUCKET, Key=KEY, Body=harness.report)
+    assert harness.copy().sha256 == hashlib.sha256(harness.report).hexdigest()
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+def test_answer_that_was_lost_after_publishing_is_success(new_harness: NewHarness, size_bytes: int) -> None:
+    harness = new_harness(size_bytes)
+    operation = "PutObject" if size_bytes < MIB else "CompleteMultipartUpload"
+    interceptor = S3Interceptor(harness.s3)
+    interceptor.lose_response(operation)
+    artifact = harness.copy()
+    assert harness.stored() == harness.report
+    assert artifact.sha256 == hashlib.sha256(harness.report).hexdigest()
+    assert interceptor.calls.count(operation) == 2
+
+
+def test_object_that_was_made_although_s3_never_said_so_is_success(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    interceptor = S3Interceptor(harness.s3)
+    interceptor.lose_response("CompleteMultipartUpload")
+    interceptor.answer("CompleteMultipartUpload", 500, "InternalError", nth=2, times=None)
+    assert harness.copy().sha256 == hashlib.sha256(harness.report).hexdigest()
+    assert harness.stored() == harness.report
+
+
+@pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "PutObject"])
+@pytest.mark.parametrize("code", ["SlowDown", "InternalError"])
+def test_trouble_with_s3_passes(new_harness: NewHarness, operation: str, code: str) -> None:
+    harness = new_harness(300_000 if operation == "PutObject" else 12 * MIB)
+    S3Interceptor(harness.s3).answer(operation, 503, code, times=2)
+    harness.copy(options=CopyOptions(workers=1, part_size_bytes=5 * MIB))
+    assert harness.stored() == harness.report
+    assert harness.waits == [0.25, 0.5]
+
+
+def test_part_that_was_damaged_on_the_way_is_sent_again(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    S3Interceptor(harness.s3).answer("UploadPart", 400, "BadDigest", nth=2)
+    harness.copy()
+    assert harness.stored() == harness.report
+
+
+def test_create_that_meets_another_is_tried_again(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    S3Interceptor(harness.s3).answer("CompleteMultipartUpload", 409, "ConditionalRequestConflict")
+    harness.copy()
+    assert harness.stored() == harness.report
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "code", "error"),
+    [
+        ("CreateMultipartUpload", 403, "AccessDenied", SettingsError),
+        ("UploadPart", 403, "AccessDenied", SettingsError),
+        ("HeadObject", 403, "s3:ListBucket", SettingsError),
+        ("UploadPart", 503, "SlowDown", ArtifactUnavailableError),
+        ("CompleteMultipartUpload", 403, "AccessDenied", SettingsError),
+        ("CompleteMultipartUpload", 500, "InternalError", ArtifactUnavailableError),
+        ("CompleteMultipartUpload", 501, "NotImplemented", SettingsError),
+        ("CompleteMultipartUpload", 400, "EntityTooSmall", SettingsError),
+    ],
+)
+def test_copy_that_fails_for_good_leaves_nothing(
+    new_harness: NewHarness, operation: str, status: int, code: str, error: type[Exception]
+) -> None:
+    harness = new_harness(12 * MIB)
+    harness.checkpoints = MemoryCheckpointStore(outlives_process=False)
+    S3Interceptor(harness.s3).answer(operation, status, code, times=None)
+    with pytest.raises(error, match=code):
+        harness.copy()
+    assert harness.stored() is None
+
+
+def test_upload_that_cannot_be_aborted_stays_in_the_checkpoint(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    client = harness.fresh_client()
+    interceptor = S3Interceptor(client)
+    interceptor.answer("UploadPart", 403, "AccessDenied", times=None)
+    interceptor.answer("AbortMultipartUpload", 503, "SlowDown", times=None)
+    with pytest.raises(SettingsError) as caught:
+        harness.copy(s3=client)
+    assert "could not be aborted" in caught.value.__notes__[0]
+    assert harness.checkpoints.load() is not None
+    harness.copy()
+    assert harness.stored() == harness.report
+
+
+def test_parts_that_another_copier_stored_again_are_listed_again(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    S3Interceptor(harness.s3).answer("CompleteMultipartUpload", 400, "InvalidPart")
+    harness.copy()
+    assert harness.stored() == harness.report
+
+
+def test_report_that_is_read_back_with_trouble_is_read_on(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    harness.copy()
+    S3Interceptor(harness.s3).answer("GetObject", 503, "SlowDown", times=2)
+    assert harness.copy().sha256 == hashlib.sha256(harness.report).hexdigest()
+
+
+def test_report_that_cannot_be_read_back_is_tried_again_later(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    harness.copy()
+    client = harness.fresh_client()
+    S3Interceptor(client).answer("GetObject", 503, "SlowDown", times=None)
+    with pytest.raises(ArtifactUnavailableError):
+        harness.copy(s3=client)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_upload_that_is_gone_on_complete_is_looked_for_under_the_key(new_harness: NewHarness, ranges: bool) -> None:
+    harness = new_harness(12 * MIB)
+    if not ranges:
+        harness.inject(IgnoreRange(), times=None)
+    interceptor = S3Interceptor(harness.s3)
+    interceptor.call("CompleteMultipartUpload", lambda: harness.copy(s3=harness.fresh_client()))
+    interceptor.answer("CompleteMultipartUpload", 404, "NoSuchUpload")
+    assert harness.copy().sha256 == hashlib.sha256(harness.report).hexdigest()
+    assert interceptor.calls.count("CompleteMultipartUpload") == 1
+
+
+def test_upload_that_is_gone_on_complete_without_an_object_begins_anew(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    S3Interceptor(harness.s3).answer("CompleteMultipartUpload", 404, "NoSuchUpload")
+    harness.copy()
+    assert harness.stored() == harness.report
+
+
+def test_interrupt_leaves_nothing(new_harness: NewHarness) -> None:
+    harness = new_harness(27 * MIB)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    S3Interceptor(harness.s3).call("UploadPart", interrupt, nth=2)
+    with pytest.raises(KeyboardInterrupt):
+        harness.copy()
+    assert harness.open_uploads() == []
+
+
+def _store_one_part(harness: CopyHarness) -> None:
+    """Leave a copy behind of which one part is stored."""
+    client = harness.fresh_client()
+    S3Interceptor(client).answer("UploadPart", 503, "SlowDown", nth=2, times=None)
+    with pytest.raises(ArtifactUnavailableError):
+        harness.copy(s3=client, options=CopyOptions(workers=1, part_size_bytes=5 * MIB))
