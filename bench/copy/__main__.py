@@ -15,10 +15,11 @@ from bench.copy.contestants import Contestant, PythonContestant, contestants, ru
 from bench.copy.floor import measure_floor
 from bench.copy.measure import Bystanders, ToolFailedError
 from bench.copy.pace import measure_pace
-from bench.copy.report import GIB, Results, render
+from bench.copy.report import Results, render
 from bench.copy.results import OURS, SMALL_RIVAL, Row, rotated
-from bench.copy.servers import BUCKET, MIB, Report, Servers, Speed, has_nginx, running_servers
+from bench.copy.servers import BUCKET, Report, Servers, Speed, has_nginx, running_servers
 from bench.copy.worker import Done, Job, Place
+from courier.transfer.options import GIB, MIB
 
 OUTPUT: Final = Path(__file__).parents[1] / "results.md"
 # Debian's names of what pip cannot bring.

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from bench.copy.measure import cpu_seconds, own_cpu_seconds
 from bench.copy.pace import RANGE_BYTES, opened, ranges_of, read_ranges
-from bench.copy.servers import BUCKET, MIB, Report, Servers, Speed
+from bench.copy.servers import BUCKET, Report, Servers, Speed
+from courier.transfer.options import MIB
 
 _PIECE_BYTES = MIB // 4
 

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from bench.copy.servers import MIB, Report, Servers, Speed
+from bench.copy.servers import Report, Servers, Speed
+from courier.transfer.options import MIB
 
 RANGE_BYTES = 8 * MIB
 _SECONDS = 60

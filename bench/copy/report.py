@@ -25,9 +25,8 @@ from bench.copy.results import (
     peak_spread,
     ratios,
 )
-from bench.copy.servers import MIB, THROTTLED_BYTES_PER_SECOND, Speed
-
-GIB = 1024**3
+from bench.copy.servers import THROTTLED_BYTES_PER_SECOND, Speed
+from courier.transfer.options import GIB, MIB
 
 _ABOUT = """\
 # The copy, side by side

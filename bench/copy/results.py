@@ -8,7 +8,8 @@ from statistics import median
 from typing import Final, TypeVar
 
 from bench.copy.measure import Usage
-from bench.copy.servers import MIB, Speed
+from bench.copy.servers import Speed
+from courier.transfer.options import MIB
 
 _T = TypeVar("_T")
 

@@ -16,9 +16,8 @@ from enum import StrEnum
 from pathlib import Path
 from string import Template
 
+from courier.transfer.options import MIB
 from local.simulator.certificates import make_tls_files
-
-MIB = 1024**2
 
 # What Amazon S3 gives one connection: 85 to 90 MB/s (S3 user guide, "Performance design patterns").
 THROTTLED_BYTES_PER_SECOND = 85_000_000

@@ -18,8 +18,9 @@ from bench.copy.contestants import Contestant, ToolContestant, contestants
 from bench.copy.measure import Bystanders, InProcessMeter, ToolFailedError, Usage, run_pipeline
 from bench.copy.report import Results, render
 from bench.copy.results import OURS
-from bench.copy.servers import MIB, Speed, has_nginx, running_servers
+from bench.copy.servers import Speed, has_nginx, running_servers
 from bench.copy.worker import Done, Job, Place
+from courier.transfer.options import MIB
 
 MORE_BYTES = 48 * MIB
 PLACE = Place("https://localhost:1", "reports", "authority.pem")

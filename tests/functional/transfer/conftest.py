@@ -13,6 +13,7 @@ from moto.s3.responses import S3Response
 from moto.server import ThreadedMotoServer
 from typing_extensions import override
 
+from courier.transfer.options import MIB
 from local.simulator import (
     AirtAccount,
     FaultPlan,
@@ -24,7 +25,7 @@ from local.simulator import (
     ScheduledJob,
     SimulatedProviders,
 )
-from tests.functional.transfer.harness import BUCKET, MIB, CopyHarness, s3_client
+from tests.functional.transfer.harness import BUCKET, CopyHarness, s3_client
 
 JOB = "2489e9ad-2ee2-4e00-8ec9-32d5f69181c0"
 NewHarness = Callable[..., CopyHarness]

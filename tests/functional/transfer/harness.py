@@ -18,7 +18,7 @@ from courier.links import ArtifactLink, SecretUrl
 from courier.models import StoredArtifact
 from courier.transfer.checkpoint import MemoryCheckpointStore
 from courier.transfer.copy import copy
-from courier.transfer.options import CopyOptions, Destination, Expected
+from courier.transfer.options import MIB, CopyOptions, Destination, Expected
 from courier.transfer.publisher import abort_upload
 from courier.transfer.s3_object import storage_config
 from courier.transfer.url_policy import LinkRules
@@ -29,7 +29,6 @@ from local.simulator.faults import Fault
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-MIB = 1024**2
 BUCKET = "reports"
 KEY = "artifacts/red-team/acme/main/chatbot/report.pdf"
 SCOPE = ("acme", "main", "chatbot")

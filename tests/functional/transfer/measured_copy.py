@@ -10,9 +10,9 @@ from pathlib import Path
 from courier.links import ArtifactLink, SecretUrl
 from courier.transfer.checkpoint import MemoryCheckpointStore
 from courier.transfer.copy import copy
-from courier.transfer.options import CopyOptions, Destination, Expected
+from courier.transfer.options import MIB, CopyOptions, Destination, Expected
 from courier.transfer.url_policy import LinkRules
-from tests.functional.transfer.harness import BUCKET, MIB, s3_client
+from tests.functional.transfer.harness import BUCKET, s3_client
 
 
 def peak_bytes() -> int:

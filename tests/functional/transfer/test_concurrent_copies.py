@@ -10,10 +10,10 @@ import pytest
 from courier.errors import CopyUnfinishedError
 from courier.models import StoredArtifact
 from courier.transfer.checkpoint import Checkpoint, MemoryCheckpointStore
-from courier.transfer.options import CopyOptions
+from courier.transfer.options import MIB, CopyOptions
 from local.simulator import IgnoreRange
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import MIB, CopyHarness, Invocation, S3Interceptor
+from tests.functional.transfer.harness import CopyHarness, Invocation, S3Interceptor
 
 ONE_WORKER = CopyOptions(workers=1, part_size_bytes=5 * MIB)
 

@@ -9,7 +9,7 @@ import pytest
 from courier.errors import ArtifactIncompleteError, ArtifactRefusedError, SettingsError
 from courier.models import BuildRef
 from courier.object_keys import artifact_key
-from courier.transfer.options import CopyOptions, Destination
+from courier.transfer.options import MIB, CopyOptions, Destination
 from local.simulator import (
     HTML_PAGE,
     XML_ERROR,
@@ -24,7 +24,7 @@ from local.simulator import (
     SetHeaders,
 )
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import BUCKET, MIB, S3Interceptor
+from tests.functional.transfer.harness import BUCKET, S3Interceptor
 
 
 @pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from courier.errors import ArtifactIncompleteError, ArtifactUnavailableError
-from courier.transfer.options import CopyOptions
+from courier.transfer.options import MIB, CopyOptions
 from local.simulator import (
     ConnectionEnd,
     CutBody,
@@ -20,7 +20,7 @@ from local.simulator import (
     Unanswered,
 )
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import BUCKET, KEY, MIB, S3Interceptor
+from tests.functional.transfer.harness import BUCKET, KEY, S3Interceptor
 
 
 def test_small_report_takes_one_get_and_one_put(new_harness: NewHarness) -> None:

@@ -14,10 +14,11 @@ from typer.testing import CliRunner, Result
 from cli.copy import copy_command, parse_size
 from courier.backoff import Backoff
 from courier.links import ArtifactLink
+from courier.transfer.options import MIB
 from local.simulator import ErrorStatus, LinkExpired, Reply
 from tests.functional.cli.command import courier
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import BUCKET, KEY, MIB, CopyHarness
+from tests.functional.transfer.harness import BUCKET, KEY, CopyHarness
 
 TARGET = f"s3://{BUCKET}/{KEY}"
 

@@ -10,7 +10,7 @@ import pytest
 
 from courier.errors import ArtifactChangedError, ArtifactExpiredError, CopyUnfinishedError, SourceUnavailableError
 from courier.links import ArtifactLink
-from courier.transfer.options import CopyOptions
+from courier.transfer.options import MIB, CopyOptions
 from local.simulator import (
     ErrorStatus,
     IgnoreRange,
@@ -21,7 +21,7 @@ from local.simulator import (
 )
 from local.simulator.faults import Fault
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import MIB, CopyHarness, Invocation, OtherReport, S3Interceptor, other_report
+from tests.functional.transfer.harness import CopyHarness, Invocation, OtherReport, S3Interceptor, other_report
 
 DEATHS = [LinkExpired(), TokenExpired(), ErrorStatus(401), ErrorStatus(403), ErrorStatus(404)]
 

@@ -10,12 +10,13 @@ import pytest
 
 from courier.errors import ArtifactRefusedError, SettingsError
 from courier.links import ArtifactLink, SecretUrl
+from courier.transfer.options import MIB
 from courier.transfer.url_policy import LinkRules
 from local.simulator import Redirect
 from local.simulator.faults import Fault
 from local.simulator.messages import Request
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import MIB, CopyHarness
+from tests.functional.transfer.harness import CopyHarness
 
 SIZES = [300_000, 12 * MIB]
 

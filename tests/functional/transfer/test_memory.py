@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from courier.transfer.options import MIB
 from local.simulator import IgnoreRange, NoLength
 from local.simulator.faults import Fault
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import KEY, MIB, CopyHarness
+from tests.functional.transfer.harness import KEY, CopyHarness
 
 ROOT = Path(__file__).parents[3]
 PROC = Path("/proc/self/status")

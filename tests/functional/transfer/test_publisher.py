@@ -8,10 +8,10 @@ import pytest
 
 from courier.errors import ArtifactConflictError, ArtifactUnavailableError, SettingsError
 from courier.transfer.checkpoint import MemoryCheckpointStore
-from courier.transfer.options import CopyOptions
+from courier.transfer.options import MIB, CopyOptions
 from local.simulator import IgnoreRange, NoLength
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import BUCKET, KEY, MIB, CopyHarness, S3Interceptor, other_report
+from tests.functional.transfer.harness import BUCKET, KEY, CopyHarness, S3Interceptor, other_report
 
 SIZES = [300_000, 12 * MIB]
 

@@ -8,11 +8,11 @@ import pytest
 
 from courier.errors import ArtifactIncompleteError, ArtifactUnavailableError, CopyUnfinishedError
 from courier.transfer.checkpoint import MemoryCheckpointStore
-from courier.transfer.options import CopyOptions
+from courier.transfer.options import MIB, CopyOptions
 from courier.transfer.publisher import abort_upload
 from local.simulator import ErrorStatus, IgnoreRange, SlowBody
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import MIB, CopyHarness, Invocation, S3Interceptor
+from tests.functional.transfer.harness import CopyHarness, Invocation, S3Interceptor
 
 ONE_WORKER = CopyOptions(workers=1, part_size_bytes=5 * MIB)
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
+from courier.transfer.options import MIB
 from local.simulator import IgnoreRange
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import MIB, CopyHarness
+from tests.functional.transfer.harness import CopyHarness
 
 
 class Sent:

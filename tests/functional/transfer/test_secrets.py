@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from courier.errors import CourierError
+from courier.transfer.options import MIB
 from courier.transfer.url_policy import LinkRules
 from local.simulator import (
     ConnectionEnd,
@@ -27,7 +28,6 @@ from local.simulator import (
 from local.simulator.faults import Fault
 from local.simulator.messages import Request, SimulatedResponse
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import MIB
 
 
 class Echo(Fault):

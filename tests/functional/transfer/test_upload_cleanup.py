@@ -6,10 +6,10 @@ import pytest
 
 from courier.errors import ArtifactConflictError
 from courier.transfer.checkpoint import MemoryCheckpointStore
-from courier.transfer.options import CopyOptions
+from courier.transfer.options import MIB, CopyOptions
 from local.simulator import IgnoreRange, SetHeaders
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import BUCKET, KEY, MIB, CopyHarness, Invocation, S3Interceptor
+from tests.functional.transfer.harness import BUCKET, KEY, CopyHarness, Invocation, S3Interceptor
 
 
 def leave_behind(harness: CopyHarness, key: str = KEY) -> str:

@@ -9,9 +9,8 @@ from bench.copy.measure import Usage
 from bench.copy.pace import Pace
 from bench.copy.report import Results, render
 from bench.copy.results import TARGETS, Row, Target, peak_spread, ratios, rotated
-from bench.copy.servers import MIB, Speed
-
-GIB = 1024 * MIB
+from bench.copy.servers import Speed
+from courier.transfer.options import GIB, MIB
 
 
 def row(name: str, *walls: float, cpu: float = 1.0, peak_mib: int = 40, size: int = GIB) -> Row:

@@ -13,7 +13,6 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from courier.models import BuildRequest, Slug, StrictModel
 
-GIB = 1024**3
 SECRET_PREFIX = "build-courier/"  # noqa: S105 - begins the names of secrets; the functions may read no other
 SECRET_NAME_RULE = f"must be the name of a secret that begins with {SECRET_PREFIX}, not the key itself"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
@@ -62,7 +61,7 @@ class ArtifactSettings(StrictModel):
     hosts: tuple[Annotated[str, StringConstraints(min_length=1, max_length=253)], ...] = ("*.amazonaws.com",)
     private_addresses: bool = False
     content_types: tuple[str, ...] = ("application/pdf",)
-    largest_bytes: Annotated[int, Field(gt=0)] = 5 * GIB
+    largest_bytes: Annotated[int, Field(gt=0)] = 5 * 1024**3
 
 
 class SourceSettings(StrictModel):

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from courier.backoff import Backoff
 from courier.errors import ArtifactError, ArtifactUnavailableError, SettingsError
-from courier.transfer.options import CopyOptions, Destination
+from courier.transfer.options import MIB, CopyOptions, Destination
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ETAG_KEY: Final = "source-etag"
 SHA256_KEY: Final = "sha256"
 
-_READ_BYTES: Final = 1024**2
+_READ_BYTES: Final = MIB
 _NOT_FOUND: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 # Transient although they are 4xx: bytes damaged on the way, a slow sender, concurrent conditional creates.
 _TRANSIENT: Final = frozenset(
