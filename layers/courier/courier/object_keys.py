@@ -1,6 +1,6 @@
-"""Where things lie in the bucket, and what a build's execution is called.
+"""Object keys in the bucket, and the name of a build's execution.
 
-Names and ids come from providers, so every segment is made safe: it cannot leave its prefix, two
+Names and ids come from providers, so every segment is encoded: it cannot leave its prefix, two
 different names never share a segment, and the key stays within S3's 1,024 bytes.
 """
 
@@ -16,48 +16,48 @@ SCOPE_LIMIT = 400
 # An execution name has at most 80 characters of [0-9A-Za-z-_].
 EXECUTION_NAME_LIMIT = 80
 _DIGEST_CHARACTERS = 16
-# A segment must not be empty, and the one that stands for the empty name must not be another's.
+# A segment must not be empty, and the stand-in for the empty name must not be the segment of another name.
 _STAND_INS = {"": "_", "_": "%5F"}
 # A lone surrogate is legal in JSON, so a name may hold one; it is encoded like any other character.
 _ERRORS = "surrogatepass"
 
 
 def segment(name: str) -> str:
-    """Make one name a safe key segment: percent-encoded, no leading dot, at most 120 characters.
+    """Return a name as a safe key segment: percent-encoded, no leading dot, at most 120 characters.
 
     Percent-encoding keeps letters, digits and ``-_.~``, so usual ids stay readable and
-    different names stay different; a name that is too long is cut and ends in its digest.
+    different names stay different; a name that is too long is shortened and ends in its digest.
     """
     if name in _STAND_INS:
         return _STAND_INS[name]
     encoded = quote(name, safe="", errors=_ERRORS)
     if encoded.startswith("."):
         encoded = "%2E" + encoded[1:]
-    # Only cut names are as long as the limit, so that no name can be made to look like another's cut one.
+    # Only shortened names are as long as the limit, so that no name can imitate the shortened form of another.
     if len(encoded) < SEGMENT_LIMIT:
         return encoded
     return f"{encoded[: SEGMENT_LIMIT - _DIGEST_CHARACTERS - 1]}~{_digest(name)}"
 
 
 def scope_path(scope: str) -> str:
-    """Make a scope such as ``org/workspace/project`` a safe path of as many segments; one segment if it is too long."""
+    """Return a scope such as ``org/workspace/project`` as a safe path of as many segments; one if it is too long."""
     path = "/".join(segment(part) for part in scope.split("/"))
     return path if len(path) <= SCOPE_LIMIT else segment(scope)
 
 
 def artifact_folder(prefix: str, ref: BuildRef, day: datetime) -> str:
-    """Give what the keys of all reports of one build begin with; ``day`` is its completion, else its detection."""
+    """Return the prefix of the keys of all artifacts of one build; ``day`` is its completion, else its detection."""
     date = _utc_date(day).replace("-", "/")
     return f"{prefix}artifacts/{segment(ref.source)}/{scope_path(ref.scope)}/{date}/{segment(ref.build_id)}/"
 
 
 def artifact_key(prefix: str, ref: BuildRef, day: datetime, filename: str) -> str:
-    """Key of a build's report."""
+    """Return the key of a build's artifact."""
     return artifact_folder(prefix, ref, day) + segment(filename)
 
 
 def record_key(prefix: str, ref: BuildRef, day: datetime) -> str:
-    """Key of a build's record, in Hive partitions that Athena and DuckDB read as they are."""
+    """Return the key of a build's record, in Hive partitions that Athena and DuckDB read directly."""
     return (
         f"{prefix}records/source={segment(ref.source)}/date={_utc_date(day)}"
         f"/{scope_path(ref.scope)}/{segment(ref.build_id)}.json"
@@ -65,15 +65,15 @@ def record_key(prefix: str, ref: BuildRef, day: datetime) -> str:
 
 
 def latest_key(prefix: str, ref: BuildRef) -> str:
-    """Key under which the newest good build of a scope is found."""
+    """Return the key of the newest good build of a scope."""
     return f"{prefix}latest/{segment(ref.source)}/{scope_path(ref.scope)}.json"
 
 
 def execution_name(ref: BuildRef) -> str:
-    """Name of the one execution that a build gets.
+    """Return the name of the one execution that a build gets.
 
     Step Functions refuses a second execution of the same name for 90 days after the first has
-    ended, which makes starting idempotent. The digest tells apart what the readable part cuts.
+    ended, which makes starting idempotent. The digest distinguishes builds whose readable part is the same.
     """
     readable = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in f"{ref.source}-{ref.build_id}")
     return f"{readable[: EXECUTION_NAME_LIMIT - _DIGEST_CHARACTERS - 1]}-{_digest(str(ref))}"

@@ -32,7 +32,7 @@ NewHarness = Callable[..., CopyHarness]
 
 
 class Backend(S3Backend):
-    """moto answers 500 about an upload that is gone; S3 answers 404 NoSuchUpload."""
+    """moto responds 500 for an upload that is gone; S3 responds 404 NoSuchUpload."""
 
     moto_upload_part = S3Backend.upload_part
     moto_complete = S3Backend.complete_multipart_upload
@@ -55,7 +55,7 @@ class Backend(S3Backend):
 
 
 class Response(S3Response):
-    """moto looks whether a key exists, then creates it; S3 does both at once."""
+    """moto checks whether a key exists, then creates it; S3 does both atomically."""
 
     moto_response = S3Response.key_response
     one_at_a_time = threading.RLock()

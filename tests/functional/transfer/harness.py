@@ -54,9 +54,9 @@ def other_report(report: bytes, number: int = 1) -> bytes:
 
 @dataclass
 class CopyHarness:
-    """One source, one bucket, and everything that a copy asks for, ready to be replaced by a test.
+    """One source, one bucket, and every argument of a copy, which a test may replace.
 
-    `waits` are the pauses that the copy asked for; `links` what the provider handed out.
+    `waits` are the pauses of the copy; `links` are what the provider returned.
     """
 
     providers: SimulatedProviders
@@ -79,36 +79,36 @@ class CopyHarness:
         return Destination(bucket=BUCKET, key=KEY)
 
     def allowed_contents(self) -> list[bytes | None]:
-        """Say what may lie under the key when a test is over; a test adds what it put there itself."""
+        """Return what may be stored under the key when a test is over; a test adds what it stored itself."""
         return [None, self.report, *self.others]
 
     def fresh_client(self) -> S3Client:
-        """Give another client, without the interceptors of this one."""
+        """Return another client, without the interceptors of this one."""
         return s3_client(self.s3.meta.endpoint_url)
 
     def inject(self, fault: Fault, *, nth: int = 1, times: int | None = 1) -> None:
-        """Let requests for the artifact meet a fault, from the nth on."""
+        """Inject a fault into requests for the artifact, from the nth on."""
         self.faults.add(FaultRule(fault, RequestKind.ARTIFACT, nth=nth, times=times))
 
     def locate(self, *, size_bytes: int | None = -1) -> ArtifactLink:
-        """Ask the API for the job, as a provider does."""
+        """Request the job from the API, as a provider does."""
         org, workspace, project = SCOPE
         path = f"/api/v1/org/{org}/ws/{workspace}/airt/projects/{project}/reports/build/{self.job_id}"
         headers = {"Authorization": f"Bearer {API_KEY}"}
         ca_file = self.providers.ca_file
-        answer = requests.get(self.providers.url + path, headers=headers, timeout=5, verify=str(ca_file or "")).json()
-        size = answer["file_size_bytes"] if size_bytes == -1 else size_bytes
+        job = requests.get(self.providers.url + path, headers=headers, timeout=5, verify=str(ca_file or "")).json()
+        size = job["file_size_bytes"] if size_bytes == -1 else size_bytes
         link = ArtifactLink(
-            url=SecretUrl(answer["presigned_url"]),
+            url=SecretUrl(job["presigned_url"]),
             size_bytes=size,
-            expires_at=datetime.fromisoformat(answer["url_expires_at"]),
+            expires_at=datetime.fromisoformat(job["url_expires_at"]),
             filename="report.pdf",
         )
         self.links.append(link)
         return link
 
     def locate_without_size(self) -> ArtifactLink:
-        """Ask an API that does not tell the size."""
+        """Request the job from an API that does not return the size."""
         return self.locate(size_bytes=None)
 
     def copy(
@@ -141,7 +141,7 @@ class CopyHarness:
         )
 
     def stored(self, key: str = KEY) -> bytes | None:
-        """Read what lies under the key."""
+        """Return what is stored under the key."""
         try:
             return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         except self.s3.exceptions.NoSuchKey:
@@ -158,7 +158,7 @@ class CopyHarness:
             self.checkpoints.clear(checkpoint.upload_id)
 
     def statuses(self) -> list[int | None]:
-        """Status of each request for the artifact, in the order of answering."""
+        """Return the status of each request for the artifact, in the order of the responses."""
         return [entry.status for entry in self.providers.requests.of(RequestKind.ARTIFACT)]
 
     def ranges(self) -> list[str | None]:
@@ -178,10 +178,10 @@ def s3_client(endpoint: str) -> S3Client:
 
 
 class S3Interceptor:
-    """Looks at every S3 request before it is sent, and may answer it instead.
+    """Sees every S3 request before it is sent, and may respond in place of S3.
 
-    A plan names an operation and what to do when it is called for the nth time: give an HTTP status
-    with an S3 error code, or call a function.
+    A plan names an operation and what to do when it is called for the nth time: respond with an
+    HTTP status and an S3 error code, or call a function.
     """
 
     def __init__(self, s3: S3Client) -> None:
@@ -189,14 +189,14 @@ class S3Interceptor:
         self._lock = threading.Lock()
         self.calls: list[str] = []
         self._events = s3.meta.events
-        self._events.register_first("before-send.s3", self._on_send)  # type: ignore[arg-type]  # stubs know no answering handlers
+        self._events.register_first("before-send.s3", self._on_send)  # type: ignore[arg-type]  # the stubs know no handlers that respond
 
-    def answer(self, operation: str, status: int, code: str, *, nth: int = 1, times: int | None = 1) -> None:
-        """Answer with an error in the place of S3."""
+    def respond(self, operation: str, status: int, code: str, *, nth: int = 1, times: int | None = 1) -> None:
+        """Respond with an error in place of S3."""
         self._plans.append((operation, nth, times, lambda: _response(status, _error_body(code))))
 
     def call(self, operation: str, action: Callable[[], object], *, nth: int = 1) -> None:
-        """Do something just before the request goes out."""
+        """Call a function just before the request is sent."""
 
         def run() -> None:
             action()
@@ -204,7 +204,7 @@ class S3Interceptor:
         self._plans.append((operation, nth, 1, run))
 
     def call_when(self, operation: str, condition: Callable[[], bool], action: Callable[[], object]) -> None:
-        """Do something before every request while a condition holds."""
+        """Call a function before every request while a condition holds."""
 
         def run() -> None:
             if condition():
@@ -213,7 +213,7 @@ class S3Interceptor:
         self._plans.append((operation, 1, None, run))
 
     def lose_response(self, operation: str, *, nth: int = 1) -> None:
-        """Let the request have its effect, and answer 500 in the place of what S3 says."""
+        """Let the request have its effect, and respond 500 in place of S3."""
         seen = [0]
 
         def lose(response_dict: dict[str, Any], **_: object) -> None:
@@ -230,9 +230,9 @@ class S3Interceptor:
             number = self.calls.count(operation)
         for planned, nth, times, act in self._plans:
             if planned == operation and number >= nth and (times is None or number < nth + times):
-                answered = act()
-                if answered is not None:
-                    return answered
+                response = act()
+                if response is not None:
+                    return response
         return None
 
 
@@ -250,12 +250,12 @@ def _error_body(code: str) -> bytes:
 
 def _response(status: int, body: bytes) -> AWSResponse:
     headers = HeadersDict({"content-type": "application/xml"})
-    # The stubs ask for urllib3's class, botocore itself passes this one.
+    # The stubs require urllib3's class, botocore itself passes this one.
     return AWSResponse("https://s3.amazonaws.com/", status, headers, _Raw(body))  # type: ignore[arg-type]
 
 
 class Invocation:
-    """The time of one invocation: plenty until it is said to end.
+    """The time of one invocation: plenty until a test ends it.
 
     45 seconds are too little to begin a part, and enough to finish those that were begun; 5 are nothing.
     """

@@ -30,7 +30,9 @@ MOMENTS = [
 
 @pytest.mark.parametrize(("operation", "nth"), MOMENTS)
 @pytest.mark.parametrize("ranges", [True, False])
-def test_twin_that_does_it_all_meanwhile(new_harness: NewHarness, operation: str, nth: int, ranges: bool) -> None:
+def test_concurrent_copy_that_does_everything_meanwhile(
+    new_harness: NewHarness, operation: str, nth: int, ranges: bool
+) -> None:
     harness = new_harness(12 * MIB)
     if not ranges:
         harness.inject(IgnoreRange(), times=None)
@@ -42,7 +44,7 @@ def test_twin_that_does_it_all_meanwhile(new_harness: NewHarness, operation: str
     assert ours.sha256 == others[0].sha256 == hashlib.sha256(harness.report).hexdigest()
 
 
-def test_twin_of_a_small_report(new_harness: NewHarness) -> None:
+def test_concurrent_copy_of_a_small_report(new_harness: NewHarness) -> None:
     harness = new_harness(300_000)
     others: list[StoredArtifact] = []
     S3Interceptor(harness.s3).call("PutObject", lambda: others.append(harness.copy(s3=harness.fresh_client())))
@@ -50,7 +52,7 @@ def test_twin_of_a_small_report(new_harness: NewHarness) -> None:
 
 
 @pytest.mark.parametrize(("operation", "nth"), MOMENTS)
-def test_twin_that_does_some_of_it_meanwhile(new_harness: NewHarness, operation: str, nth: int) -> None:
+def test_concurrent_copy_that_does_a_part_meanwhile(new_harness: NewHarness, operation: str, nth: int) -> None:
     harness = new_harness(12 * MIB)
 
     def do_some() -> None:
@@ -60,7 +62,7 @@ def test_twin_that_does_some_of_it_meanwhile(new_harness: NewHarness, operation:
         try:
             harness.copy(s3=client, seconds_left=invocation, options=ONE_WORKER)
         except CopyUnfinishedError:
-            return  # there was nothing left to do when it did not raise
+            return  # there was nothing left to do if it did not raise
 
     S3Interceptor(harness.s3).call(operation, do_some, nth=nth)
     harness.copy(options=ONE_WORKER)
@@ -68,12 +70,12 @@ def test_twin_that_does_some_of_it_meanwhile(new_harness: NewHarness, operation:
 
 
 @pytest.mark.parametrize(("operation", "nth"), MOMENTS)
-def test_twin_that_fails_meanwhile(new_harness: NewHarness, operation: str, nth: int) -> None:
+def test_concurrent_copy_that_fails_meanwhile(new_harness: NewHarness, operation: str, nth: int) -> None:
     harness = new_harness(12 * MIB)
 
     def fail() -> None:
         client = harness.fresh_client()
-        S3Interceptor(client).answer("UploadPart", 403, "AccessDenied", nth=2, times=None)
+        S3Interceptor(client).respond("UploadPart", 403, "AccessDenied", nth=2, times=None)
         try:
             harness.copy(s3=client, options=ONE_WORKER)
         except Exception:  # noqa: BLE001 - how it fails is not what is tested
@@ -98,7 +100,7 @@ def test_copiers_that_race_all_succeed(new_harness: NewHarness, ranges: bool) ->
 
 
 class KilledError(BaseException):
-    """The process is gone: nothing that it would have done any more happens."""
+    """The process is gone: nothing that it had still to do happens."""
 
 
 class DyingStore(MemoryCheckpointStore):
@@ -163,8 +165,8 @@ def test_kill_between_complete_and_return_moves_no_byte_again(new_harness: NewHa
     harness = new_harness(12 * MIB)
     kill_at(harness, "", 0)
     assert harness.stored() == harness.report
-    asked = len(harness.ranges())
+    requested = len(harness.ranges())
     interceptor = S3Interceptor(harness.s3)
     harness.copy()
-    assert len(harness.ranges()) == asked
+    assert len(harness.ranges()) == requested
     assert interceptor.calls == ["ListParts", "HeadObject", "GetObject", "ListMultipartUploads"]

@@ -1,4 +1,4 @@
-"""What is refused: answers that are cut, encoded, of another kind, of another size, or empty."""
+"""Responses that are refused: truncated, encoded, of another type, of another size, or empty."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_body_that_is_always_cut_is_never_published(new_harness: NewHarness, siz
 
 
 @pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
-def test_cut_without_length_is_told_by_the_size_of_the_api(new_harness: NewHarness, size_bytes: int) -> None:
+def test_truncation_without_length_is_detected_by_the_size_of_the_api(new_harness: NewHarness, size_bytes: int) -> None:
     harness = new_harness(size_bytes)
     harness.inject(IgnoreRange(), times=None)
     harness.inject(CutBody(size_bytes - 10, with_length=False), times=None)
@@ -47,7 +47,7 @@ def test_cut_without_length_is_told_by_the_size_of_the_api(new_harness: NewHarne
 
 
 @pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
-def test_cut_that_nobody_knows_the_length_of_is_told_by_the_end_mark(new_harness: NewHarness, size_bytes: int) -> None:
+def test_truncation_of_an_unknown_length_is_detected_by_the_end_mark(new_harness: NewHarness, size_bytes: int) -> None:
     harness = new_harness(size_bytes)
     harness.inject(IgnoreRange(), times=None)
     harness.inject(CutBody(size_bytes - 1_100, with_length=False), times=None)
@@ -106,7 +106,7 @@ def test_size_that_the_api_got_wrong_is_an_error_before_anything_is_created(
 
 
 @pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
-def test_stream_longer_than_the_api_said_is_an_error(new_harness: NewHarness, size_bytes: int) -> None:
+def test_stream_longer_than_promised_is_an_error(new_harness: NewHarness, size_bytes: int) -> None:
     harness = new_harness(size_bytes)
     harness.inject(IgnoreRange(), times=None)
     harness.inject(NoLength(), times=None)
@@ -173,7 +173,7 @@ def test_other_bytes_than_expected_are_never_published(new_harness: NewHarness, 
     [{"Content-Range": "bytes 0-5242879/12582912"}, {"Content-Range": None}, {"Content-Range": "bytes 1-2/3/4"}],
     ids=str,
 )
-def test_part_that_is_another_range_is_not_taken(new_harness: NewHarness, headers: dict[str, str | None]) -> None:
+def test_part_that_is_another_range_is_refused(new_harness: NewHarness, headers: dict[str, str | None]) -> None:
     harness = new_harness(12 * MIB)
     harness.inject(SetHeaders(headers), nth=2)
     harness.copy(options=CopyOptions(workers=1, part_size_bytes=5 * MIB))
@@ -181,7 +181,7 @@ def test_part_that_is_another_range_is_not_taken(new_harness: NewHarness, header
     assert len(harness.waits) == 1
 
 
-def test_whole_object_in_the_place_of_a_part_is_not_taken(new_harness: NewHarness) -> None:
+def test_whole_object_in_the_place_of_a_part_is_refused(new_harness: NewHarness) -> None:
     harness = new_harness(12 * MIB)
     harness.inject(IgnoreRange(), nth=2)
     harness.copy()

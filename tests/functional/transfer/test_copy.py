@@ -1,4 +1,4 @@
-"""The short way, the parallel way and the stream: each brings every byte and says so."""
+"""One request, parallel parts and the single stream: each delivers every byte and reports it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_large_report_is_fetched_in_parts_under_if_match(new_harness: NewHarness
     assert (head["ContentType"], head["Metadata"]["source-etag"]) == ("application/pdf", f'"{_md5(harness.report)}"')
 
 
-def test_report_is_never_asked_for_with_head(new_harness: NewHarness) -> None:
+def test_report_is_never_requested_with_head(new_harness: NewHarness) -> None:
     harness = new_harness(12 * MIB)
     harness.copy()
     assert {entry.method for entry in harness.providers.requests} == {"GET"}
@@ -134,7 +134,7 @@ def test_length_that_only_the_provider_knows_verifies_a_stream(new_harness: NewH
     ids=repr,
 )
 @pytest.mark.parametrize("nth", [1, 3])
-def test_trouble_with_one_request_passes(new_harness: NewHarness, fault: ErrorStatus, nth: int) -> None:
+def test_transient_failure_of_one_request_is_retried(new_harness: NewHarness, fault: ErrorStatus, nth: int) -> None:
     harness = new_harness(12 * MIB)
     harness.inject(fault, nth=nth)
     harness.copy()

@@ -1,4 +1,4 @@
-"""`courier copy`: the engine by hand."""
+"""`courier copy`: the copy by hand."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(
     return CliRunner().invoke(app, [link.url.reveal() if url is None else url, target, *given], input=link.url.reveal())
 
 
-def test_copies_and_says_so_in_one_line(new_harness: NewHarness) -> None:
+def test_copies_and_reports_it_in_one_line(new_harness: NewHarness) -> None:
     harness = new_harness(12 * MIB)
     result = run(harness, harness.locate(), "--part-size", "5MiB", "--workers", "2")
     assert result.exit_code == 0
@@ -126,7 +126,7 @@ def test_a_host_to_allow_cannot_smuggle_a_command_into_the_shell(new_harness: Ne
 
 
 @pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
-def test_same_bytes_that_are_there_already_are_said_to_be(new_harness: NewHarness, size_bytes: int) -> None:
+def test_same_bytes_that_are_stored_already_are_reported(new_harness: NewHarness, size_bytes: int) -> None:
     harness = new_harness(size_bytes)
     assert "already exists" not in run(harness, harness.locate(), "--part-size", "5MiB").stdout
     result = run(harness, harness.locate(), "--part-size", "5MiB")
@@ -147,7 +147,7 @@ def test_an_s3_that_cannot_be_reached_is_named(new_harness: NewHarness, monkeypa
     ("options", "says"),
     [((), "there are no AWS credentials: log in"), (("--profile", "nobody"), "profile (nobody) could not be found")],
 )
-def test_credentials_are_looked_for_before_the_first_byte(
+def test_credentials_are_resolved_before_the_first_byte(
     new_harness: NewHarness, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], says: str
 ) -> None:
     harness = new_harness(300_000)
@@ -208,7 +208,7 @@ def test_a_size_is_read(text: str, size_bytes: int) -> None:
         ("s3:///key", "does not look like s3://bucket/key"),
     ],
 )
-def test_a_target_without_a_whole_key_is_told_what_is_missing(target: str, says: str) -> None:
+def test_a_target_without_a_whole_key_is_refused_with_the_reason(target: str, says: str) -> None:
     ended = courier("copy", "https://x.amazonaws.com/report.pdf", target)
     assert ended.exit_code == 2
     assert says in ended.complaint

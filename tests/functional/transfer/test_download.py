@@ -1,4 +1,4 @@
-"""Links die at any moment, and the source object may be replaced: the copy goes on, begins anew once, or says so."""
+"""Links expire at any moment, and the artifact may be replaced: the copy continues, starts over once, or fails."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_link_that_expires_during_the_copy_is_replaced(new_harness: NewHarness) 
     assert len(harness.links) == 2
 
 
-def test_workers_that_meet_the_same_dead_link_ask_once(new_harness: NewHarness) -> None:
+def test_workers_with_the_same_expired_link_request_one_link(new_harness: NewHarness) -> None:
     harness = new_harness(60 * MIB)
     links: list[ArtifactLink] = []
 
@@ -111,7 +111,7 @@ def test_expiry_that_the_api_announces_is_only_a_hint(new_harness: NewHarness) -
     assert harness.stored() == harness.report
 
 
-def test_provider_that_is_away_when_a_link_dies_leaves_a_copy_to_take_up(new_harness: NewHarness) -> None:
+def test_provider_that_is_away_when_a_link_dies_leaves_a_copy_to_resume(new_harness: NewHarness) -> None:
     harness = new_harness(27 * MIB)
     harness.inject(LinkExpired(), nth=3)
     with pytest.raises(SourceUnavailableError):

@@ -1,4 +1,4 @@
-"""The link and its redirects are hostile until proven: where the download connects to, and what it sends there."""
+"""Links and redirects are untrusted: where the download connects to, and what it sends there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def port_of(harness: CopyHarness) -> str:
 
 
 def url_on(harness: CopyHarness, origin: str) -> str:
-    """Give a fresh link, on another host."""
+    """Return a fresh link, on another host."""
     return harness.locate().url.reveal().replace(f"http://localhost:{port_of(harness)}", origin)
 
 
@@ -84,17 +84,17 @@ def test_name_is_resolved_once_per_connection_and_the_address_is_the_one_that_wa
     new_harness: NewHarness,
 ) -> None:
     harness = new_harness(300_000)
-    asked: list[str] = []
+    requested: list[str] = []
 
     def resolve(host: str, _: int) -> Sequence[str]:
-        asked.append(host)
+        requested.append(host)
         return ["127.0.0.1"]
 
-    # Nobody knows this name: only who connects to the checked address arrives.
+    # No resolver knows this name: only a connection to the checked address can succeed.
     link = url_on(harness, f"http://storage.invalid:{port_of(harness)}")
     harness.inject(_AnyHost(port_of(harness)), times=None)
     harness.copy(locate=lambda: _link(link), rules=_rules(harness, private=True), resolver=resolve)
-    assert asked == ["storage.invalid"]
+    assert requested == ["storage.invalid"]
     assert harness.stored() == harness.report
 
 
@@ -107,7 +107,7 @@ def test_name_that_points_inside_is_refused_without_a_connection(new_harness: Ne
 
 
 @pytest.mark.parametrize("dead_first", [True, False])
-def test_next_address_is_tried_when_one_does_not_answer(new_harness: NewHarness, dead_first: bool) -> None:
+def test_next_address_is_tried_when_one_does_not_respond(new_harness: NewHarness, dead_first: bool) -> None:
     harness = new_harness(300_000)
     with _closed_address(int(port_of(harness))) as dead:
         addresses = [dead, "127.0.0.1"] if dead_first else ["127.0.0.1", dead]
@@ -153,7 +153,7 @@ def test_authority_that_cannot_be_read_is_a_setting(new_harness: NewHarness) -> 
 
 
 def test_download_carries_nothing_but_itself(new_harness: NewHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A client that heeds the environment would send requests for localhost, the store, to nobody.
+    # A client that heeds the environment would send requests for localhost, the store, to a closed port.
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     harness = new_harness(12 * MIB)
@@ -166,19 +166,19 @@ def test_download_carries_nothing_but_itself(new_harness: NewHarness, monkeypatc
 
 def test_connections_are_kept_alive(new_harness: NewHarness) -> None:
     harness = new_harness(27 * MIB)
-    asked: list[str] = []
+    requested: list[str] = []
 
     def resolve(host: str, _: int) -> Sequence[str]:
-        asked.append(host)
+        requested.append(host)
         return ["127.0.0.1"]
 
     harness.copy(resolver=resolve)
-    assert len(asked) <= 4
+    assert len(requested) <= 4
     assert len(harness.ranges()) == 6
 
 
 class _Headers(Fault):
-    """Changes nothing and remembers which headers came."""
+    """Changes nothing and records which headers arrive."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -211,7 +211,7 @@ def _link(url: str) -> ArtifactLink:
 
 @contextmanager
 def _closed_address(port: int) -> Iterator[str]:
-    """Give a loopback address where nobody listens on this port."""
+    """Return a loopback address on which no server listens on this port."""
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.9", port))
         yield "127.0.0.9"

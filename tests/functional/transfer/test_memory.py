@@ -19,7 +19,7 @@ PROC = Path("/proc/self/status")
 
 
 def extra_bytes(harness: CopyHarness, size_bytes: int) -> int:
-    """Copy in another process with the default options, and give what it took over its baseline."""
+    """Copy in another process with the default options, and return what it took over its baseline."""
     script = Path(__file__).with_name("measured_copy.py")
     ended = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, script, harness.locate().url.reveal(), harness.s3.meta.endpoint_url, KEY],

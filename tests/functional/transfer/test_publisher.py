@@ -1,4 +1,4 @@
-"""One object appears, once: whatever lies there already, and whatever S3 says or does not say."""
+"""One object appears, once: whatever is stored already, and whether or not S3 responds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_copying_a_large_report_again_moves_nothing(new_harness: NewHarness) -> 
 
 
 @pytest.mark.parametrize("size_bytes", SIZES)
-def test_same_bytes_that_somebody_else_stored_are_success(new_harness: NewHarness, size_bytes: int) -> None:
+def test_same_bytes_that_another_copier_stored_are_success(new_harness: NewHarness, size_bytes: int) -> None:
     harness = new_harness(size_bytes)
     harness.s3.put_object(Bucket=BUCKET, Key=KEY, Body=harness.report)
     artifact = harness.copy()
@@ -90,7 +90,7 @@ def test_same_bytes_during_a_continued_copy_are_success(new_harness: NewHarness)
 
 
 @pytest.mark.parametrize("size_bytes", SIZES)
-def test_answer_that_was_lost_after_publishing_is_success(new_harness: NewHarness, size_bytes: int) -> None:
+def test_response_that_was_lost_after_publishing_is_success(new_harness: NewHarness, size_bytes: int) -> None:
     harness = new_harness(size_bytes)
     operation = "PutObject" if size_bytes < MIB else "CompleteMultipartUpload"
     interceptor = S3Interceptor(harness.s3)
@@ -101,20 +101,20 @@ def test_answer_that_was_lost_after_publishing_is_success(new_harness: NewHarnes
     assert interceptor.calls.count(operation) == 2
 
 
-def test_object_that_was_made_although_s3_never_said_so_is_success(new_harness: NewHarness) -> None:
+def test_object_that_was_created_without_a_response_is_success(new_harness: NewHarness) -> None:
     harness = new_harness(12 * MIB)
     interceptor = S3Interceptor(harness.s3)
     interceptor.lose_response("CompleteMultipartUpload")
-    interceptor.answer("CompleteMultipartUpload", 500, "InternalError", nth=2, times=None)
+    interceptor.respond("CompleteMultipartUpload", 500, "InternalError", nth=2, times=None)
     assert harness.copy().sha256 == hashlib.sha256(harness.report).hexdigest()
     assert harness.stored() == harness.report
 
 
 @pytest.mark.parametrize("operation", ["CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "PutObject"])
 @pytest.mark.parametrize("code", ["SlowDown", "InternalError"])
-def test_trouble_with_s3_passes(new_harness: NewHarness, operation: str, code: str) -> None:
+def test_transient_failure_of_s3_is_retried(new_harness: NewHarness, operation: str, code: str) -> None:
     harness = new_harness(300_000 if operation == "PutObject" else 12 * MIB)
-    S3Interceptor(harness.s3).answer(operation, 503, code, times=2)
+    S3Interceptor(harness.s3).respond(operation, 503, code, times=2)
     harness.copy(options=CopyOptions(workers=1, part_size_bytes=5 * MIB))
     assert harness.stored() == harness.report
     assert harness.waits == [0.25, 0.5]
@@ -122,14 +122,14 @@ def test_trouble_with_s3_passes(new_harness: NewHarness, operation: str, code: s
 
 def test_part_that_was_damaged_on_the_way_is_sent_again(new_harness: NewHarness) -> None:
     harness = new_harness(12 * MIB)
-    S3Interceptor(harness.s3).answer("UploadPart", 400, "BadDigest", nth=2)
+    S3Interceptor(harness.s3).respond("UploadPart", 400, "BadDigest", nth=2)
     harness.copy()
     assert harness.stored() == harness.report
 
 
 def test_create_that_meets_another_is_tried_again(new_harness: NewHarness) -> None:
     harness = new_harness(12 * MIB)
-    S3Interceptor(harness.s3).answer("CompleteMultipartUpload", 409, "ConditionalRequestConflict")
+    S3Interceptor(harness.s3).respond("CompleteMultipartUpload", 409, "ConditionalRequestConflict")
     harness.copy()
     assert harness.stored() == harness.report
 
@@ -152,7 +152,7 @@ def test_copy_that_fails_for_good_leaves_nothing(
 ) -> None:
     harness = new_harness(12 * MIB)
     harness.checkpoints = MemoryCheckpointStore(outlives_process=False)
-    S3Interceptor(harness.s3).answer(operation, status, code, times=None)
+    S3Interceptor(harness.s3).respond(operation, status, code, times=None)
     with pytest.raises(error, match=code):
         harness.copy()
     assert harness.stored() is None
@@ -162,8 +162,8 @@ def test_upload_that_cannot_be_aborted_stays_in_the_checkpoint(new_harness: NewH
     harness = new_harness(12 * MIB)
     client = harness.fresh_client()
     interceptor = S3Interceptor(client)
-    interceptor.answer("UploadPart", 403, "AccessDenied", times=None)
-    interceptor.answer("AbortMultipartUpload", 503, "SlowDown", times=None)
+    interceptor.respond("UploadPart", 403, "AccessDenied", times=None)
+    interceptor.respond("AbortMultipartUpload", 503, "SlowDown", times=None)
     with pytest.raises(SettingsError) as caught:
         harness.copy(s3=client)
     assert "could not be aborted" in caught.value.__notes__[0]
@@ -174,15 +174,15 @@ def test_upload_that_cannot_be_aborted_stays_in_the_checkpoint(new_harness: NewH
 
 def test_parts_that_another_copier_stored_again_are_listed_again(new_harness: NewHarness) -> None:
     harness = new_harness(12 * MIB)
-    S3Interceptor(harness.s3).answer("CompleteMultipartUpload", 400, "InvalidPart")
+    S3Interceptor(harness.s3).respond("CompleteMultipartUpload", 400, "InvalidPart")
     harness.copy()
     assert harness.stored() == harness.report
 
 
-def test_report_that_is_read_back_with_trouble_is_read_on(new_harness: NewHarness) -> None:
+def test_read_back_that_fails_midway_is_continued(new_harness: NewHarness) -> None:
     harness = new_harness(12 * MIB)
     harness.copy()
-    S3Interceptor(harness.s3).answer("GetObject", 503, "SlowDown", times=2)
+    S3Interceptor(harness.s3).respond("GetObject", 503, "SlowDown", times=2)
     assert harness.copy().sha256 == hashlib.sha256(harness.report).hexdigest()
 
 
@@ -190,26 +190,26 @@ def test_report_that_cannot_be_read_back_is_tried_again_later(new_harness: NewHa
     harness = new_harness(12 * MIB)
     harness.copy()
     client = harness.fresh_client()
-    S3Interceptor(client).answer("GetObject", 503, "SlowDown", times=None)
+    S3Interceptor(client).respond("GetObject", 503, "SlowDown", times=None)
     with pytest.raises(ArtifactUnavailableError):
         harness.copy(s3=client)
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_upload_that_is_gone_on_complete_is_looked_for_under_the_key(new_harness: NewHarness, ranges: bool) -> None:
+def test_upload_that_is_gone_on_complete_is_found_under_the_key(new_harness: NewHarness, ranges: bool) -> None:
     harness = new_harness(12 * MIB)
     if not ranges:
         harness.inject(IgnoreRange(), times=None)
     interceptor = S3Interceptor(harness.s3)
     interceptor.call("CompleteMultipartUpload", lambda: harness.copy(s3=harness.fresh_client()))
-    interceptor.answer("CompleteMultipartUpload", 404, "NoSuchUpload")
+    interceptor.respond("CompleteMultipartUpload", 404, "NoSuchUpload")
     assert harness.copy().sha256 == hashlib.sha256(harness.report).hexdigest()
     assert interceptor.calls.count("CompleteMultipartUpload") == 1
 
 
 def test_upload_that_is_gone_on_complete_without_an_object_begins_anew(new_harness: NewHarness) -> None:
     harness = new_harness(12 * MIB)
-    S3Interceptor(harness.s3).answer("CompleteMultipartUpload", 404, "NoSuchUpload")
+    S3Interceptor(harness.s3).respond("CompleteMultipartUpload", 404, "NoSuchUpload")
     harness.copy()
     assert harness.stored() == harness.report
 
@@ -229,6 +229,6 @@ def test_interrupt_leaves_nothing(new_harness: NewHarness) -> None:
 def _store_one_part(harness: CopyHarness) -> None:
     """Leave a copy behind of which one part is stored."""
     client = harness.fresh_client()
-    S3Interceptor(client).answer("UploadPart", 503, "SlowDown", nth=2, times=None)
+    S3Interceptor(client).respond("UploadPart", 503, "SlowDown", nth=2, times=None)
     with pytest.raises(ArtifactUnavailableError):
         harness.copy(s3=client, options=CopyOptions(workers=1, part_size_bytes=5 * MIB))

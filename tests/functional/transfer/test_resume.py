@@ -1,4 +1,4 @@
-"""Invocations end before a copy does: the next goes on, always further, and not for ever."""
+"""Invocations end before a copy does: the next one resumes it, makes progress, and gives up in the end."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_part_that_takes_longer_than_the_invocation_is_cut_off(new_harness: NewH
     assert harness.stored() == harness.report
 
 
-def test_copy_is_not_taken_up_for_ever(new_harness: NewHarness) -> None:
+def test_copy_is_not_resumed_for_ever(new_harness: NewHarness) -> None:
     harness = new_harness(27 * MIB)
     options = CopyOptions(workers=1, part_size_bytes=5 * MIB, most_continuations=2)
     for _ in range(3):
@@ -150,7 +150,7 @@ def test_stream_cannot_go_on_in_another_invocation(new_harness: NewHarness) -> N
     assert harness.stored() is None
 
 
-def test_copy_that_must_be_proven_beforehand_is_not_taken_up(new_harness: NewHarness) -> None:
+def test_copy_that_must_be_verified_beforehand_is_not_resumed(new_harness: NewHarness) -> None:
     harness = new_harness(27 * MIB)
     stop_after(harness, 2)
     interceptor = S3Interceptor(harness.s3)
@@ -159,7 +159,7 @@ def test_copy_that_must_be_proven_beforehand_is_not_taken_up(new_harness: NewHar
     assert harness.stored() == harness.report
 
 
-def test_trouble_that_lasts_leaves_a_copy_to_take_up(new_harness: NewHarness) -> None:
+def test_permanent_failure_leaves_a_copy_to_resume(new_harness: NewHarness) -> None:
     harness = new_harness(27 * MIB)
     harness.inject(ErrorStatus(503), nth=3, times=5)
     with pytest.raises(ArtifactUnavailableError):
@@ -170,17 +170,17 @@ def test_trouble_that_lasts_leaves_a_copy_to_take_up(new_harness: NewHarness) ->
     assert harness.stored() == harness.report
 
 
-def test_trouble_that_lasts_leaves_nothing_of_a_stream(new_harness: NewHarness) -> None:
+def test_permanent_failure_leaves_nothing_of_a_stream(new_harness: NewHarness) -> None:
     harness = new_harness(27 * MIB)
     harness.inject(IgnoreRange(), times=None)
     client = harness.fresh_client()
-    S3Interceptor(client).answer("UploadPart", 503, "SlowDown", nth=2, times=None)
+    S3Interceptor(client).respond("UploadPart", 503, "SlowDown", nth=2, times=None)
     with pytest.raises(ArtifactUnavailableError):
         harness.copy(s3=client)
     assert harness.open_uploads() == []
 
 
-def test_trouble_that_lasts_leaves_nothing_where_nobody_comes_back(new_harness: NewHarness) -> None:
+def test_permanent_failure_without_a_durable_checkpoint_leaves_nothing(new_harness: NewHarness) -> None:
     harness = new_harness(27 * MIB)
     harness.checkpoints = MemoryCheckpointStore(outlives_process=False)
     harness.inject(ErrorStatus(503), nth=3, times=None)

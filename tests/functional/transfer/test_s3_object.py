@@ -1,4 +1,4 @@
-"""What S3 is told about the bytes, so that it verifies what it stores; moto takes any checksum, S3 does not."""
+"""The checksums that S3 receives to verify what it stores; moto accepts any checksum, S3 does not."""
 
 from __future__ import annotations
 

@@ -31,14 +31,14 @@ from tests.functional.transfer.conftest import NewHarness
 
 
 class Echo(Fault):
-    """An answer that repeats the whole request, as S3's errors do."""
+    """A response that repeats the whole request, as S3's errors do."""
 
     def __init__(self, status: int, header: str = "") -> None:
         self._status = status
         self._header = header
 
-    def on_response(self, request: Request, answer: SimulatedResponse) -> SimulatedResponse:
-        del answer
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        del response
         body = f"<Error><Code>Bad</Code><Message>{request.query}</Message></Error>".encode()
         headers = {self._header: request.query} if self._header else {}
         return SimulatedResponse(self._status, {"Content-Type": "application/xml", **headers}, body)

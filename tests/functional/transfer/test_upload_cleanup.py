@@ -1,4 +1,4 @@
-"""Uploads that no checkpoint points to: whoever created one was killed, or never learned its id."""
+"""Uploads that no checkpoint points to: their copier was killed, or never received the id."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_upload_of_a_killed_copier_is_gone_after_the_next_copy(new_harness: NewH
     assert harness.open_uploads() == []
 
 
-def test_upload_whose_id_was_never_told_is_gone(new_harness: NewHarness) -> None:
+def test_upload_whose_id_never_arrived_is_gone(new_harness: NewHarness) -> None:
     harness = new_harness(12 * MIB)
     S3Interceptor(harness.s3).lose_response("CreateMultipartUpload")
     harness.copy()
@@ -42,7 +42,7 @@ def test_copier_that_was_killed_before_sweeping_sweeps_the_next_time(new_harness
 
 
 @pytest.mark.parametrize("ranged", [True, False])
-def test_copy_by_hand_leaves_uploads_alone_that_may_be_anybodys(new_harness: NewHarness, ranged: bool) -> None:
+def test_copy_by_hand_leaves_uploads_of_others_alone(new_harness: NewHarness, ranged: bool) -> None:
     harness = new_harness(12 * MIB)
     if not ranged:
         harness.inject(IgnoreRange(), times=None)
@@ -73,15 +73,15 @@ def test_conflict_leaves_other_copiers_alone(new_harness: NewHarness) -> None:
 
 
 @pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (503, "SlowDown")])
-def test_sweeping_in_vain_does_not_cost_the_report(new_harness: NewHarness, status: int, code: str) -> None:
+def test_sweep_that_fails_does_not_cost_the_report(new_harness: NewHarness, status: int, code: str) -> None:
     harness = new_harness(12 * MIB)
     client = harness.fresh_client()
-    S3Interceptor(client).answer("ListMultipartUploads", status, code, times=None)
+    S3Interceptor(client).respond("ListMultipartUploads", status, code, times=None)
     assert harness.copy(s3=client).size_bytes == len(harness.report)
 
 
-def test_twin_that_could_not_tell_the_report_from_another_keeps_its_upload(new_harness: NewHarness) -> None:
-    """It would have to read all of it again, and may have no time for that. The twin had begun before us."""
+def test_concurrent_copy_that_could_not_compare_the_report_keeps_its_upload(new_harness: NewHarness) -> None:
+    """It would have to read all of it again, and may have no time for that. The concurrent copy began before ours."""
     harness = new_harness(12 * MIB)
     harness.inject(IgnoreRange(), times=None)
     harness.inject(SetHeaders({"ETag": None}), times=None)

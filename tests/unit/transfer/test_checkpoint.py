@@ -1,4 +1,4 @@
-"""What every store of checkpoints must do, so that copiers at the same time agree on one upload."""
+"""What every checkpoint store must do, so that concurrent copiers agree on one upload."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_nothing_is_kept_at_first(store: CheckpointStore) -> None:
     assert store.load() is None
 
 
-def test_first_checkpoint_is_kept_and_the_second_copier_is_told(store: CheckpointStore) -> None:
+def test_first_checkpoint_is_kept_and_the_second_copier_gets_it(store: CheckpointStore) -> None:
     assert store.save(FIRST) == FIRST
     assert store.save(SECOND) == FIRST
     assert store.load() == FIRST
@@ -60,7 +60,7 @@ def test_checkpoint_is_forgotten(store: CheckpointStore) -> None:
     assert store.save(SECOND) == SECOND
 
 
-def test_store_says_whether_a_later_process_finds_it() -> None:
+def test_store_knows_whether_a_later_process_finds_it() -> None:
     assert not MemoryCheckpointStore().outlives_process
     assert MemoryCheckpointStore(outlives_process=True).outlives_process
 

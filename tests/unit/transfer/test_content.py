@@ -1,4 +1,4 @@
-"""What content is believed, and the hash that is fed out of order."""
+"""Which content is accepted, and the hash that is fed out of order."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_the_checksum_of_a_part_comes_with_its_hash(length: int) -> None:
     assert digest.hexdigest() == hashlib.sha256(first[:length] + second).hexdigest()
 
 
-def test_whoever_waits_for_a_part_that_will_not_come_is_told() -> None:
+def test_stop_ends_the_wait_for_a_part_that_will_not_come() -> None:
     digest = OrderedSha256()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(digest.add, 2, memoryview(b"x"))

@@ -1,4 +1,4 @@
-"""What happens to a part between its arrival and S3."""
+"""What happens to a part between download and S3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from courier.transfer.parts import PartUploader
 from courier.transfer.s3_object import S3Object, UploadedPart
 
 
-class Shelf(S3Object):
+class StoredParts(S3Object):
     """Keeps the parts here, in the order of their arrival."""
 
     def __init__(self) -> None:
@@ -25,49 +25,49 @@ class Shelf(S3Object):
         return UploadedPart(f"{upload_id}-{number}", None, len(body))
 
 
-def sink(shelf: Shelf, digest: OrderedSha256 | None) -> PartUploader:
-    return PartUploader(shelf, "upload", digest=digest, done={}, total_bytes=None, progress=None)
+def uploader(stored_parts: StoredParts, digest: OrderedSha256 | None) -> PartUploader:
+    return PartUploader(stored_parts, "upload", digest=digest, done={}, total_bytes=None, progress=None)
 
 
-class Witness(OrderedSha256):
-    """Notes what the shelf holds at the moment when a part has been hashed."""
+class RecordingDigest(OrderedSha256):
+    """Records which parts are stored at the moment when a part has been hashed."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, stored_parts: StoredParts) -> None:
         super().__init__()
-        self.shelf = shelf
+        self.stored_parts = stored_parts
         self.stored_at: dict[int, set[int]] = {}
 
     def add(self, number: int, data: memoryview) -> int:
         crc32 = super().add(number, data)
-        self.stored_at[number] = set(self.shelf.kept)
+        self.stored_at[number] = set(self.stored_parts.kept)
         return crc32
 
 
 def test_a_part_is_hashed_in_its_turn_and_then_stored() -> None:
-    shelf = Shelf()
-    digest = Witness(shelf)
-    parts = sink(shelf, digest)
+    stored_parts = StoredParts()
+    digest = RecordingDigest(stored_parts)
+    parts = uploader(stored_parts, digest)
     with ThreadPoolExecutor(3) as pool:
         for stored in [pool.submit(parts.store, number, bytearray(b"%d" % number)) for number in (3, 2, 1)]:
             stored.result()
     assert all(number not in stored for number, stored in digest.stored_at.items())
-    assert shelf.kept == {n: (b"%d" % n, zlib.crc32(b"%d" % n)) for n in (1, 2, 3)}
+    assert stored_parts.kept == {n: (b"%d" % n, zlib.crc32(b"%d" % n)) for n in (1, 2, 3)}
     assert parts.sha256 == hashlib.sha256(b"123").hexdigest()
 
 
 def test_a_part_whose_turn_will_not_come_is_stored_all_the_same() -> None:
-    shelf = Shelf()
-    parts = sink(shelf, OrderedSha256())
+    stored_parts = StoredParts()
+    parts = uploader(stored_parts, OrderedSha256())
     parts.stop()
     with pytest.raises(OutOfTimeError):
         parts.store(2, bytearray(b"second"))
-    assert shelf.kept == {2: (b"second", zlib.crc32(b"second"))}
+    assert stored_parts.kept == {2: (b"second", zlib.crc32(b"second"))}
     assert parts.done_bytes == len(b"second")
 
 
 def test_without_a_hash_parts_come_in_any_order() -> None:
-    shelf = Shelf()
-    parts = sink(shelf, None)
+    stored_parts = StoredParts()
+    parts = uploader(stored_parts, None)
     parts.store(7, bytearray(b"seventh"))
-    assert shelf.kept == {7: (b"seventh", zlib.crc32(b"seventh"))}
+    assert stored_parts.kept == {7: (b"seventh", zlib.crc32(b"seventh"))}
     assert parts.sha256 is None

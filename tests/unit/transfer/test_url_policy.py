@@ -69,7 +69,7 @@ def test_refusal_names_the_setting_and_hides_the_query() -> None:
     assert text == "the link points to https://evil.example, artifact.hosts allows *.amazonaws.com"
 
 
-def test_target_hides_path_and_query() -> None:
+def test_allowed_url_hides_path_and_query() -> None:
     assert "secret" not in repr(DEFAULT.check("https://s3.amazonaws.com/key" + QUERY))
 
 
@@ -158,7 +158,7 @@ def test_name_must_not_resolve_to_an_address_that_is_not_public(address: str) ->
 
 
 @pytest.mark.parametrize("address", ["52.216.0.1", "2600:1f18::1"])
-def test_public_addresses_are_admitted(address: str) -> None:
+def test_public_addresses_are_allowed(address: str) -> None:
     target = DEFAULT.check("https://s3.amazonaws.com/key")
     assert DEFAULT.check_addresses(target, [address]) == (address,)
 
