@@ -1,4 +1,4 @@
-"""Every error the courier raises on purpose.
+"""All errors that the courier raises on purpose.
 
 ::
 
@@ -6,31 +6,31 @@
     ├── SettingsError                  configuration or event is wrong; names the place
     ├── LedgerError                    the ledger holds a row that this version cannot read
     ├── SourceError                    a provider's API
-    │   ├── SourceUnavailableError     no answer, or 5xx; worth another try
-    │   │   └── SourceThrottledError   429 with a time to wait
+    │   ├── SourceUnavailableError     no response, or 5xx; a retry may succeed
+    │   │   └── SourceThrottledError   429, possibly with a time to wait
     │   ├── SourceRejectedError        4xx: the same request will be refused again
     │   │   ├── SourceUnauthorizedError    401, 403
     │   │   ├── SourceExhaustedError       out of credits: waiting does not help
     │   │   ├── BuildNotFoundError         404
     │   │   └── EmptyReportError           nothing to put into the report
-    │   ├── SourceProtocolError        an answer that cannot be understood
-    │   └── RequestUncertainError      a build was asked for and the answer was lost
+    │   ├── SourceProtocolError        an unusable response
+    │   └── RequestUncertainError      a build may have started; the response was lost
     └── ArtifactError                  the copy
-        ├── ArtifactExpiredError       the provider keeps handing out a dead link
-        ├── ArtifactIncompleteError    fewer or more bytes than promised
+        ├── ArtifactExpiredError       the provider keeps returning an expired link
+        ├── ArtifactIncompleteError    fewer or more bytes than declared
         ├── ArtifactRefusedError       host, address, size or type is not allowed
-        ├── ArtifactChangedError       the source object changed while it was read, twice
-        ├── ArtifactConflictError      another object lies under the report's key
-        ├── ArtifactUnavailableError   the object store does not answer; worth another try
-        └── CopyUnfinishedError        this invocation's time is up; the next one goes on
+        ├── ArtifactChangedError       the artifact changed while it was read, twice
+        ├── ArtifactConflictError      another object already has the report's key
+        ├── ArtifactUnavailableError   the object store does not respond; a retry may succeed
+        └── CopyUnfinishedError        this invocation's time is up; the next one continues
 
-The class names are the state machine's ``ErrorEquals``; it matches names exactly and knows no
-inheritance, so a new leaf here means a new line there (``tests/template`` proves it).
+The class names are the state machine's ``ErrorEquals``, which matches exact names without inheritance, so a new leaf
+here needs a new line there (``tests/template`` checks it).
 """
 
 from collections.abc import Sequence
 
-# Error texts travel through Step Functions (256 KiB a payload) and into notices (256 KB); providers' words are cut.
+# Step Functions limits payloads to 256 KiB, SNS messages to 256 KB; messages with a provider's text are cut.
 MESSAGE_LIMIT_CHARACTERS = 2_000
 
 
@@ -42,7 +42,7 @@ class CourierError(Exception):
 
 
 class SettingsError(CourierError):
-    """The configuration or an event is wrong; the text names the place to mend."""
+    """The configuration or an event is wrong; the message names the place to fix."""
 
 
 class LedgerError(CourierError):
@@ -50,16 +50,16 @@ class LedgerError(CourierError):
 
 
 class SourceError(CourierError):
-    """A provider's API did not give what it was asked for."""
+    """A request to a provider's API failed."""
 
 
 class SourceUnavailableError(SourceError):
-    """The provider does not respond, or responds with a 5xx; a later retry may succeed.
+    """The provider does not respond, or returns 5xx; a later attempt may succeed.
 
     Parameters
     ----------
     retry_after_seconds
-        The wait that the provider's Retry-After asks for; None where it sends none.
+        The wait that the provider's Retry-After requests; None where it sends none.
     """
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
@@ -82,7 +82,7 @@ class SourceThrottledError(SourceUnavailableError):
 
 
 class SourceRejectedError(SourceError):
-    """The provider refuses this request and would refuse it again."""
+    """The provider rejects this request and would reject it again."""
 
 
 class SourceUnauthorizedError(SourceRejectedError):
@@ -91,7 +91,7 @@ class SourceUnauthorizedError(SourceRejectedError):
     Parameters
     ----------
     forbidden
-        Whether the provider knows the key, and denies this request (403).
+        Whether the provider knows the key and denies this request (403).
     """
 
     def __init__(self, message: str, *, forbidden: bool = False) -> None:
@@ -122,40 +122,40 @@ class EmptyReportError(SourceRejectedError):
 
 
 class SourceProtocolError(SourceError):
-    """The provider's answer is not what its documentation promises."""
+    """The provider's response is not what its documentation describes."""
 
 
 class RequestUncertainError(SourceError):
-    """A build was asked for and the answer was lost, so it may or may not have been started."""
+    """The response to the start of a build was lost, so the build may or may not exist."""
 
 
 class ArtifactError(CourierError):
-    """The finished report could not be brought home."""
+    """The finished report could not be copied."""
 
 
 class ArtifactExpiredError(ArtifactError):
-    """The provider keeps handing out a link that the object store refuses."""
+    """The provider keeps returning a link that the object store refuses."""
 
 
 class ArtifactIncompleteError(ArtifactError):
-    """Fewer or more bytes arrived than were promised."""
+    """Fewer or more bytes arrived than were declared."""
 
 
 class ArtifactRefusedError(ArtifactError):
-    """The link's host, address, size or content is not one that the source allows."""
+    """The link's host, address, size or content is not allowed by the source's settings."""
 
 
 class ArtifactChangedError(ArtifactError):
-    """The source object changed while it was read, and again on the second try."""
+    """The artifact changed while it was read, and again on the second attempt."""
 
 
 class ArtifactConflictError(ArtifactError):
-    """A different object already lies under the report's key; nothing was overwritten."""
+    """A different object already has the report's key; nothing was overwritten."""
 
 
 class ArtifactUnavailableError(ArtifactError):
-    """The object store does not answer, or answers 5xx; another try later may succeed."""
+    """The object store does not respond, or returns 5xx; a later attempt may succeed."""
 
 
 class CopyUnfinishedError(ArtifactError):
-    """The time of one invocation is up; calling again goes on from the checkpoint."""
+    """The time of one invocation is up; the next one continues from the checkpoint."""

@@ -135,7 +135,7 @@ def test_a_file_without_the_right_to_read_it(tmp_path: Path) -> None:
             {"build-courier/td": 12340123456789},
             "source models: secret build-courier/td must be a string; put it in quotes",
         ),
-        ({"build-courier/td": f"{KEY}\n{KEY}"}, "source models: secret build-courier/td holds characters that no"),
+        ({"build-courier/td": f"{KEY}\n{KEY}"}, "source models: secret build-courier/td holds characters that are not"),
         ({"build-courier/td": [KEY]}, "source models: secret build-courier/td must be a string"),
     ],
 )

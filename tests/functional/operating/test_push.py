@@ -126,7 +126,7 @@ def test_nothing_is_written_when_a_secret_is_missing_or_empty(desk: Desk) -> Non
     assert ended.exit_code == 2
     missing = (
         "courier: other: secret build-courier/nobody does not exist; "
-        "store it (courier config set-secret build-courier/nobody), or correct the source's secret"
+        "create it (courier config set-secret build-courier/nobody), or correct the source's secret setting"
     )
     assert ended.err.splitlines() == [
         missing,

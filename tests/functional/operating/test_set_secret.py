@@ -32,7 +32,7 @@ def test_a_key_that_is_piped_in_is_stored_and_a_second_one_replaces_it(desk: Des
         (b"", "is empty"),
         (b" \n", "is empty"),
         (f"{KEY}\n{KEY}".encode(), "a line break"),
-        (b'{"' + KEY.encode(), "begins like a JSON object"),
+        (b'{"' + KEY.encode(), "is not a valid JSON object"),
         (KEY.encode() + b"\xff", "is not UTF-8 text"),
     ],
 )

@@ -11,7 +11,7 @@ from botocore.exceptions import DataNotFoundError, UnknownServiceError
 from botocore.loaders import JSONFileLoader, Loader
 
 from courier import aws
-from courier.aws.botocore_loader import DirectLoader, PlainFiles
+from courier.aws.botocore_loader import DirectLoader, PlainJsonLoader
 
 # Besides the courier's own: those that botocore asks for the credentials of a profile.
 OURS = ["cloudformation", "dynamodb", "lambda", "s3", "secretsmanager", "sns", "ssm", "stepfunctions"]
@@ -44,7 +44,7 @@ def test_a_description_that_a_service_has_not_is_missed() -> None:
 
 
 def test_a_file_that_is_not_there_is_none() -> None:
-    assert PlainFiles().load_file(str(BUILTIN / "no-such-file")) is None
+    assert PlainJsonLoader().load_file(str(BUILTIN / "no-such-file")) is None
 
 
 def test_a_file_that_is_packed_in_a_later_way_is_left_to_botocore(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_file_that_is_packed_in_a_later_way_is_left_to_botocore(tmp_path: Path
         def load_file(self, file_path: str) -> object:
             return Path(f"{file_path}.json.later").name
 
-    class Ours(PlainFiles, Later):
+    class Ours(PlainJsonLoader, Later):
         """Reads as we do, on top of a later botocore."""
 
     assert Ours().load_file(str(tmp_path / "model")) == "model.json.later"
@@ -79,7 +79,7 @@ def test_a_home_that_is_no_folder_is_passed_over(variables: pytest.MonkeyPatch) 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.json.gz").write_bytes(b"no archive")
     with pytest.raises(OSError, match="gzip"):
-        PlainFiles().load_file(str(tmp_path / "model"))
+        PlainJsonLoader().load_file(str(tmp_path / "model"))
 
 
 def test_descriptions_of_the_operator_come_before_botocores(variables: pytest.MonkeyPatch, tmp_path: Path) -> None:

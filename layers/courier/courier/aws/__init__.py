@@ -1,4 +1,4 @@
-"""The AWS clients of a function."""
+"""AWS access of the functions: their clients, the loader that makes clients quickly, and the runtime's tuning."""
 
 from courier.aws.clients import client, forget_clients, storage_client
 

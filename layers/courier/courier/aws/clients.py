@@ -1,4 +1,4 @@
-"""The AWS clients of a function: one per service, made at first use."""
+"""The AWS clients of a function: one per service, created at first use."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_stepfunctions import SFNClient
 
-# AWS endpoints in the same region answer in milliseconds; a dead connection must not eat a tick of 60 s.
+# AWS endpoints in the same region respond in milliseconds; a dead connection must not use up a tick of 60 s.
 CONNECT_TIMEOUT_SECONDS = 3
 READ_TIMEOUT_SECONDS = 10
-# botocore's standard mode: throttling and 5xx only, exponential backoff with jitter, 20 s at most in between.
+# botocore's standard mode retries throttling and 5xx only, with exponential backoff and jitter, after 20 s at most.
 ATTEMPTS = 4
 
-# Making a client reads the session's shared loader, which is not safe for threads; using one is.
-_making = threading.Lock()
+# Creating a client reads the session's shared loader, which is not safe for threads; using one is.
+_creation_lock = threading.Lock()
 
 
 @overload
@@ -45,28 +45,28 @@ def client(service: Literal["ssm"]) -> SSMClient: ...
 @overload
 def client(service: Literal["stepfunctions"]) -> SFNClient: ...
 def client(service: str) -> object:
-    """Give the client of one service, the same one at each call."""
-    with _making:
-        return _make(service)
+    """Return the client of one service, the same one at each call."""
+    with _creation_lock:
+        return _create(service)
 
 
 def storage_client(config: Config) -> S3Client:
-    """Make an S3 client with settings of its own, for the copy, whose retries and checksums are its own."""
-    with _making:
+    """Return an S3 client with the copy's own configuration of retries and checksums."""
+    with _creation_lock:
         return cast("S3Client", _session().create_client("s3", config=config))
 
 
 def forget_clients() -> None:
-    """Drop all clients: the embedded AWS calls this when its endpoint changes."""
-    with _making:
-        _make.cache_clear()
+    """Discard all clients; the embedded AWS calls this when its endpoint changes."""
+    with _creation_lock:
+        _create.cache_clear()
         _session.cache_clear()
 
 
 @cache
 def _session() -> Session:
-    # botocore's own session, and one for all clients: boto3 would read the same files again for each, and is a
-    # third of a cold start that nothing here needs.
+    # One botocore session for all clients: boto3 would read the same files again for each, and its import is a third of
+    # a cold start.
     import botocore.session  # noqa: PLC0415
 
     from courier.aws.botocore_loader import DirectLoader  # noqa: PLC0415
@@ -77,7 +77,7 @@ def _session() -> Session:
 
 
 @cache
-def _make(service: str) -> object:
+def _create(service: str) -> object:
     from botocore.config import Config  # noqa: PLC0415
 
     config = Config(

@@ -1,1 +1,1 @@
-"""What operators and the template decide."""
+"""Configuration: environment variables, the settings of the sources, their secrets, and validation messages."""

@@ -1,4 +1,4 @@
-"""What the template tells a function, read without any third-party package: an idle tick needs nothing more."""
+"""The functions' environment variables, read without any third-party package: an idle tick needs nothing more."""
 
 import os
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ DUE_INDEX = "due"
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What the template tells a function. A plain dataclass: it is read at every cold start.
+    """The environment variables that ``template.yaml`` sets; those that a function does not get are empty.
 
-    What a function does not get is empty; `required` tells which variable is missing.
+    A plain dataclass, because every cold start reads it.
     """
 
     stack: str
@@ -40,14 +40,16 @@ class Environment:
         )
 
     def required(self, field: str) -> str:
-        """Give one value.
+        """Return one value.
 
         Raises
         ------
         SettingsError
-            The function was deployed without it.
+            The variable is not set; the message names the field.
         """
         value: str = getattr(self, field)
         if not value:
-            raise SettingsError(f"the function has no environment variable for {field}; deploy it with template.yaml")
+            raise SettingsError(
+                f"the environment variable for {field} is not set; deploy the function with template.yaml"
+            )
         return value

@@ -1,4 +1,4 @@
-"""The API keys of the sources, by the names of their secrets in Secrets Manager."""
+"""The API keys of the sources, read from Secrets Manager."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-# A rotated key is noticed at once, because the provider returns 401 to the old one; this only bounds how long a warm
-# function goes on with a key that still works but is to be retired.
+# A rotated key takes effect at once, because the provider returns 401 to the old one. This only bounds how long a warm
+# function keeps using a key that still works but is about to be retired.
 MAX_AGE_SECONDS = 900
 
 _FIELDS = ("api_key", "key", "token")
 
-_HELP = {
-    "ResourceNotFoundException": "does not exist; store it (courier config set-secret {name}), "
-    "or correct the source's secret",
-    "AccessDeniedException": "may not be read; the function needs secretsmanager:GetSecretValue on it "
-    "(and kms:Decrypt on its key, if that is your own)",
-    "DecryptionFailure": "cannot be decrypted; the function needs kms:Decrypt on its key",
+_REMEDIES = {
+    "ResourceNotFoundException": "does not exist; create it (courier config set-secret {name}), "
+    "or correct the source's secret setting",
+    "AccessDeniedException": "cannot be read: access denied; the function needs secretsmanager:GetSecretValue on it "
+    "(and kms:Decrypt on its KMS key, if that is customer managed)",
+    "DecryptionFailure": "cannot be decrypted; the function needs kms:Decrypt on its KMS key",
     "InvalidRequestException": "cannot be read; it may be scheduled for deletion",
     "InvalidParameterException": "has a name that Secrets Manager does not accept",
     "ValidationException": "has a name that Secrets Manager does not accept",
@@ -32,7 +32,7 @@ _HELP = {
 
 
 class ApiKey:
-    """An API key as a value that does not show itself."""
+    """An API key, which ``repr`` does not show."""
 
     __slots__ = ("_text",)
 
@@ -40,7 +40,7 @@ class ApiKey:
         self._text = text
 
     def reveal(self) -> str:
-        """Give the key; never pass the result to a log, an exception or a payload."""
+        """Return the key; never pass the result to a log, an exception or a payload."""
         return self._text
 
     def __repr__(self) -> str:
@@ -54,23 +54,23 @@ class ApiKey:
 
 
 def read_api_key(name: str, fresh: bool = False, *, client: SecretsManagerClient | None = None) -> ApiKey:
-    """Read the key that a secret holds.
+    """Return the API key in a secret.
 
     Parameters
     ----------
     name
-        Of the secret.
+        Name of the secret.
     fresh
-        Fetch it even if it was fetched within the last minutes.
+        Read the secret even if it was read within the last minutes.
 
     Raises
     ------
     SettingsError
-        The secret is missing, empty, unreadable, or holds no key; the text names it and the right that lacks.
+        The secret is missing, empty, unreadable, or holds no key; the message names it and the missing permission.
     SourceUnavailableError
-        Secrets Manager does not answer; another try later may succeed.
+        Secrets Manager does not respond; a later attempt may succeed.
     """
-    # Imported here: functions without a source to ask never read a key.
+    # Imported here: functions that call no provider read no key.
     from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError  # noqa: PLC0415
 
@@ -83,35 +83,35 @@ def read_api_key(name: str, fresh: bool = False, *, client: SecretsManagerClient
         if isinstance(cause, NoCredentialsError | NoRegionError):
             raise SettingsError(f"secret {name} cannot be read without AWS credentials and a region") from exc
         code = cause.response["Error"]["Code"] if isinstance(cause, ClientError) else type(cause).__name__
-        if code in _HELP:
-            raise SettingsError(f"secret {name} {_HELP[code].format(name=name)}") from exc
-        raise SourceUnavailableError(f"secret {name} could not be read just now ({code})") from exc
+        if code in _REMEDIES:
+            raise SettingsError(f"secret {name} {_REMEDIES[code].format(name=name)}") from exc
+        raise SourceUnavailableError(f"secret {name} is temporarily unavailable ({code})") from exc
     return parse_api_key(name, value)
 
 
 @lru_cache(maxsize=1)
 def _secrets(client: SecretsManagerClient) -> SecretsProvider:
-    """Give the cache of secrets that belongs to a client, so that it goes when the client goes."""
+    """Return the cache of secrets of one client; a new client gets a new cache."""
     from aws_lambda_powertools.utilities.parameters import SecretsProvider  # noqa: PLC0415 - as above
 
     return SecretsProvider(boto3_client=client)
 
 
 def parse_api_key(name: str, value: object) -> ApiKey:
-    """Find the key in a secret's value: the value itself, or one field of a JSON object.
+    """Return the key in a secret's value: the value itself, or one field of a JSON object.
 
     Raises
     ------
     SettingsError
-        There is none, or there are several; the text names the secret and shows nothing of it.
+        There is none, or there are several; the message names the secret and shows nothing of it.
     """
     text = _decode(name, value)
     if text.startswith("{"):
-        text = _key_of_object(name, text)
+        text = _key_in_object(name, text)
     if not text:
         raise SettingsError(f"secret {name} is empty")
     if not (text.isascii() and text.isprintable()):
-        raise SettingsError(f"secret {name} holds characters that no API key has, such as a line break")
+        raise SettingsError(f"secret {name} holds characters that are not valid in an API key, such as a line break")
     return ApiKey(text)
 
 
@@ -121,17 +121,17 @@ def _decode(name: str, value: object) -> str:
     except UnicodeDecodeError:
         text = None
     if not isinstance(text, str):
-        raise SettingsError(f"secret {name} holds no text")
+        raise SettingsError(f"secret {name} is not text")
     return text.strip().removeprefix("\ufeff").strip()
 
 
-def _key_of_object(name: str, text: str) -> str:
+def _key_in_object(name: str, text: str) -> str:
     fields = ", ".join(_FIELDS)
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        # Not chained: the exception of the JSON module carries the whole text.
-        raise SettingsError(f"secret {name} begins like a JSON object and is none") from None
+        # Not chained: the exception of the json module carries the whole text.
+        raise SettingsError(f"secret {name} is not a valid JSON object") from None
     found = {str(document[field]).strip() for field in _FIELDS if isinstance(document.get(field), str)}
     if len(found) != 1:
         raise SettingsError(f"secret {name} is a JSON object, so it must hold the key in one of {fields}")

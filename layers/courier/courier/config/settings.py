@@ -1,7 +1,7 @@
-"""What an operator decides: the settings of a source.
+"""The settings of a source.
 
-The settings that belong to one provider alone stand in that provider's file, as a subclass of
-`SourceSettings`; `courier.providers.parse_source` picks the right one.
+A provider's own settings are a subclass of `SourceSettings` in the provider's module;
+`courier.providers.parse_source` selects it.
 """
 
 import re
@@ -13,23 +13,23 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from courier.models import BuildRequest, Slug, StrictModel
 
-SECRET_PREFIX = "build-courier/"  # noqa: S105 - begins the names of secrets; the functions may read no other
+SECRET_PREFIX = "build-courier/"  # noqa: S105 - prefix of the names of secrets; the functions may read no other
 SECRET_NAME_RULE = f"must be the name of a secret that begins with {SECRET_PREFIX}, not the key itself"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~%/-]*)?", re.IGNORECASE)
 
 
 class PollingSettings(StrictModel):
-    """When a waiting build is looked at.
+    """When a waiting build is polled.
 
     ``first_seconds``
-        Age at which a build is looked at for the first time, and the shortest gap between looks.
+        Age at which a build is polled for the first time, and the shortest gap between polls.
     ``longest_seconds``
-        Longest gap between two looks.
+        Longest gap between two polls.
     ``give_up_after_hours``
         A build that has not ended by then gets the outcome ``timed_out``; the remote job is left alone.
     ``stall_after_hours``
-        A build whose status has not changed for so long gets the outcome ``timed_out`` too; off by default.
+        A build whose status has not changed for that long gets the outcome ``timed_out`` too; off by default.
     """
 
     first_seconds: Annotated[float, Field(gt=0, le=86_400)] = 60
@@ -45,17 +45,17 @@ class PollingSettings(StrictModel):
 
 
 class ArtifactSettings(StrictModel):
-    """Which links of a source are followed, and what may come out of them.
+    """Which download links of a source the courier follows, and what it accepts from them.
 
     ``hosts``
-        Names that a download link may point to: ``*.example.com`` matches one or more labels in
-        front, ``name:port`` and ``http://name`` widen port and scheme for that name alone.
+        Host names that a download link may point to: ``*.example.com`` matches one or more labels before
+        ``example.com``; ``name:port`` and ``http://name`` allow another port or scheme for that name alone.
     ``private_addresses``
         Allow the named hosts to resolve to private addresses, for self-hosted storage.
     ``content_types``
-        Media types that the object store may answer with; empty allows any but error pages.
+        Media types that the object store may return; empty allows any but error pages.
     ``largest_bytes``
-        A longer report is refused, declared or received.
+        A larger report is refused, by its declared and by its received size.
     """
 
     hosts: tuple[Annotated[str, StringConstraints(min_length=1, max_length=253)], ...] = ("*.amazonaws.com",)
@@ -74,12 +74,12 @@ class SourceSettings(StrictModel):
     ``ca_bundle``
         PEM text of the authority behind a self-hosted API or storage.
     ``requests_per_minute``
-        Budget of API requests, over all functions together.
+        Limit of API requests per minute, over all functions together.
     ``cancel_on_timeout``
-        Ask the provider to stop a build that we no longer wait for, where it can.
+        Cancel a build that timed out, if the provider can.
     ``backfill_hours``
-        Builds that ended before the source was first seen are history and left alone, except those
-        that ended within so many hours before.
+        Builds that ended before the source's first discovery are ignored, except those that ended within so many
+        hours before it.
     """
 
     name: Slug
@@ -95,12 +95,12 @@ class SourceSettings(StrictModel):
     artifact: ArtifactSettings = ArtifactSettings()
 
     def build_requests(self) -> tuple[BuildRequest, ...]:
-        """Give the builds to ask for each time the request schedule fires; none unless a provider overrides it."""
+        """Return the builds to start each time the request schedule fires; none unless a provider overrides this."""
         return ()
 
     @model_validator(mode="after")
     def _endpoint_is_safe(self) -> Self:
-        # What a URL library would strip, decode or read as the end of the host must not be in there at all.
+        # Refuse all that a URL library would strip, decode or read as the end of the host.
         if not _ENDPOINT.fullmatch(self.endpoint):
             raise ValueError("endpoint must look like https://host, without user, query, fragment or blanks")
         parts = urlsplit(self.endpoint)
@@ -115,7 +115,7 @@ class SourceSettings(StrictModel):
     @field_validator("secret")
     @classmethod
     def _secret_is_a_name(cls, value: str) -> str:
-        # Who pastes the key itself here must not read it again in every complaint about the source.
+        # A key that is pasted here by mistake must not show in every later error message about the source.
         if not value.removeprefix(SECRET_PREFIX) or not value.startswith(SECRET_PREFIX):
             raise ValueError(SECRET_NAME_RULE)
         return value
@@ -129,7 +129,7 @@ class SourceSettings(StrictModel):
 
 
 def is_loopback_name(host: str) -> bool:
-    """Whether ``host`` names this machine: ``localhost`` or a loopback address."""
+    """Return whether ``host`` is ``localhost`` or a loopback address."""
     if host == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""What does not fit a model, in words that an operator can act on."""
+"""Validation errors as messages that an operator can act on."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,7 +13,7 @@ _MAPPING = "must be a mapping"
 _NUMBER = "must be a number"
 _WHOLE_NUMBER = "must be a whole number"
 # By pydantic's types of errors, which are stable (https://docs.pydantic.dev/latest/errors/validation_errors/).
-_WORDS: Mapping[str, str] = MappingProxyType(
+_MESSAGES: Mapping[str, str] = MappingProxyType(
     {
         "tuple_type": _LIST,
         "list_type": _LIST,
@@ -33,31 +33,32 @@ _WORDS: Mapping[str, str] = MappingProxyType(
 
 
 def describe_validation(error: ValidationError, *, where: str = "", model: type[BaseModel] | None = None) -> str:
-    """One line per wrong place, ``project: field required`` style, without the values, which may be secret.
+    """Return the errors in one line, such as ``project: field required``, without the values, which may be secret.
 
     Parameters
     ----------
     where
         Place of the whole document; begins the name of every wrong field.
     model
-        What the document was to fit; with it, a field that is unknown gets the nearest name that is known.
+        The model that the document does not fit; with it, the message suggests the nearest known name for an
+        unknown field.
     """
     lines = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
         place = f"{where}{place}".lstrip(".")
-        message = _WORDS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+        message = _MESSAGES.get(item["type"]) or item["msg"].removeprefix("Value error, ")
         if SLUG_PATTERN in message:
             message = "must be lower-case letters, digits and hyphens, at most 40, with a letter or digit at both ends"
         if item["type"] == "extra_forbidden" and model is not None:
-            message += _meant(model, item["loc"])
+            message += _suggestion(model, item["loc"])
         lines.append(f"{place}: {message[0].lower()}{message[1:]}" if place else message)
     return "; ".join(lines)
 
 
-def _meant(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
-    """Ask for the known field that an unknown one is nearest to."""
-    from difflib import get_close_matches  # noqa: PLC0415 - mistakes are rare, and cold starts are not
+def _suggestion(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+    """Return a question with the known field that is most similar to an unknown one; empty if none is."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only mistakes need it, not every cold start
 
     *parents, name = place
     for parent in parents:
@@ -65,10 +66,10 @@ def _meant(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
             continue
         field = model.model_fields.get(parent)
         kind = field.annotation if field is not None else None
-        # What a list is a list of.
+        # The items of a list.
         kind = next(iter(get_args(kind)), kind)
         if not isinstance(kind, type) or not issubclass(kind, BaseModel):
             return ""
         model = kind
-    near = get_close_matches(str(name), model.model_fields, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    matches = get_close_matches(str(name), model.model_fields, n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""

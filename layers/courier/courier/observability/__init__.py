@@ -1,1 +1,1 @@
-"""Logs, metrics, and what must not be in them."""
+"""Logs (`logger`), metrics, the redaction of foreign text, and the events that provider clients report."""

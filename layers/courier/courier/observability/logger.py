@@ -1,4 +1,4 @@
-"""Logs and metrics of the functions: structured, in one namespace, and without secrets."""
+"""The structured logger of the functions."""
 
 import json
 import logging
@@ -6,20 +6,20 @@ from collections.abc import Mapping
 
 from aws_lambda_powertools import Logger
 
-# Powertools puts them into every line. Each function has a log group of its own that says as much, and a line is
-# billed by its bytes.
-_SAID_BY_THE_LOG_GROUP = frozenset({"function_name", "function_arn", "function_memory_size"})
+# Powertools adds them to every line. The function's log group already implies them, and CloudWatch bills a line by its
+# bytes.
+_IMPLIED_BY_LOG_GROUP = frozenset({"function_name", "function_arn", "function_memory_size"})
 
 
-def _as_line(fields: Mapping[str, object]) -> str:
-    """Write one line of the log, as Powertools does."""
-    said = {name: value for name, value in fields.items() if name not in _SAID_BY_THE_LOG_GROUP}
-    return json.dumps(said, default=str, separators=(",", ":"))
+def _serialize(fields: Mapping[str, object]) -> str:
+    """Return one log line in the format of Powertools."""
+    kept = {name: value for name, value in fields.items() if name not in _IMPLIED_BY_LOG_GROUP}
+    return json.dumps(kept, default=str, separators=(",", ":"))
 
 
-# The service name, the level and the namespace come from the template's environment variables.
-logger = Logger(json_serializer=_as_line)
+# The service name and the level come from the template's environment variables.
+logger = Logger(json_serializer=_serialize)
 
-# At the level DEBUG, Lambda lets every library speak, and botocore repeats the answers of Secrets Manager.
-for talkative in ("boto3", "botocore", "urllib3"):
-    logging.getLogger(talkative).setLevel(logging.INFO)
+# The level DEBUG applies to all libraries in Lambda, and botocore would log the responses of Secrets Manager.
+for library in ("boto3", "botocore", "urllib3"):
+    logging.getLogger(library).setLevel(logging.INFO)

@@ -1,8 +1,8 @@
-"""What is measured: embedded metrics (EMF) in the log, through Powertools.
+"""The CloudWatch metrics, written to the log in the embedded metric format (EMF) by Powertools.
 
 A metric has the dimensions ``service`` (the stack's name, as in the logs) and ``source``; `ALARMED` ones are
-written for the ``service`` alone as well, because alarms cannot search. `Metric.PROVIDER_REQUESTS` has
-``kind`` and ``answer`` besides, and `Metric.OUTCOMES` has ``outcome``.
+written for the ``service`` alone as well, because alarms cannot search. `Metric.PROVIDER_REQUESTS` also has
+``kind`` and ``answer`` (the status code, or the failure), and `Metric.OUTCOMES` has ``outcome``.
 CloudWatch bills each combination by the hours in which it is written, so an idle stack writes none.
 Names and units are the interface of ``monitoring.yaml``; a test compares both sides.
 """
@@ -19,7 +19,7 @@ from courier.observability.logger import logger
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    # Not imported at run time: record_outcome measures too, and needs no provider.
+    # Not imported at run time: record_outcome writes metrics too, and needs no provider.
     from courier.observability.provider_events import RequestAttempt, UnexpectedValue
 
 
@@ -56,7 +56,7 @@ TOO_MANY_REQUESTS = 429
 
 
 class Meter:
-    """Collects what one invocation measures about one source, from any thread, and writes it when told to."""
+    """Collects the metrics of one source during one invocation, from any thread."""
 
     def __init__(self, *, stack: str, source: str) -> None:
         self._stack = stack
@@ -67,17 +67,17 @@ class Meter:
         self._outcomes: Counter[str] = Counter()
 
     def count(self, metric: Metric, value: float = 1) -> None:
-        """Note one value; several of one metric are kept apart, so that a percentile can be asked for."""
+        """Add one value; the values of a metric are written one by one, so that percentiles can be computed."""
         with self._lock:
             self._values.setdefault(metric, []).append(value)
 
     def count_outcome(self, outcome: str) -> None:
-        """Note the outcome of one build."""
+        """Count the outcome of one build."""
         with self._lock:
             self._outcomes[outcome] += 1
 
     def count_request(self, attempt: RequestAttempt) -> None:
-        """Note one try of one provider request."""
+        """Count one attempt of a provider request, and its duration."""
         with self._lock:
             self._requests[attempt.kind, str(attempt.status or attempt.failure)] += 1
         self.count(Metric.PROVIDER_SECONDS, attempt.seconds)
@@ -85,24 +85,24 @@ class Meter:
             self.count(Metric.THROTTLED_REQUESTS)
 
     def count_unexpected_value(self, value: UnexpectedValue) -> None:
-        """Note something in an answer that the provider's documentation does not know, and say it in the log."""
+        """Count and log a value that the provider's documentation does not list."""
         from courier.observability.provider_events import UNEXPECTED_VALUE_MESSAGE, UnexpectedKind  # noqa: PLC0415
 
-        # By the functions' own logger: what others log reaches CloudWatch as a bare sentence, without these fields.
+        # Through the functions' own logger: other loggers write plain text to CloudWatch, without these fields.
         logger.warning(UNEXPECTED_VALUE_MESSAGE, source=value.source, unexpected=value.kind.value, detail=value.detail)
         unknown = value.kind is UnexpectedKind.UNKNOWN_STATUS
         self.count(Metric.UNKNOWN_STATUS_WORDS if unknown else Metric.MALFORMED_ENTRIES)
 
     def write(self) -> None:
-        """Write what was collected, if anything; the log's JSON lines become metrics in CloudWatch."""
+        """Write the collected metrics to the log, from which CloudWatch extracts them, and start anew."""
         alarmed = {metric: values for metric, values in self._values.items() if metric in ALARMED}
         others = {metric: values for metric, values in self._values.items() if metric not in ALARMED}
         if alarmed:
             self._emit({}, alarmed, also_per_stack=True)
         if others:
             self._emit({}, others)
-        for (kind, answer), count in self._requests.items():
-            self._emit({"kind": kind, "answer": answer}, {Metric.PROVIDER_REQUESTS: [float(count)]})
+        for (kind, result), count in self._requests.items():
+            self._emit({"kind": kind, "answer": result}, {Metric.PROVIDER_REQUESTS: [float(count)]})
         for outcome, count in self._outcomes.items():
             self._emit({"outcome": outcome}, {Metric.OUTCOMES: [float(count)]})
         self._values.clear()
@@ -112,7 +112,7 @@ class Meter:
     def _emit(
         self, dimensions: Mapping[str, str], values: Mapping[Metric, Sequence[float]], *, also_per_stack: bool = False
     ) -> None:
-        # Imported where something is written: an idle tick writes nothing.
+        # Imported here: an idle tick writes nothing.
         from aws_lambda_powertools.metrics import EphemeralMetrics  # noqa: PLC0415
 
         metrics = EphemeralMetrics(service=self._stack)

@@ -1,4 +1,4 @@
-"""What a provider tells whoever opened it: requests made, and unexpected values in its responses."""
+"""Events that a provider client reports to its caller: request attempts, and unexpected values in responses."""
 
 import logging
 from collections.abc import Callable
@@ -12,20 +12,20 @@ UNEXPECTED_VALUE_MESSAGE = "the provider returned a value that its documentation
 
 @dataclass(frozen=True, kw_only=True)
 class RequestAttempt:
-    """One try of one request.
+    """One attempt of one request.
 
     Attributes
     ----------
     kind
-        What was asked for, such as ``list_builds``; the same word in metrics, usage and error texts.
+        Name of the operation, such as ``list_builds``; the same in metrics and error messages.
     status
-        The HTTP status; None when no answer came.
+        The HTTP status; None when no response came.
     failure
-        Why no usable answer came, such as ``timeout``; None when one did.
+        Why no usable response came, such as ``timeout``; None when one did.
     seconds
         From sending to the end of the body.
     attempt
-        1 for the first try of a call.
+        1 for the first attempt of a call.
     """
 
     source: str
@@ -37,7 +37,7 @@ class RequestAttempt:
 
 
 class UnexpectedKind(StrEnum):
-    """What can be odd in an answer that is usable all the same."""
+    """Kinds of unexpected values in a response that is usable nevertheless."""
 
     UNKNOWN_STATUS = "unknown_status"
     MALFORMED_ENTRY = "malformed_entry"
@@ -45,9 +45,9 @@ class UnexpectedKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class UnexpectedValue:
-    """Something that the provider's documentation does not know; worth a metric, no reason to stop.
+    """A value that the provider's documentation does not list; worth a metric, no reason to stop.
 
-    ``detail`` is short, cleaned and free of secrets: a status word, or what is wrong with a list's entry.
+    ``detail`` is short, redacted and free of secrets: a status, or what is wrong with a list's entry.
     """
 
     source: str
@@ -56,7 +56,7 @@ class UnexpectedValue:
 
 
 def log_unexpected_value(value: UnexpectedValue) -> None:
-    """Say it in the log: what happens when nobody else listens."""
+    """Log an unexpected value: the default callback."""
     _logger.warning(
         UNEXPECTED_VALUE_MESSAGE,
         extra={"source": value.source, "unexpected": value.kind.value, "detail": value.detail},
@@ -65,16 +65,16 @@ def log_unexpected_value(value: UnexpectedValue) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderCallbacks:
-    """Who listens.
+    """Functions that a provider client calls.
 
     Attributes
     ----------
     before_request
-        Called with the kind before every try; may raise `SourceThrottledError` to keep to a request budget.
+        Called with the kind before every attempt; may raise `SourceThrottledError` to enforce a rate limit.
     on_request
-        Called after every try.
+        Called after every attempt.
     on_unexpected_value
-        Called once for each different value that one provider object meets.
+        Called once for each different value that the client receives.
     """
 
     before_request: Callable[[str], None] | None = None

@@ -1,4 +1,4 @@
-"""Words of others, made fit for our messages, logs, records and notices."""
+"""Redaction of foreign text for messages, logs, records and notices."""
 
 import re
 import unicodedata
@@ -13,10 +13,10 @@ _SIGNED_PARAMETER = re.compile(
 
 
 def redact(text: str, *, limit: int = TEXT_LIMIT_CHARACTERS, secrets: Iterable[str] = ()) -> str:
-    """Make foreign words fit for a message: one line, bounded, printable, without URL queries and ``secrets``."""
+    """Return foreign text as one bounded, printable line without URL queries and ``secrets``."""
     for secret in secrets:
         text = text.replace(secret, "…")
-    # A lone surrogate is legal in JSON and cannot be encoded by anything that comes after.
+    # A lone surrogate is legal in JSON, and cannot be encoded as UTF-8.
     text = text.encode("utf-8", "replace").decode("utf-8")
     text = "".join(" " if unicodedata.category(character).startswith("C") else character for character in text)
     text = _URL_QUERY.sub(r"\1?…", " ".join(text.split()))
