@@ -33,7 +33,7 @@ _OPTIONS = {
     "artifact.content_types": "--content-type",
     "ca_bundle": "--ca-bundle",
     "the provider promises": "--size says",
-    ", and the provider gives the same again": "; ask for a fresh one",
+    ", and the provider returns the same link again": "; ask for a fresh one",
 }
 _REFUSED_HOST = re.compile(r"the link points to (?P<origin>\S+), --allow-host allows .*\Z")
 

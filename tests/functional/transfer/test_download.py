@@ -68,7 +68,7 @@ def test_workers_with_the_same_expired_link_request_one_link(new_harness: NewHar
 def test_same_dead_link_again_is_the_end(new_harness: NewHarness, death: Fault, nth: int) -> None:
     harness = new_harness(27 * MIB, url_policy=LinkPolicy.STORED_FOREVER)
     harness.inject(death, nth=nth, times=None)
-    with pytest.raises(ArtifactExpiredError, match=r"gives the same again"):
+    with pytest.raises(ArtifactExpiredError, match=r"returns the same link again"):
         harness.copy()
     assert len(harness.links) == 2
     assert harness.waits == []

@@ -77,13 +77,13 @@ def check_content_type(header: str | None, leading: bytes, declared: Sequence[st
         return _recognise(leading, wanted)
     if wanted and media not in wanted:
         raise ArtifactRefusedError(
-            f"the store answers with {_quoted(media)}, artifact.content_types allows {', '.join(wanted)}"
+            f"the store sends {_quoted(media)}, artifact.content_types allows {', '.join(wanted)}"
         )
     if not names_markup and (_family(media) == "markup" or _family_of_bytes(leading) == "markup"):
         page = f"a page of HTML or XML ({_quoted(media)})"
-        raise ArtifactRefusedError(f"the store answers with {page}, not with a report")
+        raise ArtifactRefusedError(f"the store sends {page}, not a report")
     if not _fits(media, leading):
-        raise ArtifactRefusedError(f"the store calls its answer {_quoted(media)}, but it does not begin like one")
+        raise ArtifactRefusedError(f"the store sends {_quoted(media)}, but the content does not begin like that")
     return media
 
 
@@ -94,11 +94,11 @@ def _recognise(leading: bytes, wanted: Sequence[str]) -> str:
         if _family(item) is not None and _fits(item, leading):
             return item
     if family == "markup":
-        raise ArtifactRefusedError("the store answers with a page of HTML or XML without saying so, not with a report")
+        raise ArtifactRefusedError("the store sends a page of HTML or XML without a content type, not a report")
     unsigned = [item for item in wanted if _family(item) is None]
     if wanted and (family is not None or not unsigned):
         raise ArtifactRefusedError(
-            f"the store does not say what it answers, and it does not begin like {', '.join(wanted)}"
+            f"the store sends no content type, and the content does not begin like {', '.join(wanted)}"
         )
     return unsigned[0] if unsigned else "application/octet-stream"
 
@@ -226,12 +226,12 @@ def check_range(response: Response, first: int, last: int, *, etag: str, total_b
     if response.status in CHANGED:
         raise ArtifactChangedError("the report changed while it was read")
     if response.status != HTTPStatus.PARTIAL_CONTENT:
-        raise DownloadError(f"{response.host} answers {response.status} to a request for a part")
+        raise DownloadError(f"{response.host} responded with {response.status} to a request for a part")
     start, end, total = response.content_range()
     if total != total_bytes or response.headers.get("ETag", etag) != etag:
         raise ArtifactChangedError("the report changed while it was read")
     if (start, end) != (first, last) or response.length not in {None, last - first + 1}:
-        raise DownloadError(f"{response.host} answers with other bytes than requested")
+        raise DownloadError(f"{response.host} sent other bytes than requested")
 
 
 class OrderedSha256:

@@ -172,7 +172,7 @@ class CopyJob:
         try:
             first = self.download.open(self.download.open_client(), self.options.part_size_bytes)
         except OutOfTimeError:
-            reason = "the store did not answer in time"
+            reason = "the store did not respond in time"
             raise self.deadline.no_progress(reason) from None
         if first.response is None:
             artifact = self.publisher.put(first.buffer, _origin(first, first.filled, first.buffer))
@@ -225,7 +225,7 @@ class CopyJob:
             if checkpoint.continuations >= self.options.most_continuations or self.deadline.is_overdue:
                 raise ArtifactIncompleteError(
                     f"the copy began at {checkpoint.started_at:%Y-%m-%d %H:%M} UTC and was resumed"
-                    f" {checkpoint.continuations} times, that is enough"
+                    f" {checkpoint.continuations} times; it is not resumed again"
                 )
             if self.download.links.current().promised_bytes not in {None, checkpoint.size_bytes}:
                 raise self._changed(ArtifactChangedError("the provider promises another size than it did"))

@@ -113,7 +113,7 @@ class LinkRefresher:
                 raise ArtifactExpiredError(self._expired)
             link = self._locate()
             if link.url == refused:
-                self._expired = f"the store refuses the link ({reason}), and the provider gives the same again"
+                self._expired = f"the store refuses the link ({reason}), and the provider returns the same link again"
                 raise ArtifactExpiredError(self._expired)
             self._link = link
 
@@ -261,11 +261,11 @@ class Download:
             first, last, total = response.content_range()
             is_first_part = total is not None and (first, last + 1) == (0, min(total, part_size_bytes))
             if not is_first_part or response.length not in {None, last + 1}:
-                raise DownloadError(f"{response.host} answers with other bytes than requested")
+                raise DownloadError(f"{response.host} sent other bytes than requested")
         elif response.status == HTTPStatus.OK:
             total = response.length
         else:
-            raise DownloadError(f"{response.host} answers {response.status}")
+            raise DownloadError(f"{response.host} responded with {response.status}")
         promised = link.promised_bytes
         self.limits.check_length(total, promised)
         longest = LEADING_BYTES if ranged else part_size_bytes
@@ -311,7 +311,7 @@ class Download:
         error = response.read_error()
         if response.status // 100 == 4 and response.status not in _TRANSIENT:  # noqa: PLR2004 - client errors
             raise LinkRefusedError(error)
-        raise DownloadError(f"{response.host} answers {error}", retry_after_seconds=retry_after or 0.0)
+        raise DownloadError(f"{response.host} responded with {error}", retry_after_seconds=retry_after or 0.0)
 
     def _retry(self, client: HttpClient, attempt: Callable[[ArtifactLink], _T]) -> _T:
         """Make one attempt after another, up to the limits of `Backoff.attempts` and of `LinkRefresher`."""

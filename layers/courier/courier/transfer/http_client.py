@@ -119,7 +119,7 @@ class Response:
         """
         match = _CONTENT_RANGE.match(self.headers.get("Content-Range", ""))
         if match is None:
-            raise DownloadError(f"{self.host} answers 206 without saying which bytes")
+            raise DownloadError(f"{self.host} sent 206 without a valid Content-Range")
         first, last, total = match.groups()
         return int(first), int(last), None if total == "*" else int(total)
 
@@ -330,7 +330,7 @@ def _errors_mapped(host: str) -> Generator[None, None, None]:
         raise DownloadError(f"{host} ended its response early", short=True) from None
     except http.client.HTTPException as exc:
         # Their texts repeat what the server sent, which may be anything; the class name says enough.
-        raise DownloadError(f"{host} does not answer in HTTP ({type(exc).__name__})") from None
+        raise DownloadError(f"{host} does not respond in HTTP ({type(exc).__name__})") from None
     except (OSError, ValueError) as exc:
         # ValueError is what ssl raises when a connection is cut off while it is read.
         reason = f" ({exc.strerror})" if isinstance(exc, OSError) and exc.strerror else ""

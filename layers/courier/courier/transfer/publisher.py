@@ -261,9 +261,9 @@ class UploadCleanup:
     def sweep(self) -> None:
         """Abort every upload that is open under the key, once the report is stored there.
 
-        Such an upload is of a copier that was killed, or never got its answer, before it could save the upload's id; or
-        of a concurrent copier, which finds the report instead. It must not cost the report: the bucket's lifecycle rule
-        aborts what S3 does not let us abort.
+        Such an upload is of a copier that was killed, or never got S3's response, before it could save the upload's id;
+        or of a concurrent copier, which finds the report instead. A failure must not cost the report: the bucket's
+        lifecycle rule aborts what S3 does not let us abort.
         """
         if not self._checkpoints.outlives_process:
             # A copy by hand: the key is not the courier's alone, and neither are its uploads.
