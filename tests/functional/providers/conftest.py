@@ -20,7 +20,7 @@ from local.simulator import (
     SimulatedProviders,
     TreasureAccount,
 )
-from tests.functional.providers.world import EMPTY_TEMPLATE, MODEL, OTHER_MODEL, World
+from tests.functional.providers.simulated_apis import EMPTY_TEMPLATE, MODEL, OTHER_MODEL, SimulatedApis
 
 
 def scenario() -> Scenario:
@@ -46,20 +46,20 @@ def scenario() -> Scenario:
 
 
 @pytest.fixture
-def make_world() -> Iterator[Callable[..., World]]:
-    """Start simulated APIs; at the end of the test they are stopped."""
+def make_apis() -> Iterator[Callable[..., SimulatedApis]]:
+    """Return a function that starts simulated APIs, which stop at the end of the test."""
     with ExitStack() as stack:
 
-        def make(*, played: Scenario | None = None, tls: bool = False, hold: bool = False) -> World:
+        def make(*, played: Scenario | None = None, tls: bool = False, hold: bool = False) -> SimulatedApis:
             clock, chosen = ManualClock(), played or scenario()
-            # Only a test of a time limit lets an answer hang; it is cut short when the simulator closes.
+            # Only a test of a timeout lets a response hang; closing the simulator ends it.
             wait = None if hold else lambda _: None
             providers = SimulatedProviders(chosen, seed=1, clock=clock, faults=FaultPlan(), tls=tls, wait=wait)
-            return World(stack.enter_context(providers), clock, chosen)
+            return SimulatedApis(stack.enter_context(providers), clock, chosen)
 
         yield make
 
 
 @pytest.fixture
-def world(make_world: Callable[..., World]) -> World:
-    return make_world()
+def apis(make_apis: Callable[..., SimulatedApis]) -> SimulatedApis:
+    return make_apis()

@@ -1,4 +1,4 @@
-"""The AWS services' descriptions are botocore's, whichever way they are found and read."""
+"""The loader returns the same descriptions of AWS services as botocore."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from botocore.loaders import JSONFileLoader, Loader
 from courier import aws
 from courier.aws.botocore_loader import DirectLoader, PlainJsonLoader
 
-# Besides the courier's own: those that botocore asks for the credentials of a profile.
+# Besides the courier's own: those that botocore calls for the credentials of a profile.
 OURS = ["cloudformation", "dynamodb", "lambda", "s3", "secretsmanager", "sns", "ssm", "stepfunctions"]
 SERVICES = [*OURS, "sts", "sso", "sso-oidc", "signin"]
 BUILTIN = Path(Loader.BUILTIN_DATA_PATH)
@@ -27,27 +27,27 @@ def test_a_description_is_the_one_that_botocore_reads(service: str, kind: str) -
 
 
 @pytest.mark.parametrize("name", ["endpoints", "partitions", "_retry", "sdk-default-configuration"])
-def test_what_belongs_to_no_service_is_read_as_well_and_in_the_same_order(name: str) -> None:
+def test_files_of_no_service_are_read_in_the_same_order(name: str) -> None:
     ours, theirs = DirectLoader().load_data(name), Loader().load_data(name)
     assert ours == theirs
     assert list(ours) == list(theirs)
 
 
-def test_a_service_that_there_is_not_is_refused() -> None:
+def test_an_unknown_service_is_refused() -> None:
     with pytest.raises(UnknownServiceError, match="s4"):
         DirectLoader().load_service_model("s4", "service-2")
 
 
-def test_a_description_that_a_service_has_not_is_missed() -> None:
+def test_a_missing_description_raises() -> None:
     with pytest.raises(DataNotFoundError, match="sts"):
         DirectLoader().load_service_model("sts", "waiters-2")
 
 
-def test_a_file_that_is_not_there_is_none() -> None:
+def test_a_missing_file_is_none() -> None:
     assert PlainJsonLoader().load_file(str(BUILTIN / "no-such-file")) is None
 
 
-def test_a_file_that_is_packed_in_a_later_way_is_left_to_botocore(tmp_path: Path) -> None:
+def test_a_file_in_an_unknown_format_is_left_to_botocore(tmp_path: Path) -> None:
     (tmp_path / "model.json.later").write_text('{"packed": true}', encoding="utf-8")
 
     class Later(JSONFileLoader):
@@ -71,12 +71,12 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     aws.forget_clients()
 
 
-def test_a_home_that_is_no_folder_is_passed_over(variables: pytest.MonkeyPatch) -> None:
+def test_a_home_that_is_no_folder_is_ignored(variables: pytest.MonkeyPatch) -> None:
     variables.setattr(Loader, "CUSTOMER_DATA_PATH", f"{os.devnull}/.aws/models")
     assert aws.client("sns").meta.endpoint_url == "https://sns.eu-central-1.amazonaws.com"
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.json.gz").write_bytes(b"no archive")
     with pytest.raises(OSError, match="gzip"):
         PlainJsonLoader().load_file(str(tmp_path / "model"))

@@ -1,4 +1,4 @@
-"""API keys out of Secrets Manager."""
+"""API keys from Secrets Manager."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def client() -> SecretsManagerClient:
     )
 
 
-def answer(text: str) -> dict[str, object]:
+def secret_value(text: str) -> dict[str, object]:
     return {"ARN": ARN, "Name": NAME, "SecretString": text}
 
 
@@ -44,7 +44,7 @@ def answer(text: str) -> dict[str, object]:
         '{"api_key": "1/key", "token": "1/key"}',
     ],
 )
-def test_a_key_stands_alone_or_in_an_object(value: object) -> None:
+def test_a_secret_holds_the_key_alone_or_in_an_object(value: object) -> None:
     assert parse_api_key(NAME, value) == ApiKey("1/key")
 
 
@@ -66,24 +66,24 @@ def test_a_key_stands_alone_or_in_an_object(value: object) -> None:
         '{"a":' * 100_000,
     ],
 )
-def test_what_is_no_key_is_named_and_not_shown(value: object) -> None:
+def test_an_invalid_secret_is_named_and_not_shown(value: object) -> None:
     with pytest.raises(SettingsError, match=f"secret {NAME} ") as caught:
         parse_api_key(NAME, value)
     assert "hush" not in "".join(traceback.format_exception(caught.value, chain=True))
     assert caught.value.__cause__ is None
 
 
-def test_a_key_does_not_show_itself() -> None:
+def test_repr_does_not_show_the_key() -> None:
     key = ApiKey("hush")
     assert "hush" not in f"{key} {key!r} {[key]} {vars(type(key)).get('__dict__')}"
     assert key != ApiKey("other")
     assert len({key, ApiKey("hush")}) == 1
 
 
-def test_a_key_is_read_once_and_anew_when_asked(client: SecretsManagerClient) -> None:
+def test_a_key_is_cached_until_a_fresh_one_is_requested(client: SecretsManagerClient) -> None:
     with Stubber(client) as stub:
-        stub.add_response("get_secret_value", answer("old"), {"SecretId": NAME})
-        stub.add_response("get_secret_value", answer("new"), {"SecretId": NAME})
+        stub.add_response("get_secret_value", secret_value("old"), {"SecretId": NAME})
+        stub.add_response("get_secret_value", secret_value("new"), {"SecretId": NAME})
         assert read_api_key(NAME, client=client) == ApiKey("old")
         assert read_api_key(NAME, client=client) == ApiKey("old")
         assert read_api_key(NAME, True, client=client) == ApiKey("new")
@@ -110,7 +110,7 @@ def test_a_secret_that_cannot_be_read_is_named_with_the_remedy(
             read_api_key(NAME, client=client)
 
 
-def test_trouble_of_secrets_manager_is_worth_another_try(client: SecretsManagerClient) -> None:
+def test_a_failure_of_secrets_manager_is_transient(client: SecretsManagerClient) -> None:
     with Stubber(client) as stub:
         stub.add_client_error("get_secret_value", "ThrottlingException")
         with pytest.raises(SourceUnavailableError, match=rf"{NAME} .*\(ThrottlingException\)"):
@@ -124,7 +124,7 @@ def test_trouble_of_secrets_manager_is_worth_another_try(client: SecretsManagerC
         (EndpointConnectionError(endpoint_url="https://x"), SourceUnavailableError),
     ],
 )
-def test_an_environment_without_aws_is_told(
+def test_missing_aws_credentials_are_reported(
     client: SecretsManagerClient, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type[Exception]
 ) -> None:
     def fail(**_: object) -> None:

@@ -19,7 +19,7 @@ from tests.support.providers import settings_of
         "HTTPS://api.example.com",
     ],
 )
-def test_an_https_endpoint_is_taken(endpoint: str) -> None:
+def test_an_https_endpoint_is_accepted(endpoint: str) -> None:
     assert settings_of(endpoint=endpoint).endpoint == endpoint
 
 
@@ -76,7 +76,7 @@ def test_insecure_does_not_reach_beyond_loopback(host: str) -> None:
 
 
 @pytest.mark.parametrize(("host", "loopback"), [("localhost", True), ("::1", True), ("0x7f.1", False), ("", False)])
-def test_loopback_is_known_by_its_names(host: str, loopback: bool) -> None:
+def test_loopback_names_are_recognized(host: str, loopback: bool) -> None:
     assert is_loopback_name(host) is loopback
 
 
@@ -105,7 +105,7 @@ def test_a_slug_is_a_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "a-", "a_b", "a.b", "a/b", "#source", "x" * 41, "a\n", "ä"])
-def test_what_is_no_slug_is_no_name(name: str) -> None:
+def test_other_names_are_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         settings_of(name)
 

@@ -43,7 +43,7 @@ INSIGHTS = {
         ({"name": SECRET}, "name: "),
     ],
 )
-def test_a_wrong_source_is_told_by_its_place_and_without_its_value(change: dict[str, object], text: str) -> None:
+def test_an_error_names_the_place_and_not_the_value(change: dict[str, object], text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         parse_source({**INSIGHTS, **change})
     assert text in str(caught.value)
@@ -51,7 +51,7 @@ def test_a_wrong_source_is_told_by_its_place_and_without_its_value(change: dict[
     assert "abcdef" not in repr(caught.value.__cause__)
 
 
-def test_all_wrong_places_are_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     document = {key: value for key, value in INSIGHTS.items() if key != "endpoint"}
     with pytest.raises(
         SettingsError, match=r"sources\[2\]\.endpoint: field required; .*sources\[2\]\.colour"

@@ -27,21 +27,21 @@ def secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_a_key_is_in_no_line_even_when_everything_is_logged(secret: None, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_line_holds_a_key_even_at_debug_level(secret: None, caplog: pytest.LogCaptureFixture) -> None:
     # What Lambda does with the parameter LogLevel: it sets the level of the root logger.
     caplog.set_level(logging.DEBUG)
-    logging.getLogger("somebody").debug("a line that is kept")
+    logging.getLogger("library").debug("a line that is kept")
     client = boto3.client("secretsmanager", region_name=REGION)
     assert read_api_key(NAME, client=client).reveal() == KEY
     assert "a line that is kept" in caplog.text
     assert KEY not in caplog.text
 
 
-def test_a_line_says_nothing_that_its_log_group_says(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_repeats_nothing_that_its_log_group_implies(caplog: pytest.LogCaptureFixture) -> None:
     stated = dict.fromkeys(("function_name", "function_arn", "function_memory_size"), "as in the log group")
     with logger.append_context_keys(function_request_id="r1", **stated):
-        logger.info("said", size_bytes=3, when=datetime(2026, 4, 15, tzinfo=UTC))
+        logger.info("copied", size_bytes=3, when=datetime(2026, 4, 15, tzinfo=UTC))
         line = json.loads(logger.registered_formatter.format(caplog.records[-1]))
     assert stated.keys() & line.keys() == set()
-    assert (line["message"], line["function_request_id"], line["size_bytes"]) == ("said", "r1", 3)
+    assert (line["message"], line["function_request_id"], line["size_bytes"]) == ("copied", "r1", 3)
     assert line["when"] == "2026-04-15 00:00:00+00:00"

@@ -1,4 +1,4 @@
-"""An API without a network: answers from a script, time that passes only when somebody sleeps."""
+"""A scripted API without a network, on a clock that only sleeping advances."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ START = datetime(2026, 4, 15, 12, 0, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer of the script; ``json`` is written where no ``body`` is given."""
+    """A scripted response; ``json`` is written unless ``body`` is set."""
 
     status: int = 200
     json: object = None
@@ -34,7 +34,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class LostAfterSending:
-    """The request's body is read, then ``error`` happens."""
+    """The request's body is read, then ``error`` is raised."""
 
     error: BaseException
 
@@ -52,7 +52,7 @@ class Sent:
 
 
 class FakeTransport(requests.adapters.BaseAdapter):
-    """Plays the script, one step per request; the last step is played for ever."""
+    """Plays the script, one step per request, and repeats the last step."""
 
     def __init__(self, steps: Iterable[Step], after_each: Callable[[], None] = lambda: None) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class FakeApi:
         self.attempts: list[RequestAttempt] = []
         self.fetched: list[bool] = []
         self.elapsed_seconds = 0.0
-        self.seconds_per_look = 0.0
+        self.seconds_per_reading = 0.0
         self._keys = list(keys)
         self._seconds_per_request = seconds_per_request
         self.transport = FakeTransport(steps, self._pass_time)
@@ -122,7 +122,7 @@ class FakeApi:
             before_request=before_request,
             on_request=self.attempts.append,
             backoff=replace(BACKOFF, sleep=self._sleep, random=lambda: random),
-            clock=self._look_at_the_clock,
+            clock=self._read_clock,
             now=lambda: START + timedelta(seconds=self.elapsed_seconds),
         )
 
@@ -140,8 +140,8 @@ class FakeApi:
         self.slept.append(seconds)
         self.elapsed_seconds += seconds
 
-    def _look_at_the_clock(self) -> float:
-        self.elapsed_seconds += self.seconds_per_look
+    def _read_clock(self) -> float:
+        self.elapsed_seconds += self.seconds_per_reading
         return self.elapsed_seconds
 
     def _pass_time(self) -> None:

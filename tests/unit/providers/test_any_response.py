@@ -1,4 +1,4 @@
-"""Whatever an API answers, only our errors come out, and nothing that the answer hid."""
+"""Whatever an API returns, the client raises only our errors and shows no link."""
 
 from __future__ import annotations
 

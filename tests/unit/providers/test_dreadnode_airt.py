@@ -1,4 +1,4 @@
-"""Dreadnode AIRT: how its answers are read, without a network."""
+"""Dreadnode AIRT: how its responses are read, without a network."""
 
 from __future__ import annotations
 
@@ -62,8 +62,10 @@ def settings(**more: object) -> DreadnodeAirtSettings:
 
 
 def provider(*steps: Step, unexpected: list[UnexpectedValue] | None = None, **more: object) -> DreadnodeAirt:
-    heard = [] if unexpected is None else unexpected
-    return DreadnodeAirt(settings(**more), FakeApi(*steps).client, ProviderCallbacks(on_unexpected_value=heard.append))
+    reported = [] if unexpected is None else unexpected
+    return DreadnodeAirt(
+        settings(**more), FakeApi(*steps).client, ProviderCallbacks(on_unexpected_value=reported.append)
+    )
 
 
 def test_a_completed_job_is_a_build_with_an_artifact() -> None:
@@ -83,7 +85,7 @@ def test_a_size_that_cannot_be_is_unknown(size: object) -> None:
     assert provider(Reply(json={**COMPLETED, "file_size_bytes": size})).get_build(REF).artifact_bytes is None
 
 
-def test_a_failed_job_tells_why() -> None:
+def test_a_failed_job_carries_its_error_message() -> None:
     job = {**COMPLETED, "status": "failed", "error_message": "renderer\nfailed \x1b[31m", "presigned_url": None}
     build = provider(Reply(json=job)).get_build(REF)
     assert (build.status, build.error_message, build.has_artifact) == (
@@ -93,7 +95,7 @@ def test_a_failed_job_tells_why() -> None:
     )
 
 
-def test_an_unknown_word_waits_and_is_told() -> None:
+def test_an_unknown_status_waits_and_is_reported() -> None:
     unexpected: list[UnexpectedValue] = []
     job = {**COMPLETED, "status": "expired"}
     build = provider(Reply(json=job), unexpected=unexpected).get_build(REF)
@@ -102,7 +104,7 @@ def test_an_unknown_word_waits_and_is_told() -> None:
 
 
 @pytest.mark.parametrize("document", [{}, [], None, {"job_id": JOB}, {**COMPLETED, "job_id": "other"}])
-def test_an_answer_about_no_or_another_job_is_a_protocol_error_and_shows_no_link(document: object) -> None:
+def test_a_response_about_no_or_another_job_is_a_protocol_error_without_the_link(document: object) -> None:
     with pytest.raises(SourceProtocolError) as caught:
         provider(Reply(json=document)).get_build(REF)
     assert "hush" not in "".join(traceback.format_exception(caught.value))
@@ -138,7 +140,7 @@ def test_the_suffix_is_one_of_a_report(path: str, suffix: str) -> None:
     assert provider(Reply(json=job)).locate_artifact(REF).filename == f"{JOB}{suffix}"
 
 
-def test_a_malformed_link_is_passed_on_for_the_copy_to_refuse() -> None:
+def test_a_malformed_link_is_left_for_the_copy_to_refuse() -> None:
     link = provider(Reply(json={**COMPLETED, "presigned_url": "https://[broken/x.html?sig=hushhush"})).locate_artifact(
         REF
     )
@@ -154,7 +156,7 @@ def test_no_link_is_a_protocol_error(change: dict[str, object]) -> None:
         provider(Reply(json={**COMPLETED, **change})).locate_artifact(REF)
 
 
-def test_a_start_asks_for_a_dry_run_first() -> None:
+def test_a_start_makes_a_dry_run_first() -> None:
     fake = FakeApi(
         NOTHING_EMPTY, Reply(202, json={"job_id": JOB, "status": "queued", "created_at": "2026-04-15T12:00:00Z"})
     )
@@ -180,7 +182,7 @@ def test_a_platform_without_dry_runs_still_builds(status: int) -> None:
     assert red_team.start_build(REQUEST).ref == REF
 
 
-def test_a_refused_key_does_not_get_as_far_as_the_build() -> None:
+def test_a_refused_key_stops_before_the_build() -> None:
     fake = FakeApi(Reply(403))
     with pytest.raises(SourceUnauthorizedError):
         DreadnodeAirt(settings(), fake.client).start_build(REQUEST)
@@ -216,7 +218,7 @@ def test_a_refused_start_says_why(reply: Reply, error: type[CourierError], words
     assert "hush" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_credits_that_ran_out_are_not_asked_for_again() -> None:
+def test_exhausted_credits_are_not_retried() -> None:
     fake = FakeApi(Reply(429, json={"detail": "insufficient credits"}))
     with pytest.raises(SourceExhaustedError):
         DreadnodeAirt(settings(), fake.client).get_build(REF)

@@ -1,4 +1,4 @@
-"""A 422 of Dreadnode means two things: told apart by content, in every plausible shape."""
+"""A 422 of Dreadnode has two meanings, distinguished by content in every plausible shape."""
 
 import pytest
 from pydantic import JsonValue
@@ -42,7 +42,7 @@ def test_every_plausible_shape_is_understood(document: JsonValue) -> None:
         7,
     ],
 )
-def test_everything_else_is_about_something_else(document: JsonValue) -> None:
+def test_other_documents_report_no_empty_sections(document: JsonValue) -> None:
     assert not find_empty_sections(document)
     assert find_empty_sections(document) is None or document == {"sections": []}
 
@@ -56,11 +56,11 @@ def test_everything_else_is_about_something_else(document: JsonValue) -> None:
         {"code": "empty_sections", "sections": "many"},
     ],
 )
-def test_the_word_alone_is_enough(document: JsonValue) -> None:
+def test_the_marker_alone_is_enough(document: JsonValue) -> None:
     assert find_empty_sections(document) == ()
 
 
-def test_labels_are_cleaned_bounded_and_never_missing() -> None:
+def test_labels_are_redacted_bounded_and_never_missing() -> None:
     entries: list[JsonValue] = [{"key": "a\nb"}, {"title": "x" * 500}, {"key": 5, "title": None}, {"key": ""}]
     labels = find_empty_sections({"sections": entries + [dict(RISK)] * 100})
     assert labels is not None

@@ -17,9 +17,9 @@ from tests.unit.providers.fake_api import KEY, FakeApi, LostAfterSending
 
 ROOTS = (requests.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException)
 
-# Nothing tells what these mean for a request of ours, so they are answers that cannot be read. A class that a
-# new version of a library adds is not among them, and fails here until somebody decides.
-WITHOUT_A_MEANING = {
+# These say nothing about our requests, so they are mapped to unreadable responses. A class that a new version of a
+# library adds is not listed, and fails here until it is mapped.
+UNREADABLE = {
     "BodyNotHttplibCompatible",
     "HeaderParsingError",
     "HTTPError",
@@ -56,7 +56,7 @@ def instance(kind: type[BaseException]) -> BaseException:
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
 def test_no_class_is_left_unmapped(kind: type[BaseException]) -> None:
     failure = map_network_error(instance(kind), may_have_arrived=True)
-    assert (failure.label == "unreadable") <= (kind.__name__ in WITHOUT_A_MEANING)
+    assert (failure.label == "unreadable") <= (kind.__name__ in UNREADABLE)
     with pytest.raises(CourierError):
         FakeApi(instance(kind)).client.get_json("/x", kind="get_build")
     with pytest.raises(CourierError):
@@ -83,13 +83,13 @@ def test_exceptions_of_the_standard_library_are_mapped_too(error: BaseException)
         (requests.exceptions.SSLError("x"), "failed in TLS"),
     ],
 )
-def test_the_text_says_what_happened(error: BaseException, sentence: str) -> None:
+def test_the_message_names_the_failure(error: BaseException, sentence: str) -> None:
     with pytest.raises(SourceUnavailableError, match=f"^insights: list_models {sentence}") as caught:
         FakeApi(error).client.get_json("/x", kind="list_models")
     assert caught.value.__cause__ is error
 
 
-def test_a_body_that_does_not_decode_will_not_decode_later() -> None:
+def test_an_undecodable_body_is_not_retried() -> None:
     fake = FakeApi(urllib3.exceptions.DecodeError("gzip"))
     with pytest.raises(SourceProtocolError, match="cannot be decoded"):
         fake.client.get_json("/x", kind="list_models")
@@ -108,7 +108,7 @@ def test_a_traceback_shows_no_header() -> None:
         assert error.request is None
 
 
-def test_causes_that_name_each_other_end() -> None:
+def test_circular_causes_terminate() -> None:
     first, second = requests.ConnectionError(), requests.ConnectionError()
     first.args, second.args = (second,), (first,)
     with pytest.raises(RequestUncertainError):

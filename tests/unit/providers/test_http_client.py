@@ -35,7 +35,7 @@ def get(fake: FakeApi) -> object:
     return fake.client.get_json("/reporting/datamodels", kind="list_models")
 
 
-def test_a_request_says_who_asks_and_what_it_accepts() -> None:
+def test_a_request_carries_the_default_headers() -> None:
     fake = FakeApi(GOOD)
     assert get(fake) == [{"oid": "a"}]
     (sent,) = fake.sent
@@ -48,7 +48,7 @@ def test_a_request_says_who_asks_and_what_it_accepts() -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_a_passing_refusal_is_tried_again(status: int) -> None:
+def test_a_transient_error_response_is_retried(status: int) -> None:
     fake = FakeApi(Reply(status), Reply(status), GOOD)
     assert get(fake) == [{"oid": "a"}]
     assert [attempt.status for attempt in fake.attempts] == [status, status, 200]
@@ -58,13 +58,13 @@ def test_a_passing_refusal_is_tried_again(status: int) -> None:
 @pytest.mark.parametrize(
     "failure", [REFUSED, requests.ReadTimeout("slow"), requests.ConnectTimeout("slow"), ConnectionResetError()]
 )
-def test_a_lost_connection_is_tried_again(failure: BaseException) -> None:
+def test_a_lost_connection_is_retried(failure: BaseException) -> None:
     fake = FakeApi(failure, failure, GOOD)
     assert get(fake) == [{"oid": "a"}]
     assert len(fake.sent) == 3
 
 
-def test_three_tries_are_enough() -> None:
+def test_the_third_attempt_is_the_last() -> None:
     fake = FakeApi(Reply(503, body=b"<html><title>503</title>busy</html>"))
     with pytest.raises(SourceUnavailableError, match=r"^insights: list_models returned 503: 503 busy$"):
         get(fake)
@@ -72,14 +72,14 @@ def test_three_tries_are_enough() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 422, 426, 501, 505])
-def test_a_lasting_refusal_is_not_tried_again(status: int) -> None:
+def test_a_permanent_error_response_is_not_retried(status: int) -> None:
     fake = FakeApi(Reply(status))
     with pytest.raises(CourierError):
         get(fake)
     assert len(fake.sent) == 1
 
 
-def test_pauses_grow_and_are_drawn_in_full() -> None:
+def test_pauses_grow_with_full_jitter() -> None:
     patient = FakeApi(Reply(500), random=1.0)
     with pytest.raises(SourceUnavailableError):
         get(patient)
@@ -98,7 +98,7 @@ def test_a_short_retry_after_is_slept_through(header: str) -> None:
 
 
 @pytest.mark.parametrize("header", ["20", format_datetime(START + timedelta(seconds=20), usegmt=True)])
-def test_a_long_retry_after_is_for_the_caller(header: str) -> None:
+def test_a_long_retry_after_is_left_to_the_caller(header: str) -> None:
     fake = FakeApi(Reply(429, headers={"Retry-After": header}))
     with pytest.raises(SourceThrottledError) as caught:
         get(fake)
@@ -121,21 +121,21 @@ def test_a_call_ends_within_its_limit() -> None:
     assert len(fake.sent) == 1
 
 
-def test_a_late_try_gets_only_the_time_that_is_left() -> None:
+def test_a_late_attempt_gets_only_the_remaining_time() -> None:
     fake = FakeApi(requests.ReadTimeout("slow"), GOOD, seconds_per_request=57.5, random=1.0)
-    # A complete answer counts however late it is.
+    # A complete response counts however late it is.
     assert get(fake) == [{"oid": "a"}]
     assert fake.sent[1].timeout == (2.0, 2.0)
 
 
-def test_a_rotated_key_is_fetched_and_used_at_once() -> None:
+def test_a_rotated_key_is_read_and_used_at_once() -> None:
     fake = FakeApi(Reply(401), GOOD, keys=["old-key-1", "new-key-2"])
     assert get(fake) == [{"oid": "a"}]
     assert fake.fetched == [False, True]
     assert [sent.headers["Authorization"] for sent in fake.sent] == ["TD1 old-key-1", "TD1 new-key-2"]
 
 
-def test_a_second_new_key_is_not_asked_for() -> None:
+def test_a_second_new_key_is_not_read() -> None:
     fake = FakeApi(Reply(401), keys=["one-key-1", "two-key-2", "three-key-3"])
     with pytest.raises(SourceUnauthorizedError):
         get(fake)
@@ -150,7 +150,7 @@ def test_the_same_key_is_not_tried_twice() -> None:
 
 
 @pytest.mark.parametrize(("addresses_build", "error"), [(True, BuildNotFoundError), (False, SourceRejectedError)])
-def test_a_404_is_about_a_build_only_where_one_was_asked_for(addresses_build: bool, error: type[CourierError]) -> None:
+def test_a_404_is_about_a_build_only_where_one_was_addressed(addresses_build: bool, error: type[CourierError]) -> None:
     with pytest.raises(error) as caught:
         FakeApi(Reply(404)).client.get_json("/x", kind="get", addresses_build=addresses_build)
     assert type(caught.value) is error
@@ -165,22 +165,22 @@ def test_a_redirect_is_not_followed_and_names_the_endpoint() -> None:
     assert len(fake.sent) == 1
 
 
-def test_the_budget_may_stop_every_try() -> None:
-    asked: list[str] = []
+def test_the_rate_limit_may_stop_every_attempt() -> None:
+    kinds: list[str] = []
 
     def spend(kind: str) -> None:
-        asked.append(kind)
-        if len(asked) == 2:
+        kinds.append(kind)
+        if len(kinds) == 2:
             raise SourceThrottledError("the budget is spent")
 
     fake = FakeApi(Reply(500), before_request=spend)
     with pytest.raises(SourceThrottledError, match="the budget is spent"):
         get(fake)
-    assert asked == ["list_models", "list_models"]
+    assert kinds == ["list_models", "list_models"]
     assert len(fake.sent) == 1
 
 
-def test_each_try_is_told_with_its_trouble() -> None:
+def test_each_attempt_is_reported_with_its_failure() -> None:
     fake = FakeApi(requests.ReadTimeout("slow"), GOOD, seconds_per_request=2.0)
     get(fake)
     first, second = fake.attempts
@@ -219,21 +219,21 @@ def test_a_body_beyond_the_limit_is_not_read_to_its_end(monkeypatch: pytest.Monk
         get(fake)
 
 
-def test_a_body_that_drips_is_given_up_when_the_call_is_over() -> None:
+def test_a_slow_body_ends_with_the_call() -> None:
     fake = FakeApi(Reply(200, body=b" " * 1_000_000), seconds_per_request=59.9)
-    fake.seconds_per_look = 0.2
+    fake.seconds_per_reading = 0.2
     with pytest.raises(SourceUnavailableError, match="timed out waiting for the response"):
         get(fake)
     assert len(fake.sent) == 1
 
 
-def test_a_refusal_whose_body_does_not_come_is_still_a_refusal() -> None:
+def test_an_error_response_without_its_body_still_counts() -> None:
     broken = Reply(403, body=b"no gzip", headers={"Content-Encoding": "gzip"})
     with pytest.raises(SourceUnauthorizedError, match=r"returned 403$"):
         get(FakeApi(broken))
 
 
-def test_a_key_that_cannot_travel_is_not_shown() -> None:
+def test_a_key_that_no_header_can_carry_is_not_shown() -> None:
     fake = FakeApi(GOOD, keys=["line\nbreak-secret"])
     with pytest.raises(SettingsError) as caught:
         get(fake)
@@ -241,7 +241,7 @@ def test_a_key_that_cannot_travel_is_not_shown() -> None:
     assert fake.sent == []
 
 
-def test_an_echoed_key_is_not_repeated() -> None:
+def test_an_echoed_key_is_redacted() -> None:
     echo = f"<Error><ArgumentValue>TD1 {KEY}</ArgumentValue> bad {KEY.split('/')[1]}</Error>".encode()
     with pytest.raises(SourceRejectedError) as caught:
         get(FakeApi(Reply(400, body=echo)))
@@ -249,7 +249,7 @@ def test_an_echoed_key_is_not_repeated() -> None:
     assert KEY.split("/")[1] not in str(caught.value)
 
 
-def test_a_removal_is_tried_again_and_its_answer_may_be_empty() -> None:
+def test_a_deletion_is_retried_and_its_response_may_be_empty() -> None:
     fake = FakeApi(Reply(502), Reply(204, body=b""))
     fake.client.delete("/builds/1", kind="cancel_build")
     assert [sent.method for sent in fake.sent] == ["DELETE", "DELETE"]
@@ -259,7 +259,7 @@ def post(fake: FakeApi, *, starts_build: bool = True) -> object:
     return fake.client.post_json("/builds", BODY, kind="start_build", starts_build=starts_build)
 
 
-def test_the_body_goes_out_as_json() -> None:
+def test_the_body_is_sent_as_json() -> None:
     fake = FakeApi(STARTED)
     assert post(fake) == {"oid": "b"}
     (sent,) = fake.sent
@@ -282,12 +282,12 @@ def test_each_start_has_a_connection_of_its_own() -> None:
         urllib3.exceptions.NameResolutionError("host", None, OSError("unknown")),  # type: ignore[arg-type]  # no connection is needed
     ],
 )
-def test_a_request_that_never_left_is_tried_again(failure: BaseException) -> None:
+def test_a_request_that_was_never_sent_is_retried(failure: BaseException) -> None:
     fake = FakeApi(failure, failure, STARTED)
     assert post(fake) == {"oid": "b"}
 
 
-def test_a_request_that_never_left_may_be_asked_for_later() -> None:
+def test_a_request_that_was_never_sent_may_be_repeated_later() -> None:
     fake = FakeApi(requests.ConnectionError("refused"))
     with pytest.raises(SourceUnavailableError):
         post(fake)
@@ -304,7 +304,7 @@ def test_a_request_that_never_left_may_be_asked_for_later() -> None:
         ConnectionResetError(),
     ],
 )
-def test_a_lost_answer_is_uncertain_and_not_tried_again(failure: BaseException) -> None:
+def test_a_lost_response_is_uncertain_and_not_retried(failure: BaseException) -> None:
     fake = FakeApi(LostAfterSending(failure))
     with pytest.raises(RequestUncertainError, match="may have started"):
         post(fake)
@@ -312,7 +312,7 @@ def test_a_lost_answer_is_uncertain_and_not_tried_again(failure: BaseException) 
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 504, 507])
-def test_an_error_after_which_work_may_go_on_is_uncertain(status: int) -> None:
+def test_an_error_after_which_work_may_continue_is_uncertain(status: int) -> None:
     fake = FakeApi(Reply(status, json={"code": status, "detail": "Bad gateway"}))
     with pytest.raises(RequestUncertainError):
         post(fake)
@@ -332,7 +332,7 @@ def test_an_error_after_which_work_may_go_on_is_uncertain(status: int) -> None:
         (Reply(302, headers={"Location": "https://elsewhere"}), SourceRejectedError),
     ],
 )
-def test_a_refusal_is_believed_where_it_comes_from_the_provider(reply: Reply, error: type[CourierError]) -> None:
+def test_an_error_response_of_the_provider_is_certain(reply: Reply, error: type[CourierError]) -> None:
     fake = FakeApi(reply)
     with pytest.raises(CourierError) as caught:
         post(fake)
@@ -341,7 +341,7 @@ def test_a_refusal_is_believed_where_it_comes_from_the_provider(reply: Reply, er
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>ok</html>", b"{"])
-def test_an_accepted_request_with_an_unreadable_answer_is_uncertain(body: bytes) -> None:
+def test_an_accepted_request_with_an_unreadable_response_is_uncertain(body: bytes) -> None:
     with pytest.raises(RequestUncertainError):
         post(FakeApi(Reply(202, body=body)))
 
@@ -352,14 +352,14 @@ def test_a_refused_key_is_replaced_because_a_401_starts_nothing() -> None:
     assert len(fake.sent) == 2
 
 
-def test_a_dry_run_is_tried_again_like_a_get() -> None:
+def test_a_dry_run_is_retried_like_a_get() -> None:
     fake = FakeApi(Reply(502), LostAfterSending(requests.ReadTimeout("slow")), Reply(200, json={}))
     assert post(fake, starts_build=False) == {}
     with pytest.raises(SourceProtocolError):
         post(FakeApi(Reply(200, body=b"")), starts_build=False)
 
 
-def test_a_body_that_json_cannot_say_is_a_wrong_request() -> None:
+def test_a_body_that_json_cannot_express_is_a_settings_error() -> None:
     fake = FakeApi(STARTED)
     with pytest.raises(SettingsError, match="start_build"):
         fake.client.post_json("/builds", {"score": float("nan")}, kind="start_build")

@@ -49,7 +49,7 @@ TREASURE = {
         ({"error": 5, "errors": [7, None, {"loc": 3, "msg": 4}]}, '{"error": 5,'),
     ],
 )
-def test_an_error_is_told_in_the_words_of_its_envelope(document: object, words: str) -> None:
+def test_an_error_message_comes_from_its_envelope(document: object, words: str) -> None:
     assert error_message(json.dumps(document).encode()).startswith(words)
 
 
@@ -58,13 +58,13 @@ def test_a_long_list_of_errors_is_cut() -> None:
     assert error_message(body).endswith("number 9; and 15 more")
 
 
-def test_a_page_is_told_without_its_markup() -> None:
+def test_a_page_is_shown_without_its_markup() -> None:
     page = b"<html><head><style>b{color:red}</style></head><body><h1>502 Bad Gateway</h1>\r\n<hr>nginx</body></html>"
     assert error_message(page) == "502 Bad Gateway nginx"
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"<" * 70_000, b'{"detail":' * 5_000, b"<script>" * 9_000])
-def test_any_body_gives_bounded_words(body: bytes) -> None:
+def test_any_body_yields_a_bounded_message(body: bytes) -> None:
     assert len(error_message(body)) <= 1_000
 
 
@@ -77,7 +77,7 @@ def test_any_body_gives_bounded_words(body: bytes) -> None:
         " 2026-01-05T09:36:21.749+01:00 ",
     ],
 )
-def test_all_ways_to_write_an_instant_are_the_same(text: str) -> None:
+def test_all_notations_of_an_instant_are_equal(text: str) -> None:
     instant = parse_instant(text)
     assert instant == datetime(2026, 1, 5, 8, 36, 21, 749_000, tzinfo=UTC)
     assert instant.utcoffset() is not None
@@ -94,7 +94,7 @@ def test_an_instant_without_a_zone_is_not_taken_as_this_machines_time(monkeypatc
 
 
 @pytest.mark.parametrize("value", [None, "", "yesterday", 1_700_000_000, [], "0001-01-01T00:00:00+14:00", "2026-13-01"])
-def test_what_is_no_instant_is_none(value: object) -> None:
+def test_anything_else_is_no_instant(value: object) -> None:
     assert parse_instant(value) is None
 
 
@@ -112,5 +112,5 @@ def test_what_is_no_instant_is_none(value: object) -> None:
         (10**400, None),
     ],
 )
-def test_numbers_may_come_as_text(value: object, number: float | None) -> None:
+def test_numbers_may_be_strings(value: object, number: float | None) -> None:
     assert parse_number(value) == number

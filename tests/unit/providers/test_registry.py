@@ -61,7 +61,7 @@ def test_each_provider_has_its_settings(document: dict[str, object]) -> None:
         ({**INSIGHTS, "endpoint": "http://api.example.com"}, "sources[1]: endpoint must be https"),
     ],
 )
-def test_what_is_wrong_is_named_by_its_place(document: dict[str, object], line: str) -> None:
+def test_an_error_names_its_place(document: dict[str, object], line: str) -> None:
     with pytest.raises(SettingsError) as caught:
         parse_source(document, where="sources[1]")
     assert str(caught.value).startswith(line)
@@ -74,7 +74,7 @@ def test_a_key_pasted_into_the_wrong_field_is_not_shown() -> None:
     assert "hush" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_number_is_an_account_too() -> None:
+def test_an_account_id_may_be_a_number() -> None:
     settings = parse_source({**INSIGHTS, "account_id": 1234})
     assert isinstance(settings, TreasureInsightsSettings)
     assert settings.account_id == "1234"
@@ -88,7 +88,7 @@ def test_configured_requests_become_requests() -> None:
     assert parse_source(INSIGHTS).build_requests() == ()
 
 
-def test_opening_asks_nobody() -> None:
+def test_opening_a_provider_sends_nothing() -> None:
     def read_key(name: str, fresh: bool) -> ApiKey:
         raise AssertionError("no key is needed yet")
 
@@ -98,7 +98,7 @@ def test_opening_asks_nobody() -> None:
     assert provider.api.endpoint == "https://app.dreadnode.io/api/v1"
 
 
-def test_a_certificate_that_is_none_is_named() -> None:
+def test_an_invalid_ca_bundle_is_reported_with_its_source() -> None:
     pem = "-----BEGIN CERTIFICATE-----\nnot one\n-----END CERTIFICATE-----"
     with pytest.raises(SettingsError, match="insights: ca_bundle"):
         open_provider(parse_source({**INSIGHTS, "ca_bundle": pem}))

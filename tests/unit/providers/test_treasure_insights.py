@@ -1,4 +1,4 @@
-"""Treasure Insights: how its answers are read, without a network."""
+"""Treasure Insights: how its responses are read, without a network."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def settings(**more: object) -> TreasureInsightsSettings:
 
 
 def provider(fake: FakeApi, unexpected: list[UnexpectedValue] | None = None, **more: object) -> TreasureInsights:
-    heard = [] if unexpected is None else unexpected
-    return TreasureInsights(settings(**more), fake.client, ProviderCallbacks(on_unexpected_value=heard.append))
+    reported = [] if unexpected is None else unexpected
+    return TreasureInsights(settings(**more), fake.client, ProviderCallbacks(on_unexpected_value=reported.append))
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def provider(fake: FakeApi, unexpected: list[UnexpectedValue] | None = None, **m
         ("", BuildStatus.UNKNOWN),
     ],
 )
-def test_every_word_has_a_meaning_and_new_words_wait(word: str, status: BuildStatus) -> None:
+def test_every_status_is_mapped_and_unknown_ones_wait(word: str, status: BuildStatus) -> None:
     build = provider(FakeApi(Reply(json={**DONE, "status": word}))).get_build(REF)
     assert build.status is status
     assert not build.has_artifact
 
 
-def test_both_ways_to_write_times_are_the_same_build() -> None:
+def test_both_notations_of_times_are_the_same_build() -> None:
     other = {name: value.replace("Z", "+00:00") for name, value in DONE.items()}
     first = provider(FakeApi(Reply(json=other))).get_build(REF)
     (second,) = provider(FakeApi(Reply(json=[DONE]))).list_builds(MODEL)
@@ -74,9 +74,9 @@ def test_both_ways_to_write_times_are_the_same_build() -> None:
     assert first.completed_at == datetime(2026, 1, 5, 8, 37, 1, 224_000, tzinfo=UTC)
 
 
-def test_times_may_be_null_absent_or_garbage() -> None:
-    answer = {"oid": BUILD, "status": "pending", "created": None, "started": "soon"}
-    build = provider(FakeApi(Reply(json=answer))).get_build(REF)
+def test_times_may_be_null_absent_or_malformed() -> None:
+    document = {"oid": BUILD, "status": "pending", "created": None, "started": "soon"}
+    build = provider(FakeApi(Reply(json=document))).get_build(REF)
     assert (build.created_at, build.started_at, build.completed_at) == (None, None, None)
 
 
@@ -99,7 +99,7 @@ def test_times_may_be_null_absent_or_garbage() -> None:
         {"oid": 12, "status": "done"},
     ],
 )
-def test_one_bad_entry_hides_no_other_and_is_told_once(entry: object) -> None:
+def test_one_bad_entry_hides_no_other_and_is_reported_once(entry: object) -> None:
     unexpected: list[UnexpectedValue] = []
     insights = provider(FakeApi(Reply(json=[entry, DONE, entry])), unexpected)
     assert [build.ref for build in insights.list_builds(MODEL)] == [REF]
@@ -107,7 +107,7 @@ def test_one_bad_entry_hides_no_other_and_is_told_once(entry: object) -> None:
     assert [value.kind for value in unexpected] == [UnexpectedKind.MALFORMED_ENTRY]
 
 
-def test_an_unknown_word_is_told_once_each() -> None:
+def test_each_unknown_status_is_reported_once() -> None:
     unexpected: list[UnexpectedValue] = []
     entries = [{**DONE, "oid": str(number), "status": "napping\x00"} for number in range(3)]
     insights = provider(FakeApi(Reply(json=[*entries, {**DONE, "status": "x" * 500}])), unexpected)
@@ -125,13 +125,13 @@ def test_endless_unexpected_values_are_not_all_reported() -> None:
 
 
 @pytest.mark.parametrize("document", [{}, None, "text", {"builds": [DONE]}])
-def test_a_list_that_is_none_is_a_protocol_error(document: object) -> None:
+def test_anything_but_a_list_is_a_protocol_error(document: object) -> None:
     with pytest.raises(SourceProtocolError, match="insights: list_builds returned a document that is not a list"):
         provider(FakeApi(Reply(json=document))).list_builds(MODEL)
 
 
 @pytest.mark.parametrize("document", [[DONE], {}, {**DONE, "oid": "another"}, {**DONE, "status": None}])
-def test_an_answer_about_no_or_another_build_is_a_protocol_error(document: object) -> None:
+def test_a_response_about_no_or_another_build_is_a_protocol_error(document: object) -> None:
     with pytest.raises(SourceProtocolError, match="insights: get_build returned"):
         provider(FakeApi(Reply(json=document))).get_build(REF)
 
@@ -148,7 +148,7 @@ def test_configured_models_cost_no_request() -> None:
     assert fake.sent == []
 
 
-def test_identifiers_are_quoted_and_cannot_climb() -> None:
+def test_identifiers_are_quoted_and_cannot_leave_their_path() -> None:
     fake = FakeApi(Reply(json=[]))
     provider(fake).list_builds("a/../b?c#d e")
     assert fake.sent[0].path == "/reporting/datamodels/a%2F..%2Fb%3Fc%23d%20e/builds"
@@ -175,7 +175,7 @@ def test_a_start_needs_no_more_than_the_oid() -> None:
 
 
 @pytest.mark.parametrize("document", [{}, [], None, {"oid": "a/b"}, {"oid": None}, "text"])
-def test_a_start_whose_answer_names_no_build_is_uncertain(document: object) -> None:
+def test_a_start_whose_response_names_no_build_is_uncertain(document: object) -> None:
     with pytest.raises(RequestUncertainError):
         provider(FakeApi(Reply(json=document))).start_build(BuildRequest(source="insights", data_model=MODEL))
 
@@ -192,13 +192,13 @@ def test_a_start_whose_answer_names_no_build_is_uncertain(document: object) -> N
         (None, None),
     ],
 )
-def test_limits_are_found_wherever_they_stand(document: object, limits: AccountLimits | None) -> None:
+def test_limits_are_found_at_either_level(document: object, limits: AccountLimits | None) -> None:
     fake = FakeApi(Reply(json=document))
     assert provider(fake, account_id=1234).account_limits() == limits
     assert fake.sent[0].path == "/reporting/1234"
 
 
-def test_without_an_account_nobody_is_asked_for_limits() -> None:
+def test_without_an_account_no_request_is_made_for_limits() -> None:
     fake = FakeApi(Reply(500))
     assert provider(fake).account_limits() is None
     assert fake.sent == []

@@ -28,18 +28,18 @@ INSIGHTS = {
         ('{"provider": 7}', "treasure_insights"),
     ],
 )
-def test_a_parameter_that_holds_no_source_says_so(text: str, reason: str) -> None:
+def test_a_parameter_that_holds_no_source_is_reported(text: str, reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):
         read_source("insights", text)
 
 
-def test_a_parameter_bears_the_name_of_its_source() -> None:
+def test_a_parameter_has_the_name_of_its_source() -> None:
     text = json.dumps({**INSIGHTS, "name": "other"})
     with pytest.raises(SettingsError, match="named other"):
         read_source("insights", text)
 
 
-def test_a_source_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_an_unknown_source_is_reported_with_the_known_ones() -> None:
     sources = Sources({"a": settings_of("a"), "b": settings_of("b")}, {"c": "endpoint: field required"})
     assert sources.get("a").name == "a"
     with pytest.raises(SettingsError, match="there is no source x; configured: a, b"):

@@ -1,4 +1,4 @@
-"""Simulated APIs with clients that hold the right keys and never really sleep."""
+"""Simulated APIs, with clients that hold the right keys and never really sleep."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PRESET: dict[str, object] = {"preset": {"format": "pdf", "sections": ["risk_scor
 
 NO_WAITING = replace(BACKOFF, sleep=lambda _: None)
 
-BUILD_WISH = BuildRequest(source="insights", data_model=MODEL)
-REPORT_WISH = BuildRequest.model_validate({"source": "red-team", "report": PRESET})
+BUILD_REQUEST = BuildRequest(source="insights", data_model=MODEL)
+REPORT_REQUEST = BuildRequest.model_validate({"source": "red-team", "report": PRESET})
 
 
 @dataclass
-class World:
+class SimulatedApis:
     providers: SimulatedProviders
     clock: ManualClock
     scenario: Scenario
@@ -67,7 +67,7 @@ class World:
     def break_with(self, fault: Fault, kind: RequestKind, *, times: int | None = 1) -> None:
         self.providers.faults.add(FaultRule(fault, kind, times=times))
 
-    def asked(self, kind: RequestKind) -> int:
+    def request_count(self, kind: RequestKind) -> int:
         return self.providers.requests.counts()[kind]
 
     def _document(
