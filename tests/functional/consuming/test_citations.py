@@ -57,7 +57,7 @@ def test_every_fact_says_how_sure_it_is() -> None:
         assert re.search(r"\b(known|inferred|unknown)\b", section), section.splitlines()[0]
 
 
-DOCUMENTS = [ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md")] + sorted(
+DOCUMENTS = [ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(
     (ROOT / "docs").glob("*.md")
 )
 
