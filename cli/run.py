@@ -283,7 +283,7 @@ def _run_until_end(
     from cli.progress import progress_on
 
     try:
-        session.submit(plan.requests, places=plan.places)
+        session.submit(plan.requests, labels=plan.places)
         with progress_on(console, monotonic=time.monotonic) as progress, _interrupts_noted() as interrupted:
 
             def show(lines: Sequence[BuildLine]) -> None:

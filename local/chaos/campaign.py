@@ -1,4 +1,4 @@
-"""A whole campaign: what is to be tried, and a share of it for one process after the other."""
+"""A campaign: the list of all experiments, and shares of it for several processes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from local.chaos.experiments import Experiment, ExperimentResult, run_experiment
 from local.chaos.storms import BUILDS, run_storm
 
 NO_END = "no end"
-"""The name of what an experiment breaks that has to be cut off."""
+"""The promise that an experiment breaks when it has to be stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """What one process does with one embedded AWS."""
+    """The experiments and storms of one process with one embedded AWS."""
 
     experiments: Sequence[Experiment] = ()
     storms: Sequence[int] = ()
@@ -26,7 +26,7 @@ class Chunk:
 
 
 def plan_experiments(runner: ExperimentRunner) -> list[Experiment]:
-    """Give every experiment there is: kill points and AWS faults as recorded now, and the providers' faults."""
+    """Return every experiment: kill points and AWS faults as recorded now, and the providers' faults."""
     return [*single_faults.plan(single_faults.record(runner)), *provider_faults.experiments()]
 
 
@@ -46,7 +46,7 @@ def one_of_each(experiments: Sequence[Experiment]) -> list[Experiment]:
     by_fault: dict[str, list[Experiment]] = {}
     for experiment in experiments:
         by_fault.setdefault(experiment.fault, []).append(experiment)
-    # Not always the first, so that no script is left out; the name is as good as dice, and does not change.
+    # Not always the first, so that every scenario is used; the length of the name is arbitrary but stable.
     return [those[len(fault) % len(those)] for fault, those in by_fault.items()]
 
 
@@ -70,11 +70,11 @@ def _findings(chunk: Chunk) -> Iterator[ExperimentResult]:
             try:
                 finding = run_experiment(runner, experiment)
                 if not finding.injected:
-                    # Threads overtake each other, and a point that is passed now and then may be missed.
+                    # The order of threads varies, so a point that is passed only sometimes may be missed.
                     finding = run_experiment(runner, experiment)
             except TimeoutError as exc:
                 yield _without_end(str(experiment), experiment.fault, exc)
-                # What still works there would disturb the next experiment.
+                # What is still active there would affect the next experiment.
                 return
             yield finding
         for seed in chunk.storms:

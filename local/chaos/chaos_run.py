@@ -1,4 +1,4 @@
-"""A run of the courier on simulated providers that misbehave, and whether it kept its promises all the same."""
+"""A run of the courier with injected provider faults, and the check that it kept its promises."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from local.simulator.faults import ReplaceBody, Reply
 from local.simulator.faults_json import SetFields
 
 CHAOS_SECONDS: Final = 20.0
-"""How long faults come by chance; in the demonstration every build ends within this time, if nothing delays it."""
+"""How long random faults are injected; in the demonstration every build ends within this time unless delayed."""
 
-# Storms have hundreds of builds and strike each twentieth request; here there are some dozens of requests.
+# Storms have hundreds of builds and a fault in every twentieth request; here there are some dozens of requests.
 _PROBABILITY: Final = 0.3
-# The template's schedule of discover_builds has come by once more, and a build that it found has ended.
+# Enough for one more run of discover_builds, and for a build that it finds to end.
 _QUIET_MINUTES: Final = 11
-# What a wrong answer of each kind of request may make of a build, whatever the provider's word for it is.
+# The outcomes that a wrong response to a status request may lead to, whatever the provider's true status is.
 _STATUS_REQUESTS: Final = frozenset({RequestKind.GET_BUILD, RequestKind.GET_JOB, RequestKind.LIST_BUILDS})
 _NOT_SEEN: Final = frozenset({"lost", "timed_out"})
 _SPOILT: Final = frozenset({"undeliverable"})
@@ -38,13 +38,13 @@ _OTHER_STATUSES: Final = frozenset({"delivered", "succeeded", "failed", "cancele
 
 @dataclass(frozen=True, kw_only=True)
 class FaultProfile:
-    """What the providers do wrong in a run: a list of rules, or what chance brings under a seed."""
+    """The provider faults of a run: a list of rules, or random faults from a seed."""
 
     rules: Sequence[FaultRule] = ()
     seed: int | None = None
 
     def plan(self) -> FaultPlan:
-        """Make the plan, which counts from its making on."""
+        """Return a new plan, which counts requests from now on."""
         if self.seed is None:
             return FaultPlan(*self.rules)
         return FaultPlan(sample=provider_fault_sample(self.seed, probability=_PROBABILITY))
@@ -52,17 +52,17 @@ class FaultProfile:
     def __str__(self) -> str:
         if self.seed is None:
             return f"by {len(self.rules)} rules"
-        return f"by chance under seed {self.seed}, in the first {CHAOS_SECONDS:g} s"
+        return f"at random from seed {self.seed}, in the first {CHAOS_SECONDS:g} s"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChaosReport:
-    """What came of a run with faults.
+    """The result of a run with faults.
 
     ``injected``
-        How often each fault met each kind of request; 0 for rules that nothing has matched.
+        How often each fault was injected into each kind of request; 0 for rules without a match.
     ``explained``
-        What went otherwise than without faults, and may.
+        Outcomes that differ from a run without faults, and are allowed because of the injected faults.
     """
 
     injected: Mapping[tuple[str, str], int]
@@ -78,16 +78,16 @@ class ChaosReport:
 
 
 class ChaosRun:
-    """Watches one run, lets the weather clear up, and judges.
+    """Observes one run with injected faults, stops the faults after a while, and checks the result.
 
     Parameters
     ----------
     providers
-        Up, with the plan of ``profile``, and not asked for anything yet.
+        Running, with the plan of ``profile``, and without a request so far.
     links
-        What the links are signed with; grows while the run goes on.
+        The secret values of the signed links; grows during the run.
     tick_seconds
-        How long a minute of the schedules lasts.
+        The length of one minute of the schedules.
     """
 
     def __init__(
@@ -113,13 +113,13 @@ class ChaosRun:
         self._since = self._started
 
     def stop_faults_when_due(self) -> None:
-        """Let chance end when its time is over; to be called now and then."""
+        """Stop random faults after `CHAOS_SECONDS`; to be called regularly."""
         if not self._faults_stopped and self._monotonic() - self._started >= CHAOS_SECONDS:
             self._providers.faults.clear()
             self._faults_stopped = True
 
     def is_over(self, session: Session, lines: Sequence[BuildLine]) -> bool:
-        """Whether the weather is clear, every source well, and nothing has changed for a while."""
+        """Return whether no more faults are injected, every source is healthy, and no build has changed for a while."""
         if not self._faults_stopped or session.failing_sources():
             self._seen = None
             return False
@@ -129,7 +129,7 @@ class ChaosRun:
         return self._monotonic() - self._since >= self._quiet_seconds
 
     def check_run(self, session: Session, sources: Sequence[SourceSettings], run_report: RunReport) -> ChaosReport:
-        """Have the independent checker look at everything that the run has left."""
+        """Check the evidence of the run with the independent checker."""
         injected_faults = self._providers.faults.injected
         evidence = self._evidence(session, sources)
         allowance = Allowance(outcomes_of=_explained_outcomes(evidence, injected_faults))
@@ -179,7 +179,7 @@ def _submitted_request(request_id: str, request: BuildRequest, projects: Mapping
 
 
 def _explained_outcomes(evidence: Evidence, injected_faults: Sequence[InjectedFault]) -> dict[str, frozenset[str]]:
-    """Say which outcomes a build may have because of what met the requests about it."""
+    """Return the outcomes that builds may have because of the faults in requests about them."""
     explained: dict[str, frozenset[str]] = {}
     for build in evidence.provider_builds:
         source = evidence.sources.get((build.provider, build.scope))
@@ -203,7 +203,7 @@ def _possible_outcomes(fault: InjectedFault) -> frozenset[str]:
 
 
 def _unexplained_dead_letters(run_report: RunReport, injected_faults: Sequence[InjectedFault]) -> list[str]:
-    """Give the calls that failed for good for another reason than what the providers did."""
+    """Return the invocations that failed for good for another reason than an injected fault."""
     excused = {kind.__name__ for kind in _subclasses(SourceError)} if injected_faults else set()
     return [
         f"{dead_letter.function} failed: {dead_letter.error}: {dead_letter.message}"

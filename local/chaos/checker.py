@@ -1,7 +1,7 @@
-"""The promises of the courier, checked over what one run left behind.
+"""The promises of the courier, checked over the evidence of one run.
 
-Nothing of the courier's own code is used: a checker that shared it would share its mistakes. What it compares
-with is the providers' own truth and their own log of requests.
+None of the courier's code is used: a checker that shared it would share its mistakes. The reference is the providers'
+own state and their own request log.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ _DOCUMENTED = re.compile(
     r"|records/source=[^/]+/date=\d{4}-\d\d-\d\d(/[^/]+)+\.json"
     r"|latest/[^/]+(/[^/]+)+\.json"
 )
-# What a provider's word for an end may become, when nothing is wrong with it.
+# The outcome of each final status of a provider, when no fault interferes.
 _USUAL = {"completed": "delivered", "done": "succeeded", "failed": "failed", "canceled": "canceled"}
 _GOOD = frozenset({"delivered", "succeeded"})
 _IN_FLIGHT = ("task_token", "kept_token", "due_source", "next_poll_at", "checkpoint", "checkpoint_upload")
-# Five states; retries add events. Far above both is a loop.
+# Five states; retries add events. Far more of either is a loop.
 _MOST_STATES = 5
 _MOST_HISTORY_EVENTS = 400
-# Looks a minute apart for some hours, with their repetitions.
+# Polls a minute apart for some hours, with their retries.
 _MOST_REQUESTS_PER_BUILD = 600
 
 
 @dataclass(frozen=True, kw_only=True)
 class Allowance:
-    """What a run may show because of the very faults that it was given.
+    """The deviations that a run may show because of its injected faults.
 
     ``outcomes``
-        Of builds whose provider's word says otherwise: ``undeliverable`` where reports were spoilt.
+        Outcomes that may differ from the provider's status: ``undeliverable`` where reports were damaged.
     ``outcomes_of``
         The same for single builds, by ``source/scope/build_id``.
     ``repeated_notices``
-        Notices more than one per outcome, or per change of a source's health.
+        The number of notices beyond one per outcome, or per change of a source's health.
     ``failed_executions``
-        Whether executions may have failed; they are not forgotten, but wait for a redrive.
+        Whether executions may have failed and wait for a redrive.
     """
 
     outcomes: frozenset[str] = frozenset()
@@ -56,7 +56,7 @@ class Allowance:
 
 @dataclass(frozen=True, order=True)
 class Violation:
-    """A promise that was broken, and by what."""
+    """A broken promise, with the evidence."""
 
     promise: str
     detail: str
@@ -67,7 +67,7 @@ class Violation:
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedNotice:
-    """One notice, read as a consumer reads it."""
+    """One notice, parsed as a consumer parses it."""
 
     event_id: str
     type: str
@@ -76,7 +76,7 @@ class ParsedNotice:
 
 
 class EvidenceIndex:
-    """The evidence, read once and looked up often."""
+    """The evidence, parsed once and indexed."""
 
     def __init__(self, evidence: Evidence, allowance: Allowance) -> None:
         self.evidence = evidence
@@ -84,7 +84,7 @@ class EvidenceIndex:
 
     @cached_property
     def records(self) -> dict[str, dict[str, Any]]:
-        """Records by key; one that is no JSON is an empty one, and so breaks promises."""
+        """Records by key; one that is not JSON counts as empty, and so breaks promises."""
         return {key: _parsed(version) for key, version in self.evidence.records.items()}
 
     @cached_property
@@ -111,7 +111,7 @@ class EvidenceIndex:
 
     @cached_property
     def ended(self) -> dict[str, BuildState]:
-        """Builds that have ended and are the courier's business, by ``source/scope/build_id``."""
+        """Builds that have ended and that the courier is responsible for, by ``source/scope/build_id``."""
         return {
             name: build
             for name, build in self.existing.items()
@@ -120,7 +120,7 @@ class EvidenceIndex:
 
     @cached_property
     def existing(self) -> dict[str, BuildState]:
-        """Builds of the configured sources: those that can be listed, and those that the courier had started."""
+        """Builds of the configured sources: those that can be listed, and those that the courier started."""
         existing_build_id = {submitted.existing_build_id for submitted in self.evidence.submitted}
         return {
             f"{source}/{build.scope}/{build.build_id}": build
@@ -134,7 +134,7 @@ class EvidenceIndex:
         }
 
     def failed_builds(self) -> set[str]:
-        """Name the builds whose execution failed: the alarm has rung, and they wait for a redrive."""
+        """Return the builds whose execution failed: the alarm is on, and they wait for a redrive."""
         if not self.allowance.failed_executions:
             return set()
         names = set()
@@ -145,13 +145,13 @@ class EvidenceIndex:
 
 
 def check(evidence: Evidence, allowance: Allowance | None = None) -> list[Violation]:
-    """Give every broken promise; none is the good news."""
+    """Return every broken promise."""
     index = EvidenceIndex(evidence, allowance or Allowance())
     return sorted(Violation(name, detail) for name, promise in PROMISES.items() for detail in promise(index))
 
 
 def repeated_notices(evidence: Evidence) -> int:
-    """Count the notices that had been sent before."""
+    """Count the notices that repeat an earlier one."""
     ids = Counter(json.loads(notice.message)["id"] for notice in evidence.notices)
     return sum(count - 1 for count in ids.values())
 
@@ -171,7 +171,7 @@ def _every_ended_build_has_one_record(index: EvidenceIndex) -> Iterator[str]:
         for key in keys
         if index.records[key].get("outcome") == "lost" and "/request-" in name
     )
-    # A build whose POST was never answered, at a provider that lists nothing, is told of as a lost request.
+    # A build whose POST got no response, at a provider without a list, is recorded as a lost request.
     for scope, count in unknown.items():
         if count > lost[scope]:
             yield f"{count - lost[scope]} ended builds of {scope} have no record"
@@ -217,7 +217,7 @@ def _artifacts_are_true(index: EvidenceIndex) -> Iterator[str]:
         found = stored.get(artifact["key"])
         report = index.evidence.expected_artifacts.get(record["build"]["build_id"])
         if found is None:
-            yield f"{artifact['key']} is recorded and not there"
+            yield f"{artifact['key']} is recorded and does not exist"
         elif report is None or found.sha256 != report.sha256:
             yield f"{artifact['key']} is not the provider's report"
         elif (artifact["sha256"], artifact["size_bytes"]) != (report.sha256, report.size_bytes):
@@ -248,7 +248,7 @@ def _nothing_goes_round_in_circles(index: EvidenceIndex) -> Iterator[str]:
     )
     for (scope, build_id), count in looks.items():
         if count > _MOST_REQUESTS_PER_BUILD:
-            yield f"{scope}/{build_id} was asked for {count} times"
+            yield f"{scope}/{build_id} was requested {count} times"
 
 
 def _outcomes_are_announced(index: EvidenceIndex) -> Iterator[str]:
@@ -259,25 +259,25 @@ def _outcomes_are_announced(index: EvidenceIndex) -> Iterator[str]:
             ids[news.subject, str(news.data["outcome"])].add(news.event_id)
             times[news.subject, str(news.data["outcome"])] += 1
             if news.data["record"]["key"] not in index.records:
-                yield f"{news.subject} was announced and has no record"
+                yield f"{news.subject} has a notice and no record"
     failed = index.failed_builds()
     for name, keys in index.record_keys.items():
         outcome = str(index.records[keys[0]].get("outcome"))
         if times[name, outcome] == 0 and name not in failed:
-            yield f"{name} is {outcome} and nobody was told"
+            yield f"{name} is {outcome} and no notice was sent"
     for (name, outcome), found in ids.items():
         if len(found) > 1:
-            yield f"{name} was announced as {outcome} under {len(found)} ids"
+            yield f"{name} has notices of {outcome} with {len(found)} ids"
     outcomes = Counter(name for name, _ in ids)
     for name, count in outcomes.items():
         if count > 1:
-            yield f"{name} was announced with {count} outcomes"
+            yield f"{name} has notices of {count} outcomes"
 
 
 def _notices_are_not_repeated(index: EvidenceIndex) -> Iterator[str]:
     repeated = repeated_notices(index.evidence)
     if repeated > index.allowance.repeated_notices:
-        yield f"{repeated} notices were repeated, {index.allowance.repeated_notices} may be"
+        yield f"{repeated} notices were repeated, {index.allowance.repeated_notices} are allowed"
 
 
 def _nothing_is_asked_for_twice(index: EvidenceIndex) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What one experiment left behind, as plain data: all that the checker gets to see."""
+"""The evidence of one experiment, as plain data: the only input of the checker."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local.simulator import BuildState, LoggedRequest, ProviderName, SimulatedPr
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# Bytes of an object that are kept as text; reports are larger, and are compared by their digest.
+# Objects below this size are kept as text; reports are compared by their digest.
 _TEXT_BYTES = 1024 * 1024
 
 
@@ -31,7 +31,7 @@ class StoredVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedArtifact:
-    """What the provider's store holds for a finished job."""
+    """The report of a finished job in the provider's store."""
 
     size_bytes: int
     sha256: str
@@ -39,9 +39,9 @@ class ExpectedArtifact:
 
 @dataclass(frozen=True, kw_only=True)
 class SubmittedRequest:
-    """One request for a build that was handed to the courier: its event's id, source and scope.
+    """One build request that was sent to the courier: its event's id, source and scope.
 
-    ``existing_build_id`` is the id of a build that was not to be started, only looked after.
+    ``existing_build_id`` is set when the request is to track an existing build instead of starting one.
     """
 
     request_id: str
@@ -52,16 +52,16 @@ class SubmittedRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Everything that S3, subscribers, the ledger, Step Functions and the providers know afterwards.
+    """The final state of S3, subscribers, the ledger, Step Functions and the providers.
 
     ``sources``
         Names of the sources by provider and scope.
-    ``listed_since``
-        Scheduled builds that had ended before the courier came, which it may leave alone.
+    ``history``
+        Ids of builds that had ended before the courier started, which it may ignore.
     ``scheduled``
-        Ids of the builds that nobody asked the courier for.
+        Ids of the builds that the courier was not requested to start.
     ``secrets``
-        What nobody may ever see: keys, and what the links are signed with.
+        API keys, and the secret values of signed links.
     """
 
     objects: Sequence[StoredVersion]
@@ -108,7 +108,7 @@ def stored_versions(s3: S3Client, bucket: str) -> list[StoredVersion]:
 
 
 def expected_artifacts(providers: SimulatedProviders) -> dict[str, ExpectedArtifact]:
-    """Digest what the providers' store holds."""
+    """Return size and digest of every report in the providers' store."""
     found = {}
     for build in providers.builds:
         if build.artifact_bytes is not None:
@@ -132,7 +132,7 @@ def collect(
     history: frozenset[str],
     secrets: Sequence[str],
 ) -> Evidence:
-    """Look everywhere; ``first_line`` is where the logs of this experiment begin."""
+    """Collect the evidence; the logs of this experiment start at ``first_line``."""
     s3 = aws.client("s3")
     return Evidence(
         objects=stored_versions(s3, aws.outputs["BucketName"]),

@@ -1,7 +1,7 @@
-"""Every HTTP exchange of a function, seen on its own thread right before it leaves and right after its answer.
+"""Hooks for every HTTP exchange of a function, called on its thread before the request and after the response.
 
-These are the points at which a killed function makes a difference: whatever it computes in between leaves no trace.
-An exchange is known by the function, the call, and the place in the code that makes it.
+These are the points at which killing a function makes a difference: what it computes in between has no effect outside.
+An exchange is identified by the function, the call, and the place in the code that makes it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import courier
 from local.embedded.call_context import FunctionKilledError, current_run
 
 _CODE = f"{Path(courier.__file__).parent}/"
-# How many callers of ours make a place: enough to tell a claim from a hurry, few enough to have a name.
+# The number of our own stack frames in a place: enough to distinguish its callers, few enough to stay readable.
 _FRAMES = 4
-# The words of the providers' paths that say what is wanted.
+# The words of the providers' paths that identify the operation.
 _PATH_WORDS = frozenset({"reporting", "datamodels", "builds", "airt", "projects", "reports", "build", "preflight"})
 _IAM_PREFIXES = {"sfn": "states", "secrets-manager": "secretsmanager"}
 
@@ -34,12 +34,12 @@ _operation: contextvars.ContextVar[str | None] = contextvars.ContextVar("operati
 
 @dataclass(frozen=True, order=True)
 class Exchange:
-    """One kind of exchange: which function makes which call, and where in its code.
+    """One kind of exchange: the function, its call, and the place in the code.
 
     ``call``
-        An AWS operation such as ``dynamodb:UpdateItem``, or method and host's kind of a provider's API.
+        An AWS operation such as ``dynamodb:UpdateItem``, or method and path of a provider's API.
     ``place``
-        ``module.function:line`` of our code, the innermost first.
+        ``module.function:line`` of our code, innermost first.
     """
 
     function: str
@@ -51,17 +51,17 @@ class Exchange:
 
 
 class ExchangeHook(Protocol):
-    """Sees exchanges; what it raises ends the exchange."""
+    """Observes exchanges; an exception that it raises ends the exchange."""
 
     def before(self, exchange: Exchange) -> None:
-        """Decide before anything of the exchange has left."""
+        """Handle an exchange before the request is sent."""
 
     def after(self, exchange: Exchange) -> None:
-        """Decide after it was answered, before the function learns it."""
+        """Handle an exchange after the response arrived, before the function gets it."""
 
 
 def kill_function() -> None:
-    """End the calling function here and now; nothing of it reaches anybody afterwards."""
+    """End the calling function at once; it makes no further call."""
     run = current_run.get()
     if run is not None:
         run.killed_by = "Runtime.ExitError"
@@ -70,9 +70,9 @@ def kill_function() -> None:
 
 @contextmanager
 def exchanges_hooked(hook: ExchangeHook) -> Iterator[None]:
-    """Show every exchange of a function to a seam.
+    """Call the hook for every exchange of a function.
 
-    Must be open before the functions make their clients: that is when botocore takes its hooks.
+    Must be active before the functions create their clients, which is when botocore reads its hooks.
     """
     put, get = http.client.HTTPConnection.putrequest, http.client.HTTPConnection.getresponse
     exchanges: dict[int, Exchange] = {}
@@ -81,7 +81,7 @@ def exchanges_hooked(hook: ExchangeHook) -> Iterator[None]:
         run = current_run.get()
         if run is None:
             return put(connection, method, url, *args, **kwargs)
-        # A dead function asks nobody any more.
+        # A killed function makes no further call.
         run.check()
         call = _operation.get() or f"{method} {'report' if connection.host == 'localhost' else _shape(url)}"
         exchange = Exchange(run.invocation.function, call, _place())
@@ -124,13 +124,13 @@ def _forget_operation(**_: object) -> None:
 
 
 def _shape(url: str) -> str:
-    """Give a provider's path without its ids and names."""
+    """Return a provider's path without its ids and names."""
     parts = urlsplit(url).path.strip("/").split("/")
     return "/".join(part for part in parts if part in _PATH_WORDS)
 
 
 def _place() -> tuple[str, ...]:
-    """Name the frames of our own code that lead here, the innermost first."""
+    """Return the frames of our own code that lead here, innermost first."""
     places: list[str] = []
     frame = sys._getframe(2)  # noqa: SLF001 - inspect.stack() reads source files, a hundred times slower
     while frame is not None and len(places) < _FRAMES:

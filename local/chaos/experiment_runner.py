@@ -1,4 +1,4 @@
-"""One embedded AWS for many experiments: each begins with nothing, and runs on a clock that nobody waits for."""
+"""One embedded AWS for many experiments: each starts from an empty state, and runs on virtual time."""
 
 from __future__ import annotations
 
@@ -46,56 +46,56 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
-# How often the driver looks whether everything waits, and for how long it does. A look at hundreds of executions
-# takes longer than the beat, and takes the time from those who work: it must be a small part of it.
+# The interval at which the runner checks for idleness, and its timeout. Checking hundreds of executions takes longer
+# than the interval and slows down the functions, so it may only take a small share of the time.
 _CHECK_SECONDS = 0.001
 _CHECK_SHARE = 0.1
 _IDLE_TIMEOUT_SECONDS = 600.0
 # BatchWriteItem takes no more.
 _MAX_BATCH_WRITES = 25
-# As long as a simulated provider is slow at most: twice what `timeouts_shortened` waits for.
+# The longest delay of a simulated provider: twice the timeout of `timeouts_shortened`.
 _LONGEST_PAUSE_SECONDS = 1.0
-# A request that is refused so often is refused for good, and stays a dead letter.
+# A request that failed so often fails for good, and stays a dead letter.
 _MAX_RESENDS = 5
 # The template's schedule of discover_builds.
 _DISCOVERY_MINUTES = 5
 
 
 class FaultInjector(Interception):
-    """What goes wrong in one experiment, on the side of AWS and inside of the functions; by default nothing.
+    """Injects the faults of one experiment into AWS and the functions; by default none.
 
     ``redrives``
-        Whether somebody looks after failed executions, once nothing else happens any more.
+        Whether failed executions are redriven once everything is idle.
     """
 
     redrives: ClassVar[bool] = False
 
     def before(self, exchange: Exchange) -> None:
-        """See an exchange of a function before it leaves; see `exchanges.Seam`."""
+        """Handle an exchange before its request; see `exchange_hooks.ExchangeHook`."""
 
     def after(self, exchange: Exchange) -> None:
-        """See an exchange of a function after its answer; see `exchanges.Seam`."""
+        """Handle an exchange after its response; see `exchange_hooks.ExchangeHook`."""
 
     def tick(self, runner: ExperimentRunner) -> None:
-        """Do something of one's own once a minute."""
+        """Act once a minute of virtual time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChaosScenario:
-    """A small world, and what is asked of the courier in it.
+    """Simulated providers, the sources that are configured for them, and the requests to the courier.
 
     ``sources``
-        Makes the configured sources for an endpoint.
+        Returns the configured sources for an endpoint.
     ``requests``
-        Builds to ask for at the beginning, by the scope that they belong to.
+        The initial requests, each with its scope.
     ``history``
-        Ids of builds that had ended before the courier came.
+        Ids of builds that had ended before the courier started.
     ``faults``, ``sample``, ``outcomes``
-        What the providers do wrong in any case, always or by chance, and which outcomes builds may have because of it.
+        Faults of the providers in every run, fixed or random, and the outcomes that builds may have because of them.
     ``events``
-        What happens to the providers after so many seconds.
+        Changes of the providers, each with the second at which it happens.
     ``dropped``
-        How many of the first events of a function never arrive.
+        The number of events that are dropped first, by function.
     ``least_minutes``, ``most_minutes``
         By the first all builds have ended and were seen; at the second the experiment is stopped.
     """
@@ -117,7 +117,7 @@ class ChaosScenario:
 
 
 class ExperimentRunner:
-    """An embedded AWS whose functions run on virtual time; up between ``with`` and its end."""
+    """An embedded AWS whose functions run on virtual time; up inside a ``with`` block."""
 
     def __init__(self) -> None:
         self._switch = _InjectorSwitch()
@@ -156,9 +156,9 @@ class ExperimentRunner:
         faults: Sequence[FaultRule] = (),
         quick_timeouts: bool = False,
     ) -> Evidence:
-        """Let a script play until nothing happens any more, and give what is left of it; then forget it.
+        """Run a scenario until everything is idle, return its evidence, and reset the embedded AWS.
 
-        Providers pause on the real clock, for the parts of a second that ``quick_timeouts`` makes long.
+        Providers pause on the real clock; with ``quick_timeouts`` fractions of a second exceed the timeouts.
         """
         self._time = VirtualTime(ManualClock(datetime.now(UTC)))
         self._switch.to = injector or FaultInjector()
@@ -226,7 +226,7 @@ class ExperimentRunner:
             if injector.redrives and minute >= scenario.least_minutes:
                 self._redrive()
                 futures += self._resend_dead_letters({each.request_id for each in submitted})
-            # Discovery has come by once more since then, and found nothing new.
+            # Discovery has run once more since then, and found nothing new.
             if over_since is not None and minute // _DISCOVERY_MINUTES > over_since // _DISCOVERY_MINUTES:
                 break
         return submitted, notices
@@ -261,7 +261,7 @@ class ExperimentRunner:
             self.aws.redrive(arn)
 
     def _resend_dead_letters(self, request_ids: Set[str]) -> list[Future[AsyncResult]]:
-        """Do with dead letters what the runbook says: send requests again; a tick is harmless, and stays a letter."""
+        """Treat dead letters as the runbook says: send requests again; leave ticks, which are harmless."""
         resent = []
         for dead_letter in self.aws.dead_letters():
             payload = json.loads(dead_letter).get("requestPayload")
@@ -274,7 +274,7 @@ class ExperimentRunner:
         return resent
 
     def _run_until(self, until: datetime) -> None:
-        """Let everything happen that happens by itself before an instant; time passes only while all wait."""
+        """Advance virtual time to an instant; it moves only while everything is idle."""
         quiet = 0
         began = checked_at = time.monotonic()
         while checked_at - began < _IDLE_TIMEOUT_SECONDS:
@@ -287,7 +287,7 @@ class ExperimentRunner:
                 self._time.move_to(wake)
                 quiet = 0
             self._idle_wait.wait(max(_CHECK_SECONDS, (time.monotonic() - checked_at) / _CHECK_SHARE))
-        raise TimeoutError(f"something still works after {_IDLE_TIMEOUT_SECONDS} real seconds")
+        raise TimeoutError(f"something is still active after {_IDLE_TIMEOUT_SECONDS} real seconds")
 
     def _configure(self, sources: Sequence[SourceSettings], secrets: Mapping[str, str]) -> None:
         ssm, manager = self.aws.client("ssm"), self.aws.client("secretsmanager")
@@ -301,19 +301,19 @@ class ExperimentRunner:
         self._idle_wait.wait(min(seconds, _LONGEST_PAUSE_SECONDS))
 
     def pause(self, seconds: float) -> bool:
-        """Wait for so much virtual time; True when everything is to stop."""
+        """Wait for so much virtual time; return True when the runner stops."""
         return self._time.pause(seconds)
 
     def _stop_time(self) -> None:
         self._time.close()
 
     def _make_parts(self) -> wiring.Container:
-        # Each invocation is a cold start: on AWS every function has a process of its own, here all share one.
+        # Each invocation is a cold start: on AWS every function has its own process, here all share one.
         self._forget_configuration()
         return wiring.Container(Environment.from_variables(), self._time.clock)
 
     def _reset(self) -> None:
-        """Make everything as it was after the deployment."""
+        """Restore the state after the deployment."""
         self._time.close()
         self.aws.forget_executions()
         s3, bucket = self.aws.client("s3"), self.aws.outputs["BucketName"]
@@ -345,12 +345,12 @@ class ExperimentRunner:
 
     @staticmethod
     def _forget_configuration() -> None:
-        wiring._catalog.cache_clear()  # noqa: SLF001 - there is no other way to forget it, and no function needs one
+        wiring._catalog.cache_clear()  # noqa: SLF001 - there is no public way to clear it, and no function needs one
         credentials._secrets.cache_clear()  # noqa: SLF001 - likewise
 
 
 class _InjectorSwitch(Interception):
-    """Hands everything on to the disturbance of the present experiment."""
+    """Delegates to the fault injector of the current experiment."""
 
     def __init__(self) -> None:
         self.to = FaultInjector()
@@ -381,7 +381,7 @@ class _InjectorSwitch(Interception):
 def _expected_rows(
     providers: SimulatedProviders, scopes: Mapping[tuple[ProviderName, str], str], history: Set[str]
 ) -> set[str]:
-    """Name the ended builds that lists show, as the ledger would: until it does, discovery has yet to come by."""
+    """Return the ledger keys of ended builds that lists show; discovery has not finished until they exist."""
     return {
         f"{scopes[build.provider, build.scope]}/{build.scope}/{build.build_id}"
         for build in providers.builds

@@ -1,4 +1,4 @@
-"""One fault in one small world, and what came of it."""
+"""One fault in one scenario, and the result."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _GOOD = frozenset({"delivered", "succeeded"})
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """One fault in one script.
+    """One fault in one scenario.
 
     ``fault``, ``where``
-        What goes wrong, as a row of the matrix, and the place.
+        The fault, as a row of the matrix, and the place.
     ``make_injector``
-        Makes the disturbance; a new one for each run, since they count.
+        Returns a new fault injector for each run, because injectors count.
     ``rules``
-        What the providers do wrong on top of their script.
+        Faults of the providers, besides those of the scenario.
     ``quick_timeouts``
-        Providers are waited for by the fraction of a second, so that slow ones can be told in a test's time.
+        Whether provider timeouts are fractions of a second, so that slow providers can be tested quickly.
     """
 
     fault: str
@@ -46,16 +46,16 @@ class Experiment:
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentResult:
-    """What one run showed.
+    """The result of one run.
 
     ``injected``, ``kinds``
-        How often something was done to it, and what by whom: the providers' faults have the names of their classes.
+        The number of injected faults, in total and by kind; provider faults have the names of their classes.
     ``delivered``
-        Builds that gave what they were made for.
+        Builds that ended as ``delivered`` or ``succeeded``.
     ``notices_once``, ``notices_repeated``
-        Notices; the second counts each one that had been sent before.
+        Notices that were sent once, and repetitions of notices.
     ``lost``
-        Builds and requests that nobody would ever hear of.
+        Builds and requests without a record or a dead letter.
     ``redriven``
         Executions that failed and were redriven.
     """
@@ -78,7 +78,7 @@ class ExperimentResult:
 
 
 def run_experiment(runner: ExperimentRunner, experiment: Experiment) -> ExperimentResult:
-    """Run one experiment, and look at what is left with the checker's eyes."""
+    """Run one experiment, and check its evidence."""
     began = time.monotonic()
     scenario = getattr(scenarios, experiment.scenario)()
     injector = experiment.make_injector() if experiment.make_injector else FaultInjector()
@@ -112,7 +112,7 @@ def summarize(
     kinds: Mapping[str, int],
     seconds: float,
 ) -> ExperimentResult:
-    """Count what an experiment left."""
+    """Return the result of an experiment."""
     outcomes = Counter(
         json.loads(version.text or "{}").get("outcome", "unreadable") for version in evidence.records.values()
     )

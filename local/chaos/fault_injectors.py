@@ -1,4 +1,4 @@
-"""What can go wrong on the side of AWS and inside of the functions, each for one experiment."""
+"""Injectors of faults in AWS and in the functions, each for one experiment."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from local.embedded.interception import (
     InvocationFault,
 )
 
-# More than any of botocore's and our own tries of one call.
+# More than the attempts of botocore or of our own code for one call.
 EVERY_ATTEMPT: Final = 6
 
 
 class ExchangeFault(StrEnum):
-    """What happens at an exchange of a function."""
+    """A fault at an exchange of a function."""
 
     KILL_BEFORE = "killed before"
     KILL_AFTER = "killed after"
     LOSE_BEFORE = "connection broken before"
-    LOSE_AFTER = "answer lost"
+    LOSE_AFTER = "response lost"
 
 
 class ExchangeRecorder(FaultInjector):
-    """Disturbs nothing, and remembers what happened."""
+    """Injects nothing, and records exchanges, calls and invocations."""
 
     def __init__(self) -> None:
         self.exchanges: Counter[Exchange] = Counter()
@@ -61,7 +61,7 @@ class ExchangeRecorder(FaultInjector):
 
 
 class CountingInjector(FaultInjector):
-    """Strikes what matches, from the ``nth`` time on, ``times`` times."""
+    """Injects a fault into what matches, from the ``nth`` time on, ``times`` times."""
 
     def __init__(self, nth: int = 1, times: int = 1) -> None:
         self.injected = 0
@@ -71,7 +71,7 @@ class CountingInjector(FaultInjector):
         self._lock = threading.Lock()
 
     def should_inject(self, matches: bool) -> bool:
-        """Count what matches, and tell whether it is struck."""
+        """Count a match, and return whether a fault is to be injected."""
         if not matches:
             return False
         with self._lock:
@@ -82,7 +82,7 @@ class CountingInjector(FaultInjector):
 
 
 class ExchangeInjector(CountingInjector):
-    """A blow at one place in the code."""
+    """Injects a fault at one place in the code."""
 
     def __init__(self, exchange: Exchange, fault: ExchangeFault, *, nth: int = 1) -> None:
         super().__init__(nth)
@@ -110,7 +110,7 @@ class ExchangeInjector(CountingInjector):
 
 
 class CallInjector(CountingInjector):
-    """AWS answers an error to one kind of call of one caller."""
+    """Fails one kind of call of one caller."""
 
     def __init__(
         self, caller: str, action: str, answer: AwsError | DropResponse, *, nth: int = 1, times: int = 1
@@ -125,7 +125,7 @@ class CallInjector(CountingInjector):
 
 
 class ResponseDropper(CountingInjector):
-    """The answer to one kind of call of one caller is lost on the way back."""
+    """Drops the response to one kind of call of one caller."""
 
     def __init__(self, caller: str, action: str, *, nth: int = 1) -> None:
         super().__init__(nth)
@@ -137,7 +137,7 @@ class ResponseDropper(CountingInjector):
 
 
 class InvocationInjector(CountingInjector):
-    """Lambda delivers an event twice, or has no capacity for it."""
+    """Delivers an event twice, or throttles the function."""
 
     def __init__(self, function: str, verdict: InvocationFault, *, nth: int = 1, times: int = 1) -> None:
         super().__init__(nth, times)
@@ -150,7 +150,7 @@ class InvocationInjector(CountingInjector):
 
 
 class ResultDropper(CountingInjector):
-    """A function has done its work, and its caller never hears of it."""
+    """Drops the result of a function after it ran."""
 
     def __init__(self, function: str, *, nth: int = 1) -> None:
         super().__init__(nth)

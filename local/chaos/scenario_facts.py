@@ -1,4 +1,4 @@
-"""What a checker has to know of a simulated world: its keys, its links, its builds, and whose they are."""
+"""What the checker needs to know about simulated providers: keys, links, builds, and the sources of scopes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECRET_PARAMETERS = frozenset({"X-Amz-Signature", "X-Amz-Security-Token", "X-Am
 
 @contextmanager
 def signed_links_observed(note: Callable[[str], object]) -> Iterator[None]:
-    """Show every link that the simulated store signs."""
+    """Call ``note`` with every link that the simulated store signs."""
     presigned_url = ArtifactStore.presigned_url
 
     def sign(
@@ -53,7 +53,7 @@ def signatures_collected() -> Iterator[list[str]]:
 
 
 def scheduled_ids(scenario: Scenario) -> Iterator[str]:
-    """Give the ids of builds that nobody asks the courier for, as far as they are known beforehand."""
+    """Yield the ids of builds that start without a request to the courier, as far as they are known beforehand."""
     for model in scenario.treasure.models:
         yield from (build.build_id for build in model.builds if build.build_id is not None)
     for project in scenario.airt.projects:
@@ -61,7 +61,7 @@ def scheduled_ids(scenario: Scenario) -> Iterator[str]:
 
 
 def scopes_of(scenario: Scenario, sources: Sequence[SourceSettings]) -> dict[tuple[ProviderName, str], str]:
-    """Say which source looks after which scope."""
+    """Return the name of the source of each scope."""
     scopes: dict[tuple[ProviderName, str], str] = {}
     for source in sources:
         if source.provider == "treasure_insights":

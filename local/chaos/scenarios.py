@@ -1,4 +1,4 @@
-"""Small worlds that together come past every place of the courier that has an outside effect."""
+"""Small scenarios that together pass every place of the courier with an external effect."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OTHER_KEY: Final = "1234/" + "fedcba9876543210" * 2 + "fedcba98"
 
 @dataclass(frozen=True)
 class DropBuild(JsonFault):
-    """The list lacks one of its builds."""
+    """One build is missing from the list."""
 
     build_id: str
 
@@ -63,12 +63,12 @@ _SALES, _ORDERS = "5d1d4f1c-1111-4222-8333-000000000001", "5d1d4f1c-1111-4222-83
 
 
 def build_id(number: int) -> str:
-    """Make the id of a scheduled build."""
+    """Return the id of a scheduled build."""
     return f"5d1d4f1c-0000-4222-8333-{number:012x}"
 
 
 def treasure_source(endpoint: str, **settings: object) -> SourceSettings:
-    """Configure the simulated Treasure Insights account."""
+    """Return the source for the simulated Treasure Insights account."""
     return parse_source(
         {
             "name": "insights",
@@ -87,7 +87,7 @@ def treasure_source(endpoint: str, **settings: object) -> SourceSettings:
 
 
 def airt_source(endpoint: str, project: str, **settings: object) -> SourceSettings:
-    """Configure one project of the simulated Dreadnode platform."""
+    """Return the source for one project of the simulated Dreadnode platform."""
     return parse_source(
         {
             "name": project,
@@ -106,7 +106,7 @@ def airt_source(endpoint: str, project: str, **settings: object) -> SourceSettin
 
 
 def insights() -> ChaosScenario:
-    """Let others start builds of every ending, one that had ended before, and one that is asked for."""
+    """Return a scenario with builds of every final status, one that ended earlier, and one requested build."""
     sales = DataModel(
         oid=_SALES,
         name="sales",
@@ -115,7 +115,7 @@ def insights() -> ChaosScenario:
             ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(2)),
             ScheduledBuild(BuildPlan(run_seconds=100, final_status="failed"), build_id=build_id(3)),
             ScheduledBuild(BuildPlan(run_seconds=170, final_status="canceled"), build_id=build_id(4)),
-            # Begins between two discoveries, so that the poller's list shows it first.
+            # Starts between two discoveries, so that the poller's list shows it first.
             ScheduledBuild(BuildPlan(run_seconds=60), created_offset_seconds=30, build_id=build_id(5)),
         ),
     )
@@ -131,7 +131,7 @@ def insights() -> ChaosScenario:
 
 
 def reports() -> ChaosScenario:
-    """Ask for reports: one delivered, one failed, one empty; and watch one that somebody else started."""
+    """Return a scenario with requested reports (delivered, failed, empty) and a request to track an existing one."""
     chatbot = Project(
         slug="chatbot",
         uuid="2489e9ad-2ee2-4e00-8ec9-000000000001",
@@ -156,7 +156,7 @@ def reports() -> ChaosScenario:
 
 
 def large(name: str = "large", *faults: FaultRule) -> ChaosScenario:
-    """Watch one report that is copied in parts."""
+    """Return a scenario with one report that is copied in parts."""
     archive = Project(
         slug="archive",
         uuid="2489e9ad-2ee2-4e00-8ec9-000000000003",
@@ -171,7 +171,7 @@ def large(name: str = "large", *faults: FaultRule) -> ChaosScenario:
 
 
 def artifact_changes() -> ChaosScenario:
-    """Spoil a report that is copied in parts: it is another one each time, and its upload has to be dropped."""
+    """Return a scenario whose report changes during each copy, so that its upload has to be aborted."""
     scenario = large(
         "artifact_changes", FaultRule(ObjectChanged(), RequestKind.ARTIFACT, ranged=True, nth=2, times=None)
     )
@@ -179,18 +179,18 @@ def artifact_changes() -> ChaosScenario:
 
 
 def resumed() -> ChaosScenario:
-    """Let the store fall silent for a while after the first part: the copy goes on with its upload."""
+    """Return a scenario whose store fails for a while after the first part: the copy resumes its upload."""
     return large("resumed", FaultRule(ErrorStatus(503), RequestKind.ARTIFACT, nth=2, times=7))
 
 
 def store_down() -> ChaosScenario:
-    """Let the store fall silent for good after the first part: the record has to drop the upload."""
+    """Return a scenario whose store fails permanently after the first part: recording has to abort the upload."""
     scenario = large("store_down", FaultRule(ErrorStatus(503), RequestKind.ARTIFACT, nth=2, times=None))
     return replace(scenario, outcomes=frozenset({"undeliverable"}))
 
 
 def builds_vanish() -> ChaosScenario:
-    """Let one build never end, and one be forgotten by its provider."""
+    """Return a scenario with one build that never ends, and one that disappears from its provider."""
     orders = DataModel(
         oid=_ORDERS,
         name="orders",
@@ -222,7 +222,7 @@ def builds_vanish() -> ChaosScenario:
 
 
 def key_revoked() -> ChaosScenario:
-    """Revoke a key and put it right again while a build is in flight."""
+    """Return a scenario whose key is revoked and restored while a build is in flight."""
     sales = DataModel(
         oid=_SALES, name="sales", builds=(ScheduledBuild(BuildPlan(run_seconds=400), build_id=build_id(31)),)
     )
@@ -245,7 +245,7 @@ def key_revoked() -> ChaosScenario:
 
 
 def poller_late() -> ChaosScenario:
-    """Let the poller come late: discovery tells the ends of builds that it finds in its lists."""
+    """Return a scenario whose poller starts late: discovery finds the ends of builds in its lists."""
     sales = DataModel(
         oid=_SALES,
         name="sales",
@@ -263,7 +263,7 @@ def poller_late() -> ChaosScenario:
 
 
 def keys_invalid() -> ChaosScenario:
-    """Begin with dead keys: discovery and a request have to say so, before anything is in flight."""
+    """Return a scenario with revoked keys: discovery and a request report them before anything is in flight."""
     sales = DataModel(
         oid=_SALES, name="sales", builds=(ScheduledBuild(BuildPlan(run_seconds=900), build_id=build_id(61)),)
     )
@@ -287,13 +287,13 @@ def keys_invalid() -> ChaosScenario:
         secrets={TREASURE_SECRET: treasure.key, AIRT_SECRET: airt.key},
         requests=[(chatbot.scope, BuildRequest(source="chatbot", report=REPORT))],
         events=((0, revoke), (400, restore)),
-        # Everything is refused until then, so it ends as a dead letter.
+        # Every attempt fails until then, so the request becomes a dead letter.
         least_minutes=20,
     )
 
 
 def start_retried() -> ChaosScenario:
-    """Ask while the provider is down: the request certainly started nothing, and is repeated."""
+    """Return a scenario whose provider is down at the request, which certainly started nothing and is retried."""
     orders = DataModel(oid=_ORDERS, name="orders", when_started=(BuildPlan(run_seconds=80),))
     simulation = Scenario(treasure=TreasureAccount(models=(orders,)))
     return ChaosScenario(
@@ -302,13 +302,13 @@ def start_retried() -> ChaosScenario:
         sources=lambda endpoint: [treasure_source(endpoint)],
         secrets={TREASURE_SECRET: simulation.treasure.key},
         requests=[(_ORDERS, BuildRequest(source="insights", data_model=_ORDERS))],
-        # Discovery meets them too; both come back.
+        # Discovery gets them too; both retry.
         faults=[FaultRule(ErrorStatus(503), RequestKind.LIST_BUILDS, times=6)],
     )
 
 
 def segments() -> ChaosScenario:
-    """Have more builds than one invocation takes: they are handed out in segments of one."""
+    """Return a scenario with more builds than one invocation takes: the poller works in segments of one build."""
     sales = DataModel(
         oid=_SALES,
         name="sales",
@@ -331,7 +331,7 @@ def airt_scenario(
     requests: Sequence[tuple[str, BuildRequest]],
     faults: Sequence[FaultRule] = (),
 ) -> ChaosScenario:
-    """Make a script over projects of the simulated Dreadnode platform, one source each."""
+    """Return a scenario with projects of the simulated Dreadnode platform, one source each."""
     simulation = Scenario(airt=AirtAccount(projects=tuple(projects)))
     artifact = {"hosts": ["localhost"], "private_addresses": True}
     return ChaosScenario(

@@ -1,4 +1,4 @@
-"""Every kill point of every function, every kind of AWS error, every odd delivery: one experiment each."""
+"""One experiment for every kill point of every function, every kind of AWS error, and every unusual delivery."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from local.chaos.fault_injectors import (
 from local.chaos.scenarios import SCENARIOS
 from local.embedded.interception import STATE_MACHINE, AwsError, DeliverTwice, DropResponse, Throttle
 
-# A place that is passed more often is struck at the first and, by the hardest blows, at the second time as well.
+# A place that is passed repeatedly gets a fault at the first time and, for kills, also at the second.
 _OCCASIONS: Final = {
     ExchangeFault.KILL_BEFORE: 2,
     ExchangeFault.KILL_AFTER: 2,
     ExchangeFault.LOSE_BEFORE: 1,
     ExchangeFault.LOSE_AFTER: 1,
 }
-# What each service says when it is asked too often, and when it is broken.
+# The errors of services that throttle or fail, where they differ from the default.
 _THROTTLED: Final = {"s3": AwsError(503, "SlowDown")}
 _BROKEN: Final = {"dynamodb": AwsError(500, "InternalServerError")}
 _PUBLISHED: Final = "sns:Publish"
@@ -38,7 +38,7 @@ _NOTED: Final = ".mark_announced:"
 
 
 def record(runner: ExperimentRunner) -> dict[str, ExchangeRecorder]:
-    """Play every script undisturbed, and give what happened in each."""
+    """Run every scenario without faults, and return what was recorded in each."""
     recorders = {}
     for make in SCENARIOS:
         recorder = ExchangeRecorder()
@@ -48,7 +48,7 @@ def record(runner: ExperimentRunner) -> dict[str, ExchangeRecorder]:
 
 
 def plan(recorders: dict[str, ExchangeRecorder]) -> list[Experiment]:
-    """Give one experiment for each point and kind of fault; what several scripts pass is struck in the first."""
+    """Return one experiment for each point and kind of fault; the first scenario that passes a point is used."""
     seen: set[object] = set()
     experiments: list[Experiment] = []
     for scenario, recorder in recorders.items():
@@ -71,7 +71,7 @@ def _exchange_experiments(scenario: str, exchange: Exchange, count: int) -> Iter
     for fault, occasions in _OCCASIONS.items():
         for nth in range(1, min(count, occasions) + 1):
             repeats = exchange.call == _PUBLISHED and fault in {ExchangeFault.KILL_AFTER, ExchangeFault.LOSE_AFTER}
-            # News about a source, sent and not yet noted as sent: the note is the very next exchange.
+            # A notice about a source was published and not yet noted as published: the note is the next exchange.
             repeats |= fault is ExchangeFault.KILL_BEFORE and any(_NOTED in place for place in exchange.place)
             yield Experiment(
                 fault=fault,
@@ -91,8 +91,8 @@ def _call_experiments(scenario: str, caller: str, action: str) -> Iterator[Exper
     for fault, make_injector in (
         ("throttled by AWS", partial(at, throttled)),
         ("error 500 of AWS", partial(at, broken)),
-        ("throttled by AWS, every try", partial(at, throttled, times=EVERY_ATTEMPT)),
-        ("error 500 of AWS, every try", partial(at, broken, times=EVERY_ATTEMPT)),
+        ("throttled by AWS, every attempt", partial(at, throttled, times=EVERY_ATTEMPT)),
+        ("error 500 of AWS, every attempt", partial(at, broken, times=EVERY_ATTEMPT)),
     ):
         yield Experiment(fault=fault, where=where, scenario=scenario, make_injector=make_injector)
     if caller == STATE_MACHINE:
@@ -100,7 +100,7 @@ def _call_experiments(scenario: str, caller: str, action: str) -> Iterator[Exper
             fault="connection broken before", where=where, scenario=scenario, make_injector=partial(at, DropResponse())
         )
         yield Experiment(
-            fault="answer lost",
+            fault="response lost",
             where=where,
             scenario=scenario,
             make_injector=partial(ResponseDropper, caller, action),

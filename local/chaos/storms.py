@@ -1,4 +1,4 @@
-"""Two hundred builds, and everything goes wrong at once: providers, AWS, functions and deliveries, by chance."""
+"""Two hundred builds with random faults everywhere: in providers, AWS, functions and deliveries."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ from local.simulator import (
 )
 
 BUILDS: Final = 200
-"""How many builds a storm has."""
+"""The number of builds of a storm."""
 
-# After so long the weather clears up, and what is still to be done has to be done.
+# After this time no more faults are injected, and everything has to complete.
 _STORM_SECONDS: Final = 3_600
 _STORM_MINUTES: Final = 60
 _PUBLISH: Final = "sns:Publish"
@@ -101,7 +101,7 @@ _STORE: Final[Sequence[Fault]] = (
 
 
 class Storm(CountingInjector):
-    """Strikes by chance, at everything: what happens to the n-th of a kind follows from the seed."""
+    """Injects random faults everywhere; the fault of the n-th occasion of a kind follows from the seed."""
 
     redrives = True
 
@@ -135,7 +135,7 @@ class Storm(CountingInjector):
 
     @override
     def after(self, exchange: Exchange) -> None:
-        fault = self._draw(f"after {exchange}", {"killed after": 0.004, "answer lost": 0.004})
+        fault = self._draw(f"after {exchange}", {"killed after": 0.004, "response lost": 0.004})
         if fault is not None and exchange.call == _PUBLISH:
             self.repeatable += 1
         self._apply(fault)
@@ -154,7 +154,7 @@ class Storm(CountingInjector):
     def after_call(self, call: AwsCall, status: int) -> DropResponse | None:
         if call.caller != STATE_MACHINE:
             return None
-        if self._draw(f"{call.action} answered", {"answer lost": 0.01}) is None:
+        if self._draw(f"{call.action} answered", {"response lost": 0.01}) is None:
             return None
         self.repeatable += call.action == _PUBLISH
         return DropResponse()
@@ -185,7 +185,7 @@ class Storm(CountingInjector):
         raise ConnectionRefusedError(111, "injected")
 
     def _draw(self, what: str, chances: dict[str, float]) -> str | None:
-        """Decide about the next occasion of a kind, and count what happens."""
+        """Draw the fault of the next occasion of a kind, and count it."""
         with self._guard:
             self._counts[what] += 1
             draw = Random(f"{self._seed}/{what}/{self._counts[what]}").random()  # noqa: S311 - a test
@@ -201,7 +201,7 @@ class Storm(CountingInjector):
 
 
 def run_storm(runner: ExperimentRunner, seed: int, builds: int = BUILDS) -> ExperimentResult:
-    """Let one storm pass, and look at what is left with the checker's eyes."""
+    """Run one storm, and check its evidence."""
     began = time.monotonic()
     storm, scenario = Storm(seed), storm_scenario(seed, builds)
     evidence = runner.run(scenario, storm)
@@ -219,7 +219,7 @@ def run_storm(runner: ExperimentRunner, seed: int, builds: int = BUILDS) -> Expe
 
 
 def provider_fault_sample(seed: int, *, probability: float = 0.05) -> FaultSample:
-    """Give the providers' part of a storm."""
+    """Return the provider faults of a storm."""
     status_requests = (RequestKind.LIST_BUILDS, RequestKind.GET_BUILD, RequestKind.GET_JOB, RequestKind.LIST_MODELS)
     faults: dict[RequestKind, Sequence[Fault]] = dict.fromkeys(status_requests, _API)
     faults |= dict.fromkeys((RequestKind.START_BUILD, RequestKind.START_JOB), _STARTS)
@@ -228,7 +228,7 @@ def provider_fault_sample(seed: int, *, probability: float = 0.05) -> FaultSampl
 
 
 def storm_scenario(seed: int, builds: int = BUILDS) -> ChaosScenario:
-    """Make a world of so many builds: two fifths at Treasure Insights, the rest reports, half of them asked for."""
+    """Return a scenario: two fifths of the builds at Treasure Insights, the rest reports, half of them requested."""
     random = Random(f"storm {seed}")  # noqa: S311 - a test
     listed, existing = builds * 2 // 5, builds * 3 // 10
     models = _models(random, listed)

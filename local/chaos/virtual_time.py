@@ -1,4 +1,4 @@
-"""Time that passes only when nothing else happens: minutes of waiting take as long as looking at the clock."""
+"""Virtual time, which advances only while everything waits, so that waiting takes no real time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local.simulator import ManualClock
 
 
 class VirtualTime:
-    """A clock, and those who wait on it; somebody else moves it on with `move_to`."""
+    """A clock and the threads that wait on it; `move_to` advances it."""
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
@@ -28,12 +28,12 @@ class VirtualTime:
 
     @property
     def waiting(self) -> int:
-        """How many threads wait."""
+        """The number of waiting threads."""
         with self._lock:
             return len(self._waiting)
 
     def pause(self, seconds: float) -> bool:
-        """Wait until the clock has moved on by so much; True when everything is to stop."""
+        """Wait until the clock has advanced so far; return True when the clock was closed."""
         wake = threading.Event()
         with self._lock:
             if self._closed:
@@ -43,12 +43,12 @@ class VirtualTime:
         return self._closed
 
     def next_wake(self) -> datetime | None:
-        """Give the instant at which the first of those who wait wants to go on."""
+        """Return the earliest instant that a thread waits for."""
         with self._lock:
             return min((moment for moment, _ in self._waiting), default=None)
 
     def move_to(self, moment: datetime) -> None:
-        """Set the clock, never back, and wake everybody whose time has come."""
+        """Advance the clock, never back, and wake the threads that are due."""
         with self._lock:
             self.clock.advance(max(0.0, (moment - self.clock()).total_seconds()))
             now = self.clock()
@@ -58,7 +58,7 @@ class VirtualTime:
             wake.set()
 
     def close(self) -> None:
-        """Wake everybody for good."""
+        """Wake all threads, and let no thread wait any more."""
         with self._lock:
             self._closed = True
             due, self._waiting = self._waiting, []
@@ -68,27 +68,27 @@ class VirtualTime:
 
 @contextmanager
 def pauses_skipped() -> Iterator[None]:
-    """Let the short pauses inside of one invocation take no time: the courier's own between tries, and botocore's.
+    """Skip the short pauses inside an invocation: the courier's own between attempts, and botocore's.
 
-    Each takes its sleep as a default or a module's name, of which nothing else is changed.
+    Each gets its sleep from a default or a module's name; nothing else is changed.
     """
 
-    class Sleepless:
+    class NoSleep:
         @staticmethod
         def sleep(_: float) -> None:
             """Return at once."""
 
     with (
-        patch.dict(_defaults_of(ApiClient), backoff=replace(BACKOFF, sleep=Sleepless.sleep)),
-        patch.dict(_defaults_of(Backoff), sleep=Sleepless.sleep),
-        patch.object(botocore.endpoint, "time", Sleepless),
+        patch.dict(_defaults_of(ApiClient), backoff=replace(BACKOFF, sleep=NoSleep.sleep)),
+        patch.dict(_defaults_of(Backoff), sleep=NoSleep.sleep),
+        patch.object(botocore.endpoint, "time", NoSleep),
     ):
         yield
 
 
 @contextmanager
 def timeouts_shortened() -> Iterator[None]:
-    """Let slow providers be slow within a test's time: half a second of silence is too long."""
+    """Shorten the provider timeouts, so that half a second of silence exceeds them."""
     with (
         patch.dict(_defaults_of(ApiClient), read_timeout_seconds=0.5, call_limit_seconds=5.0),
         patch.dict(_defaults_of(CopyOptions), read_seconds=0.5),
@@ -99,5 +99,5 @@ def timeouts_shortened() -> Iterator[None]:
 def _defaults_of(kind: type[object]) -> dict[str, object]:
     defaults = kind.__init__.__kwdefaults__
     if defaults is None:
-        raise TypeError(f"{kind.__name__} has no defaults any more")
+        raise TypeError(f"{kind.__name__} no longer has defaults")
     return defaults

@@ -1,4 +1,4 @@
-"""Lambda's asynchronous calls: answered at once, carried out later, repeated on errors, then dead letters."""
+"""Lambda's asynchronous invocations: accepted at once, run later, retried on errors, then dead-lettered."""
 
 import json
 import threading
@@ -16,15 +16,15 @@ from local.embedded.function_runtime import (
 )
 from local.embedded.interception import Invocation
 
-# A run of a function keeps one of these threads; schedules and tests together keep a handful busy.
+# Each running function holds one of these threads; schedules and tests together use a handful.
 _THREADS = 32
 
-# "Asynchronous invocation", Lambda developer guide: a minute before the first repetition, two before the second.
-_REPETITION_SECONDS = (60, 120)
+# "Asynchronous invocation", Lambda developer guide: one minute before the first retry, two before the second.
+_RETRY_SECONDS = (60, 120)
 
 
 class FailureQueue(Protocol):
-    """Takes the documents of calls that failed for good."""
+    """Receives the documents of invocations that failed for good."""
 
     def __call__(self, queue: str, document: str) -> None:
         """Send ``document`` to the queue with this logical id."""
@@ -32,21 +32,21 @@ class FailureQueue(Protocol):
 
 @dataclass(frozen=True)
 class AsyncResult:
-    """How an asynchronous call ended: the last result, and how many attempts it took."""
+    """The outcome of an asynchronous invocation: the last result, and the number of attempts."""
 
     result: InvocationResult | None
     attempts: int
 
 
 class AsyncInvoker:
-    """Carries out asynchronous calls on a bounded pool of threads.
+    """Runs asynchronous invocations on a bounded pool of threads.
 
     Parameters
     ----------
     pause
-        Waits before a repetition, in seconds; returns True when everything is to stop.
+        Waits before a retry, in seconds; returns True when the embedded AWS stops.
     to_queue
-        Where the function's ``OnFailure`` destination is.
+        Sends a document to the function's ``OnFailure`` destination.
     """
 
     def __init__(self, runtime: FunctionRuntime, *, pause: Callable[[float], bool], to_queue: FailureQueue) -> None:
@@ -59,12 +59,12 @@ class AsyncInvoker:
 
     @property
     def under_way(self) -> int:
-        """How many calls are accepted and not yet carried out."""
+        """The number of accepted invocations that have not ended."""
         with self._lock:
             return self._under_way
 
     def submit(self, function: str, payload: str) -> "Future[AsyncResult]":
-        """Accept a call."""
+        """Accept an invocation."""
         invocation = Invocation(function=function, request_id=new_request_id(), payload=payload, asynchronous=True)
         with self._lock:
             self._under_way += 1
@@ -73,7 +73,7 @@ class AsyncInvoker:
         return future
 
     def stop(self) -> None:
-        """Wait for the runs under way; calls that have not started are dropped."""
+        """Wait for running invocations; drop those that have not started."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _done(self, _: "Future[AsyncResult]") -> None:
@@ -85,7 +85,7 @@ class AsyncInvoker:
         attempts = spec.retry_attempts + 1
         result: InvocationResult | None = None
         for attempt in range(1, attempts + 1):
-            if attempt > 1 and self._pause(_REPETITION_SECONDS[attempt - 2]):
+            if attempt > 1 and self._pause(_RETRY_SECONDS[attempt - 2]):
                 return AsyncResult(result, attempt - 1)
             try:
                 result = self._runtime.invoke(replace(invocation, attempt=attempt))

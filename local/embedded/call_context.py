@@ -1,7 +1,7 @@
-"""Who makes an AWS call: carried from the function's thread through botocore to the embedded AWS.
+"""The caller of an AWS call: carried from the function's thread through botocore to the embedded AWS.
 
-Every function runs in its own process on AWS; here all share one, so the running invocation is a
-context variable. Threads that a function starts inherit it, which Python does by itself from 3.14 on.
+On AWS every function runs in its own process; here all share one, so the running invocation is a context variable.
+Threads that a function starts inherit it, as Python itself does from 3.14 on.
 """
 
 import contextvars
@@ -19,10 +19,10 @@ from local.embedded.interception import UNKNOWN_CALLER, AwsCall, Invocation
 
 CALL_HEADER = "X-Embedded-Call"
 
-# botocore's names of services where IAM has another.
+# Services whose name in botocore differs from that in IAM.
 _IAM_PREFIXES = {"sfn": "states", "secrets-manager": "secretsmanager", "cloudwatch-logs": "logs"}
 
-# The parameters that name what a call works on; the first that is there counts.
+# The parameters that name the resource of a call; the first one present counts.
 _RESOURCE_PARAMETERS = (
     "TableName",
     "TopicArn",
@@ -41,18 +41,18 @@ _PARAMETERS_KEY = "embedded_aws_resource"
 
 
 class FunctionKilledError(BaseException):
-    """The function's process is gone. Not an Exception: no handler's except clause may survive it."""
+    """The function's process is gone. Not an Exception, so that no except clause of a handler catches it."""
 
 
 class FunctionRun:
-    """One run of a function, as its AWS calls see it; killed from another thread."""
+    """One run of a function, as its AWS calls see it; another thread may kill it."""
 
     def __init__(self, invocation: Invocation) -> None:
         self.invocation = invocation
         self.killed_by: str | None = None
 
     def check(self) -> None:
-        """End the calling thread's work if the run was killed."""
+        """Raise in the calling thread if the run was killed."""
         if self.killed_by is not None:
             raise FunctionKilledError(self.killed_by)
 
@@ -61,26 +61,26 @@ current_run: contextvars.ContextVar[FunctionRun | None] = contextvars.ContextVar
 
 
 class CallTracker:
-    """Notes who makes which AWS call, for as long as it is `installed`."""
+    """Records which run makes which AWS call, while it is `installed`."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._pending: dict[str, tuple[AwsCall, FunctionRun | None]] = {}
 
     def take(self, number: str | None) -> tuple[AwsCall, FunctionRun | None] | None:
-        """Give the call that a request's header announces, once; None for a request that botocore did not make."""
+        """Return the call that a request's header names, once; None for a request that botocore did not make."""
         return self._pending.pop(number, None) if number else None
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Watch every botocore session made from now on, and hand the current run to new threads."""
+        """Add hooks to every botocore session created from now on, and pass the current run to new threads."""
         hooks = (
             ("provide-client-params", _remember_resource),
             ("request-created", self._record_call),
             ("before-send", _stop_if_killed),
             ("response-received", _stop_if_killed),
         )
-        # The only place where botocore lets hooks reach sessions that somebody else makes.
+        # The only hook of botocore that reaches sessions which other code creates.
         handlers.BUILTIN_HANDLERS.extend(hooks)
         try:
             with patch.object(threading.Thread, "start", _inheriting_context(threading.Thread.start)):
@@ -104,7 +104,7 @@ class CallTracker:
 
 
 def resource_of(parameters: Mapping[str, object]) -> str:
-    """Name what a call with these parameters works on."""
+    """Return the resource that a call with these parameters works on."""
     if "Bucket" in parameters:
         return "/".join(str(parameters[name]) for name in ("Bucket", "Key") if name in parameters)
     for name in _RESOURCE_PARAMETERS:

@@ -1,4 +1,4 @@
-"""Deploys an expanded template into the moto server, and reads back what the functions need to run."""
+"""Deploy an expanded template into the moto server, and read back what the functions need to run."""
 
 import json
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from local.sam.intrinsics import LogicalId, Resolver, StackLocation, Template, T
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-# Lambda's own, when the template says nothing.
+# Lambda's default.
 _DEFAULT_RETRY_ATTEMPTS = 2
 
 
@@ -29,13 +29,13 @@ class Deployment:
     """A deployed stack.
 
     ``outputs``
-        As the template declares them.
+        The outputs that the template declares.
     ``resources``
-        Logical id to physical id, of those that have one.
+        Physical ids by logical id, where there is one.
     ``types``
-        Logical id to resource type.
+        Resource types by logical id.
     ``left_out``
-        What was not created, and why.
+        What was not created, with the reason.
     """
 
     outputs: dict[str, str]
@@ -45,7 +45,7 @@ class Deployment:
     functions: tuple[FunctionSpec, ...]
 
     def only(self, resource_type: str) -> str:
-        """Give the physical id of the one resource of a type.
+        """Return the physical id of the one resource of a type.
 
         Raises
         ------
@@ -54,7 +54,9 @@ class Deployment:
         """
         found = [self.resources[name] for name, of_type in self.types.items() if of_type == resource_type]
         if len(found) != 1:
-            raise TemplateError(f"the template has {len(found)} resources of type {resource_type}, so name the one")
+            raise TemplateError(
+                f"the template has {len(found)} resources of type {resource_type}, so its id must be given"
+            )
         return found[0]
 
 
@@ -73,7 +75,7 @@ def deploy(expanded: Template, *, root: Path, location: StackLocation, client: O
     Raises
     ------
     TemplateError
-        Something that the embedded AWS cannot create and has no excuse for.
+        The template has something that the embedded AWS cannot create and does not excuse.
     """
     resolver = Resolver(expanded, location)
     prepared = for_moto(expanded, location)
@@ -86,7 +88,7 @@ def deploy(expanded: Template, *, root: Path, location: StackLocation, client: O
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
         )
     except (ClientError, ResponseParserError) as exc:
-        # moto answers what it did not expect with a page of HTML; its own traceback is on standard error.
+        # moto answers an unexpected request with an HTML page; its traceback is on standard error.
         raise TemplateError(f"moto could not create the stack: {exc}") from exc
     stack = cloudformation.describe_stacks(StackName=location.stack_name)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
@@ -112,7 +114,7 @@ def _create_state_machines(
     outputs: dict[str, str],
     client: OperatorClients,
 ) -> None:
-    """Create each state machine once more, by the API and so in the interpreter, under the ARN that it already has."""
+    """Create each state machine again through the API, and so in the interpreter, under the ARN that it already has."""
     for logical_id, resource in resources_of(prepared.body, "AWS::StepFunctions::StateMachine"):
         plain = created_state_machine(location, resources[logical_id])
         created = client("stepfunctions").create_state_machine(
@@ -122,7 +124,7 @@ def _create_state_machines(
             type=resource["Properties"].get("StateMachineType", "STANDARD"),
         )
         if created["stateMachineArn"] != plain.arn:
-            raise TemplateError(f"{logical_id}: the interpreter made {created['stateMachineArn']} of {plain.arn}")
+            raise TemplateError(f"{logical_id}: the interpreter created {created['stateMachineArn']} for {plain.arn}")
 
 
 def _functions(

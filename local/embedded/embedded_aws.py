@@ -1,6 +1,6 @@
 """The embedded AWS: deploys the template into moto, in this process, and runs its functions and state machine.
 
-Only one can be up at a time in a process: moto's state, the environment and the standard output are shared.
+A process can run only one at a time: moto's state, the environment and the standard output are shared.
 """
 
 import json
@@ -56,45 +56,45 @@ from local.sam.intrinsics import StackLocation
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import MultipartUploadTypeDef
 
-# moto's own account; it has one unless told otherwise.
+# moto's default account.
 _ACCOUNT = DEFAULT_LOCATION.account
 
 _one = threading.Lock()
 
-# How often `EmbeddedAws.wait_until_idle` looks.
+# The interval at which `EmbeddedAws.wait_until_idle` checks.
 _IDLE_CHECK_SECONDS = 0.02
 
 
 class EmbeddedAws:
-    """The stack of a template, up between ``with`` and its end.
+    """The stack of a template, up inside a ``with`` block.
 
     Parameters
     ----------
     template
-        ``template.yaml``; its folder is where the functions' code is.
+        ``template.yaml``; its folder holds the functions' code.
     parameters
-        Of the template.
+        The template's parameters.
     region, stack_name
-        Where it claims to be.
+        The location that the stack reports.
     interception
-        Observes and disturbs; lets everything pass by default.
+        Observes calls and injects faults; by default it lets everything pass.
     clock
-        Seconds, monotonic: what is left of a function's timeout is measured with it.
-    second_lasts
-        Real seconds that one second of a Retry's pause lasts, in the state machine and between
-        asynchronous attempts. Timeouts are not scaled.
+        Monotonic seconds, with which the remaining time of a function is measured.
+    time_scale
+        Real seconds per second of a Retry's pause, in the state machine and between asynchronous attempts. Timeouts
+        are not scaled.
     load_handler
-        Gives what to call for a function; by default the checkout's own module, in this process.
+        Returns the handler of a function; by default that of the checkout's module, in this process.
     pause
-        Waits before a Retry and before an asynchronous repetition, in seconds of the definition; True when
-        everything is to stop. By default on the real clock, scaled by ``time_scale``.
+        Waits before a Retry and before an asynchronous retry, in seconds of the definition; returns True when the
+        embedded AWS stops. By default it uses the real clock, scaled by ``time_scale``.
 
     Attributes
     ----------
     expanded
-        The CloudFormation of the template.
+        The CloudFormation template that SAM produces.
     client
-        ``client("s3")`` and so on: clients for the person at the keyboard, never intercepted.
+        ``client("s3")`` and so on: an operator's clients, which are never intercepted.
     """
 
     client: OperatorClients
@@ -130,14 +130,14 @@ class EmbeddedAws:
         self._asynchronous: AsyncInvoker
 
     def __enter__(self) -> Self:
-        """Bring it up."""
+        """Start."""
         self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take it down."""
+        """Stop."""
         self.stop()
 
     def start(self) -> None:
@@ -146,9 +146,9 @@ class EmbeddedAws:
         Raises
         ------
         TemplateError
-            The template holds something that is not understood here; nothing is left running.
+            The template has something that is not supported; nothing is left running.
         RuntimeError
-            Another one is up in this process, or this one has been up before.
+            Another one is up in this process, or this one was started before.
         """
         if self._stopping.is_set() or not _one.acquire(blocking=False):
             raise RuntimeError("only one embedded AWS can be up in a process, and each only once")
@@ -161,19 +161,19 @@ class EmbeddedAws:
             stack.enter_context(sandbox(port=server.port, region=self.location.region))
             stack.enter_context(self._logs.attached())
             server.start()
-            # On the way out the server answers until the last execution has ended, inside the same surroundings.
+            # On exit the server responds until the last execution has ended, in the same environment.
             stack.callback(server.stop)
             stack.callback(stop_executions, self.location)
             self.client = OperatorClients(endpoint=f"http://127.0.0.1:{server.port}", region=self.location.region)
             stack.callback(self.client.close)
             self._deployment = deploy(self.expanded, root=self._root, location=self.location, client=self.client)
             self._start_functions(stack)
-            # First of all on the way out: who pauses shall not go on.
+            # First on exit: end every pause.
             stack.callback(self._stopping.set)
             self._exit = stack.pop_all()
 
     def stop(self) -> None:
-        """Let runs under way end, abort executions, and put everything back as it was; again does nothing."""
+        """Let running functions end, abort executions, and restore the process; a second call does nothing."""
         self._exit.close()
 
     def _start_functions(self, stack: ExitStack) -> None:
@@ -205,48 +205,48 @@ class EmbeddedAws:
 
     @property
     def left_out(self) -> dict[str, str]:
-        """What of the template was not created, and why."""
+        """What of the template was not created, with the reason."""
         return self._deployment.left_out
 
     @property
     def functions(self) -> tuple[str, ...]:
-        """The functions' names, which are those of their folders."""
+        """The functions' names: those of their folders."""
         return self._runtime.names
 
     def schedules(self) -> list[Schedule]:
-        """Give the schedules of the template; `local.embedded.scheduler.Ticker` fires them."""
+        """Return the schedules of the template; `local.embedded.scheduler.Scheduler` fires them."""
         return schedules(self.expanded, location=self.location)
 
-    # ------------------------------------------------------------------ what one can do with it
+    # ------------------------------------------------------------------ operations
 
     def invoke(self, function: str, event: object) -> InvocationResult:
-        """Call a function and wait for it; by its folder's name, logical id, physical name or ARN.
+        """Invoke a function and wait for it; ``function`` is its folder's name, logical id, physical name or ARN.
 
         Raises
         ------
-        ThrottledError, LostAnswerError
-            As the interception decides.
+        ThrottledError, LostResponseError
+            The interception injects it.
         """
         name = self._runtime.spec(function).name
         return self._runtime.invoke(Invocation(function=name, request_id=new_request_id(), payload=json.dumps(event)))
 
     def invoke_asynchronously(self, function: str, event: object) -> "Future[AsyncResult]":
-        """Hand an event over as EventBridge does: repeated on errors, then to the failure queue."""
+        """Send an event as EventBridge does: retried on errors, then sent to the failure queue."""
         return self._asynchronous.submit(self._runtime.spec(function).name, json.dumps(event))
 
     def start_execution(self, state_machine: str, event: object) -> str:
-        """Start an execution of the state machine with this logical id; its ARN."""
+        """Start an execution of the state machine with this logical id, and return its ARN."""
         started = self.client("stepfunctions").start_execution(
             stateMachineArn=self.resources[state_machine], name=new_request_id(), input=json.dumps(event)
         )
         return started["executionArn"]
 
     def redrive(self, execution_arn: str) -> None:
-        """Let a failed execution go on at the state that failed, as RedriveExecution does.
+        """Resume a failed execution at the state that failed, as RedriveExecution does.
 
         Raises
         ------
-        EngineError
+        MotoError
             There is no such execution, or it has not failed.
         """
         redrive(self.location, execution_arn)
@@ -260,57 +260,57 @@ class EmbeddedAws:
         self.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
         return Subscription(sqs, queue_url)
 
-    # ------------------------------------------------------------------ what it left behind
+    # ------------------------------------------------------------------ results
 
     def busy(self) -> bool:
-        """Tell whether an execution or an asynchronous call has not ended."""
+        """Return whether an execution or an asynchronous invocation has not ended."""
         return self._asynchronous.under_way > 0 or running_executions(self.location) > 0
 
     def active_count(self) -> int:
-        """Count the executions and asynchronous calls that have not ended and do not wait for a task token."""
+        """Count the executions and asynchronous invocations that have not ended and do not wait for a task token."""
         return self._asynchronous.under_way + working_executions(self.location)
 
     def is_idle(self, waiting: int) -> bool:
-        """Tell whether no more than ``waiting`` executions and asynchronous calls are at work; quicker than counting.
+        """Return whether at most ``waiting`` executions and asynchronous invocations are active; quicker than counting.
 
-        Calls come first: while one of them works, nobody has to look at hundreds of executions.
+        Invocations come first: while one of them runs, hundreds of executions need not be checked.
         """
         rest = waiting - self._asynchronous.under_way
         return rest >= 0 and not more_are_working(self.location, rest)
 
     def wait_until_idle(self, timeout_seconds: float = 30.0) -> None:
-        """Wait until nothing happens by itself any more: what still runs waits for a task token.
+        """Wait until nothing is active: what still runs waits for a task token.
 
         Raises
         ------
         TimeoutError
-            Something still works after so many real seconds.
+            Something is still active after so many real seconds.
         """
         for _ in range(int(timeout_seconds / _IDLE_CHECK_SECONDS)):
             if self.active_count() == 0:
                 return
             self._stopping.wait(_IDLE_CHECK_SECONDS)
-        raise TimeoutError(f"the embedded AWS still works after {timeout_seconds} s")
+        raise TimeoutError(f"the embedded AWS is still active after {timeout_seconds} s")
 
     def forget_executions(self) -> None:
-        """Abort what runs, and forget every execution; their names are free again."""
+        """Abort and forget every execution; their names can be used again."""
         stop_executions(self.location)
         forget_executions(self.location)
 
     def executions(self) -> list[ExecutionReport]:
-        """Sum up every execution, oldest first."""
+        """Return a report of every execution, oldest first."""
         return [report_execution(run) for run in raw_executions(self.location)]
 
     def failed_executions(self) -> list[str]:
-        """Give the ARNs of the executions that have failed and were not redriven."""
+        """Return the ARNs of the executions that have failed and were not redriven."""
         return failed_executions(self.location)
 
     def history_texts(self) -> list[str]:
-        """Give the whole description and history of every execution as text, to be searched."""
+        """Return the description and history of every execution as text, for searching."""
         return [json.dumps([run.description, run.history]) for run in raw_executions(self.location)]
 
     def usage(self) -> dict[str, FunctionUsage]:
-        """Give invocations, errors and durations per function."""
+        """Return invocations, errors and durations per function."""
         return self._runtime.usage()
 
     def calls(self) -> Counter[tuple[str, str, str]]:
@@ -318,15 +318,15 @@ class EmbeddedAws:
         return self._application.calls()
 
     def logs(self, function: str | None = None) -> list[LogLine]:
-        """Give what a function wrote, or all of them."""
+        """Return the log lines of one function, or of all."""
         return self._logs.lines(function)
 
     def ledger_rows(self) -> list[dict[str, object]]:
-        """Give all rows of the table (the only one)."""
+        """Return all rows of the table (the only one)."""
         return scan_table(self.client("dynamodb"), self._deployment.only("AWS::DynamoDB::Table"))
 
     def dead_letters(self, queue_url: str | None = None) -> list[str]:
-        """Take what lies in the dead-letter queue (the only queue of the template, unless named)."""
+        """Receive and delete the messages of the dead-letter queue (the only queue of the template, unless named)."""
         return drain_queue(self.client("sqs"), queue_url or self._deployment.only("AWS::SQS::Queue"))
 
     def mirror_bucket(self, folder: Path) -> list[Path]:
@@ -340,7 +340,7 @@ class EmbeddedAws:
         return mirror_bucket(self.client("s3"), self._deployment.only("AWS::S3::Bucket"), folder)
 
     def open_multipart_uploads(self) -> list["MultipartUploadTypeDef"]:
-        """Give the uploads that were begun in the bucket (the only one) and neither completed nor aborted."""
+        """Return the multipart uploads of the bucket (the only one) that were neither completed nor aborted."""
         bucket = self._deployment.only("AWS::S3::Bucket")
         return self.client("s3").list_multipart_uploads(Bucket=bucket).get("Uploads", [])
 

@@ -1,7 +1,7 @@
 """Lambda's part of the embedded AWS: the functions of the checkout, called in this process.
 
-What differs from Lambda: all runs share one process and one environment, a run that takes longer
-than its timeout is not ended, and there is no limit on how many run at once.
+Differences from Lambda: all runs share one process and one environment, a run that exceeds its timeout is not ended,
+and there is no concurrency limit.
 """
 
 import importlib.util
@@ -27,16 +27,16 @@ Handler = Callable[[object, "LambdaContext"], object]
 
 
 class ThrottledError(Exception):
-    """Lambda has no capacity for this call."""
+    """Lambda has no capacity for this invocation."""
 
 
 class LostResponseError(Exception):
-    """The run ended and its caller shall not learn how."""
+    """The run ended, and its caller gets no response."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LambdaContext:
-    """Lambda's context object, as far as handlers and Powertools read it."""
+    """Lambda's context object, with what handlers and Powertools read."""
 
     function_name: str
     function_version: str
@@ -50,13 +50,13 @@ class LambdaContext:
     client_context: None = None
 
     def get_remaining_time_in_millis(self) -> int:
-        """Give the time until Lambda would end this run."""
+        """Return the time until Lambda would end this run."""
         return max(0, int(self.remaining_seconds() * 1000))
 
 
 @dataclass(frozen=True)
 class InvocationResult:
-    """How a run ended: its result or Lambda's error document, as JSON text."""
+    """The outcome of a run: its result or Lambda's error document, as JSON text."""
 
     payload: str
     error_type: str | None = None
@@ -64,7 +64,7 @@ class InvocationResult:
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionUsage:
-    """What one function did so far; ``peak_concurrency`` is the concurrency that Lambda would have needed."""
+    """Totals of one function so far; ``peak_concurrency`` is the concurrency that Lambda would have needed."""
 
     invocations: int
     errors: int
@@ -73,7 +73,7 @@ class FunctionUsage:
 
 
 class RemoteHandlerError(Exception):
-    """A handler that runs in another process ended badly; ``result`` is what it said."""
+    """A handler that runs in another process failed; ``result`` holds its error document."""
 
     def __init__(self, result: InvocationResult) -> None:
         super().__init__(result.error_type)
@@ -99,9 +99,9 @@ class FunctionRuntime:
     Parameters
     ----------
     clock
-        Seconds, monotonic; what is left of a function's timeout is measured with it.
+        Monotonic seconds, with which the remaining time of a function is measured.
     load_handler
-        Gives what to call for a function; by default the checkout's own module, imported here.
+        Returns the handler of a function; by default that of the checkout's module, imported here.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class FunctionRuntime:
         Raises
         ------
         TemplateError
-            A handler that is not where the template says.
+            A handler does not exist where the template says.
         """
         for spec in self._specs.values():
             own = {name: value for name, value in spec.variables.items() if name in OWN_VARIABLES}
@@ -154,12 +154,12 @@ class FunctionRuntime:
                 self._handlers[spec.name] = self._load_handler(spec)
 
     def invoke(self, invocation: Invocation) -> InvocationResult:
-        """Run a function and wait for it.
+        """Invoke a function and wait for it.
 
         Raises
         ------
-        ThrottledError, LostAnswerError
-            As the interception decides.
+        ThrottledError, LostResponseError
+            The interception injects it.
         """
         fault = self._interception.before_invocation(invocation)
         if isinstance(fault, Throttle):
@@ -172,7 +172,7 @@ class FunctionRuntime:
         return result
 
     def usage(self) -> dict[str, FunctionUsage]:
-        """Give what each function did so far."""
+        """Return the totals of each function so far."""
         with self._lock:
             return {
                 name: FunctionUsage(
@@ -203,7 +203,7 @@ class FunctionRuntime:
                 tally.running -= 1
                 tally.seconds.append(self._clock() - started)
         if run.killed_by is not None:
-            result = _error(run.killed_by, "the process ended before it answered", [])
+            result = _error(run.killed_by, "the process ended before it responded", [])
         if result.error_type is not None:
             with self._lock:
                 tally.errors += 1
@@ -223,7 +223,7 @@ class FunctionRuntime:
 
 
 def new_request_id() -> str:
-    """Make an id as Lambda does."""
+    """Return a new request id in Lambda's format."""
     return str(uuid.uuid4())
 
 
@@ -250,7 +250,7 @@ def _call(handler: Handler, payload: str, context: LambdaContext) -> InvocationR
         return exc.result
     except (FunctionKilledError, SystemExit) as exc:
         return _error("Runtime.ExitError", f"the process ended: {exc}", [])
-    except Exception as exc:  # noqa: BLE001  # what Lambda's runtime does: every exception becomes an error document
+    except Exception as exc:  # noqa: BLE001  as Lambda's runtime does, every exception becomes an error document
         return _error(type(exc).__name__, str(exc), traceback.format_tb(exc.__traceback__)[1:])
     try:
         return InvocationResult(json.dumps(result))

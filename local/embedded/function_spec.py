@@ -1,4 +1,4 @@
-"""What the template says about one function."""
+"""The configuration of one function, as the template declares it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ class FunctionSpec:
     """One function as deployed.
 
     ``name``
-        Its folder's name, such as ``copy_artifact``.
+        The name of its folder, such as ``copy_artifact``.
     ``retry_attempts``, ``failure_queue``
-        Of asynchronous calls: repetitions after an error, and the logical id of the queue for those that failed.
+        For asynchronous invocations: retries after an error, and the logical id of the queue for those that failed.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The seam for faults: what a test may observe, delay, answer itself, lose, repeat or kill."""
+"""The interface for fault injection: observe, delay, fail, lose, repeat or kill AWS calls and invocations."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ STATE_MACHINE = "state_machine"
 OPERATOR = "operator"
 UNKNOWN_CALLER = "unknown"
 
-# Operations whose right has another name (Service Authorization Reference).
+# Operations whose IAM action has another name (Service Authorization Reference).
 _IAM_ACTIONS = {
     "lambda:Invoke": "lambda:InvokeFunction",
     "s3:CompleteMultipartUpload": "s3:PutObject",
@@ -25,18 +25,18 @@ _IAM_ACTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
-    """One run of a function: what it is called with, and by which way.
+    """One run of a function: its event, and how it was invoked.
 
     ``function``
-        The folder's name, such as ``copy_artifact``.
+        The name of its folder, such as ``copy_artifact``.
     ``request_id``
-        Lambda's id of the run; a repetition of an asynchronous call keeps it.
+        Lambda's id of the run; retries of an asynchronous invocation share it.
     ``payload``
         The event, as JSON text.
     ``attempt``
-        1, or more for the repetitions of a failed asynchronous call.
+        1, or more for retries of a failed asynchronous invocation.
     ``asynchronous``
-        Nobody waits for the result.
+        The caller does not wait for the result.
     """
 
     function: str
@@ -48,16 +48,16 @@ class Invocation:
 
 @dataclass(frozen=True, kw_only=True)
 class AwsCall:
-    """One HTTP request to an AWS service; a retry of botocore is another one.
+    """One HTTP request to an AWS service; each retry of botocore is a request of its own.
 
     ``caller``
         Name of the function, or `STATE_MACHINE`, `OPERATOR` (the test or the command line), `UNKNOWN_CALLER`.
     ``action``
-        The API's operation after IAM's name of the service: ``dynamodb:UpdateItem``, ``s3:UploadPart``.
+        IAM's name of the service and the API operation: ``dynamodb:UpdateItem``, ``s3:UploadPart``.
     ``resource``
-        What the parameters name: ``bucket/key``, a table, ``table/index/name``, an ARN, a path; ``*`` if nothing.
+        From the parameters: ``bucket/key``, a table, ``table/index/name``, an ARN, a path; otherwise ``*``.
     ``invocation``
-        The function's run that it belongs to.
+        The run that makes the call.
     """
 
     caller: str
@@ -67,18 +67,18 @@ class AwsCall:
 
     @property
     def iam_action(self) -> str:
-        """The IAM action that the caller needs for it."""
+        """The IAM action that the caller needs for this call."""
         return iam_action(self.action)
 
 
 def iam_action(action: str) -> str:
-    """Give the IAM action that an API operation needs; most have the same name."""
+    """Return the IAM action that an API operation needs; most have the operation's name."""
     return _IAM_ACTIONS.get(action, action)
 
 
 @dataclass(frozen=True)
 class AwsError:
-    """AWS answers this error instead; botocore decides whether to try again."""
+    """AWS responds with this error; botocore decides whether to retry."""
 
     status: int
     code: str
@@ -87,15 +87,15 @@ class AwsError:
 
 @dataclass(frozen=True)
 class DropResponse:
-    """The connection breaks. Before the call: it had no effect. After: it had, and nobody learns it."""
+    """The connection breaks: before the call, which then has no effect, or after it, so that the response is lost."""
 
 
 @dataclass(frozen=True)
 class Kill:
-    """The function's process ends here and now; nothing of it reaches AWS afterwards.
+    """The function's process ends at once; no later call of it reaches AWS.
 
     ``error_type``
-        What Lambda reports: ``Runtime.ExitError``, or ``Sandbox.Timedout``.
+        The error that Lambda reports: ``Runtime.ExitError`` or ``Sandbox.Timedout``.
     """
 
     error_type: str = "Runtime.ExitError"
@@ -103,12 +103,12 @@ class Kill:
 
 @dataclass(frozen=True)
 class DeliverTwice:
-    """The event arrives twice, as Lambda's asynchronous calls may; the second result is the one that counts."""
+    """The event is delivered twice, as Lambda's asynchronous invocations may be; the second result counts."""
 
 
 @dataclass(frozen=True)
 class Throttle:
-    """Lambda has no capacity: 429 to a caller that waits; an asynchronous call is tried again."""
+    """Lambda has no capacity: 429 for a synchronous caller; an asynchronous invocation is retried."""
 
 
 CallFault = AwsError | DropResponse | Kill
@@ -116,10 +116,9 @@ InvocationFault = DeliverTwice | Throttle
 
 
 class Interception:
-    """Lets everything pass; override what a test wants to see or to break.
+    """Lets everything pass; subclasses override what a test observes or breaks.
 
-    The methods run on the thread of the call, so blocking in one makes the call late. They are
-    called from many threads at once.
+    The methods run on the thread of the call, so a method that blocks delays the call. Many threads call them at once.
     """
 
     def before_call(self, call: AwsCall) -> CallFault | None:  # noqa: ARG002
@@ -127,7 +126,7 @@ class Interception:
         return None
 
     def after_call(self, call: AwsCall, status: int) -> DropResponse | Kill | None:  # noqa: ARG002
-        """Decide about a call after AWS has carried it out, with the HTTP status of its answer."""
+        """Decide about a call after AWS has processed it with this HTTP status."""
         return None
 
     def before_invocation(self, invocation: Invocation) -> InvocationFault | None:  # noqa: ARG002
@@ -135,5 +134,5 @@ class Interception:
         return None
 
     def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> DropResponse | None:  # noqa: ARG002
-        """Decide about a run after it ended, before its caller learns it."""
+        """Decide about a run after it ended, before its caller gets the result."""
         return None

@@ -1,4 +1,4 @@
-"""Lambda's Invoke, as HTTP has it, over the functions of this process."""
+"""The HTTP interface of Lambda's Invoke, over the functions of this process."""
 
 import json
 
@@ -12,7 +12,7 @@ _FUNCTION_ERROR = ("X-Amz-Function-Error", "Unhandled")
 
 
 class InvokeApi:
-    """Answers synchronous calls with the result, asynchronous ones at once."""
+    """Responds to synchronous calls with the result, to asynchronous ones at once."""
 
     def __init__(self, runtime: FunctionRuntime, asynchronous: AsyncInvoker) -> None:
         self._runtime = runtime
@@ -21,10 +21,10 @@ class InvokeApi:
     def __call__(
         self, name: str, *, payload: str, asynchronous: bool, by_state_machine: bool
     ) -> tuple[str, Headers, bytes]:
-        """Give status line, headers and body.
+        """Return status line, headers and body.
 
-        moto's interpreter calls every error of Lambda itself ``Exception``. Said as errors of the
-        function, they get the names that Step Functions has for them.
+        moto's interpreter names every error of Lambda itself ``Exception``. Reported as errors of the function, they
+        keep the names that Step Functions uses. (No upstream issue found: searched getmoto/moto, 2026-11.)
         """
         try:
             function = self._runtime.spec(name).name

@@ -1,4 +1,4 @@
-"""What the functions print, kept per run instead of shown: on AWS it would go to CloudWatch Logs."""
+"""Captures what the functions print, per run, where AWS would write it to CloudWatch Logs."""
 
 import io
 import logging
@@ -14,7 +14,7 @@ from local.embedded.call_context import current_run
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line that a function's run wrote."""
+    """One line that a run of a function printed."""
 
     function: str
     request_id: str
@@ -22,24 +22,24 @@ class LogLine:
 
 
 class LogCapture(io.TextIOBase):
-    """A standard output that keeps what functions write and passes on what others write."""
+    """A standard output that captures what functions print and passes on the rest."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lines: list[LogLine] = []
-        # Text without its line end so far, per thread: a print writes in pieces.
+        # Text whose line has not ended yet, per thread: a print writes in pieces.
         self._pieces: dict[tuple[str, str, int], str] = {}
         self._others: TextIO = sys.stdout
         self._taken_over: dict[logging.StreamHandler[Any], TextIO] = {}
 
     def lines(self, function: str | None = None) -> list[LogLine]:
-        """Give the lines of one function, or of all, in the order in which they were ended; unended ones last."""
+        """Return the lines of one function, or of all, in the order in which they ended; unended lines come last."""
         with self._lock:
             unended = [LogLine(name, request_id, text) for (name, request_id, _), text in self._pieces.items()]
             return [line for line in self._lines + unended if function in (None, line.function)]
 
     def write(self, text: str) -> int:
-        """Keep or pass on one piece of text."""
+        """Capture or pass on one piece of text."""
         run = current_run.get()
         if run is None:
             return self._others.write(text)
@@ -53,19 +53,19 @@ class LogCapture(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Flush what others wrote."""
+        """Flush the real standard output."""
         if current_run.get() is None and not self._others.closed:
             self._others.flush()
 
     def attach(self) -> None:
-        """Become the standard output; again before each run, because test runners exchange it in between."""
+        """Replace the standard output; called before each run, because test runners replace it in between."""
         with self._lock:
             if sys.stdout is not self:
                 self._others, sys.stdout = sys.stdout, self
 
     @contextmanager
     def attached(self) -> Iterator[None]:
-        """Be the standard output, and in the end give it back to everybody."""
+        """Replace the standard output, and restore it on exit."""
         self.attach()
         try:
             yield
@@ -79,7 +79,7 @@ class LogCapture(io.TextIOBase):
                     sys.stdout = self._others
 
     def take_over_loggers(self) -> None:
-        """Redirect the Powertools loggers that exist: each keeps the standard output of the moment it was made in."""
+        """Redirect the existing Powertools loggers: each holds the standard output of the moment it was created."""
         for handler in _powertools_handlers():
             if handler.stream is not self:
                 self._taken_over[handler] = handler.stream

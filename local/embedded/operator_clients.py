@@ -1,4 +1,4 @@
-"""AWS clients for the person at the keyboard: not intercepted, counted apart from the functions' own."""
+"""AWS clients of the operator: not intercepted, and counted apart from the functions' clients."""
 
 import threading
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -24,14 +24,14 @@ _READ_TIMEOUT_SECONDS = 960
 
 
 class OperatorClients:
-    """One client per service, made at first use."""
+    """One client per service, created at first use."""
 
     def __init__(self, *, endpoint: str, region: str) -> None:
         self._endpoint = endpoint
         self._region = region
         self._session = boto3.session.Session()
         self._made: dict[str, Any] = {}
-        # Making clients of one session is not safe for threads.
+        # Creating clients from one session is not thread-safe.
         self._lock = threading.Lock()
 
     @overload
@@ -53,7 +53,7 @@ class OperatorClients:
     @overload
     def __call__(self, service: Literal["stepfunctions"]) -> "SFNClient": ...
     def __call__(self, service: str) -> Any:
-        """Give the client of one service."""
+        """Return the client of one service."""
         with self._lock:
             if service not in self._made:
                 self._made[service] = self._session.client(  # type: ignore[call-overload]  # the overloads above

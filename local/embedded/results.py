@@ -1,4 +1,4 @@
-"""What a run of the embedded AWS left behind, as plain data."""
+"""The results of a run of the embedded AWS, as plain data."""
 
 import json
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class ExecutionReport:
     """One execution of a state machine.
 
     ``states``
-        The states that it entered, in order; a retried state counts once per entering, as AWS bills it.
+        The states that it entered, in order; a retried state counts each time it is entered, as AWS bills it.
     ``input``, ``output``
         JSON text; output only if it succeeded.
     ``seconds``
@@ -48,12 +48,12 @@ class ExecutionReport:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedNotice:
-    """One message as a queue subscribed without raw delivery receives it.
+    """One SNS message, as a queue receives it that is subscribed without raw delivery.
 
     ``message``
-        The text that was published (of a JSON-structured one, the part for this protocol).
+        The published text (of a JSON-structured message, the part for this protocol).
     ``attributes``
-        Message attributes: name to value.
+        Message attributes: values by name.
     ``envelope``
         The whole body, as text.
     """
@@ -67,19 +67,19 @@ class ReceivedNotice:
 
 
 class Subscription:
-    """A queue that hears a topic, as an application of a customer would."""
+    """A queue that is subscribed to a topic, as a consumer's queue would be."""
 
     def __init__(self, sqs: "SQSClient", queue_url: str) -> None:
         self._sqs = sqs
         self._queue_url = queue_url
 
     def notices(self) -> list[ReceivedNotice]:
-        """Take the messages that have arrived since the last time."""
+        """Receive and delete the messages that have arrived since the last call."""
         return [parse_envelope(body) for body in drain_queue(self._sqs, self._queue_url)]
 
 
 def report_execution(run: RawExecution) -> ExecutionReport:
-    """Sum up one execution."""
+    """Return the report of one execution."""
     described = run.description
     started = datetime.fromisoformat(described["startDate"])
     stopped = datetime.fromisoformat(described["stopDate"]) if described.get("stopDate") else None
@@ -102,9 +102,9 @@ def report_execution(run: RawExecution) -> ExecutionReport:
 
 
 def drain_queue(sqs: "SQSClient", queue_url: str) -> list[str]:
-    """Take all messages that a queue holds now; their bodies."""
+    """Receive and delete all messages of a queue, and return their bodies."""
     bodies: list[str] = []
-    # Each round takes at least one message from a queue that holds some, so this ends with the queue.
+    # Each round receives at least one message of a queue that has any, so this ends when the queue is empty.
     while messages := sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10).get("Messages", []):
         bodies += [message["Body"] for message in messages]
         receipts = enumerate(message["ReceiptHandle"] for message in messages)
@@ -115,7 +115,7 @@ def drain_queue(sqs: "SQSClient", queue_url: str) -> list[str]:
 
 
 def parse_envelope(envelope: str) -> ReceivedNotice:
-    """Read what SNS hands to a queue without raw delivery."""
+    """Parse the message that SNS sends to a queue without raw delivery."""
     fields = json.loads(envelope)
     attributes = fields.get("MessageAttributes", {})
     return ReceivedNotice(
@@ -152,8 +152,8 @@ def mirror_bucket(s3: "S3Client", bucket: str, folder: Path) -> list[Path]:
 
 
 def scan_table(dynamodb: "DynamoDBClient", table: str) -> list[dict[str, object]]:
-    """Give all rows of a table as plain values, sorted by their keys' text."""
-    # Imported here: only this function needs boto3's type mapping, and the stubs of it are untyped.
+    """Return all rows of a table as plain values, sorted by their keys' text."""
+    # Imported here: only this function needs boto3's type mapping, whose stubs are untyped.
     from boto3.dynamodb.types import TypeDeserializer  # noqa: PLC0415
 
     plain = TypeDeserializer().deserialize
@@ -168,5 +168,5 @@ def scan_table(dynamodb: "DynamoDBClient", table: str) -> list[dict[str, object]
 def _safe_path(key: str) -> PurePosixPath:
     parts = key.split("/")
     if any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
-        raise UnsafeKeyError(f"the key {key!r} is no path below a folder")
+        raise UnsafeKeyError(f"the key {key!r} is not a path below a folder")
     return PurePosixPath(*parts)

@@ -1,4 +1,4 @@
-"""What the functions find around them: the environment of a Lambda sandbox, and caches as of a cold start."""
+"""The environment of a Lambda sandbox: its variables, and caches as at a cold start."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -12,36 +12,36 @@ from courier.aws import forget_clients
 from local.embedded.function_spec import FunctionSpec
 from local.sam.intrinsics import TemplateError
 
-# Read where a function's module is loaded, so each may have its own; all other variables are shared by the process.
+# Read when a function's module is loaded, so each function can have its own; the process shares all other variables.
 OWN_VARIABLES = frozenset({"POWERTOOLS_SERVICE_NAME", "AWS_LAMBDA_FUNCTION_NAME"})
 
-# Whoever starts this may have an account of their own; nothing of it may be found by our functions.
-_FOREIGN_PREFIXES = ("AWS_", "POWERTOOLS_", "MOTO_")
+# The user may have an AWS account configured; the functions must not find it.
+_REMOVED_PREFIXES = ("AWS_", "POWERTOOLS_", "MOTO_")
 
 
 @contextmanager
 def sandbox(*, port: int, region: str) -> Iterator[None]:
-    """Point all AWS clients of this process at the embedded AWS, and restore everything in the end."""
+    """Point all AWS clients of this process at the embedded AWS, and restore the environment on exit."""
     with patch.dict(os.environ):
         for name in list(os.environ):
-            if name.startswith(_FOREIGN_PREFIXES):
+            if name.startswith(_REMOVED_PREFIXES):
                 del os.environ[name]
         os.environ |= _environment(port, region)
-        _forget()
+        _drop_caches()
         try:
             yield
         finally:
-            _forget()
+            _drop_caches()
 
 
 @contextmanager
 def shared_environment(specs: Sequence[FunctionSpec]) -> Iterator[None]:
-    """Set the functions' variables in the one environment of this process.
+    """Set the variables of all functions in this process's environment.
 
     Raises
     ------
     TemplateError
-        Two functions want different values for one variable; the text names both.
+        Two functions set one variable to different values; the message names both.
     """
     merged: dict[str, str] = {}
     owners: dict[str, str] = {}
@@ -50,7 +50,7 @@ def shared_environment(specs: Sequence[FunctionSpec]) -> Iterator[None]:
             if name in OWN_VARIABLES:
                 continue
             if merged.setdefault(name, value) != value:
-                raise TemplateError(f"{owners[name]} and {spec.name} give different values to {name}")
+                raise TemplateError(f"{owners[name]} and {spec.name} set {name} to different values")
             owners.setdefault(name, spec.name)
     with patch.dict(os.environ, merged):
         yield
@@ -68,15 +68,15 @@ def _environment(port: int, region: str) -> dict[str, str]:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # Where moto's interpreter looks for moto.
+        # The port at which moto's interpreter calls moto.
         "MOTO_PORT": str(port),
         "NO_PROXY": direct,
         "no_proxy": direct,
     }
 
 
-def _forget() -> None:
-    """Drop clients and cached values that belong to another environment."""
+def _drop_caches() -> None:
+    """Drop clients and cached values that belong to the previous environment."""
     boto3.DEFAULT_SESSION = None
     forget_clients()
     parameters.clear_caches()  # type: ignore[no-untyped-call]  # Powertools'

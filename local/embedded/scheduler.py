@@ -1,4 +1,4 @@
-"""EventBridge Scheduler's part of the embedded AWS: fires the template's schedules, faster than real time if asked."""
+"""EventBridge Scheduler's part of the embedded AWS: fires the template's schedules, also faster than real time."""
 
 import json
 import threading
@@ -13,22 +13,22 @@ from local.embedded.async_invocations import AsyncResult
 from local.embedded.schedules import Rate, Schedule
 from local.sam.intrinsics import TemplateError
 
-# What EventBridge puts in where the input of a schedule asks for it.
+# The placeholder in a schedule's input that EventBridge replaces.
 _SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 
-# On AWS runs of one schedule may overlap without bound. Here they share a pool of threads, so a run that
-# is much slower than the tick would fill it with its own repetitions.
+# On AWS any number of runs of one schedule may overlap. Here they share a thread pool, which a run that is much slower
+# than the tick would fill.
 _MOST_OVERLAPPING = 4
 
 
 class ScheduleTarget(Protocol):
-    """What a ticker needs of the embedded AWS."""
+    """What a scheduler needs of the embedded AWS."""
 
     def schedules(self) -> list[Schedule]:
-        """Give the schedules."""
+        """Return the schedules."""
 
     def invoke_asynchronously(self, function: str, event: object) -> "Future[AsyncResult]":
-        """Hand an event over to a function."""
+        """Send an event to a function."""
 
     def start_execution(self, state_machine: str, event: object) -> str:
         """Start an execution."""
@@ -36,7 +36,7 @@ class ScheduleTarget(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleUsage:
-    """What one schedule did: ``overlapping`` fires found an earlier run under way, ``skipped`` found too many."""
+    """Totals of one schedule: ``overlapping`` fires found an earlier run active, ``skipped`` ones found too many."""
 
     fires: int
     overlapping: int
@@ -45,7 +45,7 @@ class ScheduleUsage:
 
 
 class _ScheduleState:
-    """One schedule's past and next fire; guarded by the ticker's lock."""
+    """One schedule's totals and next fire; guarded by the scheduler's lock."""
 
     def __init__(self, schedule: Schedule, first: datetime | None) -> None:
         self.schedule = schedule
@@ -65,17 +65,16 @@ class Scheduler:
     target
         The embedded AWS.
     tick_seconds
-        How long a ``rate(1 minute)`` lasts; other rates in proportion. ``cron(...)`` follows ``now``.
+        The length of ``rate(1 minute)``; other rates are in proportion. ``cron(...)`` follows ``now``.
     now
-        The instant; aware, in UTC.
+        Returns the current instant, aware and in UTC.
     wait
-        Waits so many seconds, or until everything is to stop, which it says by True.
-        By default it does, and `stop` ends it.
+        Waits so many seconds and returns True when the scheduler stops. By default `stop` ends the wait.
 
     Raises
     ------
     TemplateError
-        A schedule without an input.
+        A schedule has no input.
     """
 
     def __init__(
@@ -99,28 +98,28 @@ class Scheduler:
         self._series = [_ScheduleState(schedule, _first_fire(schedule, start)) for schedule in target.schedules()]
         if without_input := [series.schedule.logical_id for series in self._series if series.schedule.input is None]:
             raise TemplateError(
-                f"{', '.join(without_input)}: give it an Input, or EventBridge sends an event of its own"
+                f"{', '.join(without_input)}: an Input is needed, or EventBridge sends an event of its own"
             )
 
     def start(self) -> None:
-        """Fire on a thread of its own."""
+        """Fire from a thread."""
         self._thread = threading.Thread(target=self.run, name="scheduler")
         self._thread.start()
 
     def stop(self) -> None:
-        """Fire no more; what has been fired goes on."""
+        """Stop firing; what was fired continues."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
 
     def run(self) -> None:
-        """Fire until ``wait`` says stop, or until no schedule has a next fire."""
+        """Fire until ``wait`` returns True or no schedule has a next fire."""
         while (seconds := self.fire_due()) is not None:
             if self._wait(seconds):
                 return
 
     def fire_due(self) -> float | None:
-        """Fire what is due now; the seconds until the next fire, None when there is none."""
+        """Fire what is due, and return the seconds until the next fire, or None when there is none."""
         moment = self._now()
         for series in self._series:
             if series.next_fire is not None and series.next_fire <= moment:
@@ -140,7 +139,7 @@ class Scheduler:
             )
 
     def usage(self) -> dict[str, ScheduleUsage]:
-        """Give what each schedule did so far, by logical id."""
+        """Return the totals of each schedule so far, by logical id."""
         with self._lock:
             return {
                 series.schedule.logical_id: ScheduleUsage(
@@ -178,7 +177,7 @@ class Scheduler:
         if not isinstance(schedule.timing, Rate):
             return schedule.timing.next_after(moment)
         period = schedule.timing.period * self._scale
-        # Fires that a slow machine has missed are not made up for.
+        # Fires that a slow machine missed are skipped.
         return last + period * max(1, -((last - moment) // period))
 
 

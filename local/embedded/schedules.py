@@ -1,4 +1,4 @@
-"""The schedules that an expanded template asks EventBridge Scheduler for."""
+"""The EventBridge schedules of an expanded template."""
 
 import re
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _RATE = re.compile(r"rate\((\d+) (minute|hour|day)(s?)\)")
 _CRON = re.compile(r"cron\((.*)\)")
 _MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 
-# EventBridge Scheduler's own, when the template says nothing.
+# EventBridge Scheduler's default.
 _DEFAULT_RETRY_ATTEMPTS = 185
 
 _TARGETS: dict[str, Literal["function", "state_machine"]] = {
@@ -30,7 +30,7 @@ class Rate:
     period: timedelta
 
     def next_after(self, moment: datetime) -> datetime:
-        """Give the fire that follows one at ``moment``."""
+        """Return the fire that follows one at ``moment``."""
         return moment + self.period
 
 
@@ -44,17 +44,17 @@ class Schedule:
     ``logical_id``, ``name``
         In the template, and as EventBridge shows it.
     ``target``, ``target_kind``
-        Logical id of what it calls, and which kind of thing that is.
+        Logical id and kind of the resource that it calls.
     ``expression``, ``timing``
-        As written, and parsed.
+        The schedule expression, as written and parsed.
     ``input``
         The event, as text; None when the template gives none.
     ``enabled``
-        Whether it fires at all.
+        Whether the schedule fires.
     ``retry_attempts``
-        How often a call that EventBridge could not hand over is repeated; an error of the function is none.
+        How often EventBridge retries a delivery; an error of the function is not a failed delivery.
     ``dead_letter_queue``
-        Logical id of the queue for calls that could not be handed over.
+        Logical id of the queue for events that could not be delivered.
     """
 
     logical_id: str
@@ -70,7 +70,7 @@ class Schedule:
 
 
 def parse_expression(text: str, *, timezone: str = "UTC") -> Timing:
-    """Read a schedule expression as strictly as AWS does.
+    """Parse a schedule expression as strictly as AWS does.
 
     Raises
     ------
@@ -92,12 +92,12 @@ def parse_expression(text: str, *, timezone: str = "UTC") -> Timing:
 
 
 def schedules(expanded: Template, *, location: StackLocation = DEFAULT_LOCATION) -> list[Schedule]:
-    """Give the schedules of an expanded template that its conditions keep, in the template's order.
+    """Return the schedules of an expanded template that its conditions keep, in the template's order.
 
     Raises
     ------
     TemplateError
-        An expression, a time zone or a target that cannot be read; the text names the schedule.
+        An expression, a time zone or a target is invalid; the message names the schedule.
     """
     resolver = Resolver(expanded, location)
     return [
@@ -113,9 +113,9 @@ def _schedule(logical_id: str, resource: Template, resolver: Resolver, expanded:
     arn = target["Arn"]
     kind = _TARGETS.get(expanded["Resources"].get(arn.name, {}).get("Type")) if isinstance(arn, LogicalId) else None
     if kind is None:
-        raise TemplateError(f"{logical_id}: its target is no function or state machine of the template")
+        raise TemplateError(f"{logical_id}: its target is not a function or state machine of the template")
     if unknown := properties.keys() & {"StartDate", "EndDate"}:
-        raise TemplateError(f"{logical_id}: {', '.join(sorted(unknown))} is not understood here")
+        raise TemplateError(f"{logical_id}: {', '.join(sorted(unknown))} is not supported by the embedded AWS")
     expression = str(properties["ScheduleExpression"])
     try:
         timing = parse_expression(expression, timezone=properties.get("ScheduleExpressionTimezone", "UTC"))

@@ -1,11 +1,11 @@
-"""A simulation of waiting: what a beat costs and how late it notices, before a single build is run.
+"""A simulation of polling strategies: what they cost and how late they notice the end of a build.
 
-``durations``   how long builds take
-``limits``      the best that any beat could do, computed for known durations
-``trace``       builds that start and end, and what is known of those before them
-``watchers``    those who wait: the ticking poller with any beat, and the Job-Poller loop
-``prices``      list prices and what a run costs
-``study``       several watchers side by side over one world
-``curves``      the lines and marks of the chart
-``chart``       lag against requests, as SVG
+``durations``      distributions of build durations
+``lower_bound``    the best that any strategy can do for known durations
+``workload``       simulated builds and the history before them
+``strategies``     the courier's poller with any polling interval, and the Job-Poller loop
+``prices``         list prices, and the cost of a run
+``comparison``     several strategies over the same workload
+``chart_series``   the lines and marks of the chart
+``chart``          lag against requests, as SVG
 """

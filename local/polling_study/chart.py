@@ -83,7 +83,7 @@ def _axes(frame: _Frame) -> Iterator[str]:
 
 
 def _steps(end: float) -> Iterator[float]:
-    """Give round numbers from zero to the end, between five and ten of them."""
+    """Return round numbers from zero to the end, between five and ten of them."""
     rough = end / 8
     power = 10 ** floor(log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)

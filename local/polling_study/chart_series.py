@@ -1,4 +1,4 @@
-"""The lines and marks of the chart: the limit, what can be reached on ticks, and what the watchers do."""
+"""The series of the chart: the lower bound, the best strategy on ticks, and the simulated strategies."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,15 +9,15 @@ from local.polling_study.comparison import StudyResult, simulate_courier, simula
 from local.polling_study.lower_bound import KellerLimit, Point, best_on_ticks
 from local.polling_study.workload import Workload, draw_trace
 
-# In ticks: what the setting first_seconds and a fixed gap are varied over.
+# The values of first_seconds and of the fixed interval, in ticks.
 _FIRST_TICKS = (1, 2, 3, 4)
 _FIXED_TICKS = (1, 2, 3, 4, 5)
-# In ticks of lag for a request saved.
+# The prices of a request, in ticks of lag.
 _PRICES = tuple(0.005 * 1.5**step for step in range(14))
 
 
 def trade_off_chart(workload: Workload, *, histories: Sequence[int] = (0, 5, 30)) -> str:
-    """Draw lag against requests for a scenario, as SVG."""
+    """Draw lag against requests for a workload, as SVG."""
     trace = draw_trace(workload)
     limit = KellerLimit.of(workload.durations)
     fixed = [simulate_fixed(workload, trace, ticks * workload.tick_seconds) for ticks in _FIXED_TICKS]

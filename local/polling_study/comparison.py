@@ -1,4 +1,4 @@
-"""Several watchers side by side over one world."""
+"""Compare several strategies over the same builds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from local.polling_study.workload import Workload, WorkloadTrace, draw_trace
 
 @dataclass(frozen=True)
 class StudyResult:
-    """One watcher's row of the table."""
+    """The result of one strategy."""
 
     name: str
     counts: PollingCounts
@@ -32,26 +32,26 @@ class StudyResult:
 
     @property
     def lag_seconds(self) -> float:
-        """Mean lag from the end of a build to its notice; not a number when none was noticed."""
+        """Mean lag from the end of a build to its detection; NaN when no end was detected."""
         return fmean(self.counts.lags) if self.counts.lags else nan
 
     @property
     def point(self) -> Point:
-        """Where the watcher lies between requests and lag."""
+        """Requests and lag, as a point of the chart."""
         return Point(self.requests, self.lag_seconds)
 
     def lag_percentile(self, percent: float) -> float:
-        """Give the lag, in seconds, that so many percent of the builds do not exceed; not a number as above."""
+        """Return a percentile of the lags, in seconds; NaN when no end was detected."""
         ordered = sorted(self.counts.lags)
         return nan if not ordered else ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
 
     def dollars_per_thousand(self, prices: PriceList) -> float:
-        """Give the cost of waiting for 1,000 builds."""
+        """Return the cost of waiting for 1,000 builds."""
         return self.units.dollars(prices) / self.counts.builds * 1000
 
 
 def compare(workload: Workload, *, fixed_seconds: Sequence[float] = (60.0,)) -> list[StudyResult]:
-    """Watch one world with the courier's beat, with fixed beats, and with the Job-Poller loop."""
+    """Simulate the courier's strategy, fixed intervals, and the Job-Poller loop over the same builds."""
     trace = draw_trace(workload)
     return [
         simulate_courier(workload, trace),
@@ -61,18 +61,18 @@ def compare(workload: Workload, *, fixed_seconds: Sequence[float] = (60.0,)) -> 
 
 
 def simulate_courier(workload: Workload, trace: WorkloadTrace, *, name: str = "courier") -> StudyResult:
-    """Watch a world with the beat of ``courier.builds.poll_schedule``."""
+    """Simulate the polling schedule of ``courier.builds.poll_schedule``."""
     counts = poll_by_ticks(trace, workload, adaptive_strategy(trace, workload))
     return StudyResult(name, counts, units_by_ticks(counts))
 
 
 def simulate_fixed(workload: Workload, trace: WorkloadTrace, seconds: float) -> StudyResult:
-    """Watch a world with the courier's poller and a fixed beat."""
+    """Simulate the courier's poller with a fixed interval."""
     counts = poll_by_ticks(trace, workload, fixed_strategy(workload, seconds))
     return StudyResult(f"fixed {seconds:g} s", counts, units_by_ticks(counts))
 
 
 def simulate_loop(workload: Workload, trace: WorkloadTrace, wait_seconds: float) -> StudyResult:
-    """Watch a world with one looping execution per build."""
+    """Simulate one looping execution per build."""
     counts = poll_by_loops(trace, workload, wait_seconds)
     return StudyResult("Job-Poller loop", counts, units_by_loops(counts))

@@ -1,4 +1,4 @@
-"""How long builds take: a log-normal with known parameters, or durations that were measured."""
+"""Distributions of build durations: log-normal with known parameters, or measured durations."""
 
 import csv
 import json
@@ -11,7 +11,7 @@ from random import Random
 from statistics import fmean, pstdev
 from typing import Protocol
 
-# Smoothing of a sample never gets finer than this, in units of the logarithm: equal durations stay a distribution.
+# The minimum width of a smoothing kernel, in units of the logarithm: equal durations must stay a distribution.
 _NARROWEST_KERNEL = 0.03
 
 
@@ -23,18 +23,18 @@ class Durations(Protocol):
         """An age by which practically all builds have ended."""
 
     def draw(self, random: Random) -> float:
-        """Give one duration."""
+        """Return one duration."""
 
     def survival(self, age_seconds: float) -> float:
-        """Give the share of builds that are older than this when they end."""
+        """Return the share of builds that are older than this when they end."""
 
     def density(self, age_seconds: float) -> float:
-        """Give the share of builds that end at this age, per second."""
+        """Return the share of builds that end at this age, per second."""
 
 
 @dataclass(frozen=True)
 class LogNormal:
-    """Durations whose logarithms are normal around that of the median."""
+    """Log-normal durations."""
 
     median_seconds: float
     sigma: float
@@ -48,15 +48,15 @@ class LogNormal:
         return self.median_seconds * exp(5 * self.sigma)
 
     def draw(self, random: Random) -> float:
-        """Give one duration."""
+        """Return one duration."""
         return random.lognormvariate(log(self.median_seconds), self.sigma)
 
     def survival(self, age_seconds: float) -> float:
-        """Give the share of builds that are older than this when they end."""
+        """Return the share of builds that are older than this when they end."""
         return 0.5 * erfc(self._z(age_seconds) / sqrt(2)) if age_seconds > 0 else 1.0
 
     def density(self, age_seconds: float) -> float:
-        """Give the share of builds that end at this age, per second."""
+        """Return the share of builds that end at this age, per second."""
         if age_seconds <= 0:
             return 0.0
         return exp(-(self._z(age_seconds) ** 2) / 2) / (sqrt(2 * pi) * self.sigma * age_seconds)
@@ -67,7 +67,7 @@ class LogNormal:
 
 @dataclass(frozen=True)
 class Mixture:
-    """Builds of several kinds, each with its share."""
+    """A mixture of several kinds of builds."""
 
     kinds: Sequence[tuple[float, LogNormal]]
 
@@ -80,22 +80,22 @@ class Mixture:
         return max(kind.horizon_seconds for _, kind in self.kinds)
 
     def draw(self, random: Random) -> float:
-        """Give one duration."""
+        """Return one duration."""
         shares = [share for share, _ in self.kinds]
         return random.choices([kind for _, kind in self.kinds], shares)[0].draw(random)
 
     def survival(self, age_seconds: float) -> float:
-        """Give the share of builds that are older than this when they end."""
+        """Return the share of builds that are older than this when they end."""
         return sum(share * kind.survival(age_seconds) for share, kind in self.kinds)
 
     def density(self, age_seconds: float) -> float:
-        """Give the share of builds that end at this age, per second."""
+        """Return the share of builds that end at this age, per second."""
         return sum(share * kind.density(age_seconds) for share, kind in self.kinds)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Measured durations: drawn as they are, smoothed only where a density is asked for."""
+    """Measured durations: drawn as they are, and smoothed only for densities."""
 
     seconds: Sequence[float] = field(repr=False)
 
@@ -112,20 +112,20 @@ class Sample:
         return self._smoothed.horizon_seconds
 
     def draw(self, random: Random) -> float:
-        """Give one of the measured durations."""
+        """Return one of the measured durations."""
         return random.choice(self.seconds)
 
     def survival(self, age_seconds: float) -> float:
-        """Give the smoothed share of builds that are older than this when they end."""
+        """Return the smoothed share of builds that are older than this when they end."""
         return self._smoothed.survival(age_seconds)
 
     def density(self, age_seconds: float) -> float:
-        """Give the smoothed share of builds that end at this age, per second."""
+        """Return the smoothed share of builds that end at this age, per second."""
         return self._smoothed.density(age_seconds)
 
     @cached_property
     def _smoothed(self) -> Mixture:
-        # Silverman's rule of thumb, on the logarithms; two hundred kernels are as good as more.
+        # Silverman's rule of thumb, on the logarithms; more than 200 kernels do not improve the result.
         chosen = sorted(self.seconds)[:: max(1, len(self.seconds) // 200)]
         logs = [log(seconds) for seconds in chosen]
         quarter = len(logs) // 4
@@ -140,7 +140,7 @@ def read_durations(path: Path) -> Sample:
     Raises
     ------
     ValueError
-        The file holds something else; the text names the line.
+        The file has other content; the message names the line.
     """
     if path.suffix == ".json":
         values = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""The best that any beat could do for known durations: requests per build against mean lag."""
+"""The best that any strategy can do for known durations: requests per build against mean lag."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from local.polling_study.durations import Durations
 
 @dataclass(frozen=True)
 class Point:
-    """Where a beat lies: requests per build, and mean lag from the end of a build to its notice in seconds."""
+    """The result of a strategy: requests per build, and mean lag from a build's end to its detection, in seconds."""
 
     requests: float
     lag_seconds: float
@@ -20,9 +20,9 @@ class Point:
 class KellerLimit:
     """Keller's limit (1974): requests times mean lag is a constant of the durations.
 
-    With looks of density n(t), survival S and density of ends f, a build costs the integral of n S in
-    requests and of f / (2 n) in lag. The product is least for n in proportion to sqrt(f / S), where it
-    is half the squared integral of sqrt(f S).
+    With polls of density n(t), survival S and density of ends f, a build costs the integral of n S in requests and of
+    f / (2 n) in lag. The product is minimal for n proportional to sqrt(f / S), where it is half the squared integral of
+    sqrt(f S).
     """
 
     product_seconds: float
@@ -38,11 +38,11 @@ class KellerLimit:
         return cls(integral**2 / 2)
 
     def requests(self, lag_seconds: float) -> float:
-        """Give the fewest requests per build at a mean lag."""
+        """Return the smallest number of requests per build for a mean lag."""
         return self.product_seconds / lag_seconds
 
     def lag_seconds(self, requests: float) -> float:
-        """Give the least mean lag at so many requests per build."""
+        """Return the smallest mean lag for so many requests per build."""
         return self.product_seconds / requests
 
 
@@ -55,10 +55,10 @@ def best_on_ticks(
     longest_seconds: float = 900.0,
     phases: int = 4,
 ) -> Point:
-    """Find the best looks that fall on ticks, for known durations and one trade-off.
+    """Return the best strategy whose polls fall on ticks, for known durations and one trade-off.
 
-    Whole looks on a grid, found by dynamic programming from the last age to the first: they minimise
-    the mean lag plus ``price_seconds`` for each request, averaged over where in a tick a build starts.
+    Dynamic programming from the last age to the first minimises the mean lag plus ``price_seconds`` for each request,
+    averaged over the phases of a tick in which a build may start.
     """
     points = [
         _best_ages(
@@ -83,7 +83,7 @@ def _best_ages(durations: Durations, ages: Sequence[float], price: float, bounds
         middles = [age + (later - age) * (part + 0.5) / 8 for part in range(8)] if before > 0 else []
         lived.append(lived[-1] + sum(map(durations.survival, middles)) * (later - age) / 8)
 
-    # best[i]: what the looks after ages[i] cost a build, weighted with the chance that it lives to see them.
+    # best[i]: the expected cost of the polls after ages[i], weighted with the probability that the build still runs.
     best = [(0.0, Point(0.0, 0.0))] * len(ages)
     for i in range(len(ages) - 2, -1, -1):
         choices: list[tuple[float, Point]] = []

@@ -1,4 +1,4 @@
-"""List prices, and what it costs to wait for builds."""
+"""List prices, and the cost of waiting for builds."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -15,28 +15,28 @@ from local.polling_study.strategies import PollingCounts
 
 PRICE_FILE = Path(__file__).with_name("prices.yaml")
 
-# What the template gives poll_builds, and what the samples' check function needs.
+# The memory of poll_builds in the template, and of the check function of the Job-Poller samples.
 POLLER_GB = 512 / 1024
 CHECK_GB = 256 / 1024
-# Time of an invocation beside waiting for the provider: a warm start and one query; an assumption.
+# An assumption: the time of an invocation besides waiting for the provider, with a warm start and one query.
 INVOCATION_SECONDS = 0.1
-# Writing one look of a row, with sixteen at once of 10 ms each; an assumption.
+# An assumption: a poll writes its row in 10 ms, sixteen at a time.
 POLL_SECONDS = 0.01 / 16
 
-# Entered from the first state to the notice; statemachine/build_lifecycle.asl.yaml.
+# The states from the first to the notice: statemachine/build_lifecycle.asl.yaml.
 COURIER_TRANSITIONS = 5
-# Start, submit, copy, notify and end; and Wait, Task and Choice for each look.
+# Start, submit, copy, notify and end; and Wait, Task and Choice for each poll.
 LOOP_TRANSITIONS = 5
 LOOP_TRANSITIONS_PER_POLL = 3
 
-# A row is below 1 KB, and so is its index entry: a unit a write. With its task token it has between 1 and 2 KB.
+# A row and its index entry are below 1 KB: one unit per write. With its task token a row has between 1 and 2 KB.
 _ROW_WRITE = 1
 _TOKEN_WRITE = 2
 _ENTRY_WRITE = 1
 # The claim moves the entry in the index by its sort key: one entry is deleted and one put.
 WRITES_PER_POLL = _ROW_WRITE + 2 * _ENTRY_WRITE
-# Register (row, entry), execution, release (row, entry), close; the token comes into the row, is there at the first
-# look, and is put aside: into an item of its own, and out of the row.
+# Register (row, entry), execution, release (row, entry), close. The token is written into the row, is there at the
+# first poll, and then moves from the row into an item of its own.
 WRITES_PER_BUILD = 4 * _ROW_WRITE + 2 * _ENTRY_WRITE + (4 * _TOKEN_WRITE - _ROW_WRITE)
 # One query of the index per tick, eventually consistent: half a unit for each 4 KB, at least half a unit.
 READS_PER_TICK = 0.5
@@ -52,14 +52,14 @@ class Price(FrozenModel):
 
 
 class PriceList(FrozenModel):
-    """The price list of one day and region."""
+    """The list prices of one day and region."""
 
     gathered: date
     region: str
     prices: Mapping[str, Price]
 
     def cost(self, units: Mapping[str, float]) -> dict[str, float]:
-        """Give the dollars of each kind of unit.
+        """Return the cost of each kind of unit, in dollars.
 
         Raises
         ------
@@ -75,14 +75,14 @@ def read_prices(path: Path = PRICE_FILE) -> PriceList:
     Raises
     ------
     SettingsError
-        It is no price list, or has no price for something that waiting uses; the text names the place.
+        The file is not a price list, or lacks a price that is needed; the message names the place.
     """
     try:
         listed = PriceList.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as exc:
         raise SettingsError(f"{path}: cannot be read: {exc.strerror or type(exc).__name__}") from exc
     except ValidationError as exc:
-        raise SettingsError(f"{path}: is no price list: {describe_validation(exc)}") from exc
+        raise SettingsError(f"{path}: is not a price list: {describe_validation(exc)}") from exc
     except UnicodeDecodeError as exc:
         raise SettingsError(f"{path}: is not UTF-8 text") from exc
     except (yaml.YAMLError, RecursionError, ValueError) as exc:
@@ -97,7 +97,7 @@ def read_prices(path: Path = PRICE_FILE) -> PriceList:
 
 @dataclass(frozen=True, kw_only=True)
 class Units:
-    """What is paid for, by the names of the price list; copy, record and notice, which all share, are left out."""
+    """Billed units, by their names in the price list; without copy, record and notice, which all strategies share."""
 
     step_functions_transition: float
     lambda_request: float
@@ -107,12 +107,12 @@ class Units:
     dynamodb_read_unit: float = 0.0
 
     def dollars(self, prices: PriceList) -> float:
-        """Give what all of it costs."""
+        """Return the total cost."""
         return sum(prices.cost(asdict(self)).values())
 
 
 def units_by_ticks(counts: PollingCounts) -> Units:
-    """Count what the ticking poller used."""
+    """Count the units of a poller that runs on ticks."""
     seconds = counts.invocations * INVOCATION_SECONDS + counts.polls * POLL_SECONDS + counts.provider_seconds
     return Units(
         step_functions_transition=counts.builds * COURIER_TRANSITIONS,
@@ -125,7 +125,7 @@ def units_by_ticks(counts: PollingCounts) -> Units:
 
 
 def units_by_loops(counts: PollingCounts) -> Units:
-    """Count what the loops used."""
+    """Count the units of looping executions."""
     return Units(
         step_functions_transition=counts.builds * LOOP_TRANSITIONS + counts.polls * LOOP_TRANSITIONS_PER_POLL,
         lambda_request=counts.invocations,

@@ -1,4 +1,4 @@
-"""Those who wait: the poller of the courier with any beat, and the Job-Poller loop of the samples."""
+"""Polling strategies: the courier's poller with any polling interval, and the Job-Poller loop of the AWS samples."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -10,22 +10,22 @@ from random import Random
 from courier.builds.poll_schedule import next_gap
 from local.polling_study.workload import Workload, WorkloadBuild, WorkloadTrace
 
-# Requests under way at once in one invocation of the poller.
+# Concurrent requests in one invocation of the poller.
 PARALLEL_REQUESTS = 16
-# Due rows that one invocation takes; beyond that the tick is split into segments.
+# The number of due rows above which a tick is split into segments.
 SEGMENT_ROWS = 300
-# Moments closer than this are one: sums of floating gaps do not miss the tick they mean.
+# Instants closer than this are equal, so that sums of floating-point gaps do not miss their tick.
 _SAME_MOMENT_SECONDS = 1e-6
 
 PollingStrategy = Callable[[WorkloadBuild, float], float | None]
-"""Seconds from a look at a build of this age to the next one; None when the build is given up."""
+"""Returns the seconds from a poll of a build of this age to the next one; None when the build is given up."""
 
 
 @dataclass
 class PollingCounts:
-    """What a watcher did, and how late it noticed; seconds where nothing else is said.
+    """Totals of a simulated strategy, and its lags in seconds.
 
-    ``provider_seconds`` is the time that invocations spend waiting for the provider, summed over invocations.
+    ``provider_seconds`` is the time that all invocations spend waiting for the provider.
     """
 
     builds: int
@@ -41,7 +41,7 @@ class PollingCounts:
 
 
 def adaptive_strategy(trace: WorkloadTrace, workload: Workload) -> PollingStrategy:
-    """Give the beat of ``courier.builds.poll_schedule``, with the histories of this world."""
+    """Return the strategy of ``courier.builds.poll_schedule``, with the histories of this trace."""
 
     def gap(build: WorkloadBuild, age: float) -> float | None:
         return next_gap(age, workload.polling, seed=build.name, history=trace.histories[build.scope])
@@ -50,25 +50,25 @@ def adaptive_strategy(trace: WorkloadTrace, workload: Workload) -> PollingStrate
 
 
 def fixed_strategy(workload: Workload, gap_seconds: float) -> PollingStrategy:
-    """Give a beat that looks at every build after the same time again, rounded to ticks, until the deadline."""
+    """Return a strategy that polls every build at a fixed interval, rounded to ticks, until the deadline."""
     deadline = workload.polling.give_up_after_hours * 3600
     gap = gap_seconds - workload.tick_seconds / 2
     return lambda _build, age: gap if age < deadline else None
 
 
 def poll_by_ticks(trace: WorkloadTrace, workload: Workload, strategy: PollingStrategy) -> PollingCounts:
-    """Let one poller look at all due builds at each tick, within the budget of the source.
+    """Simulate one poller that polls all due builds at each tick, within the rate limit of the source.
 
-    As ``poll_builds`` does it: oldest due first; what the budget or the tick's time does not reach
-    stays due and comes first at the next tick; the age is counted to the time of the tick.
+    As in ``poll_builds``, the oldest due build comes first; builds beyond the rate limit or the tick's time stay due
+    and come first at the next tick; the age is counted to the time of the tick.
     """
     random = Random(workload.seed)  # noqa: S311 - a simulation, repeatable by its seed
     counts = PollingCounts(builds=len(trace.builds))
     due = [(build.created + (strategy(build, 0.0) or 0.0), number) for number, build in enumerate(trace.builds)]
     heapify(due)
     tick = workload.tick_seconds
-    budget = max(1, int(workload.requests_per_minute * tick / 60))
-    in_time = PARALLEL_REQUESTS * max(1, int(tick / workload.latency_seconds)) if workload.latency_seconds else budget
+    limit = max(1, int(workload.requests_per_minute * tick / 60))
+    in_time = PARALLEL_REQUESTS * max(1, int(tick / workload.latency_seconds)) if workload.latency_seconds else limit
     now = 0.0
     while due:
         now = max(now + tick, tick * ceil((due[0][0] - _SAME_MOMENT_SECONDS) / tick))
@@ -76,7 +76,7 @@ def poll_by_ticks(trace: WorkloadTrace, workload: Workload, strategy: PollingStr
         while due and due[0][0] <= now + _SAME_MOMENT_SECONDS:
             rows.append(heappop(due))
         calls = _calls(rows, trace, batched=workload.batched)
-        made, left = calls[: min(budget, in_time)], calls[min(budget, in_time) :]
+        made, left = calls[: min(limit, in_time)], calls[min(limit, in_time) :]
         for row in (row for call in left for row in call):
             heappush(due, row)
         for number, call in enumerate(made):
@@ -94,14 +94,14 @@ def poll_by_ticks(trace: WorkloadTrace, workload: Workload, strategy: PollingStr
                 else:
                     heappush(due, (now + gap, index))
         _count_tick(counts, workload, rows=len(rows), calls=made)
-    # Ticks strike whether anything is due or not.
+    # Ticks fire whether anything is due or not.
     counts.ticks = ceil(now / tick)
     counts.invocations += counts.ticks
     return counts
 
 
 def _calls(rows: Sequence[tuple[float, int]], trace: WorkloadTrace, *, batched: bool) -> list[list[tuple[float, int]]]:
-    """Put due rows, oldest first, into requests."""
+    """Group due rows, oldest first, into requests."""
     if not batched:
         return [[row] for row in rows]
     by_scope: dict[int, list[tuple[float, int]]] = {}
@@ -117,15 +117,15 @@ def _count_tick(
     counts.polls += sum(map(len, calls))
     counts.rows_read += rows
     segments = ceil(rows / SEGMENT_ROWS)
-    # Segments run as invocations of their own, beside the one that the schedule starts.
+    # Segments are separate invocations, besides the one that the schedule starts.
     counts.invocations += segments if segments > 1 else 0
     counts.provider_seconds += ceil(len(calls) / PARALLEL_REQUESTS) * workload.latency_seconds
 
 
 def poll_by_loops(trace: WorkloadTrace, workload: Workload, wait_seconds: float) -> PollingCounts:
-    """Let every build have an execution of its own that goes round Wait, Task and Choice.
+    """Simulate one execution per build that loops through Wait, Task and Choice.
 
-    Nobody keeps the budget of the source: what is above it is refused (429), and the loop goes round again.
+    Nothing enforces the rate limit of the source: requests above it get a 429, and the loop continues.
     """
     random = Random(workload.seed)  # noqa: S311 - a simulation, repeatable by its seed
     counts = PollingCounts(builds=len(trace.builds))

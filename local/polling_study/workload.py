@@ -1,4 +1,4 @@
-"""Builds that start and end, and what is known of those before them; the same for everybody who waits."""
+"""Simulated builds and the history before them, the same for every strategy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,25 +8,25 @@ from courier.config.settings import PollingSettings
 from local.polling_study.durations import Durations, LogNormal
 
 TWENTY_MINUTES = LogNormal(median_seconds=1200.0, sigma=0.35)
-"""The builds by which the beat is judged."""
+"""The durations for which the polling schedule has targets."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What is simulated; times in seconds.
+    """The parameters of a simulation; times in seconds.
 
     ``in_flight``
-        Builds under way at a time, in the mean; they start at random moments.
+        The mean number of concurrent builds; they start at random instants.
     ``scopes``
-        Over so many scopes of one source the builds are spread.
+        The number of scopes of one source that the builds are spread over.
     ``history``
-        Ended builds that the ledger knows of each scope.
+        The number of ended builds in the ledger, per scope.
     ``past``
-        How long those took; None when they took as long as today's.
+        Their durations; None when they are distributed like the current ones.
     ``batched``
         One list request serves all due builds of a scope, instead of one request each.
     ``fault_rate``
-        Share of requests that bring no answer; the builds concerned are looked at again at the next tick.
+        The share of requests without a response; their builds are polled again at the next tick.
     """
 
     durations: Durations = TWENTY_MINUTES
@@ -46,7 +46,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class WorkloadBuild:
-    """One build; times in seconds since the simulation began."""
+    """One build; times in seconds since the start of the simulation."""
 
     name: str
     scope: int
@@ -56,20 +56,20 @@ class WorkloadBuild:
 
 @dataclass(frozen=True)
 class WorkloadTrace:
-    """All that happens, whoever watches."""
+    """The builds of a workload, and the ended builds of each scope; the same for every strategy."""
 
     builds: Sequence[WorkloadBuild]
     histories: Sequence[Sequence[float]]
 
 
 def draw_trace(workload: Workload) -> WorkloadTrace:
-    """Draw the builds and the histories of a scenario from its seed."""
+    """Draw the builds and the histories of a workload from its seed."""
     random = Random(workload.seed)  # noqa: S311 - a simulation, repeatable by its seed
     draw = workload.durations.draw
     past = (workload.past or workload.durations).draw
     histories = tuple(tuple(past(random) for _ in range(workload.history)) for _ in range(workload.scopes))
     durations = [draw(random) for _ in range(workload.builds)]
-    # Little's law: so many builds in flight mean one start in every so many seconds.
+    # Little's law: the number of builds in flight determines the rate of starts.
     rate = workload.in_flight / (sum(durations) / len(durations))
     builds, now = [], 0.0
     for number, duration in enumerate(durations):

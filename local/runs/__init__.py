@@ -1,1 +1,1 @@
-"""Runs of Build Courier on one machine, as `courier run` and the tests start them."""
+"""Runs of Build Courier on one machine, for `courier run` and the tests."""

@@ -1,4 +1,4 @@
-"""What ``courier run`` shows when it is given nothing: two simulated providers, and a courier configured for them."""
+"""The demonstration of ``courier run`` without options: a courier configured for the two simulated providers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from local.simulator import Scenario
 TREASURE_SECRET = "build-courier/treasure-data"  # noqa: S105 - a name, not a secret
 DREADNODE_SECRET = "build-courier/dreadnode"  # noqa: S105 - likewise
 
-# The demonstration's minute lasts as long as its tick, and young builds are looked at each tick.
+# A minute of the demonstration lasts one tick, and young builds are polled each tick.
 POLLING = {"first_seconds": 60, "longest_seconds": 900, "give_up_after_hours": 24}
 _REPORT = {
     "preset": {
@@ -54,12 +54,12 @@ def demo_sources(scenario: Scenario, endpoint: str) -> tuple[SourceSettings, ...
 
 
 def demo_secrets(scenario: Scenario) -> dict[str, str]:
-    """Give the simulated accounts' API keys, by the names that the sources call them."""
+    """Return the simulated accounts' API keys, by the secret names of the sources."""
     return {TREASURE_SECRET: scenario.treasure.key, DREADNODE_SECRET: scenario.airt.key}
 
 
 def demo_requests(scenario: Scenario) -> tuple[BuildRequest, ...]:
-    """Ask for a build of the first data model, three reports of one project, and one of the project without data."""
+    """Return requests for a build of the first data model, three reports of one project, and one of the other."""
     return (
         BuildRequest(source="insights", data_model=scenario.treasure.models[0].oid),
         *(BuildRequest(source="red-team", report=_REPORT) for _ in range(3)),

@@ -1,4 +1,4 @@
-"""The result folder of a run: what lies in the bucket, what subscribers received, what the courier did."""
+"""The results folder of a run: the objects of the bucket, the notices, the executions, the usage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from courier.errors import SettingsError
 from local.embedded.results import ExecutionReport
 from local.runs.session import Session
 
-# What a run writes; anything else in the folder is somebody's own and stays.
+# What a run writes; any other file in the folder belongs to the user and stays.
 BUCKET, NOTICES, EXECUTIONS, USAGE = "bucket", "notices.jsonl", "executions.json", "usage.json"
 
 
@@ -25,7 +25,7 @@ def write_results(session: Session, folder: Path) -> None:
     _write_json(folder / EXECUTIONS, [_execution(run) for run in session.aws.executions()])
     invocations = {name: usage.invocations for name, usage in session.aws.usage().items()}
     _write_json(folder / USAGE, {"lambda_invocations": invocations, "provider_requests": session.provider_requests()})
-    # After the files that show whose folder this is: an interruption must not leave a bucket that seems foreign.
+    # Last, after the files that mark the folder as ours: an interrupted run must not leave a bucket without them.
     bucket = folder / BUCKET
     if bucket.exists():
         shutil.rmtree(bucket)
@@ -39,13 +39,13 @@ def check_folder(folder: Path) -> None:
     Raises
     ------
     SettingsError
-        The folder cannot be written to, or holds a ``bucket`` that no run has made, and that would be replaced.
+        The folder is not writable, or has a ``bucket`` that no run created and that would be replaced.
     """
     if (folder / BUCKET).exists() and not (folder / USAGE).exists():
         raise SettingsError(f"--out {folder}: {folder / BUCKET} is not from an earlier run; name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Rights are only known by trying: root, read-only file systems and quotas have their own.
+        # Only a write shows whether the folder is writable: root, read-only file systems and quotas differ.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""How a run of the courier went, and whose fault it is where it did not go well."""
+"""The report of a run of the courier: what failed, and whether the courier or the user's input is the cause."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from courier.providers import provider_class
 from courier.sources.health import FAILURES_BEFORE_BACKOFF
 from local.embedded.results import ExecutionReport
 
-# A request that fails so is not the courier's failure: whoever asked, or owns the account, can mend it.
+# Errors that the user can fix, in the request or in the account.
 _USER_ERRORS = frozenset(
     {
         "SettingsError",
@@ -26,7 +26,7 @@ _USER_ERRORS = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class DeadLetter:
-    """An asynchronous call of a function that failed for good."""
+    """An asynchronous invocation that failed for good."""
 
     function: str
     error: str
@@ -35,24 +35,24 @@ class DeadLetter:
 
     @property
     def is_user_error(self) -> bool:
-        """Whether the configuration or the request is to blame, and not the courier."""
+        """Whether the configuration or the request is the cause, and not the courier."""
         return self.error in _USER_ERRORS
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport:
-    """How a run went; empty lists are good news.
+    """The report of a run; every empty field is good.
 
     ``unhealthy``
-        What the sources say that only their owner can heal, by source.
+        The published problem of each unhealthy source, which only its owner can fix.
     ``unresponsive``
-        Sources that did not answer, again and again.
+        Sources that repeatedly did not respond.
     ``never_responded``
-        The hosts of sources that have given no good answer so far, by source.
+        The hosts of sources without a single good response, by source.
     ``unserved_requests``
-        Where the requests were given that nobody has served yet.
+        The labels of requests that have not been processed.
     ``is_still_running``
-        A function was still in the middle of something, such as a long copy.
+        A function was still working, for example on a long copy.
     """
 
     failed_executions: Sequence[ExecutionReport] = ()
@@ -66,19 +66,19 @@ class RunReport:
 
     @property
     def is_good(self) -> bool:
-        """Whether every build reached an outcome, everybody answered, and the courier failed nowhere."""
+        """Whether every build has an outcome, every source responded, and the courier did not fail."""
         failed = any(not letter.is_user_error for letter in self.dead_letters)
         is_left = self.unfinished or self.unserved_requests or self.never_responded or self.unresponsive
         return not (self.failed_executions or failed or is_left)
 
     @property
     def has_user_errors(self) -> bool:
-        """Whether the configuration or a request turned out to be wrong."""
+        """Whether the configuration or a request is wrong."""
         return bool(self.unhealthy) or any(letter.is_user_error for letter in self.dead_letters)
 
 
 def is_backing_off(row: Mapping[str, object]) -> bool:
-    """Whether a source, by its row in the ledger, has failed so often that it is left alone for a while."""
+    """Return whether a source, by its ledger row, has failed so often that polling backs off."""
     return int(str(row.get("failures") or 0)) >= FAILURES_BEFORE_BACKOFF
 
 
@@ -89,16 +89,16 @@ def find_never_responded(
     with_builds: Set[str],
     has_discovered: bool,
 ) -> dict[str, str]:
-    """Give the hosts of the sources that have given no good answer, and are neither ill nor known to be down.
+    """Return the hosts of sources without a good response that are neither unhealthy nor backing off.
 
     Parameters
     ----------
     rows
         The sources' rows in the ledger, by name.
     with_builds
-        The sources of which a build is known: somebody must have told us.
+        The sources with a known build: they must have responded.
     has_discovered
-        Whether a discovery has come to its end. An account without anything to list leaves no trace but that.
+        Whether a discovery has ended. A source without any builds leaves no other trace.
     """
     hosts: dict[str, str] = {}
     for source in sources:
@@ -112,16 +112,16 @@ def find_never_responded(
 
 
 def read_dead_letter(text: str, names: Mapping[str, str]) -> DeadLetter:
-    """Read what Lambda sends to an ``OnFailure`` destination.
+    """Parse the document that Lambda sends to an ``OnFailure`` destination.
 
-    ``names`` gives logical ids by physical names.
+    ``names`` maps physical names to logical ids.
     """
     document = json.loads(text)
     context, response = document["requestContext"], document["responsePayload"] or {}
     physical = context["functionArn"].rpartition("function:")[2].removesuffix(":$LATEST")
     return DeadLetter(
         function=names.get(physical, physical),
-        error=response.get("errorType", "no answer"),
+        error=response.get("errorType", "no response"),
         message=response.get("errorMessage", ""),
         attempts=context["approximateInvokeCount"],
     )

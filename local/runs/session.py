@@ -1,4 +1,4 @@
-"""One run of the courier on the embedded AWS: configure it, ask, let the schedules fire, and keep what came out."""
+"""One run of the courier on the embedded AWS: configure it, submit requests, fire the schedules, report the results."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from local.runs.run_report import RunReport, find_never_responded, is_backing_of
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
-# The template's schedules count in minutes; a tick is how long one of them lasts here.
+# The template's schedules count in minutes; a tick is the length of such a minute here.
 MINUTE_SECONDS = 60.0
 # The bounds of the settings that are scaled (courier.config.settings).
 _LONGEST_GAP_SECONDS = 86_400
 _MOST_REQUESTS_PER_MINUTE = 10_000
-# What `run` waits between two looks at its builds, and for what is under way before it judges.
+# The interval at which `run` reads the builds, and the time that `finish` gives to active functions.
 _REFRESH_SECONDS = 0.5
 GRACE_SECONDS = 10.0
-# What a build is called whose outcome is known and not yet recorded.
+# The displayed state of a build whose outcome is known and not yet recorded.
 FINISHING = "ending"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildLine:
-    """One build as a person wants to see it."""
+    """One build, as it is displayed."""
 
     build: str
     status: str
@@ -56,25 +56,25 @@ class BuildLine:
 
     @property
     def state(self) -> str:
-        """The outcome once there is one, the status until then."""
+        """The outcome if there is one, otherwise the status."""
         return self.outcome or self.status
 
 
 class Session:
-    """The embedded AWS with a configured courier in it, up between ``with`` and its end.
+    """The embedded AWS with a configured courier, up inside a ``with`` block.
 
     Parameters
     ----------
     tick_seconds
-        How long one minute of the template's schedules lasts. The sources' beat, their budget of
-        requests and the pauses of retries shrink or grow with it; deadlines do not.
+        The length of one minute of the template's schedules. Polling intervals, rate limits and the pauses of retries
+        are scaled with it; deadlines are not.
     load_handler
-        Gives what to call for a function; by default the checkout's own module, in this process.
+        Returns the handler of a function; by default that of the checkout's module, in this process.
 
     Attributes
     ----------
     requests
-        What was asked for, by the ids of the events.
+        The submitted requests, by the ids of their events.
     """
 
     def __init__(
@@ -113,16 +113,16 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take everything down."""
+        """Stop everything."""
         self._scheduler.stop()
         self.aws.stop()
 
-    def submit(self, requests: Sequence[BuildRequest], *, places: Sequence[str] | None = None) -> None:
-        """Hand requests to ``request_build``, as EventBridge would: asynchronously, repeated on errors.
+    def submit(self, requests: Sequence[BuildRequest], *, labels: Sequence[str] | None = None) -> None:
+        """Send requests to ``request_build`` as EventBridge does: asynchronously, retried on errors.
 
-        ``places`` name them, one each, in the verdict on those that were not carried out.
+        ``labels`` name them, one each, in the report of those that were not processed.
         """
-        names = places or [f"request for {request.source}" for request in requests]
+        names = labels or [f"request for {request.source}" for request in requests]
         for request, name in zip(requests, names, strict=True):
             event = {"id": new_request_id(), "detail": json.loads(request.model_dump_json(exclude_none=True))}
             self.requests[event["id"]] = request
@@ -138,16 +138,16 @@ class Session:
         monotonic: Callable[[], float],
         may_end: Callable[[Sequence[BuildLine]], bool] = lambda _: True,
     ) -> None:
-        """Let the schedules fire until nothing is in flight, or the time is up.
+        """Fire the schedules until nothing is in flight, or until the timeout.
 
         Parameters
         ----------
         timeout_seconds
-            None runs until it is interrupted, or idle.
+            With None, run until interrupted or idle.
         on_change
-            Called about twice a second with all builds known, for a display.
+            Called about twice a second with all known builds, for display.
         may_end
-            Asked when nothing seems to be in flight: whether nothing more is to be expected.
+            Called when nothing is in flight; returns whether the run may end.
         """
         pause = pause or threading.Event().wait
         started = monotonic()
@@ -163,7 +163,7 @@ class Session:
             pause(min(_REFRESH_SECONDS, left))
 
     def finish(self, *, grace_seconds: float = GRACE_SECONDS) -> RunReport:
-        """Fire no more, let what is under way come to its end if that is soon, and judge."""
+        """Stop the schedules, wait for active functions within the grace period, and return the report."""
         self._scheduler.stop()
         is_idle = self._wait_until_idle(grace_seconds)
         rows = self._source_rows()
@@ -187,9 +187,9 @@ class Session:
         )
 
     def builds(self) -> list[BuildLine]:
-        """Give every build that the ledger knows, in the order of first sight."""
+        """Return every build in the ledger, in the order in which they were first seen."""
         now = datetime.now(UTC)
-        # moto makes an item before it fills it, and a scan may fall in between.
+        # moto creates an item before it fills it, and a scan may run in between.
         rows = [
             row for row in self.aws.ledger_rows() if not str(row["build"]).startswith("#") and "first_seen_at" in row
         ]
@@ -197,17 +197,17 @@ class Session:
         return [_line(row, now) for row in rows]
 
     def notices(self) -> list[ReceivedNotice]:
-        """Give every notice that a subscriber has received so far."""
+        """Return every notice that the subscription has received so far."""
         self._notices += self._subscription.notices()
         return list(self._notices)
 
     def dead_letters(self) -> list[str]:
-        """Give what Lambda wrote about each asynchronous call that failed for good so far."""
+        """Return Lambda's document about each asynchronous invocation that failed for good so far."""
         self._dead_letters += self.aws.dead_letters()
         return list(self._dead_letters)
 
     def failing_sources(self) -> list[str]:
-        """Name the sources whose last answer was no good one."""
+        """Return the names of sources whose last response was not a good one."""
         return [name for name, row in self._source_rows().items() if row.get("illness") or row.get("failures")]
 
     def provider_requests(self) -> dict[str, int]:
@@ -236,14 +236,14 @@ class Session:
                 "longest_seconds": min(_LONGEST_GAP_SECONDS, polling.longest_seconds * self._scale),
             }
         )
-        # A minute's budget for a minute that is shorter than one; it is never made smaller.
+        # The limit of a real minute applies to the scaled one; it is never lowered.
         per_minute = max(source.requests_per_minute, round(source.requests_per_minute / self._scale))
         return source.model_copy(
             update={"polling": scaled, "requests_per_minute": min(_MOST_REQUESTS_PER_MINUTE, per_minute)}
         )
 
     def _seems_idle(self, lines: Sequence[BuildLine]) -> bool:
-        """Whether all requests were served, every source was looked through, and no build waits for anything."""
+        """Return whether all requests were processed, every schedule has fired, and every build has an outcome."""
         may_come_back = any(
             row.get("failures") and not row.get("illness") and not is_backing_off(row)
             for row in self._source_rows().values()
@@ -256,7 +256,7 @@ class Session:
         )
 
     def _is_idle(self) -> bool:
-        """Hold the schedules and look again: a tick under way may have found a build meanwhile."""
+        """Stop the schedules and check again: an active tick may have found a build in the meantime."""
         self._scheduler.stop()
         if self._wait_until_idle(GRACE_SECONDS) and self._seems_idle(self.builds()):
             return True
@@ -265,7 +265,7 @@ class Session:
         return False
 
     def _wait_until_idle(self, grace_seconds: float) -> bool:
-        """Let what is under way come to its end: a notice follows its record by a moment."""
+        """Wait for active functions and executions; return whether they ended in time."""
         try:
             self.aws.wait_until_idle(grace_seconds)
         except TimeoutError:
@@ -277,7 +277,7 @@ class Session:
         return {key.removeprefix("#source/"): row for key, row in rows.items() if key.startswith("#source/")}
 
     def _health_problems(self, sources: Set[str]) -> dict[str, str]:
-        """Give what was announced about sources that are ill now."""
+        """Return the published problem of each source that is unhealthy now."""
         problems: dict[str, str] = dict.fromkeys(sorted(sources), "unhealthy")
         for notice in self.notices():
             news = json.loads(notice.message)["data"]
@@ -293,8 +293,8 @@ def _line(row: Mapping[str, object], now: datetime) -> BuildLine:
     ended = row.get("ended_at")
     until = datetime.fromisoformat(str(ended)) if ended else now
     outcome = row.get("outcome")
-    # One that had ended when it was first seen, or a request that no build came of, is waited for by nobody.
-    # The ledger knows it by the passage until the execution has been started, and then by what stays in flight.
+    # The courier does not wait for a build that had ended when it was first seen, nor for a request that led to none.
+    # The passage says so until the execution has started, and then the attributes of a build in flight.
     passage = json.loads(str(row.get("passage", "{}")))
     waits = passage["verdict"] == NextStep.WAIT if passage else "due_source" in row or "released_at" in row
     return BuildLine(

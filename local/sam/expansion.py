@@ -1,6 +1,6 @@
-"""From the SAM template to the CloudFormation that SAM makes of it, offline.
+"""Expand the SAM template to CloudFormation, offline.
 
-The same expansion is linted, judged for its rights, and deployed into the embedded AWS
+The same expansion is linted, checked for its permissions, and deployed into the embedded AWS
 (`local.embedded.moto.template` adapts it for that).
 """
 
@@ -20,7 +20,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local.sam.intrinsics import StackLocation, Template, TemplateError
 
-# Stands for the bucket that `sam package` uploads to; the key is the folder, relative to the template.
+# Stands for the bucket that `sam package` uploads to; keys are folders, relative to the template.
 CODE_BUCKET = "code-of-this-checkout"
 
 DEFAULT_LOCATION = StackLocation(region="eu-central-1", account="123456789012", stack_name="build-courier")
@@ -46,16 +46,16 @@ def expand(
     template_path
         ``template.yaml``; local paths in it are relative to its folder.
     parameters
-        Values of the template's parameters; they become the defaults of the result, so that it
-        stands for exactly this deployment. The template's own defaults for the rest.
+        Values of the template's parameters; they become the defaults of the result, which then describes exactly this
+        deployment. Other parameters keep the template's defaults.
     region, account, stack_name
-        What SAM may resolve of the pseudo parameters.
+        The pseudo parameters that SAM may resolve.
 
     Raises
     ------
     TemplateError
-        A file that does not exist, a parameter that is not declared or has no value, what SAM
-        refuses, or a managed policy by name (SAM would need to ask AWS for its ARN).
+        A file does not exist, a parameter is not declared or has no value, SAM refuses the template, or a managed
+        policy is given by name (SAM would have to look up its ARN in AWS).
     """
     try:
         template: Template = yaml_parse(template_path.read_text(encoding="utf-8"))
@@ -64,7 +64,7 @@ def expand(
     _set_parameters(template, parameters or {})
     _point_code_at_bucket(template, template_path.parent)
     _inline_definitions(template, template_path.parent)
-    # SAM resolves references to parameters where it has to decide something, as it does in AWS.
+    # SAM resolves references to parameters where its output depends on them, as it does in AWS.
     values = {name: entry["Default"] for name, entry in template.get("Parameters", {}).items()}
     location = StackLocation(region=region, account=account, stack_name=stack_name)
     expanded = _translate(template, values | location.pseudo_parameters(), region)
@@ -73,7 +73,7 @@ def expand(
 
 
 def function_folders(expanded: Template) -> dict[str, str]:
-    """Give, per function's logical id, the folder that its code comes from (relative to the template)."""
+    """Return the functions' code folders (relative to the template), by logical id."""
     return {
         logical_id: resource["Properties"]["Code"]["S3Key"]
         for logical_id, resource in expanded["Resources"].items()
@@ -82,7 +82,7 @@ def function_folders(expanded: Template) -> dict[str, str]:
 
 
 def resources_of(template: Template, resource_type: str) -> Iterator[tuple[str, Template]]:
-    """Go over the resources of one type: logical id and resource."""
+    """Yield the resources of one type: logical id and resource."""
     for logical_id, resource in template["Resources"].items():
         if resource["Type"] == resource_type:
             yield logical_id, resource
@@ -123,19 +123,19 @@ def _inline_definitions(template: Template, folder: Path) -> None:
 
 
 def _translate(template: Template, values: dict[str, Any], region: str) -> Template:
-    # What samtranslator's `transform` does, with the region given instead of read from the environment.
+    # As samtranslator's `transform`, but with the region passed in instead of read from the environment.
     # Through JSON both ways: SAM changes in place what YAML anchors share, and leaves its own string classes behind.
-    # (str for the dates that YAML makes of an unquoted template version.)
+    # (str for the dates that YAML parses an unquoted template version as.)
     template = json.loads(json.dumps(template, default=str))
     to_py27_compatible_template(template, values)
     try:
-        # It asks its session for the region and for nothing else.
+        # It reads only the region of its session.
         expanded = Translator(None, Parser(), boto_session=SimpleNamespace(region_name=region)).translate(
             template, parameter_values=values, get_managed_policy_map=dict
         )
     except InvalidDocumentException as exc:
         raise TemplateError("SAM refuses the template: " + "; ".join(cause.message for cause in exc.causes)) from exc
-    # It keeps measurements of itself and complains at the end of the process when nobody took them.
+    # It collects metrics, and warns at the end of the process when they were not published.
     MetricsMethodWrapperSingleton.get_instance().publish()
     plain: Template = json.loads(json.dumps(undo_mark_unicode_str_in_template(expanded)))
     return plain

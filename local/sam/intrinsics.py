@@ -1,30 +1,30 @@
-"""CloudFormation's intrinsic functions, as far as parameters and conditions alone can answer them."""
+"""CloudFormation's intrinsic functions, as far as parameters and conditions alone determine them."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# One CloudFormation document: JSON as it comes, the boundary of this package.
+# One CloudFormation document, as plain JSON.
 Template = dict[str, Any]
 
 _PLACEHOLDER = re.compile(r"\$\{(!?)([^${}]+)\}")
 
 
 class TemplateError(Exception):
-    """The template holds something that cannot be expanded, read or deployed here; the text names the place."""
+    """The template has something that cannot be expanded, read or deployed here; the message names the place."""
 
 
 @dataclass(frozen=True)
 class StackLocation:
-    """Where a stack stands: what CloudFormation's pseudo parameters say."""
+    """The location of a stack: the values of CloudFormation's pseudo parameters."""
 
     region: str
     account: str
     stack_name: str
 
     def pseudo_parameters(self) -> dict[str, str]:
-        """Give the values of ``AWS::Region`` and its like, for the commercial partition."""
+        """Return the values of ``AWS::Region`` and the other pseudo parameters, for the commercial partition."""
         return {
             "AWS::Region": self.region,
             "AWS::AccountId": self.account,
@@ -36,7 +36,7 @@ class StackLocation:
 
 @dataclass(frozen=True)
 class LogicalId:
-    """Another resource of the template, or one attribute of it; only a deployment knows its value."""
+    """A reference to a resource of the template or to one of its attributes; only a deployment knows the value."""
 
     name: str
     attribute: str | None = None
@@ -47,14 +47,14 @@ _NO_VALUE_NODE = {"Ref": "AWS::NoValue"}
 
 
 class Resolver:
-    """Answers what the parameters of an expanded template decide, without deploying it.
+    """Resolves what the parameters of an expanded template determine, without deploying it.
 
     Parameters
     ----------
     template
-        Expanded template; the defaults of its parameters are the values.
-    place
-        For the pseudo parameters.
+        Expanded template; the defaults of its parameters are their values.
+    location
+        The values of the pseudo parameters.
     """
 
     def __init__(self, template: Template, location: StackLocation) -> None:
@@ -69,7 +69,7 @@ class Resolver:
         Raises
         ------
         TemplateError
-            An intrinsic function that needs a deployment, or that nothing here needs so far.
+            An intrinsic function needs a deployment, or is not supported here.
         """
         if isinstance(node, list):
             return [self.value(item) for item in node]
@@ -83,7 +83,7 @@ class Resolver:
         return {key: item for key, item in resolved.items() if item != _NO_VALUE}
 
     def fold_conditions(self, node: object) -> Any:  # noqa: ANN401  # the shape of what it was given
-        """Decide the conditions inside ``node`` and drop what they leave out; all else stays as it is."""
+        """Resolve the conditions inside ``node`` and remove what they exclude; everything else stays."""
         if isinstance(node, list):
             items = (self.fold_conditions(item) for item in node)
             return [item for item in items if item != _NO_VALUE_NODE]
@@ -96,7 +96,7 @@ class Resolver:
         return {key: item for key, item in members.items() if item != _NO_VALUE_NODE}
 
     def without_conditions(self) -> Template:
-        """Give the template as these parameters leave it: no conditions, and only what they keep."""
+        """Return the template for these parameters: without conditions, and with only what they include."""
         body = dict(self._template)
         for section in ("Resources", "Outputs"):
             kept = {name: entry for name, entry in self._template.get(section, {}).items() if self.exists(entry)}
@@ -121,18 +121,18 @@ class Resolver:
         """Resolve the properties of one resource."""
         resolved = self.value(resource.get("Properties", {}))
         if not isinstance(resolved, dict):
-            raise TemplateError(f"the properties of a {resource['Type']} are no mapping")
+            raise TemplateError(f"the properties of a {resource['Type']} are not a mapping")
         return resolved
 
     def condition(self, name: str) -> bool:
-        """Tell whether a named condition of the template holds."""
+        """Return whether a named condition of the template is true."""
         conditions = self._template.get("Conditions", {})
         if name not in conditions:
             raise TemplateError(f"the template has no condition {name}")
         return self._holds(conditions[name])
 
     def exists(self, resource: Template) -> bool:
-        """Tell whether a resource is created, by its ``Condition``."""
+        """Return whether a resource is created, by its ``Condition``."""
         return "Condition" not in resource or self.condition(resource["Condition"])
 
     def _holds(self, node: Template) -> bool:

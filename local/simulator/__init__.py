@@ -1,19 +1,19 @@
 """The two providers of the first release, simulated by one real HTTP server on loopback.
 
-Tests, the local runner and the end-to-end checks all talk to this double; it behaves as docs/source-apis.md says, and
-it can be told to misbehave::
+Tests, the local runner and the end-to-end checks all use this double; it behaves as docs/source-apis.md says, and can
+inject faults::
 
     from local.simulator import FaultPlan, FaultRule, LinkExpired, RequestKind, SimulatedProviders, demo_scenario
 
     faults = FaultPlan(FaultRule(LinkExpired(), RequestKind.ARTIFACT, ranged=True, nth=3))
     with SimulatedProviders(demo_scenario(), seed=7, faults=faults) as providers:
-        ...  # point a source at providers.url, and let it fetch from providers.artifact_host
+        ...  # configure a source with providers.url, and providers.artifact_host as an artifact host
         for build in providers.builds:
             print(build.provider, build.scope, build.build_id, build.status)
         print(providers.requests.counts())
 
-Builds go through their statuses on the clock that is passed in, and nowhere else: with a `ManualClock` a test decides
-how late it is and waits for nothing.
+Builds pass through their statuses on the clock that is passed in: with a `ManualClock` a test sets the time and never
+waits.
 """
 
 from local.simulator.fault_plan import FaultPlan, FaultRule, FaultSample

@@ -1,4 +1,4 @@
-"""The artifact store: objects behind presigned GETs, refusing what S3 refuses (docs/source-apis.md, 3)."""
+"""The artifact store: objects behind presigned GETs, with the errors of S3 (docs/source-apis.md, 3)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SINGLE_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)\Z")
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object: its bytes and what its headers say; `etag` is quoted."""
+    """One object: its bytes and the values of its headers; `etag` is quoted."""
 
     content: bytes = field(repr=False)
     modified_at: datetime
@@ -30,7 +30,7 @@ class StoredObject:
 
 
 def etag_of(content: bytes) -> str:
-    """Return the ETag that S3 gives to a single PUT of `content`."""
+    """Return the ETag that S3 assigns to a single PUT of `content`."""
     return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
 
 
@@ -74,16 +74,16 @@ class ArtifactStore:
         return f"{self.origin}{path}?{query}"
 
     def respond(self, request: Request, replaced: Callable[[StoredObject], StoredObject]) -> SimulatedResponse:
-        """Answer a request; `replaced` is given the object and may put another in its place."""
+        """Return the response to a request; `replaced` may replace the object."""
         try:
             link = self._signer.read(request.method, request.path, request.query, host=request.headers.get("host", ""))
         except ValueError as exc:
             return store_error(400, "AuthorizationQueryParametersError", str(exc))
         if link is None:
             return store_error(403)
-        refused = _check_headers(request) or _check_link(link, request.at)
-        if refused is not None:
-            return refused
+        error = _check_headers(request) or _check_link(link, request.at)
+        if error is not None:
+            return error
         key = unquote(request.path.removeprefix(f"/{self.bucket}/"))
         found = self._find(key, request.at)
         if found is None:
@@ -92,7 +92,7 @@ class ArtifactStore:
 
 
 def expired(expires_at: datetime, lifetime_seconds: int, now: datetime) -> SimulatedResponse:
-    """Answer as S3 does to a link that is past its time."""
+    """Return S3's response to an expired link."""
     return store_error(
         403,
         "AccessDenied",
@@ -106,7 +106,7 @@ def expired(expires_at: datetime, lifetime_seconds: int, now: datetime) -> Simul
 
 
 def token_expired() -> SimulatedResponse:
-    """Answer as S3 does when the credentials that signed a link are past their time."""
+    """Return S3's response to a link whose signing credentials have expired."""
     return store_error(400, "ExpiredToken", "The provided token has expired.")
 
 
@@ -162,7 +162,7 @@ def _serve(request: Request, found: StoredObject) -> SimulatedResponse:
 
 
 def _span(header: str | None, size: int) -> range | None:
-    """Return the bytes that a Range header wants; None for the whole object, empty where there are none.
+    """Return the bytes that a Range header selects; None for the whole object, empty if there are none.
 
     A header that is malformed or names several ranges is ignored, as S3 does.
     """

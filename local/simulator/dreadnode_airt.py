@@ -42,7 +42,7 @@ PATH: Final = re.compile(
 
 @dataclass(frozen=True)
 class SimulatedJob:
-    """One report job; everything about it follows from its plan and the clock."""
+    """One report job; its state follows from its plan and the clock."""
 
     job_id: str
     project: Project
@@ -51,16 +51,16 @@ class SimulatedJob:
 
     @property
     def completed(self) -> datetime:
-        """When the job ends, well or not."""
+        """When the job ends, successfully or not."""
         return self.created + timedelta(seconds=self.plan.queue_seconds + self.plan.run_seconds)
 
     @property
     def artifact_key(self) -> str:
-        """Where the report lies in the bucket."""
+        """The report's key in the bucket."""
         return f"airt/{self.project.scope}/{self.job_id}.pdf"
 
     def at(self, now: datetime) -> BuildState:
-        """Return what is so at `now`."""
+        """Return the state at `now`."""
         started = self.created + timedelta(seconds=self.plan.queue_seconds)
         ended, status = now >= self.completed, self.plan.final_status
         return BuildState(
@@ -77,7 +77,7 @@ class SimulatedJob:
 
 
 class SimulatedDreadnodeAirt:
-    """The platform with its projects, playing their jobs on the clock that comes with each request."""
+    """The platform with its projects; the state of their jobs follows from the instant of each request."""
 
     def __init__(self, account: AirtAccount, *, seed: str, started_at: datetime) -> None:
         self.account = account
@@ -89,7 +89,7 @@ class SimulatedDreadnodeAirt:
         self._started_count = dict.fromkeys((project.scope for project in account.projects), 0)
         self._serials = count(1)
         self._jobs: dict[str, SimulatedJob] = {}
-        # A digest of tens of MB for each part of a copy would cost more than serving it.
+        # Hashing tens of MB for each part of a copy would cost more than serving it.
         self._etags: dict[str, str] = {}
         for project in account.projects:
             for scheduled in project.jobs:
@@ -103,7 +103,7 @@ class SimulatedDreadnodeAirt:
         return tuple(job.at(now) for job in jobs if job.created <= now)
 
     def report(self, job_id: str) -> bytes:
-        """Return the report that a job makes.
+        """Return the report of a job.
 
         Raises
         ------
@@ -113,7 +113,7 @@ class SimulatedDreadnodeAirt:
         return make_report(f"{self._seed}/{job_id}", self._jobs[job_id].plan.artifact_bytes)
 
     def target(self, method: str, path: str) -> RequestTarget | None:
-        """Say what a request wants, or None where the path is not of this API."""
+        """Return the target of a request, or None if the path is not part of this API."""
         match = PATH.match(path)
         if match is None:
             return None
@@ -130,7 +130,7 @@ class SimulatedDreadnodeAirt:
         return RequestTarget(ProviderName.DREADNODE_AIRT, kind, scope, job_id)
 
     def artifact_target(self, path: str) -> RequestTarget | None:
-        """Say which job's report a path of the store names, or None where the path is not of the store."""
+        """Return the job whose report a path of the store names, or None if the path is not part of the store."""
         if not path.startswith(f"/{self.store.bucket}/"):
             return None
         *_, organization, workspace, project, name = path.split("/")
@@ -138,10 +138,10 @@ class SimulatedDreadnodeAirt:
         return RequestTarget(ProviderName.ARTIFACT_STORE, RequestKind.ARTIFACT, scope, name.removesuffix(".pdf"))
 
     def respond(self, request: Request) -> SimulatedResponse:
-        """Answer one request to the API; the store answers for itself."""
-        refused = self._check_key(request.headers)
-        if refused is not None:
-            return refused
+        """Return the response to one request to the API; the store has its own."""
+        error = self._check_key(request.headers)
+        if error is not None:
+            return error
         project = next((project for project in self._projects if project.scope == request.target.scope), None)
         if project is None:
             return airt_error(404)
@@ -203,7 +203,7 @@ class SimulatedDreadnodeAirt:
         }
 
     def _link(self, job: SimulatedJob, now: datetime) -> tuple[str, str]:
-        """Return the presigned URL that the policy gives at `now`, and when it says to expire."""
+        """Return the presigned URL that the policy provides at `now`, and its expiry."""
         lifetime, token_lifetime = self.account.url_lifetime_seconds, self.account.token_lifetime_seconds
         policy = self.account.url_policy
         match policy:

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from local.simulator.messages import JsonValue, ProviderName, SimulatedResponse, json_response
 
-# The titles that Dreadnode declares per status; only the first word is documented, the others are made alike.
+# Dreadnode's error type and title per status; only the first is documented, the others follow its form.
 DREADNODE_TYPES: Final[Mapping[int, tuple[str, str]]] = {
     401: ("authentication_error", "Authentication failed"),
     400: ("invalid_request", "Invalid request"),
@@ -35,7 +35,7 @@ S3_CODES: Final[Mapping[int, tuple[str, str]]] = {
 
 
 def treasure_error(status: int, message: str) -> SimulatedResponse:
-    """Answer in the v3 envelope of Treasure Data, all five fields of it."""
+    """Return an error in the v3 envelope of Treasure Data, with all five fields."""
     title = HTTPStatus(status).phrase
     body: JsonValue = {
         "error": title,
@@ -48,7 +48,7 @@ def treasure_error(status: int, message: str) -> SimulatedResponse:
 
 
 def airt_error(status: int, detail: str | None = None, errors: list[JsonValue] | None = None) -> SimulatedResponse:
-    """Answer in Dreadnode's envelope; `errors` is there only for a validation error."""
+    """Return an error in Dreadnode's envelope; only validation errors have `errors`."""
     kind, title = DREADNODE_TYPES.get(status, ("error", HTTPStatus(status).phrase))
     body: dict[str, JsonValue] = {"code": status, "detail": detail or title, "type": kind}
     if errors is not None:
@@ -64,7 +64,7 @@ def store_error(
     elements: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> SimulatedResponse:
-    """Answer in S3's XML; `elements` are further children of ``<Error>``."""
+    """Return an error in S3's XML; `elements` are additional children of ``<Error>``."""
     usual_code, usual_message = S3_CODES.get(status, (HTTPStatus(status).phrase.replace(" ", ""), ""))
     children = {"Code": code or usual_code, "Message": message or usual_message, **(elements or {})}
     children |= {"RequestId": "SIMULATED", "HostId": "simulated"}
@@ -74,7 +74,7 @@ def store_error(
 
 
 def error_response(provider: ProviderName, status: int, detail: str) -> SimulatedResponse:
-    """Answer with `status` the way `provider` would."""
+    """Return an error with `status` in the format of `provider`."""
     match provider:
         case ProviderName.TREASURE_INSIGHTS:
             return treasure_error(status, detail)

@@ -1,4 +1,4 @@
-"""Fault plans as JSON files: what ``courier run --faults`` reads, and how a fault is written down."""
+"""Fault plans as JSON files, for ``courier run --faults``, and the notation of a fault."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ _KINDS: Final[Sequence[type[Fault]]] = (
     faults_json.WrapBody,
 )
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
-# What goes into a header or a request line must not be able to end it.
+# A value in a header or a request line must not be able to end it.
 _Line = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]*$")]
-# Nothing here is there to be waited for longer than a run takes.
+# No delay may be longer than a run.
 _Seconds = Annotated[float, Bounds(ge=0, le=600)]
-# Narrower than the classes themselves, which tests use as they like.
+# Narrower than the classes themselves, which tests use without limits.
 _NARROWER: Final[Mapping[tuple[type[Fault], str], Any]] = {
     (faults.Unanswered, "hold_seconds"): _Seconds,
     (faults.Delay, "seconds"): _Seconds,
@@ -97,7 +97,7 @@ class _Plan(_Document):
 
 
 def fault_name(kind: type[Fault]) -> str:
-    """Give a fault's name in files: ``CutBody`` is ``cut_body``."""
+    """Return a fault's name in files: ``CutBody`` is ``cut_body``."""
     return _CAPITAL.sub("_", kind.__name__).lower()
 
 
@@ -110,14 +110,14 @@ def _settings_model(kind: type[Fault]) -> type[BaseModel]:
     return create_model(kind.__name__, __base__=_Document, **described)
 
 
-def _default(field: Field[Any]) -> Any:  # noqa: ANN401  # as various as the fields
+def _default(field: Field[Any]) -> Any:  # noqa: ANN401  # any type that a field has
     if field.default is not MISSING:
         return field.default
     return Bounds(default_factory=field.default_factory) if field.default_factory is not MISSING else ...
 
 
 FAULTS: Final[Mapping[str, type[Fault]]] = {fault_name(kind): kind for kind in _KINDS}
-"""Every fault that a file may name."""
+"""The faults that a file may name."""
 
 _SETTINGS: Final = {name: _settings_model(kind) for name, kind in FAULTS.items()}
 
@@ -128,10 +128,10 @@ def read_rules(text: str) -> tuple[FaultRule, ...]:
     Raises
     ------
     SettingsError
-        The text is no plan; the message names the line or the field.
+        The text is not a fault plan; the message names the line or the field.
     """
     try:
-        document = json.loads(text, object_pairs_hook=_once)
+        document = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as exc:
         raise SettingsError(f"no valid JSON in line {exc.lineno}: {exc.msg}") from None
     except (ValueError, RecursionError) as exc:
@@ -149,12 +149,12 @@ def read_rules(text: str) -> tuple[FaultRule, ...]:
 
 
 def describe(fault: Fault) -> str:
-    """Write a fault as a file names it, with the settings that differ from the usual ones; bodies by their size."""
+    """Return a fault in the notation of files, with settings that differ from the defaults; bodies by their size."""
     settings = {}
     for field in fields(fault):  # type: ignore[arg-type]  # every fault is a dataclass
         value = getattr(fault, field.name)
-        usual = field.default_factory() if field.default_factory is not MISSING else field.default
-        if value != usual:
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        if value != default:
             settings[field.name] = f"{len(value)} bytes" if isinstance(value, bytes) else value
     name = fault_name(type(fault))
     return f"{name} {json.dumps(settings, default=str)}" if settings else name
@@ -180,8 +180,8 @@ def _rule(rule: _Rule, where: str) -> FaultRule:
     )
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a dict of a JSON object; a name that is given twice would be dropped without a word."""
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object as a dict; raise on a repeated name, which json would silently drop."""
     document: dict[str, Any] = {}
     for name, value in pairs:
         if name in document:

@@ -1,4 +1,4 @@
-"""Which request meets which fault: scripted by its number, or sampled under a seed."""
+"""The faults of each request: by rules that count requests, or sampled from a seed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local.simulator.messages import Request, RequestKind, RequestTarget
 
 @dataclass(frozen=True)
 class InjectedFault:
-    """One fault that met one request."""
+    """One fault that was injected into one request."""
 
     target: RequestTarget
     fault: Fault
@@ -22,9 +22,9 @@ class InjectedFault:
 
 @dataclass(frozen=True)
 class FaultRule:
-    """One line of a script: `fault` meets the requests that match, from the `nth` on, `times` times.
+    """Injects `fault` into the requests that match, from the `nth` on, `times` times.
 
-    None matches everything, and `times` None never ends. With `ranged` only requests with a Range header match.
+    None matches everything, and `times` None has no end. With `ranged` only requests with a Range header match.
     """
 
     fault: Fault
@@ -36,7 +36,7 @@ class FaultRule:
     times: int | None = 1
 
     def matches(self, request: Request) -> bool:
-        """Tell whether the rule counts this request."""
+        """Return whether the request matches the rule."""
         target = request.target
         return (
             self.kind in {None, target.kind}
@@ -46,16 +46,15 @@ class FaultRule:
         )
 
     def applies_to(self, number: int) -> bool:
-        """Tell whether the fault meets the request that matched as `number`, counted from 1."""
+        """Return whether the fault is injected into the matching request with this number, counted from 1."""
         return number >= self.nth and (self.times is None or number < self.nth + self.times)
 
 
 @dataclass(frozen=True)
 class FaultSample:
-    """Random faults: each request of a kind meets one of `faults[kind]` with `probability`.
+    """Random faults: each request of a kind gets one of `faults[kind]` with `probability`.
 
-    No more than `most_in_a_row` follow each other for the same kind and build, so that whoever retries that often gets
-    through.
+    At most `most_in_a_row` follow each other for the same kind and build, so that enough retries succeed.
     """
 
     seed: int
@@ -64,9 +63,9 @@ class FaultSample:
     most_in_a_row: int = 2
 
     def draw(self, request: Request, number: int) -> Fault | None:
-        """Return what meets the request that is the `number`-th of its kind, scope and build.
+        """Return the fault of the `number`-th request of its kind, scope and build.
 
-        It depends on nothing else, so threads that overtake each other do not change what happens to whom.
+        It depends on nothing else, so that the order of threads does not change it.
         """
         choices = self.faults.get(request.target.kind, ())
         if not choices or number % (self.most_in_a_row + 1) == 0:
@@ -77,7 +76,7 @@ class FaultSample:
 
 
 class FaultPlan:
-    """What goes wrong, when; rules may be added while the simulator runs."""
+    """The rules and the sample that inject faults; rules may be added while the simulator runs."""
 
     def __init__(self, *rules: FaultRule, sample: FaultSample | None = None) -> None:
         self._rules: list[FaultRule] = []
@@ -96,14 +95,14 @@ class FaultPlan:
             self._counts.append(0)
 
     def clear(self) -> None:
-        """Take all rules and the sample away: from now on everything works."""
+        """Remove all rules and the sample: from now on no fault is injected."""
         with self._lock:
             self._rules.clear()
             self._counts.clear()
             self._sample = None
 
     def apply(self, request: Request) -> tuple[Fault, ...]:
-        """Count a request and return the faults that it meets, the scripted ones in the order of the rules."""
+        """Count a request and return its faults: those of the rules in their order, then the sampled one."""
         faults: list[Fault] = []
         target = request.target
         with self._lock:
@@ -122,6 +121,6 @@ class FaultPlan:
 
     @property
     def injected(self) -> tuple[InjectedFault, ...]:
-        """Every fault that met a request so far."""
+        """Every fault that was injected so far."""
         with self._lock:
             return tuple(self._injected)

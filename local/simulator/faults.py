@@ -1,7 +1,7 @@
-"""What can go wrong with one request, as small values; `faults_json` has the ones that rewrite a JSON answer.
+"""Faults of one request, as small values; `faults_json` has those that rewrite a JSON response.
 
-A fault says whether the request is still read and carried out, and may change the request before it is routed, the
-stored object, and the answer. Every change is pure; the wire obeys the resulting `SimulatedResponse`.
+A fault determines whether the request is read and carried out, and may change the request before it is routed, the
+stored object, and the response. Every change is pure; the server sends the resulting `SimulatedResponse`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ XML_ERROR = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InternalError
 
 
 class Fault:
-    """One way in which a request goes wrong; this base changes nothing."""
+    """A fault of one request; this base class changes nothing."""
 
     reads_body: ClassVar[bool] = True
     carried_out: bool = True
@@ -35,18 +35,18 @@ class Fault:
         return request
 
     def on_object(self, stored: StoredObject) -> StoredObject:
-        """Put another object in the place of a stored one."""
+        """Replace a stored object."""
         return stored
 
     def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
-        """Change the answer; to a request that was not carried out, that is an empty 500."""
+        """Change the response; that of a request that was not carried out is an empty 500."""
         del request
         return response
 
 
 @dataclass(frozen=True)
 class ResetBeforeReading(Fault):
-    """The connection is reset before the request's body was read; nothing is carried out."""
+    """The connection is reset before the request's body is read; nothing is carried out."""
 
     reads_body: ClassVar[bool] = False
     carried_out: bool = False
@@ -58,9 +58,9 @@ class ResetBeforeReading(Fault):
 
 @dataclass(frozen=True)
 class Unanswered(Fault):
-    """The request is read and never answered; the connection ends after `hold_seconds`.
+    """The request is read and gets no response; the connection ends after `hold_seconds`.
 
-    With `carried_out` the request has its effect: a POST whose answer is lost.
+    With `carried_out` the request takes effect: a POST whose response is lost.
     """
 
     carried_out: bool = True
@@ -74,7 +74,7 @@ class Unanswered(Fault):
 
 @dataclass(frozen=True)
 class Delay(Fault):
-    """The answer comes late."""
+    """The response is delayed."""
 
     seconds: float
 
@@ -85,7 +85,7 @@ class Delay(Fault):
 
 @dataclass(frozen=True)
 class SlowBody(Fault):
-    """The body comes in pieces of `piece_bytes`, with a pause before each."""
+    """The body is sent in pieces of `piece_bytes`, with a pause before each."""
 
     piece_bytes: int
     pause_seconds: float
@@ -99,8 +99,8 @@ class SlowBody(Fault):
 class CutBody(Fault):
     """The connection ends after the first `keep_bytes` of the body.
 
-    With `with_length` the client is told the full length; without it the end of the connection looks like the end of
-    the body. `ending` RESET breaks the connection instead of closing it.
+    With `with_length` the Content-Length is that of the full body; without it the end of the connection looks like the
+    end of the body. With `ending` RESET the connection is reset instead of closed.
     """
 
     keep_bytes: int
@@ -120,7 +120,7 @@ class CutBody(Fault):
 
 @dataclass(frozen=True)
 class NoLength(Fault):
-    """The whole body comes without a Content-Length."""
+    """The whole body is sent without a Content-Length."""
 
     @override
     def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
@@ -129,7 +129,7 @@ class NoLength(Fault):
 
 @dataclass(frozen=True)
 class ReplaceBody(Fault):
-    """Another body under the true status and headers; zero bytes unless said otherwise. The length is right."""
+    """The body is replaced, by default with an empty one; status, headers and length are correct."""
 
     body: bytes = field(default=b"", repr=False)
 
@@ -140,7 +140,7 @@ class ReplaceBody(Fault):
 
 @dataclass(frozen=True)
 class CorruptBody(Fault):
-    """One byte of the body is wrong, if it has so many; the length is right."""
+    """One byte of the body is wrong, if the body is long enough; the length is correct."""
 
     at: int = 0
 
@@ -154,7 +154,7 @@ class CorruptBody(Fault):
 
 @dataclass(frozen=True)
 class GzipBody(Fault):
-    """The body comes gzipped and says so, though nobody asked for it."""
+    """The body is gzipped and declared so, although the client did not request it."""
 
     @override
     def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
@@ -164,7 +164,7 @@ class GzipBody(Fault):
 
 @dataclass(frozen=True)
 class SetHeaders(Fault):
-    """Headers are replaced; None takes one away: no ETag, a weak one, a wrong Content-Range, a hostile filename."""
+    """Headers are replaced, or removed with None: no ETag, a weak one, a wrong Content-Range, a hostile filename."""
 
     headers: Mapping[str, str | None]
 
@@ -178,7 +178,7 @@ class SetHeaders(Fault):
 
 @dataclass(frozen=True)
 class ErrorStatus(Fault):
-    """An error status with the body that this provider gives it; `retry_after` is seconds or a moment."""
+    """An error status with the provider's error body; `retry_after` is in seconds or an instant."""
 
     status: int
     detail: str = "simulated failure"
@@ -197,7 +197,7 @@ class ErrorStatus(Fault):
 
 @dataclass(frozen=True)
 class Reply(Fault):
-    """Any answer at all in the place of the true one, such as `HTML_PAGE` or `XML_ERROR` with 200."""
+    """Any other response instead of the true one, such as `HTML_PAGE` or `XML_ERROR` with 200."""
 
     status: int
     body: bytes = field(default=b"", repr=False)
@@ -212,7 +212,7 @@ class Reply(Fault):
 
 @dataclass(frozen=True)
 class Redirect(Fault):
-    """The client is sent elsewhere."""
+    """The client is redirected."""
 
     url: str
     status: int = 302
@@ -225,7 +225,7 @@ class Redirect(Fault):
 
 @dataclass(frozen=True)
 class LinkExpired(Fault):
-    """The presigned link of this request died a second ago."""
+    """The presigned link of this request expired a second ago."""
 
     carried_out: bool = False
 
@@ -238,7 +238,7 @@ class LinkExpired(Fault):
 
 @dataclass(frozen=True)
 class TokenExpired(Fault):
-    """The credentials that signed this request's link are past their time: HTTP 400."""
+    """The credentials that signed this request's link have expired: HTTP 400."""
 
     carried_out: bool = False
 
@@ -249,7 +249,7 @@ class TokenExpired(Fault):
 
 @dataclass(frozen=True)
 class IgnoreRange(Fault):
-    """The whole object is served with 200, whatever part was asked for."""
+    """The whole object is served with 200, whatever range was requested."""
 
     @override
     def on_request(self, request: Request) -> Request:
@@ -258,7 +258,7 @@ class IgnoreRange(Fault):
 
 @dataclass(frozen=True)
 class ObjectChanged(Fault):
-    """The object is another one of the same size, with its own ETag; an If-Match for the old one gets 412."""
+    """The object is replaced by one of the same size with its own ETag; an If-Match for the old one gets 412."""
 
     @override
     def on_object(self, stored: StoredObject) -> StoredObject:

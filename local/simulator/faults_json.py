@@ -1,4 +1,4 @@
-"""Faults that rewrite a JSON answer: wrong words, fields, types, times and lists."""
+"""Faults that rewrite a JSON response: wrong values, fields, types, times and lists."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TIME_FIELDS: Final = ("created", "started", "completed", "created_at", "complete
 
 
 class JsonFault(Fault):
-    """A fault that rewrites a JSON answer; other answers pass unchanged."""
+    """A fault that rewrites a JSON response; other responses pass unchanged."""
 
     @abstractmethod
     def rewrite(self, body: JsonValue) -> JsonValue:
-        """Return what is sent in the place of `body`."""
+        """Return the replacement of `body`."""
 
     @override
     def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
@@ -33,7 +33,7 @@ class JsonFault(Fault):
 
 
 class ObjectFault(JsonFault):
-    """A fault that changes every object of the answer: the one that it is, or those in its list."""
+    """A fault that changes every object of the response: the response itself, or those in its list."""
 
     @override
     def rewrite(self, body: JsonValue) -> JsonValue:
@@ -43,12 +43,12 @@ class ObjectFault(JsonFault):
 
     @abstractmethod
     def change(self, item: JsonObject) -> JsonObject:
-        """Return what is sent in the place of one object."""
+        """Return the replacement of one object."""
 
 
 @dataclass(frozen=True)
 class SetFields(ObjectFault):
-    """Fields have another value or are there at all: a status word, a wrong type, null, a wrong size, an extra field.
+    """Fields are set or added: a status, a wrong type, null, a wrong size, an extra field.
 
     With `build_id` only the object of that build changes.
     """
@@ -76,7 +76,7 @@ class DropFields(ObjectFault):
 
 @dataclass(frozen=True)
 class ShiftTimes(ObjectFault):
-    """Every time that is set lies elsewhere, in the future for instance."""
+    """Every time is shifted, for example into the future."""
 
     seconds: float
 
@@ -90,14 +90,14 @@ class ShiftTimes(ObjectFault):
         try:
             shifted = datetime.fromisoformat(value) + timedelta(seconds=self.seconds)
         except (ValueError, OverflowError):
-            # Another fault has made it something else, or it would lie beyond what a date can be.
+            # Another fault replaced it, or the result would be outside the range of dates.
             return value
         return shifted.isoformat(timespec="milliseconds")
 
 
 @dataclass(frozen=True)
 class RepeatItems(JsonFault):
-    """Every item of the list is there `times` times."""
+    """Every item of the list is repeated `times` times."""
 
     times: int = 2
 
@@ -108,7 +108,7 @@ class RepeatItems(JsonFault):
 
 @dataclass(frozen=True)
 class ReorderItems(JsonFault):
-    """The list comes in another order."""
+    """The list is in another order."""
 
     seed: int = 0
 
@@ -123,7 +123,7 @@ class ReorderItems(JsonFault):
 
 @dataclass(frozen=True)
 class DropItems(JsonFault):
-    """The list is empty, or lacks what follows the first `keep` items."""
+    """The list has only the first `keep` items, by default none."""
 
     keep: int = 0
 
@@ -134,7 +134,7 @@ class DropItems(JsonFault):
 
 @dataclass(frozen=True)
 class FloodList(JsonFault):
-    """The list has `count` more items: ended builds of long ago, each with its own id."""
+    """The list has `count` additional items: old ended builds, each with its own id."""
 
     count: int
 
@@ -158,7 +158,7 @@ class FloodList(JsonFault):
 
 @dataclass(frozen=True)
 class WrapBody(JsonFault):
-    """The answer is wrapped in an object under `name`, as if the API had been given an envelope or paging."""
+    """The response is wrapped in an object under `name`, as if the API had introduced an envelope or paging."""
 
     name: str = "data"
 

@@ -1,4 +1,4 @@
-"""What is really so, for tests and for a checker that trusts nobody: never sent to a client as it is."""
+"""The true state of builds, for tests and for the independent checker; clients never get it directly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from local.simulator.messages import ProviderName
 
 @dataclass(frozen=True)
 class BuildState:
-    """One build or job at an instant; `status` is the provider's own word and `artifact_bytes` the size of a report."""
+    """One build or job at an instant; `status` is the provider's own value, `artifact_bytes` the size of a report."""
 
     provider: ProviderName
     scope: str

@@ -1,4 +1,4 @@
-"""The HTTP/1.1 server on loopback that puts a `SimulatedResponse` on the wire exactly as it says."""
+"""An HTTP/1.1 server on loopback that sends each `SimulatedResponse` exactly, including broken ones."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from typing_extensions import override
 from local.simulator.messages import ConnectionEnd, SimulatedResponse
 
 LARGEST_REQUEST_BYTES: Final = 16 * 1024 * 1024
-# A client that goes silent must not keep a thread for ever.
+# A silent client must not keep a thread forever.
 IDLE_SECONDS: Final = 60
 BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-# What a client that left early looks like; it is the client's business.
+# The errors of a client that disconnected early; they are ignored.
 GONE: Final = (ConnectionError, TimeoutError, ssl.SSLError)
 
 
 class Responder(Protocol):
-    """What the server asks."""
+    """Produces the responses."""
 
     def __call__(
         self, method: str, target: str, headers: Mapping[str, str], read_body: Callable[[], bytes]
     ) -> SimulatedResponse:
-        """Answer one request; `read_body` reads what follows its headers."""
+        """Return the response to one request; `read_body` reads the request's body."""
 
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """What the server is made of: who answers, how it waits, and its TLS side, if any."""
+    """The options of the server: its responder, its wait function, and optionally TLS."""
 
     respond: Responder
     wait: Callable[[float], object]
@@ -44,7 +44,7 @@ class ServerOptions:
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """One thread per connection, at a free port of 127.0.0.1; `server_close` ends every connection."""
+    """One thread per connection, on a free port of 127.0.0.1; `server_close` ends every connection."""
 
     # Joined at the end, so that no thread outlives the test that started it.
     daemon_threads = False
@@ -61,7 +61,7 @@ class LoopbackServer(ThreadingHTTPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         if self.options.tls is not None:
-            # The handshake is left to the connection's thread: a slow client must not keep the others out.
+            # The connection's thread does the handshake: a slow client must not block the others.
             connection = self.options.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         with self._open_lock:
             self._open.add(connection)
@@ -80,7 +80,7 @@ class LoopbackServer(ThreadingHTTPServer):
                 try:
                     connection.shutdown(socket.SHUT_RDWR)
                 except OSError:
-                    continue  # the client was faster
+                    continue  # the client closed it first
         super().server_close()
 
     @override
@@ -92,7 +92,7 @@ class LoopbackServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
-    # Headers and a small body leave in one segment; apart, Nagle and delayed acknowledgements cost 40 ms.
+    # Headers and a small body are sent in one segment; separately, Nagle and delayed acknowledgements cost 40 ms.
     wbufsize = 64 * 1024
     disable_nagle_algorithm = True
     server: LoopbackServer
@@ -109,12 +109,12 @@ class _Handler(BaseHTTPRequestHandler):
         if response.connection is ConnectionEnd.RESET:
             self._reset()
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = respond  # noqa: N815 - the names that the base looks for
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = respond  # noqa: N815 - the names that the base class calls
 
     def _read_body(self) -> bytes:
         length = int(self.headers.get("Content-Length", 0))
         if length > LARGEST_REQUEST_BYTES:
-            raise ValueError(f"a request body of {length} bytes is none of ours")
+            raise ValueError(f"a request body of {length} bytes is too large")
         return self.rfile.read(length)
 
     def _send(self, response: SimulatedResponse) -> None:
@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
 
     def _reset(self) -> None:
-        """Close with a zero linger time, which makes TCP send a reset instead of an orderly end.
+        """Close with a zero linger time, so that TCP sends a reset.
 
         Under TLS a Python client reports that as an early end of file.
         """
@@ -151,4 +151,4 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: object) -> None:
-        """Write nothing: the base would print paths with their signed queries."""
+        """Write nothing: the base class would print paths with their signed queries."""

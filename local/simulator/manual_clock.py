@@ -1,4 +1,4 @@
-"""A clock that stands still until it is told to move."""
+"""A clock that only moves when it is advanced."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from datetime import UTC, datetime, timedelta
 
 
 class ManualClock:
-    """Tells the same UTC instant until `advance`; safe to share between threads."""
+    """Returns the same UTC instant until `advance`; thread-safe."""
 
     def __init__(self, now: datetime = datetime(2026, 4, 15, 12, 0, tzinfo=UTC)) -> None:
         self._now = now
         self._lock = threading.Lock()
 
     def __call__(self) -> datetime:
-        """Return the instant that it is."""
+        """Return the current instant."""
         with self._lock:
             return self._now
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass."""
+        """Advance the clock."""
         with self._lock:
             self._now += timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""What passes through the simulator: requests, answers, and the log that keeps no secret."""
+"""Requests, responses and the request log of the simulator; the log contains no secret."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JsonObject: TypeAlias = dict[str, JsonValue]
 
 
 class ProviderName(StrEnum):
-    """Who a request was meant for."""
+    """The addressee of a request."""
 
     TREASURE_INSIGHTS = "treasure_insights"
     DREADNODE_AIRT = "dreadnode_airt"
@@ -26,7 +26,7 @@ class ProviderName(StrEnum):
 
 
 class RequestKind(StrEnum):
-    """What a request wants."""
+    """The operation of a request."""
 
     LIST_MODELS = "list_models"
     LIST_BUILDS = "list_builds"
@@ -43,7 +43,7 @@ class RequestKind(StrEnum):
 
 @dataclass(frozen=True)
 class RequestTarget:
-    """What a path names: a data model oid or ``org/workspace/project`` as scope, and a build or job id."""
+    """The target of a path: a data model oid or ``org/workspace/project`` as scope, and a build or job id."""
 
     provider: ProviderName
     kind: RequestKind
@@ -53,7 +53,7 @@ class RequestTarget:
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it arrived; header names are lower case, `query` is as it was sent."""
+    """One received request; header names are lower case, `query` is not decoded."""
 
     at: datetime
     method: str
@@ -69,14 +69,14 @@ class Request:
         Raises
         ------
         ValueError
-            The body is no JSON.
+            The body is not JSON.
         """
         parsed: JsonValue = json.loads(self.body)
         return parsed
 
 
 class ConnectionEnd(StrEnum):
-    """What happens to the connection once the answer is out."""
+    """What happens to the connection after the response."""
 
     KEEP = "keep"
     CLOSE = "close"
@@ -85,11 +85,11 @@ class ConnectionEnd(StrEnum):
 
 @dataclass(frozen=True)
 class SimulatedResponse:
-    """One answer and how it goes over the wire.
+    """One response, and how it is sent.
 
-    `declared_bytes` overrides the true Content-Length; `with_length` false leaves the header out, so that the end of
-    the connection ends the body. A `silent` answer is never sent. `piece_bytes` writes the body in such pieces, with
-    `pause_seconds` before each.
+    `declared_bytes` overrides the true Content-Length; without `with_length` the header is omitted, so that the end of
+    the connection ends the body. A `silent` response is not sent. With `piece_bytes` the body is sent in such pieces,
+    with `pause_seconds` before each.
     """
 
     status: int
@@ -105,16 +105,16 @@ class SimulatedResponse:
 
 
 def json_response(status: int, body: JsonValue, **headers: str) -> SimulatedResponse:
-    """Answer with `body` as JSON."""
+    """Return a response with `body` as JSON."""
     return SimulatedResponse(status, {"Content-Type": "application/json", **headers}, json.dumps(body).encode())
 
 
 @dataclass(frozen=True)
 class LoggedRequest:
-    """One line of the request log; the query string, the headers and the bodies stay out of it.
+    """One line of the request log, without query string, headers and bodies.
 
-    `status` is None where no answer was sent, `body_bytes` counts the answer's body as it was to be sent, and `faults`
-    names what was done to this request on purpose.
+    `status` is None when no response was sent, `body_bytes` is the size of the intended response body, and `faults`
+    names the injected faults.
     """
 
     at: datetime
@@ -128,24 +128,24 @@ class LoggedRequest:
 
     @property
     def kind(self) -> RequestKind:
-        """What the request wanted."""
+        """The operation of the request."""
         return self.target.kind
 
     @property
     def provider(self) -> ProviderName:
-        """Who the request was meant for."""
+        """The addressee of the request."""
         return self.target.provider
 
 
 class RequestLog:
-    """Every request seen, in the order of answering; safe to read while the server works."""
+    """Every received request, in the order of the responses; thread-safe."""
 
     def __init__(self) -> None:
         self._entries: list[LoggedRequest] = []
         self._lock = threading.Lock()
 
     def add(self, entry: LoggedRequest) -> None:
-        """Keep one request."""
+        """Add one request."""
         with self._lock:
             self._entries.append(entry)
 
@@ -160,7 +160,7 @@ class RequestLog:
     def of(
         self, kind: RequestKind | None = None, *, build_id: str | None = None, scope: str | None = None
     ) -> tuple[LoggedRequest, ...]:
-        """Return the requests of a kind, about a build, in a scope; None takes all."""
+        """Return the requests of a kind, about a build, in a scope; None matches all."""
         return tuple(
             entry
             for entry in self
@@ -170,5 +170,5 @@ class RequestLog:
         )
 
     def counts(self) -> Counter[RequestKind]:
-        """Return how many requests of each kind were seen."""
+        """Return the number of requests by kind."""
         return Counter(entry.kind for entry in self)

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 in a query string, as S3 signs a GET: made for the jobs, checked by the artifact store."""
+"""AWS Signature Version 4 in a query string, as S3 signs a GET; the artifact store checks it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _encode(pairs: Sequence[tuple[str, str]]) -> str:
 
 @dataclass(frozen=True)
 class SignedLink:
-    """What the query of a presigned URL says, once it is read."""
+    """The parsed query of a presigned URL."""
 
     signed_at: datetime
     lifetime_seconds: int
@@ -36,7 +36,7 @@ class SignedLink:
 
     @property
     def expires_at(self) -> datetime:
-        """When the link says that it dies."""
+        """When the link expires."""
         return self.signed_at + timedelta(seconds=self.lifetime_seconds)
 
 
@@ -58,7 +58,7 @@ class Signer:
     ) -> str:
         """Return the query of a URL that allows one GET of `path` at `host`.
 
-        `serial` numbers the links, so that two of the same second differ, as they do on a real clock.
+        `serial` numbers the links, so that two links of the same second differ, as they do on a real clock.
         """
         date = amz_date(at)
         pairs = [
@@ -77,12 +77,12 @@ class Signer:
         return _encode([*pairs, ("X-Amz-Signature", signature)])
 
     def read(self, method: str, path: str, query: str, *, host: str) -> SignedLink | None:
-        """Read the query of a request, or return None where it is not presigned at all.
+        """Parse the query of a request, or return None if it is not presigned.
 
         Raises
         ------
         ValueError
-            The date, the lifetime or the token cannot be read.
+            The date, the lifetime or the token is invalid.
         """
         pairs = parse_qsl(query, keep_blank_values=True)
         given = dict(pairs)

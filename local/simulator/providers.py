@@ -1,4 +1,4 @@
-"""The simulated providers as one object: a server, the truth about every build, and a log of every request."""
+"""The simulated providers as one object: a server, the true state of every build, and a log of every request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from local.simulator.messages import (
 from local.simulator.scenario import Scenario
 from local.simulator.treasure_insights import SimulatedTreasureInsights
 
-# The APIs are reached by address and the artifacts by name, so that the two are different hosts to a client.
+# Clients reach the APIs by address and the artifacts by name, so that the two are different hosts.
 API_HOST = "127.0.0.1"
 ARTIFACT_HOST = "localhost"
 
@@ -44,17 +44,17 @@ class SimulatedProviders:
     Parameters
     ----------
     scenario
-        What exists and how everything goes; offsets count from the making of this object.
+        The accounts and builds; offsets count from the creation of this object.
     seed
-        Ids, reports and signatures follow from it.
+        Determines ids, reports and signatures.
     clock
-        Tells the time; every status is a function of it.
+        Returns the current instant, which determines every status.
     faults
-        What goes wrong; nothing by default.
+        The injected faults; none by default.
     tls
-        Serve HTTPS with a certificate of an own authority, `ca_file`.
+        Whether to serve HTTPS, with a certificate of a private authority, `ca_file`.
     wait
-        How delays are waited for; by default on the real clock, and cut short when the context closes.
+        Waits for delays; by default on the real clock, until the context closes.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class SimulatedProviders:
 
     @property
     def url(self) -> str:
-        """Endpoint of both APIs, without a slash at the end."""
+        """Endpoint of both APIs, without a trailing slash."""
         return self._origin(API_HOST)
 
     @property
@@ -116,22 +116,22 @@ class SimulatedProviders:
 
     @property
     def ca_file(self) -> Path | None:
-        """PEM file of the authority to trust, with TLS."""
+        """PEM file of the certificate authority, with TLS."""
         return self._files.authority if self._files else None
 
     @property
     def builds(self) -> tuple[BuildState, ...]:
-        """Every build and job that exists now, as it really is."""
+        """The true state of every build and job that exists now."""
         now = self._clock()
         return (*self._treasure.build_states(now), *self._airt.build_states(now))
 
     def build(self, build_id: str) -> BuildState:
-        """Return one build or job as it really is now.
+        """Return the true state of one build or job.
 
         Raises
         ------
         KeyError
-            There is none.
+            It does not exist.
         """
         for build in self.builds:
             if build.build_id == build_id:
@@ -149,7 +149,7 @@ class SimulatedProviders:
         return self._airt.report(job_id)
 
     def rotate_key(self, provider: ProviderName, key: str) -> None:
-        """Accept `key` from now on, and the old one no more."""
+        """Replace the accepted API key by `key`."""
         match provider:
             case ProviderName.TREASURE_INSIGHTS:
                 self._treasure.key = key

@@ -1,4 +1,4 @@
-"""The body of a report build or preflight: which sections it chooses, or why it is refused."""
+"""The body of a report build or preflight: the chosen sections, or the validation error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FORMATS = frozenset({"pdf", "html"})
 
 
 class InvalidRequestError(Exception):
-    """The body breaks the schema; the one argument is the list of places, as FastAPI writes it."""
+    """The body violates the schema; `errors` are in FastAPI's format."""
 
     def __init__(self, location: list[JsonValue], message: str, kind: str) -> None:
         super().__init__(message)
@@ -21,12 +21,12 @@ class InvalidRequestError(Exception):
 
 
 class UnknownTemplateError(Exception):
-    """The project has no template of that id."""
+    """The project has no template with that id."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The sections that a body asks for; `preset` tells whether it names them itself."""
+    """The sections that a body requests; with `preset` the body names them itself."""
 
     sections: tuple[str, ...]
     preset: bool
@@ -41,14 +41,14 @@ class Choice:
 
 
 def chosen_sections(body: JsonValue, project: Project) -> Choice:
-    """Read a body: exactly one of ``preset`` and ``template_id``.
+    """Return the sections of a body, which has exactly one of ``preset`` and ``template_id``.
 
     Raises
     ------
     InvalidRequestError
-        The body breaks the schema.
+        The body violates the schema.
     UnknownTemplateError
-        The template is not of this project.
+        The project has no such template.
     """
     if not isinstance(body, dict):
         raise InvalidRequestError([], "Input should be a valid dictionary", "dict_type")
@@ -64,7 +64,7 @@ def chosen_sections(body: JsonValue, project: Project) -> Choice:
 
 
 def empty_sections_body(sections: list[JsonValue], shape: Literal["flat", "in_detail"]) -> JsonObject:
-    """Write the empty sections in one of the two likely shapes."""
+    """Return the error body for empty sections, in one of its two likely shapes."""
     flat: JsonObject = {"error": "empty_sections", "sections": sections}
     return flat if shape == "flat" else {"detail": flat}
 

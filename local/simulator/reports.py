@@ -1,4 +1,4 @@
-"""Real PDF reports of an exact size, the same for the same seed, made fast enough for tests of tens of MB."""
+"""Real PDF reports of an exact size, deterministic for a seed, and fast enough for tests with tens of MB."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from reportlab.lib.pagesizes import A4  # type: ignore[import-untyped]
 from reportlab.pdfbase import pdfdoc  # type: ignore[import-untyped]
 from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 
-# One byte per pixel and no filter: what is random cannot be compressed, and trying costs seconds per 20 MB.
+# One byte per pixel and no filter: random data cannot be compressed, and trying takes seconds per 20 MB.
 IMAGE_WIDTH_PIXELS: Final = 1024
 IMAGE_LARGEST_PIXELS: Final = 2 * 1024 * IMAGE_WIDTH_PIXELS
 SMALLEST_REPORT_BYTES: Final = 16 * 1024
-# Pages without an image, cross-reference table and dictionaries; what is left over becomes a comment.
+# Pages without an image, cross-reference table and dictionaries; the rest of the size becomes a comment.
 FIXED_BYTES: Final = 8 * 1024
 BYTES_PER_IMAGE_PAGE: Final = 2 * 1024
 
@@ -27,7 +27,7 @@ FINDINGS: Final = ("jailbreak", "prompt leak", "data exfiltration", "unsafe advi
 
 @lru_cache(maxsize=8)
 def make_report(seed: str, size_bytes: int) -> bytes:
-    """Make a PDF of exactly `size_bytes` with a cover, a table of findings and pages of images.
+    """Return a PDF of exactly `size_bytes` with a cover, a table of findings and pages of images.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def make_report(seed: str, size_bytes: int) -> bytes:
 
 
 def _image_sizes(size_bytes: int) -> list[int]:
-    """Spread what the size leaves for images over pages, in whole rows of pixels."""
+    """Distribute the size that is left for images over pages, in whole rows of pixels."""
     left = size_bytes - FIXED_BYTES
     sizes = []
     while (pixels := min(left - BYTES_PER_IMAGE_PAGE, IMAGE_LARGEST_PIXELS) // IMAGE_WIDTH_PIXELS) > 0:
@@ -94,12 +94,12 @@ def _draw_evidence(pdf: Any, number: int, pixels: bytes) -> None:  # noqa: ANN40
 
 
 def _grow(report: bytes, size_bytes: int) -> bytes:
-    """Put a comment before the cross-reference table, where no object moves, and correct the pointer to the table."""
+    """Insert a comment before the cross-reference table, where it moves no object, and correct the table's pointer."""
     head, tail = report[: (at := report.rindex(b"\nxref") + 1)], report[at:]
     missing = size_bytes - len(report)
-    for length in range(missing, missing - 3, -1):  # the pointer may need a digit more
+    for length in range(missing, missing - 3, -1):  # the pointer may need one more digit
         moved = re.sub(rb"startxref\n\d+", b"startxref\n%d" % (len(head) + length), tail.replace(b"\r\n", b"\n"))
         grown = b"".join((head, b"%", b"." * (length - 2), b"\n", moved))
         if len(grown) == size_bytes:
             return grown
-    raise ValueError(f"a report of {len(report)} bytes cannot be grown to {size_bytes}")
+    raise ValueError(f"a report of {len(report)} bytes cannot be extended to {size_bytes}")

@@ -1,6 +1,6 @@
-"""The script that the simulated providers play: accounts, builds, reports and how each of them goes.
+"""The scenario of the simulated providers: accounts, builds, reports, and the course of each.
 
-All durations are seconds. A plan in a queue is used by one POST; the last one of a queue serves every POST after it.
+All durations are in seconds. Each plan in a queue is used by one POST; the last one is used by all later POSTs.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Final, Literal
 
 from local.simulator.messages import JsonValue
 
-# The five words for a build and the four for a job: docs/source-apis.md 1.5 and 2.4.
+# The five statuses of a build and the four of a job: docs/source-apis.md 1.5 and 2.4.
 FinalBuildStatus = Literal["done", "failed", "canceled"]
 FinalJobStatus = Literal["completed", "failed"]
 
 MEBIBYTE: Final = 1024 * 1024
 SECTIONS: Final[Mapping[str, str]] = {
-    # Only the first id is documented; the others are ours, so that a project can have full and empty ones.
+    # Only the first id is documented; the others are invented, so that a project can have full and empty sections.
     "risk_score_metrics": "Risk score",
     "findings": "Findings",
     "compliance_coverage": "Compliance coverage",
@@ -28,9 +28,9 @@ SECTIONS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class BuildPlan:
-    """How a Treasure Insights build goes: queued, then running, then its ending.
+    """The course of a Treasure Insights build: queued, then running, then its final status.
 
-    A canceled build without run time never started. The default times are those of the documented sample.
+    A canceled build without run time never starts. The default times are those of the documented sample.
     """
 
     queue_seconds: float = 0.005
@@ -40,7 +40,7 @@ class BuildPlan:
 
 @dataclass(frozen=True)
 class ScheduledBuild:
-    """A build that nobody POSTs: created at an offset from the start, negative for one that was there before."""
+    """A build without a POST: created at an offset from the start, which is negative for earlier builds."""
 
     plan: BuildPlan = BuildPlan()
     created_offset_seconds: float = 0.0
@@ -50,7 +50,7 @@ class ScheduledBuild:
 
 @dataclass(frozen=True)
 class DataModel:
-    """One data model of the account, its builds, and how the builds that are started by POST will go."""
+    """One data model of the account, its builds, and the plans of builds that are started by POST."""
 
     oid: str
     name: str
@@ -61,7 +61,7 @@ class DataModel:
 
 @dataclass(frozen=True)
 class TreasureAccount:
-    """The Treasure Data account: `key` may do everything, `weak_keys` exist and lack the rights to Insights."""
+    """The Treasure Data account: `key` has all permissions, `weak_keys` exist but have no access to Insights."""
 
     models: tuple[DataModel, ...] = ()
     account_id: str = "1234"
@@ -74,7 +74,7 @@ class TreasureAccount:
 
 @dataclass(frozen=True)
 class JobPlan:
-    """How an AIRT report job goes; `artifact_bytes` is the exact size of its report."""
+    """The course of an AIRT report job; `artifact_bytes` is the exact size of its report."""
 
     queue_seconds: float = 2.0
     run_seconds: float = 40.0
@@ -85,7 +85,7 @@ class JobPlan:
 
 @dataclass(frozen=True)
 class ScheduledJob:
-    """A job that was started before the simulator, or will be by somebody else; its id is known beforehand."""
+    """A job without a POST, with a known id; its offset is negative for earlier jobs."""
 
     job_id: str
     plan: JobPlan = JobPlan()
@@ -94,7 +94,7 @@ class ScheduledJob:
 
 @dataclass(frozen=True)
 class ReportTemplate:
-    """A stored report template; a template that needs an empty section is refused with a null section key."""
+    """A stored report template; an error about one of its empty sections has a null section key."""
 
     template_id: str
     sections: tuple[str, ...] = ("risk_score_metrics",)
@@ -120,7 +120,7 @@ class Project:
 
 
 class LinkPolicy(StrEnum):
-    """Which presigned URL a completed job carries; docs/source-apis.md 2.4 leaves it open."""
+    """Which presigned URL a completed job has; docs/source-apis.md 2.4 leaves it open."""
 
     FRESH = "fresh"
     STORED_UNTIL_EXPIRED = "stored_until_it_dies"
@@ -131,7 +131,7 @@ class LinkPolicy(StrEnum):
 class AirtAccount:
     """The Dreadnode platform.
 
-    With `token_lifetime_seconds` the URLs are signed by temporary credentials and may die before they expire.
+    With `token_lifetime_seconds` the URLs are signed with temporary credentials, which may expire earlier.
     """
 
     projects: tuple[Project, ...] = ()
@@ -146,14 +146,14 @@ class AirtAccount:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Everything that the simulated providers know at the start."""
+    """The initial state of the simulated providers."""
 
     treasure: TreasureAccount = field(default_factory=TreasureAccount)
     airt: AirtAccount = field(default_factory=AirtAccount)
 
 
 def demo_scenario() -> Scenario:
-    """Make the scenario that ``make run`` shows; everything in it ends within 15 seconds.
+    """Return the scenario of ``make run``, in which everything ends within 15 seconds.
 
     Three reports POSTed to ``acme/main/chatbot`` become one above 16 MiB, one of a few hundred KiB, and a failure;
     ``acme/main/sandbox`` has no data for its risk score.

@@ -34,7 +34,7 @@ BUILD_TYPES: Final = frozenset({"full", "schema_changes", "by_table"})
 
 @dataclass(frozen=True)
 class SimulatedBuild:
-    """One build; everything about it follows from its plan and the clock, unless somebody canceled it."""
+    """One build; its state follows from its plan and the clock, unless it was canceled."""
 
     build_id: str
     model_oid: str
@@ -44,7 +44,7 @@ class SimulatedBuild:
     canceled_at: datetime | None = None
 
     def at(self, now: datetime) -> BuildState:
-        """Return what is so at `now`."""
+        """Return the state at `now`."""
         started: datetime | None = to_milliseconds(self.created + timedelta(seconds=self.plan.queue_seconds))
         completed = to_milliseconds(self.created + timedelta(seconds=self.plan.queue_seconds + self.plan.run_seconds))
         status: str = self.plan.final_status
@@ -71,7 +71,7 @@ class SimulatedBuild:
 
 
 class SimulatedTreasureInsights:
-    """The account with its models, playing their builds on the clock that comes with each request."""
+    """The account with its models; the state of their builds follows from the instant of each request."""
 
     def __init__(self, account: TreasureAccount, *, seed: str, started_at: datetime) -> None:
         self.account = account
@@ -91,7 +91,7 @@ class SimulatedTreasureInsights:
         return tuple(build.at(now) for build in self._existing(now))
 
     def target(self, method: str, path: str) -> RequestTarget | None:
-        """Say what a request wants, or None where the path is not of this API."""
+        """Return the target of a request, or None if the path is not part of this API."""
         match = PATH.match(path)
         if match is None:
             return None
@@ -110,7 +110,7 @@ class SimulatedTreasureInsights:
         )
 
     def respond(self, request: Request) -> SimulatedResponse:
-        """Answer one request."""
+        """Return the response to one request."""
         refused = self._check_key(request.headers.get("authorization", ""))
         if refused is not None:
             return refused
@@ -151,7 +151,7 @@ class SimulatedTreasureInsights:
         return json_response(200, dict(self.account.limits))
 
     def _list_builds(self, request: Request) -> SimulatedResponse:
-        # No order is documented: a digest gives one that is neither by age nor different every time.
+        # No order is documented: sorting by a digest is stable, and not by age.
         builds = sorted(
             (build for build in self._existing(request.at) if build.model_oid == request.target.scope),
             key=lambda build: hashlib.sha256(build.build_id.encode()).digest(),

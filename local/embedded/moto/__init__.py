@@ -1,1 +1,1 @@
-"""What moto lacks: each patch and each conversion that lets it run the template."""
+"""What moto lacks to run the template: patches and conversions, each with the upstream issue that would end it."""

@@ -1,6 +1,6 @@
-"""Everything that reaches into moto 5.2.5 beyond its public interface: here, and in `moto_integrations`.
+"""Patches and reads of the internals of moto 5.2.5; with `local.embedded.moto.integrations` the only such code.
 
-Private names are used here and nowhere else; moto is pinned for them.
+moto is pinned because private names are used. Each patch names the upstream issue that would end it.
 """
 
 import json
@@ -48,32 +48,32 @@ _REDRIVABLE = {ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT, ExecutionStatu
 
 _RUNNING = ExecutionStatus.RUNNING
 
-# How long the threads of stopped executions may take to notice; they only have to return from a wait.
+# The time that the threads of stopped executions get; they only have to return from a wait.
 _STOP_SECONDS = 20
 _STOP_CHECK_SECONDS = 0.02
 
 _OPENING = re.compile(r"(\$(exists|type)\()?\(")
 _DECLARATION = re.compile(r"\$([A-Za-z0-9_]+):=")
 _VALUES = json.JSONDecoder()
-# A compiled expression keeps the state of its evaluation.
+# A compiled expression holds the state of its evaluation.
 _evaluating = threading.Lock()
-# As many texts as a few definitions have.
+# More expressions than a few definitions have.
 _compiled = lru_cache(maxsize=500)(Jsonata)
 
-# Where a redriven execution keeps the history that it had before.
+# The attribute of a redriven execution that holds its earlier history.
 _EARLIER_HISTORY = "history_before_redrive"
 
-# A state machine of the interpreter holds the second kind only; moto's annotations say the first.
+# A state machine of the interpreter holds only the second kind; moto annotates the first.
 AnyExecution = PlainExecution | Execution
 
 
 class MotoError(Exception):
-    """moto did not do what this version of it is known to do."""
+    """moto did not behave as this version is known to."""
 
 
 @dataclass(frozen=True)
 class CreatedStateMachine:
-    """A state machine as moto's CloudFormation made it: a name and a definition that nothing executes."""
+    """A state machine as moto's CloudFormation created it: a name and a definition that nothing executes."""
 
     name: str
     arn: str
@@ -83,17 +83,18 @@ class CreatedStateMachine:
 
 @dataclass(frozen=True)
 class RawExecution:
-    """One execution: what DescribeExecution and GetExecutionHistory answer, with instants in ISO format."""
+    """One execution: the responses of DescribeExecution and GetExecutionHistory, with instants in ISO format."""
 
     description: dict[str, Any]
     history: list[dict[str, Any]]
 
 
 def evaluate_jsonata(expression: str) -> object:
-    """Evaluate a JSONata expression as moto composes it: variables are declared in front of the state's own text.
+    """Evaluate a JSONata expression as moto composes it: declarations of variables, then the state's own expression.
 
-    The state's text is parsed once and its variables are bound, as on AWS; to parse their values each time took a
-    tenth of a storm.
+    moto does not evaluate JSONata: https://github.com/getmoto/moto/issues/10105, with a fix in
+    https://github.com/getmoto/moto/pull/10112. Here the state's expression is parsed once and its variables are bound,
+    as on AWS; parsing their values each time took a tenth of a storm.
 
     Raises
     ------
@@ -104,10 +105,10 @@ def evaluate_jsonata(expression: str) -> object:
         bindings, body = _split_bindings(expression)
         with _evaluating:
             compiled = _compiled(body)
-            # What its own functions look for, on this thread.
+            # The library's functions read this on the evaluating thread.
             Jsonata.CURRENT.jsonata = compiled
             result = compiled.evaluate(None, bindings)
-        # The library's own list class, and functions, have no place in a state's data.
+        # Removes the library's list class and rejects functions, which a state's data cannot contain.
         return json.loads(json.dumps(result))
     except (JException, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as exc:
         raise moto_jsonata.JSONataException("UNKNOWN", str(exc)) from exc
@@ -116,7 +117,7 @@ def evaluate_jsonata(expression: str) -> object:
 def _split_bindings(expression: str) -> tuple[dict[str, object], str]:
     """Split ``($states:={...};$name:=...;text)`` into the variables' values and ``(text)``.
 
-    moto evaluates it three times: it asks whether there is a result, and of which type, with the same in brackets.
+    moto evaluates each expression three times: also for whether there is a result, and for its type.
     """
     bindings: dict[str, object] = {}
     opening = _OPENING.match(expression)
@@ -135,7 +136,7 @@ def _split_bindings(expression: str) -> tuple[dict[str, object], str]:
 
 
 def _mark_nulls(value: object) -> object:
-    """Mark nulls: to the library None is what does not exist."""
+    """Replace None by the library's null; to it, None means that a value does not exist."""
     if isinstance(value, dict):
         return {name: _mark_nulls(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -145,24 +146,28 @@ def _mark_nulls(value: object) -> object:
 
 @contextmanager
 def moto_patched(pause: Callable[[float], object]) -> Iterator[None]:
-    """Run moto with its Step Functions interpreter, and with nothing left of an earlier run.
+    """Run moto with its Step Functions interpreter and all patches, without state of an earlier run.
 
     Parameters
     ----------
     pause
-        Waits before a Retry, in seconds of the definition; moto itself would sleep, uninterruptibly.
+        Waits before a Retry, in seconds of the definition.
     """
     moto_api_backend.reset()
     logger = logging.getLogger("moto")
     level = logger.level
-    # It reports every failing state, retried and caught ones too; the executions' histories say it better.
+    # moto logs every failing state, also retried and caught ones; the executions' histories are more precise.
     logger.setLevel(logging.CRITICAL)
     try:
         with (
             patch.dict(default_user_config, {"stepfunctions": {"execute_state_machine": True}}),
-            # It would read moto's folder twice for each request, a fifth of what a request takes.
+            # moto reads its own folder twice for each request, a fifth of the time of a request. The index of
+            # https://github.com/getmoto/moto/pull/4209 does not cover this lookup; no other upstream issue found
+            # (searched getmoto/moto, 2026-11).
             patch.object(moto_backends, "list_of_moto_modules", tuple(moto_backends.list_of_moto_modules()).__iter__),
             patch.object(moto_jsonata, "_eval_jsonata", evaluate_jsonata),
+            # moto sleeps before a Retry, uninterruptibly and at full length.
+            # No upstream issue found (searched getmoto/moto, 2026-11).
             patch.object(retrier_decl, "time", SimpleNamespace(sleep=pause)),
             integrations_patched(),
             patch.object(AmazonStateLanguageParser, "parse", _parser_with_cache()),
@@ -175,7 +180,10 @@ def moto_patched(pause: Callable[[float], object]) -> Iterator[None]:
 
 
 def _parser_with_cache() -> Callable[[str], tuple[EvalComponent, ParserRuleContext]]:
-    """Give a parser that keeps the syntax trees: moto reads the definition anew for each execution."""
+    """Return a parser that caches the syntax trees; moto parses the definition for each execution.
+
+    No upstream issue found (searched getmoto/moto, 2026-11).
+    """
     parse = AmazonStateLanguageParser.parse
     trees: dict[str, ParserRuleContext] = {}
 
@@ -183,14 +191,18 @@ def _parser_with_cache() -> Callable[[str], tuple[EvalComponent, ParserRuleConte
         if definition not in trees:
             program, trees[definition] = parse(definition)
             return program, trees[definition]
-        # What is evaluated is made anew: its states remember their execution.
+        # The program is created anew: its states hold their execution.
         return Preprocessor().visit(trees[definition]), trees[definition]
 
     return staticmethod(parse_once)
 
 
 def _patched_methods() -> dict[str, Any]:
-    """Give the methods of moto's interpreter that fail, or differ from AWS, when several threads call."""
+    """Return replacements for methods of moto's interpreter that fail, or differ from AWS, under concurrency.
+
+    https://github.com/getmoto/moto/pull/9500 made start_execution idempotent, but not thread-safe. For the others no
+    upstream issue was found (searched getmoto/moto, 2026-11).
+    """
     lock = threading.Lock()
     list_executions = StepFunctionsParserBackend._get_executions  # noqa: SLF001
     start_execution = StepFunctionsParserBackend.start_execution
@@ -200,13 +212,13 @@ def _patched_methods() -> dict[str, Any]:
         return [execution for execution in list_executions(backend, status) if _environment(execution) is not None]
 
     def start_one(backend: StepFunctionsParserBackend, *args: Any, **kwargs: Any) -> Execution:  # noqa: ANN401
-        # moto looks for the name first and takes it later; two threads would both get it.
+        # moto checks the name first and reserves it later; two threads would both get it.
         with lock:
             return start_execution(backend, *args, **kwargs)
 
     def at_most_once(send: Callable[..., Any]) -> Callable[..., Any]:
         def send_once(backend: StepFunctionsParserBackend, task_token: str, *args: Any, **kwargs: Any) -> object:  # noqa: ANN401
-            # AWS takes a token once; moto accepts it until the execution ends, and does not know it afterwards.
+            # AWS accepts a token once; moto accepts it until the execution ends, and does not know it afterwards.
             with lock:
                 for execution in list_started(backend):
                     endpoint = _environment(execution).callback_pool_manager.get(task_token)
@@ -225,12 +237,12 @@ def _patched_methods() -> dict[str, Any]:
 
 
 def created_state_machine(location: StackLocation, arn: str) -> CreatedStateMachine:
-    """Give a state machine that a stack has created.
+    """Return a state machine that a stack has created.
 
     Raises
     ------
-    EngineError
-        There is none.
+    MotoError
+        It does not exist.
     """
     for machine in stepfunctions_backends[location.account][location.region].state_machines:
         if machine.arn == arn:
@@ -239,7 +251,7 @@ def created_state_machine(location: StackLocation, arn: str) -> CreatedStateMach
 
 
 def raw_executions(location: StackLocation) -> list[RawExecution]:
-    """Give all executions of all state machines, oldest first."""
+    """Return all executions of all state machines, oldest first."""
     backend = stepfunctions_parser_backends[location.account][location.region]
     runs = []
     for execution in backend._get_executions():  # noqa: SLF001
@@ -251,20 +263,22 @@ def raw_executions(location: StackLocation) -> list[RawExecution]:
 
 
 def redrive(location: StackLocation, arn: str) -> None:
-    """Let a failed execution go on at the state that failed, as RedriveExecution does, which moto does not know.
+    """Resume a failed execution at the state that failed, as RedriveExecution does.
 
-    The execution keeps its name and its ARN; the state has the input that it had. What differs from AWS: the
-    history shows the state as entered once more, so that its ``EnteredTime`` is a new one, and an execution whose
-    failure lies inside of a Map or Parallel state cannot be redriven.
+    moto has no RedriveExecution; no upstream issue found (searched getmoto/moto, 2026-11).
+
+    The execution keeps its name and its ARN, and the state gets the same input. Differences from AWS: the history shows
+    the state as entered again, with a new ``EnteredTime``, and an execution that failed inside a Map or Parallel state
+    cannot be redriven.
 
     Raises
     ------
-    EngineError
+    MotoError
         There is no such execution, or it has not failed.
     """
     backend = stepfunctions_parser_backends[location.account][location.region]
     for machine in backend.state_machines:
-        # A machine of the interpreter holds its own kind of execution; moto's annotations say the plain one.
+        # A machine of the interpreter holds its own kind of execution; moto annotates the other.
         executions: list[Any] = list(machine.executions)
         for run in executions:
             if run.execution_arn == arn:
@@ -298,7 +312,7 @@ def running_executions(location: StackLocation) -> int:
 
 
 def failed_executions(location: StackLocation) -> list[str]:
-    """Give the ARNs of the executions that have failed and were not redriven."""
+    """Return the ARNs of the executions that have failed and were not redriven."""
     return [each.execution_arn for each in _executions(location) if each.exec_status is ExecutionStatus.FAILED]
 
 
@@ -308,13 +322,13 @@ def working_executions(location: StackLocation) -> int:
 
 
 def more_are_working(location: StackLocation, number: int) -> bool:
-    """Tell whether more executions work than a number; looks at no more of them than it takes."""
+    """Return whether more than ``number`` executions are active; checks no more of them than necessary."""
     working = (each for each in _running(location) if not _waits_for_token(each))
     return next(islice(working, number, None), None) is not None
 
 
 def _running(location: StackLocation) -> list[AnyExecution]:
-    """Give the executions that have not ended; one that has just been made has no status for a moment."""
+    """Return the executions that have not ended; one that was just created has no status for a moment."""
     return [each for each in _executions(location) if each.exec_status is None or each.exec_status is _RUNNING]
 
 
@@ -329,18 +343,18 @@ def _waits_for_token(execution: AnyExecution) -> bool:
         return False
     history = environment.event_manager._history_event_list  # noqa: SLF001
     handed_out = bool(history) and history[-1]["type"] == HistoryEventType.TaskSubmitted
-    # A token that came back wakes a thread, which has not written anything yet.
+    # A returned token wakes a thread that has not written anything yet.
     pool = list(environment.callback_pool_manager._pool.values())  # noqa: SLF001
     return handed_out and any(not endpoint._notify_event.is_set() for endpoint in pool)  # noqa: SLF001
 
 
 def stop_executions(location: StackLocation) -> None:
-    """Abort what is still running, and wait until none of the interpreter's threads is left.
+    """Abort the running executions, and wait until none of the interpreter's threads is left.
 
     Raises
     ------
-    EngineError
-        A thread that does not end.
+    MotoError
+        A thread does not end.
     """
     backend = stepfunctions_parser_backends[location.account][location.region]
     for _ in range(int(_STOP_SECONDS / _STOP_CHECK_SECONDS)):

@@ -1,4 +1,4 @@
-"""What moto 5.2.5 needs of an expanded template before its CloudFormation can deploy it; pure functions."""
+"""Adapt an expanded template to the CloudFormation of moto 5.2.5; pure functions."""
 
 import json
 import re
@@ -9,22 +9,22 @@ from moto.cloudformation.parsing import get_model_map
 from local.sam.expansion import DEFAULT_LOCATION, resources_of
 from local.sam.intrinsics import Resolver, StackLocation, Template, TemplateError
 
-# Resource types that moto's CloudFormation does not create, and why the embedded AWS can do without.
+# Resource types that moto's CloudFormation does not create, and why the embedded AWS does not need them.
 LEFT_OUT = {
-    "AWS::CloudFormation::Stack": "dashboard and alarms; nobody is called here, and its template is judged by itself",
-    "AWS::CloudWatch::Alarm": "nobody is called here; the run's own report says what failed",
+    "AWS::CloudFormation::Stack": "dashboard and alarms; no alarm is sent here, and its template is checked by itself",
+    "AWS::CloudWatch::Alarm": "no alarm is sent here; the report of the run says what failed",
     "AWS::Lambda::EventInvokeConfig": "read from the template; the embedded AWS delivers asynchronous calls itself",
-    "AWS::S3::BucketPolicy": "access is not enforced here; the policy is judged on the template",
+    "AWS::S3::BucketPolicy": "access is not enforced here; the policy is checked in the template",
     "AWS::SNS::Subscription": "no mail leaves this machine; the embedded AWS subscribes a queue instead",
-    "AWS::SNS::TopicPolicy": "access is not enforced here; the policy is judged on the template",
-    "AWS::SQS::QueuePolicy": "access is not enforced here; the policy is judged on the template",
-    "AWS::Scheduler::Schedule": "read from the template; the ticker fires them",
+    "AWS::SNS::TopicPolicy": "access is not enforced here; the policy is checked in the template",
+    "AWS::SQS::QueuePolicy": "access is not enforced here; the policy is checked in the template",
+    "AWS::Scheduler::Schedule": "read from the template; the scheduler fires them",
 }
 
 _SUBSTITUTION_OUTPUT = "EmbeddedSubstitution"
 
-# The functions run from this checkout, so moto may believe anything: Python source for a function, base64 for a layer.
-_ANY_CODE = {"ZipFile": "cGFzcw=="}
+# The functions run from this checkout, so moto gets a stub: Python source for a function, base64 for a layer.
+_STUB_CODE = {"ZipFile": "cGFzcw=="}
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class MotoTemplate:
     """A template that moto deploys.
 
     ``body``
-        What goes to CreateStack.
+        The template for CreateStack.
     ``left_out``
-        Logical id and reason of each resource, and name of each output, that moto does not get.
+        Resources (by logical id) and outputs (by name) that moto does not get, with the reason.
     ``substitutions``
-        Per state machine: the name that its definition uses, and the stack output with the value.
+        Per state machine: the stack outputs with the values, by the names in its definition.
     """
 
     body: Template
@@ -44,15 +44,15 @@ class MotoTemplate:
     substitutions: dict[str, dict[str, str]]
 
     def definition(self, state_machine: str, text: str, outputs: dict[str, str]) -> str:
-        """Fill the substitutions of one state machine into its definition, as CloudFormation does.
+        """Replace the placeholders in the definition of one state machine, as CloudFormation does.
 
         Raises
         ------
         TemplateError
-            A placeholder without a substitution; the real Step Functions would take it for text.
+            A placeholder has no substitution; Step Functions itself would treat it as text.
         """
         for name, output in self.substitutions[state_machine].items():
-            # The placeholders stand inside JSON strings.
+            # Placeholders occur inside JSON strings.
             text = text.replace(f"${{{name}}}", json.dumps(outputs[output])[1:-1])
         if missing := sorted(set(re.findall(r"\$\{(\w+)\}", text))):
             raise TemplateError(f"{state_machine}: no substitution for {', '.join(missing)}")
@@ -62,18 +62,19 @@ class MotoTemplate:
 def for_moto(expanded: Template, location: StackLocation = DEFAULT_LOCATION) -> MotoTemplate:
     """Adapt an expanded template to moto.
 
-    Its conditions are decided here: moto does not understand ``AWS::NoValue`` inside lists.
+    Conditions are resolved here, because moto does not remove ``AWS::NoValue`` from lists
+    (https://github.com/getmoto/moto/issues/870 fixed it for properties only).
 
     Raises
     ------
     TemplateError
-        A resource type that moto does not know and that `LEFT_OUT` does not excuse.
+        moto does not support a resource type that `LEFT_OUT` does not list.
     """
     body = Resolver(expanded, location).without_conditions()
     left_out = _leave_out(body)
     for resource_type, name in (("AWS::Lambda::Function", "Code"), ("AWS::Lambda::LayerVersion", "Content")):
         for _, resource in resources_of(body, resource_type):
-            resource["Properties"][name] = dict(_ANY_CODE)
+            resource["Properties"][name] = dict(_STUB_CODE)
     return MotoTemplate(body=body, left_out=left_out, substitutions=_move_substitutions(body))
 
 
@@ -119,7 +120,10 @@ def _references(node: object) -> set[str]:
 
 
 def _move_substitutions(body: Template) -> dict[str, dict[str, str]]:
-    """Let CloudFormation resolve what its moto does not fill in: as additional outputs of the stack."""
+    """Move substitutions, which moto's CloudFormation ignores, into stack outputs, whose values it resolves.
+
+    No upstream issue found (searched getmoto/moto, 2026-11).
+    """
     outputs = body.setdefault("Outputs", {})
     moved: dict[str, dict[str, str]] = {}
     for logical_id, resource in resources_of(body, "AWS::StepFunctions::StateMachine"):

@@ -1,4 +1,7 @@
-"""Properties that moto's CloudFormation ignores without a word: put through the API, or excused here."""
+"""Properties that moto's CloudFormation silently ignores: set through the API, or excused here.
+
+No upstream issue found for ``VersioningConfiguration`` (searched getmoto/moto, 2026-11).
+"""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +11,7 @@ from local.sam.intrinsics import Resolver, Template, TemplateError
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# What moto 5.2.5 itself creates from.
+# The properties that moto 5.2.5 uses.
 _CREATED = {
     "AWS::S3::Bucket": {"BucketName", "BucketEncryption", "Tags"},
     "AWS::DynamoDB::Table": {
@@ -24,44 +27,42 @@ _CREATED = {
     },
 }
 
-# What `put_properties` adds, because our functions can tell the difference.
+# The properties that `put_properties` sets, because they change the behaviour of our functions.
 _PUT = {"AWS::S3::Bucket": {"VersioningConfiguration"}}
 
-# What the embedded AWS can do without, and why.
+# The properties that the embedded AWS does not need, and why.
 EXCUSED = {
     "AWS::S3::Bucket": {
         "LifecycleConfiguration": "nothing here lives long enough to be deleted",
-        "NotificationConfiguration": "nobody listens on the event bus here",
+        "NotificationConfiguration": "nothing subscribes to the event bus here",
         "OwnershipControls": "there is one account",
         "PublicAccessBlockConfiguration": "access is not enforced here",
     },
     "AWS::DynamoDB::Table": {
         "DeletionProtectionEnabled": "the table goes with the process",
-        "PointInTimeRecoverySpecification": "nobody restores it",
+        "PointInTimeRecoverySpecification": "it is never restored",
         "TimeToLiveSpecification": "moto deletes no expired rows",
     },
 }
 
 
 def check_properties(body: Template) -> None:
-    """Make sure that nothing of a bucket or a table is dropped silently.
+    """Check that no property of a bucket or a table is silently ignored.
 
     Raises
     ------
     TemplateError
-        A property that is neither created, nor put, nor excused.
+        A property is neither used by moto, nor set here, nor excused.
     """
     for resource_type, created in _CREATED.items():
         known = created | _PUT.get(resource_type, set()) | EXCUSED[resource_type].keys()
         for logical_id, resource in resources_of(body, resource_type):
             if unknown := sorted(resource.get("Properties", {}).keys() - known):
-                raise TemplateError(
-                    f"{logical_id}: the embedded AWS does not know what to do with {', '.join(unknown)}"
-                )
+                raise TemplateError(f"{logical_id}: the embedded AWS does not support {', '.join(unknown)}")
 
 
 def put_properties(body: Template, resolver: Resolver, resources: dict[str, str], s3: "S3Client") -> None:
-    """Put what CloudFormation has left out; ``resources`` maps logical to physical ids."""
+    """Set the properties that moto's CloudFormation ignores; ``resources`` maps logical to physical ids."""
     for logical_id, resource in resources_of(body, "AWS::S3::Bucket"):
         versioning = resolver.properties(resource).get("VersioningConfiguration")
         if versioning is not None:

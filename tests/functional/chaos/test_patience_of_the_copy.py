@@ -74,7 +74,9 @@ def test_a_copy_outlives_a_service_that_refuses_every_try(runner: ExperimentRunn
     )
     finding = run_experiment(
         runner,
-        Experiment(fault="throttled by AWS, every try", where=action, scenario="large", make_injector=make_injector),
+        Experiment(
+            fault="throttled by AWS, every attempt", where=action, scenario="large", make_injector=make_injector
+        ),
     )
     assert finding.injected >= 4
     assert finding.violations == []

@@ -12,7 +12,7 @@ from bench.chaos.report import Campaign, write_report
 from local.chaos.checker import PROMISES, Violation
 from local.chaos.experiments import Experiment, ExperimentResult
 
-FAULTS = ("killed before", "killed after", "answer lost", "link expired")
+FAULTS = ("killed before", "killed after", "response lost", "link expired")
 
 
 def finding(experiment: str, fault: str, *violations: Violation) -> ExperimentResult:

@@ -46,7 +46,7 @@ def test_a_file_that_is_no_price_list_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("60\n90\n")
     ended = courier("simulate", "--prices", str(tmp_path / "mine.csv"), "--builds", "10")
     assert (ended.exit_code, ended.out) == (2, "")
-    assert "mine.csv: is no price list" in ended.complaint
+    assert "mine.csv: is not a price list" in ended.complaint
 
 
 def test_the_help_of_copy_says_which_hosts_must_be_allowed() -> None:

@@ -42,7 +42,7 @@ def test_variables_are_set_and_taken_back() -> None:
 def test_two_values_for_one_variable_are_refused_by_name() -> None:
     other = replace(SPEC, name="two", variables={"TABLE": "another"})
     with (
-        pytest.raises(TemplateError, match="one and two give different values to TABLE"),
+        pytest.raises(TemplateError, match="one and two set TABLE to different values"),
         shared_environment([SPEC, other]),
     ):
         pass

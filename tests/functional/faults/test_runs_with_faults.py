@@ -100,7 +100,7 @@ def test_chaos_ends_well_and_says_what_it_was(tmp_path: Path) -> None:
     ended = run(tmp_path, "--chaos", 4)
     assert (ended.exit_code, ended.out.count("broken promise")) == (0, 0)
     assert injected(ended).total() > 3
-    assert "by chance under seed 4, in the first " in ended.out
+    assert "at random from seed 4, in the first " in ended.out
     assert "all kept" in ended.out
 
 
@@ -121,7 +121,7 @@ def test_a_broken_promise_makes_the_run_fail(tmp_path: Path) -> None:
     with observed_sessions(LosesAPublication()):
         ended = run(tmp_path, "--faults", plan(tmp_path, broken))
     assert ended.exit_code == 1
-    assert ended.complaint == "courier: broken promise: not repeated: 1 notices were repeated, 0 may be"
+    assert ended.complaint == "courier: broken promise: not repeated: 1 notices were repeated, 0 are allowed"
 
 
 def test_a_fault_that_lets_no_build_end_is_no_good_end(tmp_path: Path) -> None:

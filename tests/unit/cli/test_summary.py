@@ -26,7 +26,7 @@ def test_a_dead_letter_is_read_as_lambda_writes_it_even_without_a_response() -> 
     text = """{"requestContext": {"functionArn": "arn:aws:lambda:eu-central-1:1:function:stack-Poll-X1:$LATEST",
                "approximateInvokeCount": 3}, "responsePayload": null}"""
     read = read_dead_letter(text, {"stack-Poll-X1": "PollBuildsFunction"})
-    assert read == DeadLetter(function="PollBuildsFunction", error="no answer", message="", attempts=3)
+    assert read == DeadLetter(function="PollBuildsFunction", error="no response", message="", attempts=3)
 
 
 @pytest.mark.parametrize(

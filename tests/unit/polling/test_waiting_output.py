@@ -56,8 +56,8 @@ def test_every_unit_has_a_price_and_a_source() -> None:
     [
         ("gathered: 2026-01-01\nregion: [\n", "no valid YAML in line 3"),
         ("gathered: 2026-02-30\n", "no valid YAML: day"),
-        ("seconds\n", "is no price list"),
-        ("gathered: 2026-01-01\nprices: {}\n", "is no price list: region: field required"),
+        ("seconds\n", "is not a price list"),
+        ("gathered: 2026-01-01\nprices: {}\n", "is not a price list: region: field required"),
         (
             "{gathered: 2026-01-01, region: x, prices: {s3_get: {dollars: 1, source: y}}}",
             r"prices\.s3_get\.per: field required",
