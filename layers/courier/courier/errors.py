@@ -82,7 +82,21 @@ class SourceThrottledError(SourceUnavailableError):
 
 
 class SourceRejectedError(SourceError):
+<<<<<<< HEAD
     """The provider rejects this request and would reject it again."""
+=======
+    """The provider refuses this request and would refuse it again.
+
+    Parameters
+    ----------
+    wrong_endpoint
+        Whether the response says that the API is not, or no longer, there: a redirect, 405, 410, 426.
+    """
+
+    def __init__(self, message: str, *, wrong_endpoint: bool = False) -> None:
+        super().__init__(message)
+        self.wrong_endpoint = wrong_endpoint
+>>>>>>> a46e32c (WIP waiting: scopes fail alone, health with confirmation, last words of the provider)
 
 
 class SourceUnauthorizedError(SourceRejectedError):

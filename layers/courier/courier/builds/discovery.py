@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from courier.errors import LedgerError, SourceError, SourceUnauthorizedError
+from courier.errors import LedgerError, SourceError, SourceExhaustedError, SourceThrottledError
 from courier.ledger.builds import KEEP_ENDED
 from courier.observability.logger import logger
-from courier.sources.health import AuthFailures, affects_whole_source
+from courier.sources.health import CallResults
 
 if TYPE_CHECKING:
     from courier.builds.evaluation import StatusEvaluator
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from courier.builds.intake import Intake
     from courier.clock import Clock
     from courier.config.settings import SourceSettings
-    from courier.ledger import BuildLedger, BuildRow, SourceLedger
+    from courier.ledger import BuildLedger, BuildRow, SourceLedger, SourceState
     from courier.models import Build, BuildRef
     from courier.providers.base import Provider
+    from courier.sources.health import FailingScopes
 
 # The ledger drops an ended build after KEEP_ENDED; a provider that still lists it must not make it new again.
 MAX_BUILD_AGE = KEEP_ENDED / 2
@@ -27,6 +29,22 @@ MAX_BUILD_AGE = KEEP_ENDED / 2
 # Builds that ended this long before the last complete list were in that list, so they are not searched for in the
 # ledger each time. An hour is more than clocks differ and lists lag.
 LIST_OVERLAP = timedelta(hours=1)
+
+
+@dataclass
+class DiscoveryRun:
+    """What one run over the scopes of a source did.
+
+    ``error`` is what stopped it, such as the rate limit; ``unlisted`` scopes are left for the next run of the round,
+    which has taken ``round_seconds`` so far.
+    """
+
+    registered: int = 0
+    scopes: int = 0
+    unlisted: int = 0
+    round_seconds: float = 0.0
+    results: CallResults = field(default_factory=CallResults)
+    error: SourceError | None = None
 
 
 class Discovery:
@@ -49,46 +67,86 @@ class Discovery:
         self._evaluator = evaluator
         self._clock = clock
 
-    def discover(self, provider: Provider, *, time_is_up: Callable[[], bool], scheduled: bool = False) -> int | None:
-        """List all scopes of one source; return the number of builds registered, None when no list call succeeded.
+    def discover(
+        self,
+        provider: Provider,
+        failing: FailingScopes,
+        *,
+        time_is_up: Callable[[], bool],
+        scheduled: bool = False,
+    ) -> DiscoveryRun:
+        """List the scopes of one source, and register their new builds.
 
-        A scope that the time did not suffice for is listed at the next tick. A scheduled discovery
-        skips the scopes that the poller lists in the same minute.
+        Whatever stops a run (time, rate limit, an error), the next one continues where it stopped. A scope that
+        cannot be listed does not stop the others: it is tried again later. A scheduled discovery skips the scopes
+        that the poller lists in the same minute.
+
+        Raises
+        ------
+        SourceError
+            The scopes themselves cannot be listed.
         """
-        if not provider.can_list:
-            return None
+        run = DiscoveryRun()
         source = provider.settings.name
-        first_scope = self._sources.state(source).next_scope
-        registered = 0
-        auth_failures = AuthFailures()
-        for scope in _rotate(provider.scopes(), first_scope):
-            if auth_failures.key_is_dead:
-                break
+        state = self._sources.state(source)
+        scopes = provider.scopes()
+        failing.keep_only(scopes)
+        first = scopes.index(state.next_scope) if state.next_scope in scopes else 0
+        next_position = len(scopes)
+        for position, scope in enumerate(scopes[first:], start=first):
             if time_is_up():
-                logger.warning("discovery stopped early, the next tick goes on", scope=scope)
-                self._sources.set_next_scope(source, scope)
+                next_position = position
                 break
+            if failing.is_paused(scope):
+                continue
             if scheduled and not self._sources.claim_list(source, scope, max_age=list_max_age(provider.settings)):
                 # The poller has just listed it, and has searched the list for new builds as well.
                 continue
             try:
                 listed = provider.list_builds(scope)
-            except SourceUnauthorizedError as exc:
-                auth_failures.add(exc, scope)
+            except (SourceThrottledError, SourceExhaustedError) as exc:
+                run.error, next_position = exc, position
+                break
             except SourceError as exc:
-                if affects_whole_source(exc):
-                    raise
-                # Such as a data model that was deleted between the two calls.
-                logger.warning("scope cannot be listed", scope=scope, reason=str(exc))
+                failing.add(scope, exc)
+                run.results.add_failure(exc, scope)
+                if run.results.source_is_down:
+                    # The next run starts after the scopes that failed, for the others may work.
+                    next_position = position + 1
+                    break
             else:
-                auth_failures.any_success = True
-                registered += self.register_new(provider, listed)
-        else:
-            if first_scope is not None:
-                self._sources.set_next_scope(source, None)
-        if auth_failures.first is not None and not auth_failures.any_success:
-            raise auth_failures.first
-        return registered if auth_failures.any_success else None
+                run.results.any_success = True
+                failing.remove(scope)
+                run.registered += self.register_new(provider, listed)
+        self._save_progress(provider.settings, state, scopes, next_position, run)
+        return run
+
+    def _save_progress(
+        self, settings: SourceSettings, state: SourceState, scopes: Sequence[str], position: int, run: DiscoveryRun
+    ) -> None:
+        """Store where the next run continues; writes only what has changed."""
+        now = self._clock()
+        run.scopes, run.unlisted = len(scopes), len(scopes) - position
+        started_at = state.round_started_at or now
+        run.round_seconds = (now - started_at).total_seconds()
+        next_scope = scopes[position] if position < len(scopes) else None
+        if next_scope is not None:
+            logger.warning(
+                "discovery stopped before the last scope, the next run continues",
+                source=settings.name,
+                next_scope=next_scope,
+                unlisted=run.unlisted,
+                scopes=run.scopes,
+                reason=str(run.error or run.results.first_failure or "the time is up"),
+            )
+        if next_scope != state.next_scope or run.unlisted != state.unlisted_scopes:
+            self._sources.set_progress(
+                settings.name,
+                next_scope=next_scope,
+                round_started_at=started_at if next_scope is not None else None,
+                scopes=run.scopes,
+                unlisted=run.unlisted,
+            )
 
     def register_new(self, provider: Provider, listed: Sequence[Build], *, evaluated: Collection[BuildRef] = ()) -> int:
         """Register the listed builds that are new, the oldest first; return their number.
@@ -150,12 +208,6 @@ class Discovery:
 def list_max_age(settings: SourceSettings) -> timedelta:
     """Return for how long a list stays valid: half the polling interval, so that the next tick always lists again."""
     return timedelta(seconds=settings.polling.first_seconds / 2)
-
-
-def _rotate(scopes: Sequence[str], first: str | None) -> Sequence[str]:
-    """Start with the scope where the last discovery ran out of time, so that every scope has its turn."""
-    start = scopes.index(first) if first in scopes else 0
-    return [*scopes[start:], *scopes[:start]]
 
 
 def _oldest_first(builds: Iterable[Build]) -> list[Build]:

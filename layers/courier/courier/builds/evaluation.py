@@ -20,12 +20,22 @@ if TYPE_CHECKING:
     from courier.providers.base import Provider
 
 BUILD_FAILED = "BuildFailed"
-# One poll may reach a replica that does not know the build yet; so many in a row mean that the build is gone.
+# One poll may reach a replica that does not know the build yet, and a gateway may answer 404 for as long as a
+# redeployment takes (https://github.com/traefik/traefik/issues/5332: more than five minutes). So a build is lost
+# after this many such polls in a row, over at least this many times `first_seconds` (by default half an hour).
 NOT_FOUND_BEFORE_LOST = 3
-# About a day of failed polls at the longest default gap of 15 minutes.
-FAILURES_BEFORE_LOST = 100
+NOT_FOUND_PATIENCE = 30
+# A build with a completion time and a status that we do not know has ended; a status may follow its time by a moment,
+# so this many times `first_seconds` pass before the wait ends.
+UNKNOWN_END_PATIENCE = 3
 # How long the waiting state waits on after the deadline: see WaitForReport in the definition.
 EXECUTION_GRACE = timedelta(hours=1)
+
+
+TIMED_OUT_ADVICE = (
+    "Check what the provider said last. If its builds take so long, raise polling.give_up_after_hours "
+    "(or stall_after_hours) of the source."
+)
 
 
 class Decision(NamedTuple):
@@ -78,41 +88,63 @@ class StatusEvaluator:
             return False
         decision = decide(build, provider)
         if decision.next_step is NextStep.WAIT:
-            decision = self._decide_by_time(provider, row, build.status)
+            decision = self._decide_unknown_end(provider, row, build)
+        if decision.next_step is NextStep.WAIT:
+            polled = row.with_status(build.status, build.provider_status, now=self._clock())
+            decision = self._decide_by_time(provider, polled)
         if decision.next_step is not NextStep.WAIT:
             return self._release(row, build, decision)
-        self._builds.set_status(row, build.status)
+        self._builds.set_status(row, build.status, provider_status=build.provider_status)
         return False
 
     def apply_failure(self, provider: Provider, row: BuildRow, error: SourceError, *, not_found: bool) -> bool:
-        """Count a poll that returned no status: too many of them, or the deadline, end the wait.
+        """Count a poll that returned no status: a build that stays unknown to the API, or the deadline, end the wait.
 
         Return True when that released the execution.
         """
-        counted = self._builds.count_failure(row, not_found=not_found)
+        counted = self._builds.count_failure(row, str(error), not_found=not_found)
         if counted is None:
             return False
-        if counted.not_found >= NOT_FOUND_BEFORE_LOST or counted.failures >= FAILURES_BEFORE_LOST:
+        if self._is_lost(provider, counted):
             problem = Problem(name=type(error).__name__, message=str(error))
             decision = Decision(NextStep.RECORD, Outcome.LOST, None, problem)
         else:
-            decision = self._decide_by_time(provider, counted, counted.status)
+            decision = self._decide_by_time(provider, counted)
         if decision.next_step is NextStep.WAIT:
             return False
         build = Build(ref=counted.ref, status=counted.status, created_at=counted.created_at)
         return self._release(counted, build, decision)
 
-    def _decide_by_time(self, provider: Provider, row: BuildRow, status: BuildStatus) -> Decision:
+    def _is_lost(self, provider: Provider, row: BuildRow) -> bool:
+        if row.not_found < NOT_FOUND_BEFORE_LOST or row.not_found_since is None:
+            return False
+        patience = timedelta(seconds=NOT_FOUND_PATIENCE * provider.settings.polling.first_seconds)
+        return self._clock() - row.not_found_since >= patience
+
+    def _decide_unknown_end(self, provider: Provider, row: BuildRow, build: Build) -> Decision:
+        """Return what a completion time with an unknown status means: an end, once it has lasted for a while."""
+        patience = timedelta(seconds=UNKNOWN_END_PATIENCE * provider.settings.polling.first_seconds)
+        is_unknown = build.status is BuildStatus.UNKNOWN and row.status is BuildStatus.UNKNOWN
+        if not is_unknown or build.completed_at is None:
+            return WAIT
+        if self._clock() - (row.status_since or row.first_seen_at) < patience:
+            return WAIT
+        if build.has_artifact:
+            return Decision(NextStep.FETCH, None)
+        problem = Problem(
+            name="UnknownFinalStatus",
+            message=f"the provider reports a completion time and an unknown status, {build.provider_status!r}",
+            advice="Check at the provider whether the build succeeded, and report the status to the courier's project.",
+        )
+        return Decision(NextStep.RECORD, Outcome.LOST, None, problem)
+
+    def _decide_by_time(self, provider: Provider, row: BuildRow) -> Decision:
         """Return what time means for a build that has not ended: wait on, or timed out."""
         now, polling = self._clock(), provider.settings.polling
         unchanged = now - (row.status_since or row.first_seen_at)
         if now >= row.deadline_at:
             reason = f"the build had not ended after {polling.give_up_after_hours:g} hours"
-        elif (
-            polling.stall_after_hours is not None
-            and status is row.status
-            and unchanged >= timedelta(hours=polling.stall_after_hours)
-        ):
+        elif polling.stall_after_hours is not None and unchanged >= timedelta(hours=polling.stall_after_hours):
             reason = f"the build's status has not changed for {polling.stall_after_hours:g} hours"
         else:
             return WAIT
@@ -122,8 +154,8 @@ class StatusEvaluator:
         remote_job = "the provider was asked to cancel it" if self._cancel(provider, row) else "it was left alone"
         problem = Problem(
             name="BuildTimedOut",
-            message=f"{reason}; {remote_job}",
-            advice="Raise polling.give_up_after_hours (or stall_after_hours) of the source if its builds take so long.",
+            message=f"{reason}; {row.last_report}; {remote_job}",
+            advice=TIMED_OUT_ADVICE,
         )
         return Decision(NextStep.RECORD, Outcome.TIMED_OUT, None, problem)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -17,12 +18,12 @@ from courier.errors import (
     SettingsError,
     SourceError,
     SourceExhaustedError,
-    SourceProtocolError,
     SourceThrottledError,
     SourceUnauthorizedError,
+    SourceUnavailableError,
 )
 from courier.observability.logger import logger
-from courier.sources.health import AuthFailures, affects_whole_source
+from courier.sources.health import CallResults, FailingScopes
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from courier.builds.executions import Executions
     from courier.clock import Clock
     from courier.config.settings import SourceSettings
-    from courier.ledger import BuildLedger, BuildRow, DueBuild, SourceLedger
+    from courier.ledger import BuildLedger, BuildRow, DueBuild, SourceLedger, SourceState
     from courier.models import Build
     from courier.providers.base import Provider
     from courier.sources.health import SourceHealth
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 # Concurrent requests to one source. At 150 ms each, eight make about 50 requests a second: a few seconds for a whole
 # segment, and few enough connections for any API.
 CONCURRENT_REQUESTS = 8
-
-_summing = threading.Lock()
 
 
 @dataclass
@@ -53,17 +52,7 @@ class PollSummary:
     polled: int = 0
     released: int = 0
     registered: int = 0
-    segments: int = 0
     batches: list[int] = field(default_factory=list)
-
-    def add(self, other: PollSummary) -> None:
-        """Add another summary, from any thread."""
-        with _summing:
-            self.due += other.due
-            self.polled += other.polled
-            self.released += other.released
-            self.registered += other.registered
-            self.batches += other.batches
 
     def counts(self) -> dict[str, int]:
         """Return the counts as the function's result, where new builds are called ``begun``."""
@@ -83,45 +72,37 @@ class PollCall:
     lists: bool
 
 
+@dataclass(kw_only=True)
 class PollRun:
     """State that the worker threads share while one tick polls one source.
 
     ``started_at`` is the instant that next polls are counted from, ``error`` what stopped the run, and
-    ``protocol_error`` the last response that could not be understood.
+    ``not_found`` the builds that the API does not know.
     """
 
-    def __init__(
-        self, provider: Provider, rate_limit: RateLimit, time_is_up: Callable[[], bool], *, started_at: datetime
-    ) -> None:
-        self.provider = provider
-        self.rate_limit = rate_limit
-        self.started_at = started_at
-        self.summary = PollSummary()
-        self.auth_failures = AuthFailures()
-        self.protocol_error: SourceError | None = None
-        self.error: SourceError | SettingsError | None = None
-        self._time_is_up = time_is_up
-        self._stopped = False
-        self._has_started = False
-        self._lock = threading.Lock()
+    provider: Provider
+    rate_limit: RateLimit
+    time_is_up: Callable[[], bool]
+    failing: FailingScopes
+    started_at: datetime
+    summary: PollSummary
+    results: CallResults = field(default_factory=CallResults)
+    not_found: list[tuple[BuildRow, BuildNotFoundError]] = field(default_factory=list)
+    error: SourceError | SettingsError | None = None
+    _stopped: bool = False
+    _has_started: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def may_start(self) -> bool:
         """Return whether another call may start; the first one always may, so that every tick makes progress."""
         has_started, self._has_started = self._has_started, True
-        if self._stopped or self.auth_failures.key_is_dead:
-            return False
-        return not (has_started and self._time_is_up())
+        return not (self._stopped or self.results.source_is_down or (has_started and self.time_is_up()))
 
     def stop(self, error: SourceError | SettingsError | None = None) -> None:
         """Start no further call, and keep the first error."""
         with self._lock:
             self._stopped = True
             self.error = self.error or error
-
-    def add_auth_failure(self, error: SourceUnauthorizedError, scope: str) -> None:
-        """Count a scope that the provider refuses to our key."""
-        with self._lock:
-            self.auth_failures.add(error, scope)
 
     def count(self, *, polled: int = 0, released: int = 0, registered: int = 0, batch: int = 0) -> None:
         """Add to the summary."""
@@ -176,7 +157,7 @@ class Poller:
         if not due:
             return summary
         state = self._health.state(settings.name)
-        if self._health.is_backing_off(state):
+        if self._health.is_backing_off(settings, state):
             logger.info("source is backing off", source=settings.name, until=str(state.backoff_until))
             return summary
         try:
@@ -184,30 +165,41 @@ class Poller:
         except SettingsError as exc:
             self._health.record_failure(settings, state, exc)
             return summary
-        run = PollRun(provider, rate_limit, time_is_up, started_at=self._start_of_tick(settings, scheduled_at))
-        run.summary = summary
-        calls = list(self._calls(provider, due))
+        run = PollRun(
+            provider=provider,
+            rate_limit=rate_limit,
+            time_is_up=time_is_up,
+            failing=self._health.failing_scopes(settings, state),
+            started_at=self._start_of_tick(settings, scheduled_at),
+            summary=summary,
+        )
+        calls = list(self._calls(provider, due, run.failing))
         rate_limit.expect(len(calls))
         self._run(run, calls)
-        if run.error is not None:
-            if isinstance(run.error, SourceThrottledError) or not summary.polled:
-                self._health.record_failure(settings, state, run.error)
-            else:
-                logger.warning("source responds, but not always", source=settings.name, reason=str(run.error))
-        elif run.auth_failures.any_success:
-            self._health.record_success(settings, state)
-        elif (failure := run.auth_failures.first or run.protocol_error) is not None:
-            self._health.record_failure(settings, state, failure)
+        self._apply_not_found(run)
+        self._record_health(run, state)
         return summary
 
-    def _calls(self, provider: Provider, due: Sequence[DueBuild]) -> Iterator[PollCall]:
+    def _record_health(self, run: PollRun, state: SourceState) -> None:
+        settings, results = run.provider.settings, run.results
+        if run.error is not None and (isinstance(run.error, SourceThrottledError) or not results.any_success):
+            self._health.record_failure(settings, state, run.error)
+        elif results.any_success:
+            if run.failing.changed:
+                self._sources.set_failing_scopes(settings.name, run.failing.all())
+            self._health.record_success(settings, state.model_copy(update={"failing_scopes": len(run.failing.all())}))
+        elif results.first_failure is not None and not results.failed_scopes <= run.failing.known:
+            # Scopes that are known to fail say nothing new about the source.
+            self._health.record_failure(settings, state, results.first_failure)
+
+    def _calls(self, provider: Provider, due: Sequence[DueBuild], failing: FailingScopes) -> Iterator[PollCall]:
         """Return the calls to make, those for the builds that have waited longest first."""
         by_scope: dict[str, list[DueBuild]] = {}
         for build in due:
             by_scope.setdefault(build.ref.scope, []).append(build)
         for scope, group in by_scope.items():
             history = self._sources.durations(provider.settings.name, scope)
-            if provider.can_list and len(group) > 1:
+            if provider.can_list and len(group) > 1 and scope not in failing:
                 yield PollCall(scope, group, history, lists=True)
             else:
                 yield from (PollCall(scope, (build,), history, lists=False) for build in group)
@@ -216,6 +208,8 @@ class Poller:
         """Make the calls, the first one alone: a provider that is down costs one timeout a tick, not eight."""
         first, rest = calls[0], calls[1:]
         self._make_call(run, first)
+        if isinstance(run.results.first_failure, SourceUnavailableError):
+            run.stop(run.results.first_failure)
         if rest:
             workers = min(self._concurrent_requests, len(rest))
             with ThreadPoolExecutor(workers, thread_name_prefix="polls") as pool:
@@ -240,14 +234,13 @@ class Poller:
                         run.rate_limit.release()
                     else:
                         self._poll_build(run, row)
-        except SourceUnauthorizedError as exc:
-            run.add_auth_failure(exc, call.scope)
-        except (SourceError, SettingsError) as exc:
-            if affects_whole_source(exc):
-                # The other calls would fail the same way: their builds stay due.
-                run.stop(exc)
-            else:
-                logger.warning("scope cannot be polled", scope=call.scope, reason=str(exc))
+        except (SourceThrottledError, SourceExhaustedError, SettingsError) as exc:
+            # The other calls would fail the same way: their builds stay due.
+            run.stop(exc)
+        except SourceError as exc:
+            # A scope whose list fails is polled build by build until discovery has listed it.
+            run.results.add_failure(exc, call.scope)
+            run.failing.add(call.scope, exc)
 
     def _poll_scope(self, run: PollRun, call: PollCall) -> None:
         """Make one list call for all due builds of a scope, and pass the list on to discovery."""
@@ -270,7 +263,7 @@ class Poller:
         except SourceError as exc:
             self._apply_failure(run, rows, exc)
             raise
-        run.auth_failures.any_success = True
+        run.results.any_success = True
         listed = {build.ref.build_id: build for build in found}
         # Builds in the list cost no further request. A list without a build proves nothing; a request for it does.
         absent = [row for row in rows if row.ref.build_id not in listed]
@@ -282,34 +275,42 @@ class Poller:
             batch=len(rows) - len(absent),
             registered=self._discovery.register_new(provider, found, evaluated={row.ref for row in rows}),
         )
-        remaining = iter(absent)
+        remaining = deque(absent)
         try:
-            for row in remaining:
-                if not (run.may_start() and run.rate_limit.reserve()):
-                    self._builds.make_due(row.ref)
-                    break
-                self._poll_build(run, row)
+            while remaining and run.may_start() and run.rate_limit.reserve():
+                self._poll_build(run, remaining.popleft())
         finally:
             for row in remaining:
                 self._builds.make_due(row.ref)
 
     def _poll_build(self, run: PollRun, row: BuildRow) -> None:
-        provider = run.provider
         try:
-            build = provider.get_build(row.ref)
+            build = run.provider.get_build(row.ref)
         except BuildNotFoundError as exc:
-            run.auth_failures.any_success = True
-            run.count(released=self._evaluator.apply_failure(provider, row, exc, not_found=True))
+            # What it means depends on the other builds: see `_apply_not_found`.
+            run.not_found.append((row, exc))
+        except (SourceThrottledError, SourceExhaustedError) as exc:
+            self._apply_failure(run, [row], exc)
+            raise
         except SourceError as exc:
             self._apply_failure(run, [row], exc)
-            if affects_whole_source(exc) and not isinstance(exc, SourceProtocolError):
-                raise
-            # A response that cannot be understood counts against the source only if none can be understood.
-            logger.warning("poll failed", build=row.build, reason=str(exc))
-            run.protocol_error = exc
+            run.results.add_failure(exc, row.ref.scope)
         else:
-            run.auth_failures.any_success = True
-            run.count(polled=1, released=self._evaluator.apply_status(provider, row, build))
+            run.results.any_success = True
+            run.count(polled=1, released=self._evaluator.apply_status(run.provider, row, build))
+
+    def _apply_not_found(self, run: PollRun) -> None:
+        """Count the builds that the API does not know, unless it knows none of several: then it is the source.
+
+        A gateway whose backends are away, or an API that has moved, answers 404 for all builds at once.
+        """
+        is_source = len(run.not_found) > 1 and not run.results.any_success
+        for row, error in run.not_found:
+            run.count(released=self._evaluator.apply_failure(run.provider, row, error, not_found=not is_source))
+        if is_source:
+            error = run.not_found[0][1]
+            text = f"none of {len(run.not_found)} builds in flight is known to the API: {error}"
+            run.results.add_failure(SourceUnavailableError(text), run.not_found[0][0].ref.scope)
 
     def _apply_failure(self, run: PollRun, rows: Sequence[BuildRow], error: SourceError) -> None:
         """Count a failed poll, unless the error says nothing about the build: then the poll is repeated."""

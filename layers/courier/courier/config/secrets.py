@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+    from courier.config.settings import SourceSettings
+
 # A rotated key takes effect at once, because the provider returns 401 to the old one. This only bounds how long a warm
 # function keeps using a key that still works but is about to be retired.
 MAX_AGE_SECONDS = 900
 
+_VERSION_CHARACTERS = 16
 _FIELDS = ("api_key", "key", "token")
 
 _REMEDIES = {
@@ -87,6 +90,23 @@ def read_api_key(name: str, fresh: bool = False, *, client: SecretsManagerClient
             raise SettingsError(f"secret {name} {_REMEDIES[code].format(name=name)}") from exc
         raise SourceUnavailableError(f"secret {name} is temporarily unavailable ({code})") from exc
     return parse_api_key(name, value)
+
+
+def config_version(settings: SourceSettings) -> str:
+    """Return a version that changes with the settings of a source or with its secret, and reveals neither.
+
+    The secret is named by its version id in Secrets Manager; a secret that cannot be read has a version too.
+    """
+    # Imported here: only an unhealthy source asks for its version.
+    from hashlib import sha256  # noqa: PLC0415
+
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        secret = aws.client("secretsmanager").get_secret_value(SecretId=settings.secret)["VersionId"]
+    except (BotoCoreError, ClientError) as exc:
+        secret = type(exc).__name__
+    return sha256(f"{settings.model_dump_json()} {secret}".encode()).hexdigest()[:_VERSION_CHARACTERS]
 
 
 @lru_cache(maxsize=1)

@@ -23,6 +23,8 @@ END_OF_TIME = "9999-12-31T23:59:59.999Z"
 # Longer than a waiting state waits on after the deadline: see evaluation.EXECUTION_GRACE.
 KEEP_TOKENS = timedelta(days=2)
 _TOKEN_MARK_CHARACTERS = 32
+# Enough for what a provider says; the row stays below one KB, which is what one write is billed for.
+LAST_ERROR_CHARACTERS = 200
 # Removing these attributes takes a row out of the index of builds in flight.
 _IN_FLIGHT_ATTRIBUTES = ("due_source", "next_poll_at", "task_token", "kept_token")
 _IN_FLIGHT = "attribute_exists(#due_source)"
@@ -127,7 +129,7 @@ class BuildLedger:
             Change(set={"next_poll_at": stamp(self._clock())}, condition=_IN_FLIGHT),
         )
 
-    def set_status(self, row: BuildRow, status: BuildStatus) -> None:
+    def set_status(self, row: BuildRow, status: BuildStatus, *, provider_status: str | None = None) -> None:
         """Store a status, and move the task token to its own item; writes only what has changed.
 
         With the token the row exceeds one KB, and every poll would be billed as two writes.
@@ -135,25 +137,37 @@ class BuildLedger:
         changes: dict[str, Scalar | None] = {}
         if status is not row.status:
             changes |= {"status": status, "status_since": stamp(self._clock())}
+        if provider_status is not None and provider_status != row.provider_status:
+            changes |= {"provider_status": provider_status}
+        remove: tuple[str, ...] = ()
         if row.failures or row.not_found:
             changes |= {"failures": 0, "not_found": 0}
+            remove = ("last_error", "not_found_since")
         if row.task_token is not None:
             until = self._clock() + (row.deadline_at - row.first_seen_at) + KEEP_TOKENS
             changes["kept_token"] = self._tokens.keep(row.task_token, until=until)
             moved = Change(
                 set=changes,
-                remove=("task_token",),
+                remove=("task_token", *remove),
                 condition=f"{_IN_FLIGHT} AND #task_token = :token",
                 values={"token": row.task_token},
             )
             self._table.update(row.build, moved)
         elif changes:
-            self._table.update(row.build, Change(set=changes, condition=_IN_FLIGHT))
+            self._table.update(row.build, Change(set=changes, remove=remove, condition=_IN_FLIGHT))
 
-    def count_failure(self, row: BuildRow, *, not_found: bool) -> BuildRow | None:
-        """Count a poll without a status; return the row with its new counts, None when the build is not in flight."""
-        counted = "not_found" if not_found else "failures"
-        changed = self._table.update(row.build, Change(add={counted: 1}, condition=_IN_FLIGHT))
+    def count_failure(self, row: BuildRow, error: str, *, not_found: bool) -> BuildRow | None:
+        """Count a poll without a status, and store its error.
+
+        Return the row with its new counts, None when the build is not in flight.
+        """
+        change = Change(
+            add={"not_found" if not_found else "failures": 1},
+            set={"last_error": error[:LAST_ERROR_CHARACTERS]},
+            keep={"not_found_since": stamp(self._clock())} if not_found else {},
+            condition=_IN_FLIGHT,
+        )
+        changed = self._table.update(row.build, change)
         return None if changed is None else parse_row(changed)
 
     def task_token(self, row: BuildRow) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, ValidationError
@@ -26,6 +27,10 @@ class BuildRow(FrozenModel):
     ``task_token``, ``kept_token``
         The task token of the execution, as the waiting state wrote it, or its mark in the `TokenLedger`.
         With both, the state was entered again, and the former is the newer one.
+    ``failures``, ``not_found``, ``not_found_since``, ``last_error``
+        Polls in a row without a status; those of them that found no build, since when; the text of the last one.
+    ``provider_status``
+        The provider's own status, where it is unknown to us.
     ``passage``
         The input of the execution; removed when the execution has been started.
     """
@@ -44,6 +49,9 @@ class BuildRow(FrozenModel):
     polls: int = 0
     failures: int = 0
     not_found: int = 0
+    not_found_since: AwareDatetime | None = None
+    provider_status: str | None = None
+    last_error: str | None = None
     passage: str | None = None
     checkpoint: str | None = None
     checkpoint_upload: str | None = None
@@ -55,6 +63,21 @@ class BuildRow(FrozenModel):
     def ref(self) -> BuildRef:
         """The build of this row."""
         return BuildRef.parse(self.build)
+
+    def with_status(self, status: BuildStatus, provider_status: str | None, *, now: datetime) -> BuildRow:
+        """Return the row as it is after a poll with this status."""
+        since = self.status_since if status is self.status else now
+        update = {"status": status, "status_since": since, "provider_status": provider_status, "last_error": None}
+        return self.model_copy(update=update)
+
+    @property
+    def last_report(self) -> str:
+        """What the provider said last, for a reader: an error, an unknown status, or the status."""
+        if self.last_error is not None:
+            return f"the last poll failed: {self.last_error}"
+        if self.status is BuildStatus.UNKNOWN and self.provider_status:
+            return f"the provider's last status was {self.provider_status!r}, which is unknown"
+        return f"the last status was {self.status}"
 
     @property
     def has_token(self) -> bool:

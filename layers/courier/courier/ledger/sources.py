@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 from zlib import crc32
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from courier.clock import Clock, stamp
 from courier.config.validation import describe_validation
@@ -24,7 +24,17 @@ DURATION_SLOTS = 64
 
 
 class SourceState(FrozenModel):
-    """The state of a source; ``unhealthy_error`` is the name of the error that made it unhealthy.
+    """The state of a source.
+
+    ``unhealthy_error``, ``unhealthy_config``
+        The name of the error that made it unhealthy, and the version of settings and secret at that time.
+    ``auth_failed_at``
+        The first time that the provider refused the API key; a second refusal makes the source unhealthy.
+    ``failing_scopes``
+        How many scopes cannot be listed; `SourceLedger.failing_scopes` says which and why.
+    ``next_scope``, ``round_started_at``, ``scopes``, ``unlisted_scopes``
+        Where the next discovery continues, since when this round through all scopes runs, how many scopes there
+        are, and how many of them this round has still to list.
 
     The aliases are the attributes of the row, which stay as the first release wrote them.
     """
@@ -36,11 +46,30 @@ class SourceState(FrozenModel):
     backoff_until: Annotated[AwareDatetime | None, Field(validation_alias="rest_until")] = None
     failures: int = 0
     next_scope: str | None = None
+    round_started_at: AwareDatetime | None = None
+    scopes: int = 0
+    unlisted_scopes: int = 0
+    failing_scopes: int = 0
+    auth_failed_at: AwareDatetime | None = None
+    unhealthy_config: str | None = None
 
     @property
     def is_unhealthy(self) -> bool:
         """Whether only an operator can fix the source."""
         return self.unhealthy_error is not None
+
+
+class FailingScope(FrozenModel):
+    """A scope that cannot be listed: the last error, how often in a row, and when it is tried again."""
+
+    error: str
+    message: str
+    since: AwareDatetime
+    failures: int
+    retry_at: AwareDatetime
+
+
+_FAILING_SCOPES = TypeAdapter(dict[str, FailingScope])
 
 
 class SourceLedger:
@@ -62,11 +91,26 @@ class SourceLedger:
         return _parse(source, row or {}).first_discovery_at or self._clock()
 
     def reset_failures(self, source: str) -> None:
-        """Reset failures and backoff after a success."""
-        self._table.update(
-            _source_key(source),
-            Change(set={"failures": 0}, remove=("rest_until",), condition="attribute_not_exists(#illness)"),
-        )
+        """Reset failures and backoff after a success; an unhealthy source stays unhealthy."""
+        self._table.update(_source_key(source), Change(set={"failures": 0}, remove=("rest_until", "auth_failed_at")))
+
+    def set_auth_failed(self, source: str) -> None:
+        """Store that the provider refused the API key, which one more refusal makes certain."""
+        self._table.update(_source_key(source), Change(set={"auth_failed_at": stamp(self._clock())}))
+
+    def failing_scopes(self, source: str) -> dict[str, FailingScope]:
+        """Return the scopes that cannot be listed; a row that cannot be read counts as none."""
+        row = self._table.get(_failing_key(source)) or {}
+        try:
+            return _FAILING_SCOPES.validate_json(str(row.get("scopes", "{}")))
+        except ValidationError:
+            return {}
+
+    def set_failing_scopes(self, source: str, scopes: Mapping[str, FailingScope]) -> None:
+        """Store the scopes that cannot be listed, and their number in the row of the source."""
+        text = _FAILING_SCOPES.dump_json(dict(scopes)).decode()
+        self._table.update(_failing_key(source), Change(set={"scopes": text, "schema_version": 1}))
+        self._table.update(_source_key(source), Change(set={"failing_scopes": len(scopes)}))
 
     def mark_recovered(self, source: str) -> bool:
         """Mark an unhealthy source healthy; return False when another invocation has already done that."""
@@ -74,7 +118,15 @@ class SourceLedger:
             _source_key(source),
             Change(
                 set={"failures": 0},
-                remove=("illness", "ill_since", "rest_until", "announcing_at", "announced_at"),
+                remove=(
+                    "illness",
+                    "ill_since",
+                    "rest_until",
+                    "announcing_at",
+                    "announced_at",
+                    "auth_failed_at",
+                    "unhealthy_config",
+                ),
                 condition="attribute_exists(#illness)",
             ),
         )
@@ -88,12 +140,20 @@ class SourceLedger:
         changes = {"failures": seen + 1, "rest_until": stamp(self._clock() + backoff) if backoff else None}
         self._table.update(_source_key(source), Change(set=changes))
 
-    def mark_unhealthy(self, source: str, error: str, *, backoff: timedelta) -> datetime:
-        """Mark a source unhealthy, and return the instant since when it is."""
+    def mark_unhealthy(
+        self, source: str, error: str, *, backoff: timedelta | None, config: str | None = None
+    ) -> datetime:
+        """Mark a source unhealthy, and return the instant since when it is.
+
+        ``backoff`` is None where the rest of the source works; ``config`` is the version of settings and secret.
+        """
         now = self._clock()
         row = self._table.update(
             _source_key(source),
-            Change(set={"rest_until": stamp(now + backoff)}, keep={"illness": error, "ill_since": stamp(now)}),
+            Change(
+                set={"rest_until": stamp(now + backoff) if backoff else None, "unhealthy_config": config},
+                keep={"illness": error, "ill_since": stamp(now)},
+            ),
         )
         return _parse(source, row or {}).unhealthy_since or now
 
@@ -113,9 +173,15 @@ class SourceLedger:
         change = Change(set={"announced_at": stamp(self._clock())}, condition="attribute_exists(#illness)")
         self._table.update(_source_key(source), change)
 
-    def set_next_scope(self, source: str, scope: str | None) -> None:
-        """Store the scope with which the next discovery starts; None for the first one."""
-        change = Change(remove=("next_scope",)) if scope is None else Change(set={"next_scope": scope})
+    def set_progress(
+        self, source: str, *, next_scope: str | None, round_started_at: datetime | None, scopes: int, unlisted: int
+    ) -> None:
+        """Store how far this round through all scopes has come; None for a round that is complete."""
+        counts = {"scopes": scopes, "unlisted_scopes": unlisted}
+        if next_scope is None or round_started_at is None:
+            change = Change(set=counts, remove=("next_scope", "round_started_at"))
+        else:
+            change = Change(set={**counts, "next_scope": next_scope, "round_started_at": stamp(round_started_at)})
         self._table.update(_source_key(source), change)
 
     def take_requests(self, source: str, *, wanted: int, limit: int, likely_first: bool = False) -> int:
@@ -192,6 +258,10 @@ def _parse(source: str, row: Mapping[str, Scalar]) -> SourceState:
 
 def _source_key(source: str) -> str:
     return f"#source/{source}"
+
+
+def _failing_key(source: str) -> str:
+    return f"#failing/{source}"
 
 
 def _scope_key(source: str, scope: str) -> str:

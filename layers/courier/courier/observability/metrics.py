@@ -39,17 +39,22 @@ class Metric(StrEnum):
     UNKNOWN_STATUS_WORDS = "UnknownStatusWords"
     MALFORMED_ENTRIES = "MalformedEntries"
     SOURCE_BACKING_OFF = "SourceAtRest"
+    UNLISTED_SCOPES = "UnlistedScopes"
+    DISCOVERY_ROUND = "DiscoveryRound"
     SOURCE_MISCONFIGURED = "SourceMisconfigured"
     OUTCOMES = "Outcomes"
     LAG = "LagToNotice"
     COPIED_BYTES = "CopiedBytes"
 
 
-ALARMED = frozenset({Metric.OLDEST_BUILD, Metric.SOURCE_BACKING_OFF, Metric.SOURCE_MISCONFIGURED})
+ALARMED = frozenset(
+    {Metric.OLDEST_BUILD, Metric.SOURCE_BACKING_OFF, Metric.SOURCE_MISCONFIGURED, Metric.DISCOVERY_ROUND}
+)
 _UNITS = {
     Metric.OLDEST_BUILD: "Seconds",
     Metric.PROVIDER_SECONDS: "Seconds",
     Metric.LAG: "Seconds",
+    Metric.DISCOVERY_ROUND: "Seconds",
     Metric.COPIED_BYTES: "Bytes",
 }
 TOO_MANY_REQUESTS = 429

@@ -78,6 +78,7 @@ class RateLimit:
             f"{self._settings.name}: {kind} not sent: requests_per_minute "
             f"({self._settings.requests_per_minute}) is used up",
             retry_after_seconds=SECONDS_PER_MINUTE - self._clock().timestamp() % SECONDS_PER_MINUTE,
+            own_limit=True,
         )
 
     def _acquire(self) -> bool:

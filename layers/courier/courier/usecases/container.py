@@ -95,10 +95,15 @@ class Container:
     @cached_property
     def health(self) -> SourceHealth:
         """The health of the sources."""
+        from courier.config.secrets import config_version  # noqa: PLC0415
         from courier.sources.health import SourceHealth  # noqa: PLC0415
 
         return SourceHealth(
-            self.source_ledger, publish=self.notices.publish, stack=self.environment.stack, clock=self.clock
+            self.source_ledger,
+            publish=self.notices.publish,
+            stack=self.environment.stack,
+            clock=self.clock,
+            config_version=config_version,
         )
 
     @cached_property

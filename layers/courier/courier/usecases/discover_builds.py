@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import TYPE_CHECKING
 
 from courier.errors import SettingsError, SourceError
+from courier.observability.logger import logger
 from courier.observability.metrics import Metric
 from courier.usecases.events import PROVIDER_CALL_SECONDS, Tick, for_each_source, selected_sources
 from courier.usecases.poll_builds import MAX_DUE
 
 if TYPE_CHECKING:
+    from courier.builds.discovery import DiscoveryRun
     from courier.config.settings import SourceSettings
     from courier.usecases.container import Container
+
+# Every scope is to be listed within an hour; a source with too many scopes for its rate limit is reported.
+MAX_ROUND_SECONDS = 3600.0
 
 
 def discover_builds(container: Container, tick: Tick, *, time_is_up: Callable[[], bool]) -> dict[str, int]:
@@ -20,26 +26,59 @@ def discover_builds(container: Container, tick: Tick, *, time_is_up: Callable[[]
     registered: dict[str, int] = {}
 
     def discover(settings: SourceSettings) -> None:
-        state = container.health.state(settings.name)
-        backing_off = container.health.is_backing_off(state)
+        health = container.health
+        state = health.state(settings.name)
+        backing_off = health.is_backing_off(settings, state)
         _measure(container, settings, unavailable=backing_off or state.is_unhealthy)
         if backing_off:
             return
+        failing = health.failing_scopes(settings, state)
         try:
-            found = container.discovery.discover(
-                container.provider(settings, call_limit_seconds=PROVIDER_CALL_SECONDS),
-                time_is_up=time_is_up,
-                scheduled=tick.scheduled_time is not None,
+            provider = container.provider(settings, call_limit_seconds=PROVIDER_CALL_SECONDS)
+            if not provider.can_list:
+                return
+            run = container.discovery.discover(
+                provider, failing, time_is_up=time_is_up, scheduled=tick.scheduled_time is not None
             )
         except (SourceError, SettingsError) as exc:
-            container.health.record_failure(settings, state, exc)
+            health.record_failure(settings, state, exc, whole_source=True)
             return
-        if found is not None:
-            registered[settings.name] = found
-            container.health.record_success(settings, state)
+        _measure_round(container, settings, run)
+        if run.results.any_success:
+            registered[settings.name] = run.registered
+            health.record_scopes(settings, state, failing, total=run.scopes)
+        elif run.error is None and run.results.first_failure is not None:
+            # Every scope that was called failed: that is the source, and its scopes need no patience of their own.
+            health.record_failure(settings, state, run.results.first_failure, whole_source=True)
+        if run.error is not None:
+            health.record_failure(settings, state, run.error)
 
     for_each_source(list(selected_sources(container, tick)), discover)
     return registered
+
+
+def _measure_round(container: Container, settings: SourceSettings, run: DiscoveryRun) -> None:
+    """Measure a round through all scopes that one run does not complete, and say what would suffice."""
+    if not run.unlisted:
+        return
+    meter = container.meter(settings.name)
+    meter.count(Metric.UNLISTED_SCOPES, run.unlisted)
+    meter.count(Metric.DISCOVERY_ROUND, run.round_seconds)
+    if run.round_seconds > MAX_ROUND_SECONDS:
+        sufficient = sufficient_requests_per_minute(settings, run)
+        logger.error(
+            "scopes are listed too seldom: raise requests_per_minute, or name fewer scopes",
+            source=settings.name,
+            scopes=run.scopes,
+            requests_per_minute=settings.requests_per_minute,
+            sufficient=sufficient,
+        )
+
+
+def sufficient_requests_per_minute(settings: SourceSettings, run: DiscoveryRun) -> int:
+    """Return the ``requests_per_minute`` with which a round takes no longer than `MAX_ROUND_SECONDS`."""
+    listed_share = max(1, run.scopes - run.unlisted) / max(1, run.scopes)
+    return ceil(settings.requests_per_minute * run.round_seconds / listed_share / MAX_ROUND_SECONDS)
 
 
 def _measure(container: Container, settings: SourceSettings, *, unavailable: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -40,28 +41,36 @@ def poll_builds(
 
     Return the counts of this invocation, summed over the sources.
     """
-    total = PollSummary()
+    summaries: list[PollSummary] = []
 
     def poll(settings: SourceSettings, due: Sequence[DueBuild]) -> None:
-        total.add(_poll_source(container, settings, due, tick=tick, time_is_up=time_is_up))
+        summaries.append(_poll_source(container, settings, due, tick=tick, time_is_up=time_is_up))
 
     if tick.due:
         poll(container.sources.load().get(tick.due[0].ref.source), tick.due)
-        return total.counts()
+        return _total(summaries)
     due_of: dict[str, Sequence[DueBuild]] = {}
     sources = []
     for settings in selected_sources(container, tick):
         if due := container.builds.due(settings.name, limit=MAX_DUE):
             due_of[settings.name] = due
             sources.append(settings)
+    dispatched = 0
     if sum(map(len, due_of.values())) > SEGMENT_BUILDS:
         for source, due in due_of.items():
             for segment in segments(tick, source, due):
                 dispatch(segment.model_dump_json())
-                total.segments += 1
-        return total.counts()
-    for_each_source(sources, lambda settings: poll(settings, due_of[settings.name]))
-    return total.counts()
+                dispatched += 1
+    else:
+        for_each_source(sources, lambda settings: poll(settings, due_of[settings.name]))
+    return _total(summaries, segments=dispatched)
+
+
+def _total(summaries: Sequence[PollSummary], *, segments: int = 0) -> dict[str, int]:
+    total = Counter(PollSummary().counts())
+    for summary in summaries:
+        total.update(summary.counts())
+    return {**total, "segments": segments}
 
 
 def dispatch_to(function_arn: str) -> Dispatch:
