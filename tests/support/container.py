@@ -12,8 +12,11 @@ from courier.config.settings import SourceSettings
 from courier.models import Build, BuildRef
 from courier.outcomes.notices import Publication
 from courier.sources.catalog import Sources
+from courier.sources.health import SourceHealth
 from courier.sources.rate_limit import RateLimit
 from courier.usecases.container import Container
+from courier.usecases.discover_builds import discover_builds
+from courier.usecases.events import Tick
 from local.simulator import ManualClock
 from tests.support.aws import BUCKET, TABLE
 from tests.support.providers import STATE_MACHINE, FakeProvider
@@ -60,6 +63,7 @@ class FakeContainer(Container):
         self.manual_clock = clock
         self.fakes = {fake.settings.name: fake for fake in providers or (FakeProvider(),)}
         self.broken = broken or {}
+        self.config_version = "1"
 
     @cached_property
     def sources(self) -> FakeCatalog:  # type: ignore[override]  # it loads the same
@@ -94,6 +98,16 @@ class FakeContainer(Container):
             concurrent_requests=concurrent_requests,
         )
 
+    @cached_property
+    def health(self) -> SourceHealth:
+        return SourceHealth(
+            self.source_ledger,
+            publish=self.notices.publish,
+            stack=self.environment.stack,
+            clock=self.clock,
+            config_version=lambda _: self.config_version,
+        )
+
     def provider(self, settings: SourceSettings, **_: object) -> FakeProvider:
         return self.fakes[settings.name]
 
@@ -119,7 +133,8 @@ class FakeContainer(Container):
             left[0] -= 1
             return left[0] < 0
 
-        return self.discovery.discover(self.fake, time_is_up=time_is_up)
+        tick = Tick(source=self.settings.name)
+        return discover_builds(self, tick, time_is_up=time_is_up).get(self.settings.name)
 
     def poll(self, *, seconds: float = 0, time_is_up: Callable[[], bool] = lambda: False) -> PollSummary:
         self.manual_clock.advance(seconds)

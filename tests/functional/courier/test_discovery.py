@@ -192,32 +192,121 @@ def test_one_broken_scope_does_not_stop_the_others(
     assert container.discover() == 2
 
 
-@pytest.mark.parametrize("error", [SourceUnavailableError("down"), SourceThrottledError("429")])
-def test_a_source_that_is_down_is_not_asked_scope_by_scope(
-    container: FakeContainer, error: SourceUnavailableError
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [(SourceUnavailableError("down"), 3), (SourceUnauthorizedError("401"), 3), (SourceThrottledError("429"), 1)],
+)
+def test_a_source_that_fails_as_a_whole_is_not_called_for_every_scope(
+    container: FakeContainer, error: SourceUnavailableError, calls: int
 ) -> None:
-    container.fake.scope_names = ("a", "b", "c")
-    container.fake.failures["list_builds"] = error
-    with pytest.raises(type(error)):
-        container.discover()
-    assert container.fake.calls == ["scopes", "list_builds a"]
-
-
-def test_a_dead_key_is_not_tried_on_every_scope(container: FakeContainer) -> None:
     container.fake.scope_names = tuple("abcdefgh")
-    container.fake.failures["list_builds"] = SourceUnauthorizedError("401")
-    with pytest.raises(SourceUnauthorizedError):
-        container.discover()
-    assert container.fake.counts["list_builds"] == 3
+    container.fake.failures["list_builds"] = error
+    assert container.discover() is None
+    assert container.fake.counts["list_builds"] == calls
+
+
+def test_a_run_continues_after_the_scopes_that_failed(container: FakeContainer) -> None:
+    container.fake.scope_names = tuple("abcdefgh")
+    container.fake.put(build_of("b1", scope="e"))
+    for scope in "abc":
+        container.fake.failures[f"list_builds {scope}"] = SourceUnavailableError("500")
+    assert container.discover() is None
+    assert container.discover() == 1
 
 
 def test_scopes_that_time_did_not_suffice_for_have_their_turn(container: FakeContainer) -> None:
     container.fake.scope_names = ("a", "b", "c", "d", "e")
-    for _ in range(3):
+    for _ in range(4):
         container.discover(scopes_left=2)
     assert [call for call in container.fake.calls if call != "scopes"] == [
-        f"list_builds {scope}" for scope in ("a", "b", "c", "d", "e", "a")
+        f"list_builds {scope}" for scope in ("a", "b", "c", "d", "e", "a", "b")
     ]
+
+
+def test_scopes_that_the_rate_limit_did_not_suffice_for_have_their_turn(container: FakeContainer) -> None:
+    container.fake.scope_names = tuple("abcdef")
+    limited = SourceThrottledError("requests_per_minute is used up", retry_after_seconds=30, own_limit=True)
+    for run in range(3):
+        container.fake.failures[f"list_builds {'ceb'[run]}"] = [limited]
+        container.discover()
+    listed = [call.removeprefix("list_builds ") for call in container.fake.calls if call != "scopes"]
+    assert listed == [*"abc", *"cde", *"ef"]
+    state = container.source_ledger.state("insights")
+    assert (state.failures, state.backoff_until, state.next_scope, state.unlisted_scopes) == (0, None, None, 0)
+
+
+def test_a_round_that_takes_too_long_is_reported_with_what_would_suffice(
+    container: FakeContainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    container.use(settings_of(requests_per_minute=60))
+    container.fake.scope_names = tuple(f"s{number:04}" for number in range(2_000))
+    for _ in range(14):
+        container.discover(scopes_left=59)
+        container.manual_clock.advance(300)
+    (report, *_) = [record for record in caplog.records if "too seldom" in record.message]
+    # 13 runs of 59 scopes took 65 minutes, so that a round of 2,000 takes 170: 2.7 times too long.
+    assert report.__dict__["sufficient"] == pytest.approx(60 * 2.7, rel=0.05)
+    assert container.source_ledger.state("insights").unlisted_scopes == 2_000 - 14 * 59
+
+
+def test_a_scope_that_fails_is_tried_again_with_patience_and_reported(container: FakeContainer) -> None:
+    container.fake.scope_names = ("a", "b")
+    container.fake.failures["list_builds a"] = BuildNotFoundError("insights: list_builds returned 404")
+    tries = []
+    for minute in range(20):
+        before = container.fake.counts["list_builds"]
+        container.discover()
+        tries += [minute] if container.fake.counts["list_builds"] - before == 2 else []
+        container.manual_clock.advance(60)
+    # At once again, then after 2, 4 and 8 minutes.
+    assert tries == [0, 1, 3, 7, 15]
+    (notice,) = container.published
+    assert notice.attributes["health"]["StringValue"] == "unhealthy"
+    assert "1 of 2 scopes cannot be listed" in notice.message["email"]
+    assert "a: insights: list_builds returned 404" in notice.message["email"]
+    assert container.source_ledger.state("insights").backoff_until is None
+
+
+def test_a_scope_that_can_be_listed_again_is_a_recovery(container: FakeContainer) -> None:
+    container.fake.scope_names = ("a", "b")
+    container.fake.failures["list_builds a"] = [SourceUnauthorizedError("403", forbidden=True)] * 2
+    for _ in range(3):
+        container.discover()
+        container.manual_clock.advance(900)
+    assert [notice.attributes["health"]["StringValue"] for notice in container.published] == ["unhealthy", "recovered"]
+    assert container.source_ledger.failing_scopes("insights") == {}
+
+
+def test_a_scope_that_fails_once_is_no_news(container: FakeContainer) -> None:
+    container.fake.scope_names = ("a", "b")
+    container.fake.failures["list_builds a"] = [SourceUnavailableError("500")] * 2
+    for _ in range(4):
+        container.discover()
+        container.manual_clock.advance(900)
+    assert container.published == []
+
+
+def test_a_scope_that_the_source_no_longer_has_does_not_keep_it_unhealthy(container: FakeContainer) -> None:
+    container.fake.scope_names = ("a", "b")
+    container.fake.failures["list_builds a"] = BuildNotFoundError("404")
+    for _ in range(2):
+        container.discover()
+        container.manual_clock.advance(900)
+    container.fake.scope_names = ("b",)
+    container.discover()
+    assert [notice.attributes["health"]["StringValue"] for notice in container.published] == ["unhealthy", "recovered"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SourceRejectedError("redirects to https://new.example.com", wrong_endpoint=True), SourceRejectedError("404")],
+)
+def test_an_api_that_has_moved_makes_the_source_unhealthy(container: FakeContainer, error: SourceRejectedError) -> None:
+    container.fake.failures["scopes"] = error
+    container.discover()
+    (notice,) = container.published
+    assert notice.attributes["health"]["StringValue"] == "unhealthy"
+    assert "Check the endpoint" in notice.message["email"]
 
 
 def test_a_scope_that_is_gone_meanwhile_does_not_hold_up_the_turn(container: FakeContainer) -> None:

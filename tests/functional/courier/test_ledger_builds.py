@@ -120,8 +120,8 @@ def test_misses_are_counted_apart_and_forgotten_by_an_answer(builds: BuildLedger
     register(builds, "b1", status=BuildStatus.RUNNING)
     row = builds.find(ref_of())
     assert row is not None
-    builds.count_failure(row, not_found=True)
-    counted = builds.count_failure(row, not_found=False)
+    builds.count_failure(row, "500", not_found=True)
+    counted = builds.count_failure(row, "500", not_found=False)
     assert counted is not None
     assert (counted.not_found, counted.failures) == (1, 1)
     builds.set_status(counted, BuildStatus.RUNNING)
@@ -151,7 +151,7 @@ def test_a_late_write_does_not_bring_a_forgotten_build_back(builds: BuildLedger,
     if write == "status":
         builds.set_status(row, BuildStatus.FAILED)
     elif write == "miss":
-        assert builds.count_failure(row, not_found=True) is None
+        assert builds.count_failure(row, "500", not_found=True) is None
     elif write == "hurry":
         builds.make_due(ref_of())
     else:

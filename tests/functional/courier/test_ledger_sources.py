@@ -73,7 +73,7 @@ def test_many_failures_at_once_count_as_one(sources: SourceLedger) -> None:
 
 def test_an_answer_does_not_end_an_illness(sources: SourceLedger) -> None:
     sources.mark_unhealthy("insights", "E", backoff=REST)
-    sources.reset_failures("insights")
+    sources.reset_failures("insights", unhealthy=False)
     assert sources.state("insights").backoff_until is not None
 
 

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 
-from courier.builds.evaluation import FAILURES_BEFORE_LOST
 from courier.config.settings import PollingSettings
 from courier.errors import (
     BuildNotFoundError,
@@ -29,10 +28,10 @@ def outcomes(container: FakeContainer) -> list[Outcome | None]:
     return [news.outcome for news in container.stepfunctions.released]
 
 
-def test_a_build_not_found_three_times_in_a_row_is_lost(container: FakeContainer) -> None:
+def test_a_build_that_stays_unknown_for_half_an_hour_is_lost(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.fake.known.clear()
-    assert [container.poll(seconds=900).released for _ in range(3)] == [0, 0, 1]
+    assert [container.poll(seconds=899).released for _ in range(4)] == [0, 0, 0, 1]
     assert outcomes(container) == [Outcome.LOST]
     problem = container.stepfunctions.released[0].problem
     assert problem is not None
@@ -132,16 +131,65 @@ def test_a_build_that_moved_just_now_has_not_stalled(container: FakeContainer) -
     assert outcomes(container) == []
 
 
-def test_a_build_that_fails_to_be_looked_at_for_too_long_is_lost(container: FakeContainer) -> None:
-    container.use(settings_of(polling=PollingSettings(give_up_after_hours=8_000)))
-    container.wait_for(build_of("b1"))
+def test_many_unknown_polls_in_a_short_time_are_no_loss(container: FakeContainer) -> None:
+    """A gateway answers 404 during a redeployment of some minutes, while each tick polls a young build."""
+    container.wait_for(build_of("b1", created=NOON))
+    container.fake.failures["get_build"] = [BuildNotFoundError("404")] * 12
+    container.fake.set_status("b1", BuildStatus.SUCCEEDED)
+    for _ in range(30):
+        container.poll(seconds=60)
+    assert outcomes(container) == [Outcome.SUCCEEDED]
+
+
+def test_an_api_that_knows_none_of_several_builds_is_down(container: FakeContainer) -> None:
+    container.fake.forget_how_to_list()
+    container.wait_for(*(build_of(f"b{n}") for n in range(3)))
+    container.fake.known.clear()
+    for _ in range(6):
+        container.poll(seconds=900)
+    assert outcomes(container) == []
+    assert container.source_ledger.state("insights").failures > 0
     row = container.builds.find(ref_of("b1"))
     assert row is not None
-    for _ in range(FAILURES_BEFORE_LOST - 1):
-        container.builds.count_failure(row, not_found=False)
+    assert row.not_found == 0
+
+
+def test_polls_that_fail_for_days_end_at_the_deadline_with_the_last_error(container: FakeContainer) -> None:
+    container.wait_for(build_of("b1"))
     container.fake.failures["get_build"] = DOWN
-    container.poll()
-    assert outcomes(container) == [Outcome.LOST]
+    for _ in range(143):
+        container.poll(seconds=600)
+    assert outcomes(container) == []
+    container.poll(seconds=1_200)
+    (news,) = container.stepfunctions.released
+    assert news.outcome is Outcome.TIMED_OUT
+    assert news.problem is not None
+    assert str(DOWN) in news.problem.message
+
+
+def test_a_timed_out_build_names_the_last_status(container: FakeContainer) -> None:
+    container.wait_for(build_of("b1", BuildStatus.QUEUED))
+    container.poll(seconds=60)
+    container.fake.set_status("b1", BuildStatus.UNKNOWN, provider_status="hibernating")
+    container.poll(seconds=900)
+    container.poll(seconds=24 * 3600)
+    (news,) = container.stepfunctions.released
+    assert news.problem is not None
+    assert "'hibernating'" in news.problem.message
+
+
+@pytest.mark.parametrize(("has_artifact", "outcome"), [(True, None), (False, Outcome.LOST)])
+def test_a_completion_time_with_an_unknown_status_is_an_end(
+    container: FakeContainer, has_artifact: bool, outcome: Outcome | None
+) -> None:
+    container.wait_for(build_of("b1"))
+    fields = {"provider_status": "archived", "completed_at": NOON, "has_artifact": has_artifact}
+    container.fake.set_status("b1", BuildStatus.UNKNOWN, **fields)
+    # The status may follow the time by a moment.
+    assert [container.poll(seconds=100).released for _ in range(3)] == [0, 0, 1]
+    assert outcomes(container) == [outcome]
+    problem = container.stepfunctions.released[0].problem
+    assert problem is None or "'archived'" in problem.message
 
 
 def test_a_dead_provider_costs_one_failing_call_a_tick(container: FakeContainer) -> None:
@@ -227,7 +275,7 @@ def test_a_broken_scope_does_not_stop_the_others(container: FakeContainer) -> No
 @pytest.mark.parametrize(
     "error", [FORBIDDEN, SourceExhaustedError("out of credits"), SettingsError("secret x does not exist")]
 )
-def test_a_source_that_only_an_operator_can_heal_is_announced_once(
+def test_a_source_that_only_an_operator_can_fix_is_announced_once(
     container: FakeContainer, error: CourierError
 ) -> None:
     container.wait_for(build_of("b1"), build_of("b2"))
@@ -241,9 +289,66 @@ def test_a_source_that_only_an_operator_can_heal_is_announced_once(
     assert outcomes(container) == []
 
 
-def test_a_source_that_is_well_again_is_announced_once(container: FakeContainer) -> None:
+def test_one_refusal_of_the_key_is_no_alarm(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.fake.failures["get_build"] = [FORBIDDEN]
+    container.poll()
+    calls = len(container.fake.calls)
+    container.poll(seconds=60)
+    assert len(container.fake.calls) == calls + 1
+    container.fake.failures["get_build"] = [FORBIDDEN]
+    container.poll(seconds=900)
+    assert container.published == []
+
+
+def test_a_new_secret_or_new_settings_are_tried_at_once(container: FakeContainer) -> None:
+    container.wait_for(build_of("b1"))
+    container.fake.failures["get_build"] = [FORBIDDEN] * 2
+    for _ in range(2):
+        container.poll(seconds=60)
+    calls = len(container.fake.calls)
+    container.poll(seconds=60)
+    assert len(container.fake.calls) == calls
+    container.config_version = "2"
+    container.poll(seconds=60)
+    assert len(container.fake.calls) == calls + 1
+    assert [notice.attributes["health"]["StringValue"] for notice in container.published] == ["unhealthy", "recovered"]
+
+
+def test_a_known_failing_scope_does_not_make_its_source_alternate(container: FakeContainer) -> None:
+    container.fake.scope_names = ("closed", "open")
+    closed = SourceUnauthorizedError("403", forbidden=True)
+    container.fake.failures["list_builds closed"] = closed
+    container.wait_for(*(build_of(f"b{n}", scope="closed") for n in range(2)), build_of("other", scope="open"))
+    for n in range(2):
+        container.fake.failures[f"get_build b{n}"] = closed
+    for _ in range(10):
+        container.discover()
+        container.poll(seconds=450)
+    assert [notice.attributes["health"]["StringValue"] for notice in container.published] == ["unhealthy"]
+    assert container.source_ledger.state("insights").backoff_until is None
+
+
+def test_a_scope_whose_list_fails_is_polled_build_by_build(container: FakeContainer) -> None:
+    container.wait_for(*(build_of(f"{scope}{n}", scope=scope) for scope in ("bad", "good") for n in range(2)))
+    container.fake.failures["list_builds bad"] = SourceRejectedError("400")
+    container.poll()
+    container.fake.set_status("bad1", BuildStatus.SUCCEEDED)
+    assert container.poll(seconds=900).released == 1
+
+
+@pytest.mark.parametrize("retry_after", [120.0, 0.0, 1e9])
+def test_retry_after_counts_with_any_status(container: FakeContainer, retry_after: float) -> None:
+    container.wait_for(build_of("b1"))
+    container.fake.failures["get_build"] = SourceUnavailableError("503", retry_after_seconds=retry_after)
+    container.poll()
+    backoff_until = container.source_ledger.state("insights").backoff_until
+    assert backoff_until == (NOON + timedelta(seconds=min(retry_after, 3_600)) if retry_after else None)
+
+
+def test_a_recovered_source_is_announced_once(container: FakeContainer) -> None:
+    container.wait_for(build_of("b1"))
+    container.fake.failures["get_build"] = [FORBIDDEN] * 2
     for _ in range(4):
         container.poll(seconds=900)
     assert [notice.attributes["health"]["StringValue"] for notice in container.published] == ["unhealthy", "recovered"]
@@ -271,6 +376,7 @@ def test_a_dead_key_is_not_tried_on_every_scope(container: FakeContainer) -> Non
     container.fake.failures["get_build"] = FORBIDDEN
     container.poll()
     assert len(container.fake.calls) == 3
+    container.poll(seconds=60)
     assert len(container.published) == 1
 
 

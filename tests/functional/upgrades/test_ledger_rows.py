@@ -82,7 +82,7 @@ def test_a_build_in_flight_keeps_its_deadline_and_its_misses(container: FakeCont
     row = container.builds.find(ref)
     assert row is not None
     assert row.deadline_at == datetime(2026, 4, 16, 12, 0, tzinfo=UTC)
-    counted = container.builds.count_failure(row, not_found=True)
+    counted = container.builds.count_failure(row, "500", not_found=True)
     assert counted is not None
     assert (counted.not_found, counted.failures) == (kept["not_found"] + 1, kept["failures"])
 

@@ -90,9 +90,14 @@ class SourceLedger:
         )
         return _parse(source, row or {}).first_discovery_at or self._clock()
 
-    def reset_failures(self, source: str) -> None:
-        """Reset failures and backoff after a success; an unhealthy source stays unhealthy."""
-        self._table.update(_source_key(source), Change(set={"failures": 0}, remove=("rest_until", "auth_failed_at")))
+    def reset_failures(self, source: str, *, unhealthy: bool) -> None:
+        """Reset failures and backoff after a success; a source that is unhealthy stays so.
+
+        Does nothing when the caller took an unhealthy source for a healthy one: another invocation knows better.
+        """
+        condition = "attribute_exists(#illness)" if unhealthy else "attribute_not_exists(#illness)"
+        change = Change(set={"failures": 0}, remove=("rest_until", "auth_failed_at"), condition=condition)
+        self._table.update(_source_key(source), change)
 
     def set_auth_failed(self, source: str) -> None:
         """Store that the provider refused the API key, which one more refusal makes certain."""

@@ -200,7 +200,7 @@ class SourceHealth:
         if state.is_unhealthy and not state.failing_scopes:
             self._mark_recovered(settings, state)
         elif state.failures or state.backoff_until or state.auth_failed_at:
-            self._sources.reset_failures(settings.name)
+            self._sources.reset_failures(settings.name, unhealthy=state.is_unhealthy)
 
     def record_failure(
         self,
