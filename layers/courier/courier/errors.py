@@ -82,10 +82,7 @@ class SourceThrottledError(SourceUnavailableError):
 
 
 class SourceRejectedError(SourceError):
-<<<<<<< HEAD
-    """The provider rejects this request and would reject it again."""
-=======
-    """The provider refuses this request and would refuse it again.
+    """The provider rejects this request and would reject it again.
 
     Parameters
     ----------
@@ -96,7 +93,6 @@ class SourceRejectedError(SourceError):
     def __init__(self, message: str, *, wrong_endpoint: bool = False) -> None:
         super().__init__(message)
         self.wrong_endpoint = wrong_endpoint
->>>>>>> a46e32c (WIP waiting: scopes fail alone, health with confirmation, last words of the provider)
 
 
 class SourceUnauthorizedError(SourceRejectedError):

@@ -76,7 +76,9 @@ def emitted() -> dict[Series, set[str]]:
     """Let everything happen that is measured, and give the series with their units."""
     faults = FaultPlan(
         FaultRule(ErrorStatus(429), RequestKind.GET_JOB),
-        FaultRule(DropFields(("oid",)), RequestKind.LIST_BUILDS, scope=OTHER_MODEL),
+        # Discovery stops at the second data model, and the next one continues there.
+        FaultRule(ErrorStatus(429), RequestKind.LIST_BUILDS, scope=OTHER_MODEL, times=3),
+        FaultRule(DropFields(("oid",)), RequestKind.LIST_BUILDS, scope=OTHER_MODEL, nth=4),
         FaultRule(SetFields({"status": "resting"}, ODD_BUILD), RequestKind.LIST_BUILDS, scope=MODEL, times=2),
     )
     found: dict[Series, set[str]] = {}
