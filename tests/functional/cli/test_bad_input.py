@@ -1,16 +1,17 @@
-"""Every mistake of a user is one line on standard error that names its place, and exit code 2; no value is shown."""
+"""Each user error is one line on standard error that names its place, without values, and exit code 2."""
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.functional.cli.command import Ended, courier
+from tests.support.command import CommandResult, courier
 
 KEY = "1234/0123456789abcdef0123456789abcdef01234567"
 MODELS: dict[str, Any] = {
@@ -31,8 +32,8 @@ REPORTS: dict[str, Any] = {
 SECRETS = {"build-courier/td": KEY, "build-courier/dn": "dn_key_of_this_test"}
 
 
-def run(folder: Path, *options: object, sources: object = None, secrets: object = None) -> Ended:
-    """Run with these files; a text is written as it is, anything else as YAML."""
+def run(folder: Path, *options: object, sources: object = None, secrets: object = None) -> CommandResult:
+    """Run with these files; a string is written as it is, anything else as YAML."""
     for name, content in (
         ("sources.yaml", sources or {"sources": [MODELS, REPORTS]}),
         ("keys.yaml", secrets or SECRETS),
@@ -43,17 +44,17 @@ def run(folder: Path, *options: object, sources: object = None, secrets: object 
     return courier("run", *files, "--until-idle", *options)
 
 
-def complaint_of(ended: Ended) -> str:
-    assert ended.exit_code == 2
-    assert ended.out == ""
-    assert ended.complaint.startswith("courier")
-    assert KEY.partition("/")[2] not in ended.err
-    assert SECRETS["build-courier/dn"] not in ended.err
-    return ended.complaint
+def error_line_of(result: CommandResult) -> str:
+    assert result.exit_code == 2
+    assert result.out == ""
+    assert result.error_line.startswith("courier")
+    assert KEY.partition("/")[2] not in result.err
+    assert SECRETS["build-courier/dn"] not in result.err
+    return result.error_line
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "expected"),
     [
         (
             {"provider": "jenkins"},
@@ -73,20 +74,22 @@ def complaint_of(ended: Ended) -> str:
         ({"ca_bundle": "absent.pem"}, "absent.pem: cannot be read: No such file or directory"),
     ],
 )
-def test_a_source_that_is_wrong(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+def test_an_invalid_source(tmp_path: Path, change: dict[str, Any], expected: str) -> None:
     source = {name: value for name, value in {**MODELS, **change}.items() if value is not None}
-    assert words in complaint_of(run(tmp_path, sources={"sources": [source]}))
+    assert expected in error_line_of(run(tmp_path, sources={"sources": [source]}))
 
 
-def test_a_source_that_is_named_twice(tmp_path: Path) -> None:
+def test_two_sources_with_one_name(tmp_path: Path) -> None:
     # Without a key the first one ends the run as well, before anything starts.
-    ended = run(tmp_path, sources={"sources": [{**MODELS, "secret": "build-courier/other"}] * 2})
-    assert ended.exit_code == 2
-    assert "sources[1].name: models is already used by a source above; choose another name" in ended.err.splitlines()[0]
+    result = run(tmp_path, sources={"sources": [{**MODELS, "secret": "build-courier/other"}] * 2})
+    assert result.exit_code == 2
+    assert (
+        "sources[1].name: models is already used by a source above; choose another name" in result.err.splitlines()[0]
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "expected"),
     [
         ("sources:\n  - name: a\n   provider: b\n", "sources.yaml: invalid YAML in line 3: "),
         ("sources: &a [*b]", "invalid YAML in line 1: found undefined alias"),
@@ -100,32 +103,44 @@ def test_a_source_that_is_named_twice(tmp_path: Path) -> None:
         ("\u0000", "sources.yaml: invalid YAML"),
     ],
 )
-def test_a_document_that_is_no_list_of_sources(tmp_path: Path, text: str, words: str) -> None:
-    assert words in complaint_of(run(tmp_path, sources=text))
+def test_a_document_without_a_valid_list_of_sources(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in error_line_of(run(tmp_path, sources=text))
 
 
 @pytest.mark.parametrize("option", ["--sources", "--secrets", "--request"])
 @pytest.mark.parametrize("kind", ["absent", "directory", "binary"])
-def test_a_file_that_cannot_be_read(tmp_path: Path, option: str, kind: str) -> None:
+def test_an_unreadable_file(tmp_path: Path, option: str, kind: str) -> None:
     path = tmp_path / "file"
     if kind == "directory":
         path.mkdir()
     elif kind == "binary":
         path.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
-    words = {"absent": "No such file", "directory": "Is a directory", "binary": "is not UTF-8 text"}
-    assert f"{path}: " in (complaint := complaint_of(run(tmp_path, option, path)))
-    assert words[kind] in complaint
+    expected = {"absent": "No such file", "directory": "Is a directory", "binary": "is not UTF-8 text"}
+    assert f"{path}: " in (error_line := error_line_of(run(tmp_path, option, path)))
+    assert expected[kind] in error_line
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_the_right_to_read_it(tmp_path: Path) -> None:
-    (tmp_path / "locked").write_text("{}", encoding="utf-8")
-    (tmp_path / "locked").chmod(0)
-    assert "locked: cannot be read: Permission denied" in complaint_of(run(tmp_path, "--request", tmp_path / "locked"))
+def test_a_file_without_read_permission() -> None:
+    # Root may read everything, so the command runs as nobody, for whom pytest's own folders are closed.
+    nobody = 65534
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        (folder / "locked").write_text("{}", encoding="utf-8")
+        (folder / "locked").chmod(0)
+        is_root = os.geteuid() == 0
+        if is_root:
+            os.seteuid(nobody)
+        try:
+            result = run(folder, "--request", folder / "locked")
+        finally:
+            if is_root:
+                os.seteuid(0)
+    assert "locked: cannot be read: Permission denied" in error_line_of(result)
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "expected"),
     [
         ({}, "source models: secret build-courier/td is missing from the secrets file"),
         ({"build-courier/td": ""}, "source models: secret build-courier/td is empty"),
@@ -139,28 +154,28 @@ def test_a_file_without_the_right_to_read_it(tmp_path: Path) -> None:
         ({"build-courier/td": [KEY]}, "source models: secret build-courier/td must be a string"),
     ],
 )
-def test_a_secret_that_is_none_is_named_and_not_shown(tmp_path: Path, value: dict[str, object], words: str) -> None:
-    complaint = complaint_of(run(tmp_path, sources={"sources": [MODELS]}, secrets=value or {"other": KEY}))
-    assert words in complaint
-    assert "12340123456789" not in complaint
+def test_an_invalid_secret_is_named_but_not_shown(tmp_path: Path, value: dict[str, object], expected: str) -> None:
+    error_line = error_line_of(run(tmp_path, sources={"sources": [MODELS]}, secrets=value or {"other": KEY}))
+    assert expected in error_line
+    assert "12340123456789" not in error_line
 
 
 @pytest.mark.parametrize(
     "text",
     [f"build-courier/td: *{KEY}", f"a: !{KEY} x", f"{KEY}", f"- {KEY}", f'{{"a": "{KEY}"', f"{KEY}: 1\n{KEY}: 1"],
 )
-def test_a_secrets_file_that_cannot_be_read_shows_nothing_of_itself(tmp_path: Path, text: str) -> None:
-    assert "keys.yaml: " in complaint_of(run(tmp_path, secrets=text))
+def test_an_invalid_secrets_file_is_not_quoted(tmp_path: Path, text: str) -> None:
+    assert "keys.yaml: " in error_line_of(run(tmp_path, secrets=text))
 
 
 def test_no_secrets_file_at_all(tmp_path: Path) -> None:
     (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": [MODELS]}), encoding="utf-8")
-    complaint = complaint_of(courier("run", "--sources", tmp_path / "sources.yaml", "--out", tmp_path / "out"))
-    assert complaint == "courier: source models needs the secret build-courier/td: pass --secrets FILE"
+    error_line = error_line_of(courier("run", "--sources", tmp_path / "sources.yaml", "--out", tmp_path / "out"))
+    assert error_line == "courier: source models needs the secret build-courier/td: pass --secrets FILE"
 
 
 @pytest.mark.parametrize(
-    ("request_text", "words"),
+    ("request_text", "expected"),
     [
         (
             {"source": "reports", "report": {"preset": {}, "template_id": "t"}},
@@ -181,16 +196,16 @@ def test_no_secrets_file_at_all(tmp_path: Path) -> None:
         ("", "invalid JSON in line 1: Expecting value"),
     ],
 )
-def test_a_request_that_no_source_can_serve(tmp_path: Path, request_text: object, words: str) -> None:
+def test_a_request_that_no_source_can_serve(tmp_path: Path, request_text: object, expected: str) -> None:
     path = tmp_path / "request.json"
     path.write_text(request_text if isinstance(request_text, str) else json.dumps(request_text), encoding="utf-8")
-    complaint = complaint_of(run(tmp_path, "--request", path))
-    assert f"{path}: " in complaint
-    assert words in complaint
+    error_line = error_line_of(run(tmp_path, "--request", path))
+    assert f"{path}: " in error_line
+    assert expected in error_line
 
 
 @pytest.mark.parametrize(
-    ("watch", "words"),
+    ("watch", "expected"),
     [
         ("reports", "must be SOURCE/SCOPE/BUILD_ID"),
         ("reports/job", "must be SOURCE/SCOPE/BUILD_ID"),
@@ -201,14 +216,14 @@ def test_a_request_that_no_source_can_serve(tmp_path: Path, request_text: object
         ("reports/acme/main/other/job", "scope: source reports has only acme/main/chatbot"),
     ],
 )
-def test_a_watch_that_names_no_build(tmp_path: Path, watch: str, words: str) -> None:
-    complaint = complaint_of(run(tmp_path, "--watch", watch))
-    assert complaint.startswith(f"courier: --watch {watch}: ")
-    assert words in complaint
+def test_an_invalid_watch_option(tmp_path: Path, watch: str, expected: str) -> None:
+    error_line = error_line_of(run(tmp_path, "--watch", watch))
+    assert error_line.startswith(f"courier: --watch {watch}: ")
+    assert expected in error_line
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "expected"),
     [
         (["--tick", "0"], "--tick: must be seconds from 0.05 to 86400, not 0"),
         (["--tick", "-1"], "--tick: must be seconds from 0.05 to 86400, not -1"),
@@ -223,34 +238,34 @@ def test_a_watch_that_names_no_build(tmp_path: Path, watch: str, words: str) -> 
         (["surplus"], "surplus"),
     ],
 )
-def test_an_option_that_is_wrong(tmp_path: Path, options: list[str], words: str) -> None:
-    assert words in complaint_of(run(tmp_path, *options))
+def test_an_invalid_option(tmp_path: Path, options: list[str], expected: str) -> None:
+    assert expected in error_line_of(run(tmp_path, *options))
 
 
 @pytest.mark.parametrize("options", [["--request", "r.json"], ["--watch", "a/b/c"], ["--secrets", "s.yaml"]])
 def test_options_that_need_sources(options: list[str]) -> None:
-    assert complaint_of(courier("run", *options)) == "courier: --secrets, --request and --watch need --sources"
+    assert error_line_of(courier("run", *options)) == "courier: --secrets, --request and --watch need --sources"
 
 
 def test_an_unknown_command() -> None:
-    assert "No such command 'walk'" in complaint_of(courier("walk"))
+    assert "No such command 'walk'" in error_line_of(courier("walk"))
 
 
-def test_out_that_is_a_file_or_below_one(tmp_path: Path) -> None:
+def test_out_is_a_file_or_below_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     for out in (tmp_path / "file", tmp_path / "file" / "out"):
-        assert f"--out {out}: cannot be written to: " in complaint_of(run(tmp_path, "--out", out))
+        assert f"--out {out}: cannot be written to: " in error_line_of(run(tmp_path, "--out", out))
     assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs a folder that even root cannot write to")
-def test_out_that_cannot_be_written_to(tmp_path: Path) -> None:
-    assert "--out /proc/self/fd: cannot be written to: " in complaint_of(run(tmp_path, "--out", "/proc/self/fd"))
+def test_out_is_not_writable(tmp_path: Path) -> None:
+    assert "--out /proc/self/fd: cannot be written to: " in error_line_of(run(tmp_path, "--out", "/proc/self/fd"))
 
 
-def test_out_that_holds_a_bucket_of_somebody_else(tmp_path: Path) -> None:
+def test_out_holds_a_bucket_that_no_run_wrote(tmp_path: Path) -> None:
     mine = tmp_path / "project" / "bucket" / "mine.txt"
     mine.parent.mkdir(parents=True)
     mine.write_text("precious", encoding="utf-8")
-    assert "is not from an earlier run; name another folder" in complaint_of(run(tmp_path, "--out", mine.parents[1]))
+    assert "is not from an earlier run; name another folder" in error_line_of(run(tmp_path, "--out", mine.parents[1]))
     assert mine.read_text(encoding="utf-8") == "precious"

@@ -1,4 +1,4 @@
-"""The command explains itself."""
+"""The help texts."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ import pytest
 from courier.config.settings import ArtifactSettings
 from courier.transfer.options import CopyOptions
 from local.polling_study.prices import PRICE_FILE
-from tests.functional.cli.command import courier
 from tests.functional.cli.test_start import COMMANDS
+from tests.support.command import courier
 
 
-def test_the_version_is_said() -> None:
-    ended = courier("--version")
-    assert (ended.exit_code, ended.err) == (0, "")
-    assert ended.out.startswith("courier 0.")
+def test_the_version_is_printed() -> None:
+    result = courier("--version")
+    assert (result.exit_code, result.err) == (0, "")
+    assert result.out.startswith("courier 0.")
 
 
 def test_without_a_command_the_commands_are_listed() -> None:
-    ended = courier()
-    assert ended.exit_code == 2
-    assert ended.err == ""
+    result = courier()
+    assert result.exit_code == 2
+    assert result.err == ""
     for name in COMMANDS:
-        assert f"│ {name} " in ended.out
+        assert f"│ {name} " in result.out
 
 
 @pytest.mark.parametrize("command", ["simulate", "copy"])
 def test_no_option_of_a_long_list_is_cut_off(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERMINAL_WIDTH", "80")
     monkeypatch.setenv("COLUMNS", "80")
-    ended = courier(command, "--help")
-    assert (ended.exit_code, ended.err) == (0, "")
-    assert "…" not in ended.out
-    assert max(map(len, ended.out.splitlines())) <= 80
+    result = courier(command, "--help")
+    assert (result.exit_code, result.err) == (0, "")
+    assert "…" not in result.out
+    assert max(map(len, result.out.splitlines())) <= 80
 
 
-def test_the_help_of_simulate_names_the_model_of_a_price_list() -> None:
+def test_the_help_of_simulate_names_the_price_list_to_copy() -> None:
     assert PRICE_FILE.relative_to(Path(__file__).parents[3]).as_posix() in courier("simulate", "--help").out
 
 
-def test_a_file_that_is_no_price_list_is_one_line(tmp_path: Path) -> None:
+def test_an_invalid_price_list_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("60\n90\n")
-    ended = courier("simulate", "--prices", str(tmp_path / "mine.csv"), "--builds", "10")
-    assert (ended.exit_code, ended.out) == (2, "")
-    assert "mine.csv: is not a price list" in ended.complaint
+    result = courier("simulate", "--prices", str(tmp_path / "mine.csv"), "--builds", "10")
+    assert (result.exit_code, result.out) == (2, "")
+    assert "mine.csv: is not a price list" in result.error_line
 
 
-def test_the_help_of_copy_says_which_hosts_must_be_allowed() -> None:
+def test_the_help_of_copy_states_the_defaults_of_the_copy() -> None:
     shown = " ".join(courier("copy", "--help").out.split())
     assert f"Hosts other than {', '.join(ArtifactSettings().hosts)} need --allow-host." in shown
     assert f"Repeatable. Without it, {', '.join(ArtifactSettings().hosts)}." in re.sub(r"[│\s]+", " ", shown)
@@ -58,15 +58,13 @@ def test_the_help_of_copy_says_which_hosts_must_be_allowed() -> None:
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_the_help_of_run_teaches_with_examples_that_can_be_copied(
-    columns: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_examples_in_the_help_of_run_can_be_copied(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERMINAL_WIDTH", str(columns))
     monkeypatch.setenv("COLUMNS", str(columns))
-    ended = courier("run", "--help")
-    assert (ended.exit_code, ended.err) == (0, "")
-    lines = [line.strip() for line in ended.out.splitlines()]
-    assert max(map(len, ended.out.splitlines())) <= columns
+    result = courier("run", "--help")
+    assert (result.exit_code, result.err) == (0, "")
+    lines = [line.strip() for line in result.out.splitlines()]
+    assert max(map(len, result.out.splitlines())) <= columns
     # Whole lines, as they were written.
     for line in (
         "courier run",
@@ -78,4 +76,4 @@ def test_the_help_of_run_teaches_with_examples_that_can_be_copied(
     ):
         assert line in lines
     for option in ("--sources", "--secrets", "--request", "--watch", "--out", "--tick", "--until-idle", "--timeout"):
-        assert option in ended.out
+        assert option in result.out

@@ -1,4 +1,4 @@
-"""Builds that ended in every way, recorded and announced by the courier's own code."""
+"""Builds with every outcome, recorded and announced by the courier's own code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SALES = "5d1d4f1c-1111-4222-8333-444444444444"
 STOCK = "5d1d4f1c-2222-4222-8333-444444444444"
 MIDNIGHT = datetime(2026, 4, 16, tzinfo=UTC)
 REPORT = b"%PDF-1.7\nthe report\n%%EOF\n"
-# What the courier says where the provider gives no reason; shortened in the document.
+# What the courier reports if the provider gives no reason; shortened in the document.
 FAILED = Problem(
     name="BuildFailed",
     message="the provider reports that the build failed, without a reason",
@@ -91,7 +91,7 @@ def deliver(
     later: timedelta = timedelta(),
     problem: Problem | None = None,
 ) -> Delivery:
-    """Let one build end, 20 minutes after it was created at noon."""
+    """Record and announce one build, which ended 20 minutes after it was created at noon."""
     source, scope, provider = where
     ref = BuildRef(source=source, scope=scope, build_id=build_id)
     created = MIDNIGHT - timedelta(hours=12) + later
@@ -123,8 +123,8 @@ def deliver(
     return Delivery(record, key, build_notice(record, bucket=BUCKET, key=key))
 
 
-def illness() -> list[Publication]:
-    """Announce that a source fell ill, and that it is well again."""
+def source_notices() -> list[Publication]:
+    """Announce that a source is unhealthy, and that it has recovered."""
     problem = Problem(name=SourceUnauthorizedError.__name__, message="insights: list_builds returned 401")
     about = {"source": "insights", "provider": "treasure_insights", "stack": STACK, "since": MIDNIGHT}
     return [
@@ -134,7 +134,7 @@ def illness() -> list[Publication]:
 
 
 def publish(topic_arn: str, publication: Publication) -> None:
-    """Publish as the state Notify of the state machine does."""
+    """Publish like the state Notify of the state machine."""
     boto3.client("sns", region_name=REGION).publish(
         TopicArn=topic_arn,
         Subject=publication.subject,
@@ -146,11 +146,11 @@ def publish(topic_arn: str, publication: Publication) -> None:
 
 def _store(s3: S3Client, ref: BuildRef, ended: datetime) -> StoredArtifact:
     key = artifact_key("", ref, ended, f"{ref.build_id}.pdf")
-    answer = s3.put_object(Bucket=BUCKET, Key=key, Body=REPORT, ContentType="application/pdf")
+    response = s3.put_object(Bucket=BUCKET, Key=key, Body=REPORT, ContentType="application/pdf")
     return StoredArtifact(
         bucket=BUCKET,
         key=key,
-        version_id=answer.get("VersionId"),
+        version_id=response.get("VersionId"),
         size_bytes=len(REPORT),
         sha256=sha256(REPORT).hexdigest(),
         content_type="application/pdf",

@@ -15,7 +15,7 @@ _BLOCK = re.compile(
 
 @cache
 def examples() -> dict[str, tuple[str, str]]:
-    """Give language and text of each example, by name."""
+    """Return language and text of each example, by name."""
     blocks: dict[str, tuple[str, str]] = {}
     for block in _BLOCK.finditer(DOCUMENT.read_text(encoding="utf-8")):
         name = block["name"]
@@ -26,5 +26,5 @@ def examples() -> dict[str, tuple[str, str]]:
 
 
 def example(name: str) -> str:
-    """Give the text of one example."""
+    """Return the text of one example."""
     return examples()[name][1]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.functional.consuming.deliveries import deliver_all
 from tests.functional.consuming.document import example
-from tests.functional.consuming.subscribing import Queue
+from tests.functional.consuming.queues import Queue
 from tests.functional.consuming.test_subscribers import handler_of, resources
 from tests.support.aws import BUCKET
 from tests.support.providers import REGION
@@ -60,7 +60,7 @@ def test_the_rule_of_the_template(queue: Queue, tmp_path: Path) -> None:
     assert keys_that_pass(queue, pattern) == RECORDS_OF_RED_TEAM
 
 
-def test_the_function_reads_the_event_that_the_rule_gives(queue: Queue) -> None:
+def test_the_function_reads_the_event_of_the_rule(queue: Queue) -> None:
     queue.follow(json.loads(example("records of one source").replace("BUCKET", BUCKET)))
     deliver_all()
     handler = handler_of("read_record/app.py")

@@ -38,20 +38,20 @@ def test_every_cited_section_exists() -> None:
     assert cited - SECTIONS - CHAPTERS == set()
 
 
-def test_every_numbered_request_that_is_cited_stands_in_its_table() -> None:
+def test_every_cited_request_number_is_in_its_table() -> None:
     cited = {number for path in CODE for number in re.findall(r"\(1\.3, number (\d+)\)", path.read_text("utf-8"))}
     assert cited
     assert all(f"| {number} |" in DOCUMENT for number in cited)
 
 
-def test_every_source_that_is_named_is_listed_and_the_reverse() -> None:
+def test_named_and_listed_references_are_the_same() -> None:
     body, _, sources = DOCUMENT.partition("## Sources")
     named = set(re.findall(r"\[((?:TD|DN|S3)(?:-[A-Z0-9]+)?)\]", body))
     listed = set(re.findall(r"^\| \[([A-Z0-9-]+)\] \|", sources, re.MULTILINE))
     assert named == listed
 
 
-def test_every_fact_says_how_sure_it_is() -> None:
+def test_every_fact_has_a_mark() -> None:
     body = DOCUMENT.partition("## API 1")[2].partition("## Sources")[0]
     for section in re.split(r"^### ", body, flags=re.MULTILINE)[1:]:
         assert re.search(r"\b(known|inferred|unknown)\b", section), section.splitlines()[0]

@@ -9,19 +9,19 @@ import pytest
 
 from courier.models import Outcome
 from courier.outcomes.notices import Notice
-from tests.functional.consuming.deliveries import Delivery, illness, publish
+from tests.functional.consuming.deliveries import Delivery, publish, source_notices
 from tests.functional.consuming.document import example
-from tests.functional.consuming.subscribing import Queue
+from tests.functional.consuming.queues import Queue
 
 GOOD = {Outcome.DELIVERED, Outcome.SUCCEEDED}
 
 
 @pytest.fixture
 def received(topic: str, deliveries: list[Delivery], request: pytest.FixtureRequest) -> list[Notice]:
-    """What a subscriber with the policy gets, when everything has been published."""
+    """Return what a subscriber with the policy receives when everything is published."""
     queue = Queue.make("subscriber")
     queue.subscribe(topic, json.loads(request.param))
-    for publication in [*(delivery.publication for delivery in deliveries), *illness()]:
+    for publication in [*(delivery.publication for delivery in deliveries), *source_notices()]:
         publish(topic, publication)
     return [Notice.model_validate_json(body) for body in queue.bodies()]
 
@@ -41,7 +41,7 @@ def test_reports_of_one_workspace_and_no_other(received: list[Notice]) -> None:
 
 
 @pytest.mark.parametrize("received", [example("anything but good")], indirect=True)
-def test_every_end_but_the_good_ones(received: list[Notice], deliveries: list[Delivery]) -> None:
+def test_every_outcome_but_the_successful_ones(received: list[Notice], deliveries: list[Delivery]) -> None:
     assert passed(received) == sorted(each.label for each in deliveries if each.record.outcome not in GOOD)
 
 
@@ -51,9 +51,9 @@ def test_a_source_that_becomes_unhealthy(received: list[Notice]) -> None:
 
 
 def by_hand() -> str:
-    words = shlex.split(example("subscribe by hand").replace("\\\n", " "))
-    assert words[:3] == ["aws", "sns", "subscribe"]
-    policy: str = json.loads(words[words.index("--attributes") + 1])["FilterPolicy"]
+    arguments = shlex.split(example("subscribe by hand").replace("\\\n", " "))
+    assert arguments[:3] == ["aws", "sns", "subscribe"]
+    policy: str = json.loads(arguments[arguments.index("--attributes") + 1])["FilterPolicy"]
     return policy
 
 

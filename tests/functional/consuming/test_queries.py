@@ -63,7 +63,7 @@ def test_outcomes_by_day(view: duckdb.DuckDBPyConnection) -> None:
     assert sum(row[3] for row in rows) == 10
 
 
-def test_how_late_the_end_was_noticed(view: duckdb.DuckDBPyConnection) -> None:
+def test_detection_delay(view: duckdb.DuckDBPyConnection) -> None:
     assert view.execute(example("delay in DuckDB")).fetchall() == [("insights", 40.0), ("red-team", 40.0)]
 
 
@@ -74,7 +74,7 @@ def test_every_column_of_the_view_is_filled_somewhere(view: duckdb.DuckDBPyConne
     assert advice == "Build from less data, or ask for a higher limit."
 
 
-def test_the_extension_for_s3_is_asked_for_in_duckdb_s_own_words() -> None:
+def test_the_statements_for_s3_are_valid() -> None:
     assert len(duckdb.extract_statements(example("S3 in DuckDB"))) == 3
 
 
@@ -89,7 +89,7 @@ ATHENA_TYPES = {
 
 
 def athena_type(annotation: object) -> str:
-    """Give the type that a field of a record has in Athena."""
+    """Return the Athena type of a field of a record."""
     if get_origin(annotation) in {Union, UnionType}:
         [annotation] = [kind for kind in get_args(annotation) if kind is not NoneType]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -108,12 +108,12 @@ def documented_columns() -> dict[str, str]:
 
 def test_the_athena_table_has_the_columns_of_a_record() -> None:
     wanted = {name: athena_type(field.annotation) for name, field in Record.model_fields.items()}
-    # Looks at one build never exceed an int; everything else is exactly what the model says.
+    # The polls of one build never exceed an int; everything else is exactly as in the model.
     wanted["courier"] = wanted["courier"].replace("polls:bigint", "polls:int")
     assert documented_columns() == wanted
 
 
-def test_the_athena_template_names_the_folders_that_records_lie_in() -> None:
+def test_the_athena_template_names_the_folders_of_the_records() -> None:
     found = re.search(r"'storage.location.template' = 's3://BUCKET/(.*?)'", ATHENA)
     assert found is not None
     folder = found[1].replace("${source}", "insights").replace("${date}", "2026-04-15")
@@ -140,7 +140,7 @@ def test_records_read_through_the_athena_types_and_the_query_runs(
 
 
 def duckdb_type(athena: str) -> str:
-    """Write an Athena type as DuckDB does."""
+    """Return an Athena type in the notation of DuckDB."""
     if athena.startswith("struct<"):
         fields = (field.split(":") for field in athena.removeprefix("struct<").removesuffix(">").split(","))
         return f"STRUCT({', '.join(f'{chr(34)}{name}{chr(34)} {duckdb_type(kind)}' for name, kind in fields)})"

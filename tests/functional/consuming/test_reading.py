@@ -14,9 +14,9 @@ import pytest
 
 from courier.models import Outcome
 from courier.outcomes.notices import Notice
-from tests.functional.consuming.deliveries import Delivery, illness
+from tests.functional.consuming.deliveries import Delivery, source_notices
 from tests.functional.consuming.document import ROOT, example, examples
-from tests.functional.consuming.subscribing import JsonObject
+from tests.functional.consuming.queues import JsonObject
 from tests.support.aws import BUCKET
 from tests.support.providers import REGION
 
@@ -31,7 +31,7 @@ def validate(document: object, schema: JsonObject) -> None:
 
 
 def notices(deliveries: list[Delivery]) -> list[dict[str, Any]]:
-    publications = [*(each.publication for each in deliveries), *illness()]
+    publications = [*(each.publication for each in deliveries), *source_notices()]
     return [json.loads(publication.message["default"]) for publication in publications]
 
 
@@ -73,7 +73,7 @@ def test_every_record_fits_its_schema_by_the_documented_lines(
         exec(compile(example("validate"), "validate", "exec"), {"path_of_record": path})  # noqa: S102 - our document
 
 
-def test_the_schemas_let_later_fields_pass_and_later_major_versions_not(deliveries: list[Delivery]) -> None:
+def test_the_schemas_allow_later_fields_but_not_later_major_versions(deliveries: list[Delivery]) -> None:
     record = json.loads(deliveries[0].record.model_dump_json())
     later = {**record, "schema_version": "1.7", "cost": 1, "courier": {**record["courier"], "region": "eu"}}
     validate(later, RECORD_SCHEMA)
@@ -86,16 +86,16 @@ def test_the_schemas_let_later_fields_pass_and_later_major_versions_not(deliveri
 def test_the_attribute_tables_name_every_outcome_and_attribute(deliveries: list[Delivery]) -> None:
     text = (ROOT / "docs/consuming.md").read_text(encoding="utf-8")
     named = {name for each in deliveries for name in each.publication.attributes}
-    named |= {name for publication in illness() for name in publication.attributes}
+    named |= {name for publication in source_notices() for name in publication.attributes}
     assert all(f"| `{name}` |" in text for name in named)
     assert all(f"`{outcome}`" in text for outcome in Outcome)
 
 
-# No test runs these: the CloudEvents SDK is no dependency.
+# No test runs these: the CloudEvents SDK is not a dependency.
 NOT_RUN = {"with the CloudEvents SDK"}
 
 
-def test_every_example_of_the_document_is_tried() -> None:
+def test_every_example_of_the_document_is_tested() -> None:
     this = Path(__file__)
     tests = [path.read_text(encoding="utf-8") for path in this.parent.glob("test_*.py") if path.name != this.name]
     tests.append(this.read_text(encoding="utf-8").partition("NOT_RUN =")[0])

@@ -15,7 +15,7 @@ import pytest
 from local.sam.expansion import expand
 from tests.functional.consuming.deliveries import Delivery, publish
 from tests.functional.consuming.document import example
-from tests.functional.consuming.subscribing import Queue
+from tests.functional.consuming.queues import Queue
 from tests.support.aws import BUCKET
 from tests.support.providers import REGION
 
@@ -25,7 +25,7 @@ PARAMETERS = {"TopicArn": "arn:aws:sns:eu-central-1:123456789012:outcomes", "Buc
 
 
 def written(template: str, folder: Path) -> Path:
-    """Put a documented template into a folder, with the folders of its functions."""
+    """Write a documented template to a folder, with the folders of its functions."""
     path = folder / "template.yaml"
     path.write_text(example(template), encoding="utf-8")
     for function in ("open_ticket", "check_report", "read_record"):
@@ -41,7 +41,7 @@ def resources(template: str, folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def handler_of(name: str) -> Handler:
-    """Run a documented function's module, as Lambda imports it, and give its handler."""
+    """Import the module of a documented function, as Lambda does, and return its handler."""
     module: dict[str, Any] = {"__name__": "app"}
     exec(compile(example(name), name, "exec"), module)  # noqa: S102 - the text is our own document
     handler: Handler = module["handler"]
@@ -52,8 +52,8 @@ def handler_of(name: str) -> Handler:
 def test_cfn_lint_accepts_the_template(template: str, tmp_path: Path) -> None:
     path = written(template, tmp_path)
     lint = [str(Path(sys.executable).with_name("cfn-lint")), "--non-zero-exit-code", "informational", str(path)]
-    verdict = subprocess.run(lint, capture_output=True, text=True, check=False)  # noqa: S603 - both are ours
-    assert (verdict.returncode, verdict.stdout) == (0, "")
+    result = subprocess.run(lint, capture_output=True, text=True, check=False)  # noqa: S603 - both are ours
+    assert (result.returncode, result.stdout) == (0, "")
 
 
 def test_the_queue_gets_the_failures_of_its_source(topic: str, deliveries: list[Delivery], tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_every_outcome_makes_a_ticket_of_its_own(
     assert len(tickets()) == len(deliveries)
 
 
-def test_what_cannot_be_read_is_given_back_and_the_rest_is_not(
+def test_only_unreadable_messages_are_reported_as_failed(
     deliveries: list[Delivery], tickets: Callable[[], list[dict[str, Any]]]
 ) -> None:
     batch = {"Records": [message(1, "no JSON"), message(2, deliveries[0].publication.message["default"])]}
@@ -121,7 +121,7 @@ def announcement(delivery: Delivery) -> dict[str, Any]:
     return {"Records": [{"Sns": {"Message": delivery.publication.message["default"]}}]}
 
 
-def test_a_report_is_proven_even_when_the_key_holds_another_by_now(deliveries: list[Delivery]) -> None:
+def test_a_report_is_verified_even_if_the_key_has_a_newer_version(deliveries: list[Delivery]) -> None:
     delivered = next(each for each in deliveries if each.record.artifact)
     assert delivered.record.artifact is not None
     s3 = boto3.client("s3", region_name=REGION)
@@ -129,7 +129,7 @@ def test_a_report_is_proven_even_when_the_key_holds_another_by_now(deliveries: l
     handler_of("check_report/app.py")(announcement(delivered), None)
 
 
-def test_a_report_that_is_not_the_announced_one_is_found_out(deliveries: list[Delivery]) -> None:
+def test_a_report_that_differs_from_its_notice_is_detected(deliveries: list[Delivery]) -> None:
     delivered = next(each for each in deliveries if each.record.artifact)
     assert delivered.record.artifact is not None
     s3 = boto3.client("s3", region_name=REGION)
@@ -139,7 +139,7 @@ def test_a_report_that_is_not_the_announced_one_is_found_out(deliveries: list[De
         handler_of("check_report/app.py")({"Records": [{"Sns": {"Message": message}}]}, None)
 
 
-def test_the_function_reads_the_record_that_an_event_is_about(deliveries: list[Delivery]) -> None:
+def test_the_function_reads_the_record_of_the_event(deliveries: list[Delivery]) -> None:
     event = {"detail": {"bucket": {"name": BUCKET}, "object": {"key": deliveries[0].key}}}
-    answer = handler_of("read_record/app.py")(event, None)
-    assert answer == {"build": deliveries[0].record.build.build_id, "outcome": "failed"}
+    response = handler_of("read_record/app.py")(event, None)
+    assert response == {"build": deliveries[0].record.build.build_id, "outcome": "failed"}

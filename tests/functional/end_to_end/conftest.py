@@ -10,7 +10,6 @@ import yaml
 
 from local.chaos.scenario_facts import api_keys
 from local.simulator import ProviderName, SimulatedProviders, demo_scenario
-from tests.functional.cli.command import courier
 from tests.functional.end_to_end.customer import (
     CUSTOMER_SEED,
     REQUESTS,
@@ -20,6 +19,7 @@ from tests.functional.end_to_end.customer import (
     customer_sources,
 )
 from tests.functional.end_to_end.evidence import CommandRun, observed_sessions
+from tests.support.command import courier
 
 
 @dataclass(frozen=True, kw_only=True)

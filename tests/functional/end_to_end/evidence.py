@@ -17,7 +17,7 @@ from local.chaos.scenario_facts import signatures_collected
 from local.embedded.interception import Interception
 from local.embedded.results import ExecutionReport
 from local.runs.session import Session
-from tests.functional.cli.command import Ended
+from tests.support.command import CommandResult
 
 BINARY = frozenset({".pdf"})
 
@@ -40,7 +40,7 @@ class Inside:
 class CommandRun:
     """One run: the result folder, the terminal, and the inside."""
 
-    ended: Ended
+    ended: CommandResult
     folder: Path
     inside: Inside
 

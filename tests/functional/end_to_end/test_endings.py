@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 from local.embedded.interception import STATE_MACHINE, AwsCall, AwsError, Interception
-from tests.functional.cli.command import courier
 from tests.functional.end_to_end.evidence import observed_sessions
 from tests.functional.end_to_end.strangers_server import DN_KEY, TD_KEY, Job, World, report, strangers_server
+from tests.support.command import courier
 
 Options = list[object]
 
@@ -46,7 +46,7 @@ def test_a_build_that_never_ends_is_named_when_the_time_is_up(configured: Callab
     options = configured(World(builds={"m": ["endless"]}, never_ending=frozenset({"endless"})))
     ended = courier("run", *options, "--until-idle", "--timeout", 4, columns=80)
     assert ended.exit_code == 1
-    assert ended.complaint == "courier: td/m/endless was still running when the run ended"
+    assert ended.error_line == "courier: td/m/endless was still running when the run ended"
     assert (Path(str(options[5])) / "usage.json").exists()
     # On a terminal there was a table meanwhile, and it was wiped away.
     table, _, summary = ended.out.rpartition("\x1b[2K")
@@ -65,8 +65,8 @@ def test_a_courier_that_cannot_announce_has_failed(configured: Callable[[World],
     with observed_sessions(NoTopic()):
         ended = courier("run", *options, "--until-idle", "--timeout", 20)
     assert ended.exit_code == 1
-    assert ended.complaint.startswith("courier: execution td-b1-")
-    assert "no right to publish" in ended.complaint
+    assert ended.error_line.startswith("courier: execution td-b1-")
+    assert "no right to publish" in ended.error_line
     (run,) = json.loads((Path(str(options[5])) / "executions.json").read_text(encoding="utf-8"))
     assert (run["status"], run["outcome"]) == ("FAILED", None)
 
@@ -80,7 +80,7 @@ def test_a_source_that_nobody_answers_for_ends_the_run_and_is_named(
     (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": sources}), encoding="utf-8")
     ended = courier("run", *options, "--until-idle", "--timeout", 30)
     assert ended.exit_code == 1
-    assert ended.complaint == "courier: source gone did not respond"
+    assert ended.error_line == "courier: source gone did not respond"
     assert "succeeded      td/m/b1" in ended.out
 
 

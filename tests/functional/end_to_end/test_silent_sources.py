@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.functional.cli.command import courier
 from tests.functional.end_to_end.strangers_server import DN_KEY, TD_KEY, World, strangers_server
+from tests.support.command import courier
 
 # Nobody listens on port 1.
 NOWHERE = {"endpoint": "http://127.0.0.1:1", "insecure": True}
@@ -70,7 +70,7 @@ def test_a_request_that_nobody_answered_is_named_with_its_file(tmp_path: Path) -
 def test_a_source_that_has_not_answered_yet_is_named_with_its_host(tmp_path: Path) -> None:
     ended = courier("run", *configure(tmp_path, MODELS), "--timeout", 2)
     assert ended.exit_code == 1
-    assert ended.complaint == "courier: models: its API has not responded (127.0.0.1)"
+    assert ended.error_line == "courier: models: its API has not responded (127.0.0.1)"
     assert HINT not in ended.out
 
 

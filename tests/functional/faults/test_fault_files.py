@@ -17,7 +17,7 @@ from local.simulator.fault_plan import FaultRule
 from local.simulator.faults import CorruptBody, CutBody, ErrorStatus, Fault, LinkExpired, ReplaceBody
 from local.simulator.faults_json import SetFields, ShiftTimes
 from local.simulator.messages import ConnectionEnd, RequestKind, SimulatedResponse
-from tests.functional.cli.command import courier
+from tests.support.command import courier
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -122,7 +122,7 @@ def test_a_file_that_is_wrong_is_refused_by_line_or_field_and_nothing_is_started
     (tmp_path / "faults.json").write_text(text, encoding="utf-8")
     ended = courier("run", "--faults", tmp_path / "faults.json", "--out", tmp_path / "out")
     assert (ended.exit_code, ended.out) == (2, "")
-    assert ended.complaint.startswith(f"courier: {tmp_path / 'faults.json'}: {words}")
+    assert ended.error_line.startswith(f"courier: {tmp_path / 'faults.json'}: {words}")
     assert not (tmp_path / "out").exists()
 
 
@@ -139,7 +139,7 @@ def test_a_file_that_is_wrong_is_refused_by_line_or_field_and_nothing_is_started
 def test_options_that_do_not_go_together(options: list[object], words: str) -> None:
     ended = courier("run", *options)
     assert (ended.exit_code, ended.out) == (2, "")
-    assert words in ended.complaint
+    assert words in ended.error_line
 
 
 def test_faults_that_do_not_fit_an_answer_leave_it_as_it_is() -> None:

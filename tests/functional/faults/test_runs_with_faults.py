@@ -16,8 +16,8 @@ from local.chaos.chaos_run import ChaosRun
 from local.embedded.interception import STATE_MACHINE, AwsCall, DropResponse, Interception
 from local.simulator import BuildPlan, JobPlan, Scenario, demo_scenario
 from local.simulator.fault_files import read_rules
-from tests.functional.cli.command import Ended, courier
 from tests.functional.end_to_end.evidence import observed_sessions
+from tests.support.command import CommandResult, courier
 
 # The demonstration at a quarter of its length.
 _TICK_SECONDS = 0.25
@@ -52,11 +52,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("local.chaos.chaos_run.CHAOS_SECONDS", 5.0)
 
 
-def run(folder: Path, *options: object) -> Ended:
+def run(folder: Path, *options: object) -> CommandResult:
     return courier("run", "--out", folder / "out", "--tick", _TICK_SECONDS, *options)
 
 
-def injected(ended: Ended) -> Counter[str]:
+def injected(ended: CommandResult) -> Counter[str]:
     """Read what the run said about its faults: how often each one met a kind of request."""
     lines = ended.out.partition(" faults injected, ")[2].splitlines()[1:]
     found = [match for line in lines if (match := re.fullmatch(r" *(\d+)  (\w+) +(\w+).*", line))]
@@ -121,7 +121,7 @@ def test_a_broken_promise_makes_the_run_fail(tmp_path: Path) -> None:
     with observed_sessions(LosesAPublication()):
         ended = run(tmp_path, "--faults", plan(tmp_path, broken))
     assert ended.exit_code == 1
-    assert ended.complaint == "courier: broken promise: not repeated: 1 notices were repeated, 0 are allowed"
+    assert ended.error_line == "courier: broken promise: not repeated: 1 notices were repeated, 0 are allowed"
 
 
 def test_a_fault_that_lets_no_build_end_is_no_good_end(tmp_path: Path) -> None:

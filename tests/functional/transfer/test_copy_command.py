@@ -16,9 +16,9 @@ from courier.backoff import Backoff
 from courier.links import ArtifactLink
 from courier.transfer.options import MIB
 from local.simulator import ErrorStatus, LinkExpired, Reply
-from tests.functional.cli.command import courier
 from tests.functional.transfer.conftest import NewHarness
 from tests.functional.transfer.harness import BUCKET, KEY, CopyHarness
+from tests.support.command import courier
 
 TARGET = f"s3://{BUCKET}/{KEY}"
 
@@ -170,7 +170,7 @@ def test_credentials_are_resolved_before_the_first_byte(
         *options,
     )
     assert (ended.exit_code, ended.out) == (2, "")
-    assert says in ended.complaint
+    assert says in ended.error_line
     assert len(harness.providers.requests) == before
 
 
@@ -211,7 +211,7 @@ def test_a_size_is_read(text: str, size_bytes: int) -> None:
 def test_a_target_without_a_whole_key_is_refused_with_the_reason(target: str, says: str) -> None:
     ended = courier("copy", "https://x.amazonaws.com/report.pdf", target)
     assert ended.exit_code == 2
-    assert says in ended.complaint
+    assert says in ended.error_line
 
 
 @pytest.mark.parametrize(

@@ -46,14 +46,14 @@ def test_at_120_columns_all_ids_are_whole() -> None:
     assert all(part in screen for build in BUILDS for part in build.ref)
 
 
-def test_at_80_columns_ids_are_cut_and_can_still_be_told_apart() -> None:
+def test_at_80_columns_ids_are_cut_but_still_differ() -> None:
     screen = drawn(BUILDS, width=80)
     assert "acme/main/chatbot" in screen
     for beginning in ("5d1d4f1c-1", "5d1d4f1c-2", "a09aa46a-6", "a09aa46a-1", "dd4519b2"):
         assert screen.count(beginning) == 1
 
 
-def test_what_is_in_flight_stays_in_sight_when_there_is_more_than_fits() -> None:
+def test_running_builds_are_shown_when_not_all_builds_fit() -> None:
     ended = [line(f"s/scope/ended-{number}", "failed", "failed") for number in range(50)]
     waiting = [line("s/scope/first"), line("s/scope/second")]
     lines = drawn([waiting[0], *ended, waiting[1]], width=80, height=20).splitlines()
@@ -64,11 +64,11 @@ def test_what_is_in_flight_stays_in_sight_when_there_is_more_than_fits() -> None
     assert all(build in screen for build in ("first", "second", "ended-49"))
 
 
-def test_markup_in_a_providers_words_is_shown_as_it_is() -> None:
+def test_markup_in_names_of_a_provider_is_not_interpreted() -> None:
     assert "[red]oops[/red]" in drawn([line("s/[red]oops[/red]/b")], width=80)
 
 
-def test_nothing_to_show_is_said() -> None:
+def test_no_builds_yet() -> None:
     assert drawn([], width=80) == "No builds yet\n"
 
 
@@ -94,7 +94,7 @@ def test_without_a_terminal_a_line_appears_when_a_build_changes() -> None:
     ],
     ids=["terminal", "NO_COLOR", "dumb terminal"],
 )
-def test_what_a_terminal_cannot_or_shall_not_do_is_left_out(
+def test_escapes_and_colours_follow_the_terminal(
     variables: dict[str, str], has_escapes: bool, has_colours: bool
 ) -> None:
     screen = io.StringIO()
@@ -106,7 +106,7 @@ def test_what_a_terminal_cannot_or_shall_not_do_is_left_out(
     assert ("\x1b[31m" in said) == has_colours
 
 
-def test_the_table_vanishes_when_the_run_ends() -> None:
+def test_the_table_is_erased_when_the_run_ends() -> None:
     screen = io.StringIO()
     console = Console(file=screen, width=80, height=20, force_terminal=True, _environ={"TERM": "xterm"})
     with progress_on(console, monotonic=lambda: 0.0) as progress:

@@ -45,11 +45,13 @@ def test_a_dead_letter_is_read_as_lambda_writes_it_even_without_a_response() -> 
         (RunReport(unhealthy={"models": "dead key"}, unfinished=["s/scope/b"]), [], 1),
     ],
 )
-def test_the_exit_code_tells_whose_fault_it_was(run_report: RunReport, mistakes: list[str], code: int) -> None:
+def test_the_exit_code_separates_user_errors_from_failures(
+    run_report: RunReport, mistakes: list[str], code: int
+) -> None:
     assert _exit_code(run_report, mistakes) == code
 
 
-def test_a_reader_that_has_gone_is_noticed_once_and_then_nothing_is_said() -> None:
+def test_a_broken_pipe_is_raised_once_and_then_the_output_is_silent() -> None:
     class Gone(io.StringIO):
         def write(self, _: str) -> int:
             raise BrokenPipeError

@@ -1,4 +1,4 @@
-"""Queues behind subscriptions and rules, and what arrives in them."""
+"""Queues as targets of subscriptions and rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ JsonObject = dict[str, object]
 
 @dataclass(frozen=True)
 class Queue:
-    """One queue."""
+    """An SQS queue."""
 
     url: str
     arn: str

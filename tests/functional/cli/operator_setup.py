@@ -1,4 +1,4 @@
-"""An operator's desk: a deployed stack, two providers, a file of sources, and the command."""
+"""What an operator works with: a deployed stack, two providers, a file of sources, and the command."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from botocore.exceptions import ClientError
 from local.embedded.embedded_aws import EmbeddedAws
 from local.runs.demo import DREADNODE_SECRET, TREASURE_SECRET
 from local.simulator import Scenario, SimulatedProviders
-from tests.functional.cli.command import Ended, courier
+from tests.support.command import CommandResult, courier
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Everything that an operator has at hand; each test begins with a stack that is not configured."""
+class OperatorSetup:
+    """A deployed stack with two simulated providers; each test starts with a stack that is not configured."""
 
     aws: EmbeddedAws
     providers: SimulatedProviders
@@ -45,26 +45,26 @@ class Desk:
 
     def command(
         self, *arguments: object, typed: str | None = None, piped: bytes = b"", columns: int | None = None
-    ) -> Ended:
-        """Run the command for this stack; ``typed`` is what a person at a terminal answers."""
-        stdin = _Keyboard(typed) if typed is not None else io.TextIOWrapper(io.BytesIO(piped), encoding="utf-8")
+    ) -> CommandResult:
+        """Run the command for this stack; ``typed`` is the input of a person at a terminal."""
+        stdin = _TerminalInput(typed) if typed is not None else io.TextIOWrapper(io.BytesIO(piped), encoding="utf-8")
         with patch.object(sys, "stdin", stdin):
             return courier(*arguments, "--stack", self.aws.location.stack_name, columns=columns)
 
-    def push(self, sources: Sequence[object], *options: str, typed: str | None = None) -> Ended:
-        """Write the file and push it."""
+    def push(self, sources: Sequence[object], *options: str, typed: str | None = None) -> CommandResult:
+        """Write the sources to a file and push it."""
         file = self.folder / "sources.yaml"
         file.write_text(yaml.safe_dump({"sources": list(sources)}), encoding="utf-8")
         return self.command("config", "push", file, *options, typed=typed)
 
     def store_keys(self) -> None:
-        """Store both providers' keys, and nothing else."""
-        self.forget_keys()
+        """Store the keys of both providers, and no other secret."""
+        self.delete_keys()
         client = self.aws.client("secretsmanager")
         client.create_secret(Name=TREASURE_SECRET, SecretString=self.scenario.treasure.key)
         client.create_secret(Name=DREADNODE_SECRET, SecretString=self.scenario.airt.key)
 
-    def forget_keys(self) -> None:
+    def delete_keys(self) -> None:
         client = self.aws.client("secretsmanager")
         for page in client.get_paginator("list_secrets").paginate(IncludePlannedDeletion=True):
             for secret in page["SecretList"]:
@@ -78,7 +78,7 @@ class Desk:
             return None
 
     def parameters(self) -> dict[str, str]:
-        """Give what the stack holds: texts by names of sources."""
+        """Return the parameters of the stack by the names of the sources."""
         pages = self.aws.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=self.path)
         return {
             item["Name"].removeprefix(f"{self.path}/"): item["Value"] for page in pages for item in page["Parameters"]
@@ -88,7 +88,7 @@ class Desk:
         self.aws.client("ssm").put_parameter(Name=f"{self.path}/{name}", Value=text, Type="String", Overwrite=True)
 
     def clear(self) -> None:
-        """Empty the stack's stores."""
+        """Delete all parameters, rows, objects and faults."""
         for name in self.parameters():
             self.aws.client("ssm").delete_parameter(Name=f"{self.path}/{name}")
         table, bucket = self.aws.outputs["LedgerTableName"], self.aws.outputs["BucketName"]
@@ -98,15 +98,15 @@ class Desk:
             self.aws.client("s3").delete_object(Bucket=bucket, Key=item["Key"])
         self.providers.faults.clear()
 
-    def no_secret_in(self, ended: Ended) -> bool:
+    def no_secret_in(self, result: CommandResult) -> bool:
         keys = (self.scenario.treasure.key, self.scenario.airt.key)
-        return not any(key in ended.out + ended.err for key in keys)
+        return not any(key in result.out + result.err for key in keys)
 
 
 @contextmanager
 def aws_refuses(operation: str, code: str, message: str) -> Iterator[None]:
-    """Let AWS refuse one operation, where the embedded one would not."""
-    call = BaseClient._make_api_call  # type: ignore[attr-defined]  # botocore's one door for all calls
+    """Make AWS reject one operation, which the embedded AWS would accept."""
+    call = BaseClient._make_api_call  # type: ignore[attr-defined]  # all calls of botocore go through it
 
     def refuse(client: BaseClient, name: str, arguments: dict[str, object]) -> object:
         if name == operation:
@@ -117,8 +117,8 @@ def aws_refuses(operation: str, code: str, message: str) -> Iterator[None]:
         yield
 
 
-class _Keyboard(io.StringIO):
-    """A standard input at which a person sits."""
+class _TerminalInput(io.StringIO):
+    """A standard input that is a terminal."""
 
     def isatty(self) -> bool:
         return True

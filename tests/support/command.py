@@ -1,4 +1,4 @@
-"""The `courier` command, called in this process: arguments in, exit code and both outputs back."""
+"""The `courier` command, run in this process: arguments in, exit code and both outputs back."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from cli.main import main
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
+class CommandResult:
+    """Exit code and outputs of a command."""
 
     exit_code: int
     out: str
     err: str
 
     @property
-    def complaint(self) -> str:
-        """The one line on standard error, without its end.
+    def error_line(self) -> str:
+        """The only line on standard error, without its line break.
 
         Raises
         ------
         ValueError
-            There is not exactly one.
+            There is not exactly one line.
         """
         (line,) = self.err.splitlines()
         return line
 
 
 class _Terminal(io.StringIO):
-    """An output that says it is a terminal."""
+    """An output that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
-def courier(*arguments: object, columns: int | None = None) -> Ended:
-    """Run the command; with ``columns`` its standard output is a terminal."""
+def courier(*arguments: object, columns: int | None = None) -> CommandResult:
+    """Run the command; with ``columns``, its standard output is a terminal of that width."""
     out, err = io.StringIO() if columns is None else _Terminal(), io.StringIO()
     terminal = {"TERM": "dumb"} if columns is None else {"TERM": "xterm", "COLUMNS": str(columns), "LINES": "40"}
     on_terminate = signal.getsignal(signal.SIGTERM)
@@ -59,4 +59,4 @@ def courier(*arguments: object, columns: int | None = None) -> Ended:
         code = exc.code
     finally:
         signal.signal(signal.SIGTERM, on_terminate)
-    return Ended(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
+    return CommandResult(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
