@@ -234,19 +234,19 @@ def _executions_end(index: EvidenceIndex) -> Iterator[str]:
             yield f"{run.name} is {run.status} ({run.error}: {(run.cause or '')[:200]}), last in {run.states[-1:]}"
 
 
-def _nothing_goes_round_in_circles(index: EvidenceIndex) -> Iterator[str]:
+def _nothing_loops(index: EvidenceIndex) -> Iterator[str]:
     redriven = {
         json.loads(history)[0]["name"]: history.count('"ExecutionRedriven"') for history in index.evidence.histories
     }
     for run in index.evidence.executions:
         if len(run.states) > _MOST_STATES + redriven.get(run.name, 0) or run.history_events > _MOST_HISTORY_EVENTS:
             yield f"{run.name} entered {len(run.states)} states in {run.history_events} events"
-    looks = Counter(
+    requests = Counter(
         (entry.target.scope, entry.target.build_id)
         for entry in index.evidence.requests
         if entry.kind in {RequestKind.GET_BUILD, RequestKind.GET_JOB, RequestKind.ARTIFACT}
     )
-    for (scope, build_id), count in looks.items():
+    for (scope, build_id), count in requests.items():
         if count > _MOST_REQUESTS_PER_BUILD:
             yield f"{scope}/{build_id} was requested {count} times"
 
@@ -280,7 +280,7 @@ def _notices_are_not_repeated(index: EvidenceIndex) -> Iterator[str]:
         yield f"{repeated} notices were repeated, {index.allowance.repeated_notices} are allowed"
 
 
-def _nothing_is_asked_for_twice(index: EvidenceIndex) -> Iterator[str]:
+def _nothing_is_started_twice(index: EvidenceIndex) -> Iterator[str]:
     submitted = Counter((a.source, a.scope) for a in index.evidence.submitted if a.existing_build_id is None)
     started = Counter[tuple[str, str]]()
     for build in index.evidence.provider_builds:
@@ -371,10 +371,10 @@ PROMISES: Mapping[str, Callable[[EvidenceIndex], Iterator[str]]] = {
     "written once": _written_once,
     "true artifact": _artifacts_are_true,
     "executions end": _executions_end,
-    "no circles": _nothing_goes_round_in_circles,
+    "no loops": _nothing_loops,
     "announced": _outcomes_are_announced,
     "not repeated": _notices_are_not_repeated,
-    "asked once": _nothing_is_asked_for_twice,
+    "started once": _nothing_is_started_twice,
     "never silent": _requests_lead_somewhere,
     "no open upload": _no_upload_is_left_open,
     "nothing elsewhere": _nothing_lies_elsewhere,

@@ -133,7 +133,7 @@ class ExperimentRunner:
             stack.enter_context(pauses_skipped())
             stack.enter_context(self.aws)
             stack.callback(self._stop_time)
-            stack.enter_context(wiring.container_factory(self._make_parts))
+            stack.enter_context(wiring.container_factory(self._make_container))
             self._subscription = self.aws.subscribe()
             self._exit = stack.pop_all()
         return self
@@ -307,7 +307,7 @@ class ExperimentRunner:
     def _stop_time(self) -> None:
         self._time.close()
 
-    def _make_parts(self) -> wiring.Container:
+    def _make_container(self) -> wiring.Container:
         # Each invocation is a cold start: on AWS every function has its own process, here all share one.
         self._forget_configuration()
         return wiring.Container(Environment.from_variables(), self._time.clock)

@@ -116,7 +116,7 @@ def summarize(
     outcomes = Counter(
         json.loads(version.text or "{}").get("outcome", "unreadable") for version in evidence.records.values()
     )
-    told = Counter(json.loads(notice.message)["id"] for notice in evidence.notices)
+    notices = Counter(json.loads(notice.message)["id"] for notice in evidence.notices)
     return ExperimentResult(
         experiment=name,
         fault=fault,
@@ -125,7 +125,7 @@ def summarize(
         kinds=dict(kinds),
         builds=outcomes.total(),
         delivered=sum(outcomes[outcome] for outcome in _GOOD),
-        notices_once=sum(count == 1 for count in told.values()),
+        notices_once=sum(count == 1 for count in notices.values()),
         notices_repeated=repeated_notices(evidence),
         lost=sum(violation.promise in {"one record", "never silent"} for violation in violations),
         open_uploads=len(evidence.open_uploads),

@@ -76,9 +76,9 @@ class CountingInjector(FaultInjector):
             return False
         with self._lock:
             self._seen += 1
-            is_struck = self._nth <= self._seen < self._nth + self._times
-            self.injected += is_struck
-            return is_struck
+            is_due = self._nth <= self._seen < self._nth + self._times
+            self.injected += is_due
+            return is_due
 
 
 class ExchangeInjector(CountingInjector):
@@ -113,15 +113,15 @@ class CallInjector(CountingInjector):
     """Fails one kind of call of one caller."""
 
     def __init__(
-        self, caller: str, action: str, answer: AwsError | DropResponse, *, nth: int = 1, times: int = 1
+        self, caller: str, action: str, response: AwsError | DropResponse, *, nth: int = 1, times: int = 1
     ) -> None:
         super().__init__(nth, times)
         self._matches = (caller, action)
-        self._answer = answer
+        self._response = response
 
     @override
     def before_call(self, call: AwsCall) -> CallFault | None:
-        return self._answer if self.should_inject((call.caller, call.action) == self._matches) else None
+        return self._response if self.should_inject((call.caller, call.action) == self._matches) else None
 
 
 class ResponseDropper(CountingInjector):
@@ -139,14 +139,14 @@ class ResponseDropper(CountingInjector):
 class InvocationInjector(CountingInjector):
     """Delivers an event twice, or throttles the function."""
 
-    def __init__(self, function: str, verdict: InvocationFault, *, nth: int = 1, times: int = 1) -> None:
+    def __init__(self, function: str, fault: InvocationFault, *, nth: int = 1, times: int = 1) -> None:
         super().__init__(nth, times)
         self._function = function
-        self._verdict = verdict
+        self._fault = fault
 
     @override
     def before_invocation(self, invocation: Invocation) -> InvocationFault | None:
-        return self._verdict if self.should_inject(invocation.function == self._function) else None
+        return self._fault if self.should_inject(invocation.function == self._function) else None
 
 
 class ResultDropper(CountingInjector):

@@ -74,7 +74,7 @@ BUILDS: Final = 200
 _STORM_SECONDS: Final = 3_600
 _STORM_MINUTES: Final = 60
 _PUBLISH: Final = "sns:Publish"
-_ANSWERS: Final = (AwsError(400, "ThrottlingException"), AwsError(500, "InternalError"))
+_AWS_ERRORS: Final = (AwsError(400, "ThrottlingException"), AwsError(500, "InternalError"))
 
 _API: Final[Sequence[Fault]] = (
     *(ErrorStatus(status) for status in (401, 429, 500, 502, 503, 504)),
@@ -144,9 +144,9 @@ class Storm(CountingInjector):
     def before_call(self, call: AwsCall) -> CallFault | None:
         match self._draw(f"{call.caller} {call.action}", {"throttled by AWS": 0.01, "error 500 of AWS": 0.01}):
             case "throttled by AWS":
-                return _ANSWERS[0]
+                return _AWS_ERRORS[0]
             case "error 500 of AWS":
-                return _ANSWERS[1]
+                return _AWS_ERRORS[1]
             case _:
                 return None
 

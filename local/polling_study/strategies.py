@@ -81,14 +81,14 @@ def poll_by_ticks(trace: WorkloadTrace, workload: Workload, strategy: PollingStr
             heappush(due, row)
         for number, call in enumerate(made):
             started = now + number // PARALLEL_REQUESTS * workload.latency_seconds
-            answered = started + workload.latency_seconds
+            responded = started + workload.latency_seconds
             failed = random.random() < workload.fault_rate
             for _, index in call:
                 build = trace.builds[index]
                 if failed:
                     heappush(due, (now + tick, index))
                 elif build.ended <= started:
-                    counts.lags.append(answered - build.ended)
+                    counts.lags.append(responded - build.ended)
                 elif (gap := strategy(build, now - build.created)) is None:
                     counts.given_up += 1
                 else:
@@ -136,18 +136,18 @@ def poll_by_loops(trace: WorkloadTrace, workload: Workload, wait_seconds: float)
     while polls:
         now, number = heappop(polls)
         build = trace.builds[number]
-        answered = now + workload.latency_seconds
+        responded = now + workload.latency_seconds
         minute = int(now // 60)
         sent_in_minute[minute] += 1
         throttled = sent_in_minute[minute] > workload.requests_per_minute
         counts.throttled += throttled
         failed = throttled or random.random() < workload.fault_rate
         if not failed and build.ended <= now:
-            counts.lags.append(answered - build.ended)
+            counts.lags.append(responded - build.ended)
         elif now - build.created >= deadline:
             counts.given_up += 1
         else:
-            heappush(polls, (answered + wait_seconds, number))
+            heappush(polls, (responded + wait_seconds, number))
         counts.requests += 1
     counts.polls = counts.invocations = counts.requests
     counts.provider_seconds = counts.requests * workload.latency_seconds

@@ -67,14 +67,14 @@ class RunReport:
     @property
     def is_good(self) -> bool:
         """Whether every build has an outcome, every source responded, and the courier did not fail."""
-        failed = any(not letter.is_user_error for letter in self.dead_letters)
+        failed = any(not dead_letter.is_user_error for dead_letter in self.dead_letters)
         is_left = self.unfinished or self.unserved_requests or self.never_responded or self.unresponsive
         return not (self.failed_executions or failed or is_left)
 
     @property
     def has_user_errors(self) -> bool:
         """Whether the configuration or a request is wrong."""
-        return bool(self.unhealthy) or any(letter.is_user_error for letter in self.dead_letters)
+        return bool(self.unhealthy) or any(dead_letter.is_user_error for dead_letter in self.dead_letters)
 
 
 def is_backing_off(row: Mapping[str, object]) -> bool:

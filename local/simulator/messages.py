@@ -22,7 +22,7 @@ class ProviderName(StrEnum):
     TREASURE_INSIGHTS = "treasure_insights"
     DREADNODE_AIRT = "dreadnode_airt"
     ARTIFACT_STORE = "artifact_store"
-    UNKNOWN = "nobody"
+    UNKNOWN = "unknown"
 
 
 class RequestKind(StrEnum):

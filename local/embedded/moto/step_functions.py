@@ -1,26 +1,21 @@
-"""Patches and reads of the internals of moto 5.2.5; with `local.embedded.moto.integrations` the only such code.
+"""Patches and reads of the internals of moto 5.2.5, with `integrations` and `jsonata` the only such code.
 
 moto is pinned because private names are used. Each patch names the upstream issue that would end it.
 """
 
 import json
 import logging
-import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from antlr4 import ParserRuleContext  # type: ignore[import-untyped]  # it comes with moto, without types
-from jsonata.jexception import JException
-from jsonata.jsonata import Jsonata
-from jsonata.utils import Utils
 from moto import backends as moto_backends
 from moto.core.config import default_user_config
 from moto.core.exceptions import AWSError
@@ -38,6 +33,7 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfun
 from moto.stepfunctions.parser.utils import TMP_THREADS
 
 from local.embedded.moto.integrations import integrations_patched
+from local.embedded.moto.jsonata import evaluate_jsonata
 from local.sam.intrinsics import StackLocation
 
 # The access key with which moto's interpreter signs its calls (its `boto_client_for`).
@@ -51,14 +47,6 @@ _RUNNING = ExecutionStatus.RUNNING
 # The time that the threads of stopped executions get; they only have to return from a wait.
 _STOP_SECONDS = 20
 _STOP_CHECK_SECONDS = 0.02
-
-_OPENING = re.compile(r"(\$(exists|type)\()?\(")
-_DECLARATION = re.compile(r"\$([A-Za-z0-9_]+):=")
-_VALUES = json.JSONDecoder()
-# A compiled expression holds the state of its evaluation.
-_evaluating = threading.Lock()
-# More expressions than a few definitions have.
-_compiled = lru_cache(maxsize=500)(Jsonata)
 
 # The attribute of a redriven execution that holds its earlier history.
 _EARLIER_HISTORY = "history_before_redrive"
@@ -87,61 +75,6 @@ class RawExecution:
 
     description: dict[str, Any]
     history: list[dict[str, Any]]
-
-
-def evaluate_jsonata(expression: str) -> object:
-    """Evaluate a JSONata expression as moto composes it: declarations of variables, then the state's own expression.
-
-    moto does not evaluate JSONata: https://github.com/getmoto/moto/issues/10105, with a fix in
-    https://github.com/getmoto/moto/pull/10112. Here the state's expression is parsed once and its variables are bound,
-    as on AWS; parsing their values each time took a tenth of a storm.
-
-    Raises
-    ------
-    JSONataException
-        moto's own, which fails the state.
-    """
-    try:
-        bindings, body = _split_bindings(expression)
-        with _evaluating:
-            compiled = _compiled(body)
-            # The library's functions read this on the evaluating thread.
-            Jsonata.CURRENT.jsonata = compiled
-            result = compiled.evaluate(None, bindings)
-        # Removes the library's list class and rejects functions, which a state's data cannot contain.
-        return json.loads(json.dumps(result))
-    except (JException, ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as exc:
-        raise moto_jsonata.JSONataException("UNKNOWN", str(exc)) from exc
-
-
-def _split_bindings(expression: str) -> tuple[dict[str, object], str]:
-    """Split ``($states:={...};$name:=...;text)`` into the variables' values and ``(text)``.
-
-    moto evaluates each expression three times: also for whether there is a result, and for its type.
-    """
-    bindings: dict[str, object] = {}
-    opening = _OPENING.match(expression)
-    if opening is None:
-        return bindings, expression
-    rest = opening.end()
-    while declaration := _DECLARATION.match(expression, rest):
-        try:
-            value, end = _VALUES.raw_decode(expression, declaration.end())
-        except json.JSONDecodeError:
-            break
-        if expression[end : end + 1] != ";":
-            break
-        bindings[declaration[1]], rest = _mark_nulls(value), end + 1
-    return bindings, f"{opening[0]}{expression[rest:]}"
-
-
-def _mark_nulls(value: object) -> object:
-    """Replace None by the library's null; to it, None means that a value does not exist."""
-    if isinstance(value, dict):
-        return {name: _mark_nulls(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_mark_nulls(each) for each in value]
-    return Utils.NULL_VALUE if value is None else value
 
 
 @contextmanager

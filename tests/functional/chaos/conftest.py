@@ -1,4 +1,4 @@
-"""One laboratory for the experiments of a module, and what the undisturbed scripts leave behind."""
+"""One experiment runner per module, and the evidence of two scenarios without faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from local.chaos.experiment_runner import ExperimentRunner
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[ExperimentRunner]:
-    """One embedded AWS; only one can be up in a process, so it does not outlive its module."""
+    """One embedded AWS; a process can run only one, so it ends with its module."""
     with ExperimentRunner() as runner:
         yield runner
 

@@ -1,4 +1,4 @@
-"""Each promise is checked: evidence in which exactly it is broken is refused, and in its name."""
+"""Each promise is checked: evidence in which exactly one promise is broken violates that promise."""
 
 from __future__ import annotations
 
@@ -123,9 +123,9 @@ def with_a_loop(evidence: Evidence) -> Evidence:
     return first_run(evidence, states=("WaitForBuild",) * 60)
 
 
-def with_endless_looks(evidence: Evidence) -> Evidence:
-    look = next(entry for entry in evidence.requests if entry.target.build_id)
-    return replace(evidence, requests=[look] * 1000)
+def with_endless_polls(evidence: Evidence) -> Evidence:
+    poll = next(entry for entry in evidence.requests if entry.target.build_id)
+    return replace(evidence, requests=[poll] * 1000)
 
 
 def without_a_notice(evidence: Evidence) -> Evidence:
@@ -148,7 +148,7 @@ def with_a_repeated_notice(evidence: Evidence) -> Evidence:
     return replace(evidence, notices=[*evidence.notices, evidence.notices[0]])
 
 
-def with_a_report_asked_for_twice(evidence: Evidence) -> Evidence:
+def with_a_report_started_twice(evidence: Evidence) -> Evidence:
     started = next(build for build in evidence.provider_builds if build.build_id not in evidence.scheduled)
     return replace(
         evidence, provider_builds=[*evidence.provider_builds, replace(started, completed=None, build_id="the second")]
@@ -213,10 +213,10 @@ PLANTED: Mapping[str, tuple[Planting, ...]] = {
         with_an_artifact_of_a_failed_build,
     ),
     "executions end": (with_an_execution_that_runs, with_an_execution_that_failed),
-    "no circles": (with_a_loop, with_endless_looks),
+    "no loops": (with_a_loop, with_endless_polls),
     "announced": (without_a_notice, with_another_id_for_a_repetition, with_a_notice_about_nothing),
     "not repeated": (with_a_repeated_notice,),
-    "asked once": (with_a_report_asked_for_twice,),
+    "started once": (with_a_report_started_twice,),
     "never silent": (with_a_request_that_led_nowhere,),
     "no open upload": (with_an_open_upload,),
     "nothing elsewhere": (with_an_object_elsewhere,),

@@ -1,4 +1,4 @@
-"""A finished report is not given up for one odd moment: not for an answer, not for a key, not for a dead function."""
+"""A temporary problem does not cost a finished report: an unusual response, a revoked key, a killed function."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from local.embedded.interception import AwsError
 from local.simulator import HTML_PAGE, ErrorStatus, Fault, FaultRule, LinkExpired, Reply, RequestKind, SetFields
 
 # The request and the poller ask for the job once each; the third one is the copy.
-COPY_ASKS = 3
+LINK_REQUESTS = 3
 
 
 @pytest.mark.parametrize(
@@ -28,21 +28,23 @@ COPY_ASKS = 3
         pytest.param(SetFields({"presigned_url": None}), id="no link yet"),
     ],
 )
-def test_one_odd_answer_does_not_cost_the_report(runner: ExperimentRunner, fault: Fault) -> None:
-    evidence = runner.run(large(), faults=[FaultRule(fault, RequestKind.GET_JOB, nth=COPY_ASKS, times=2)])
+def test_one_unusual_response_does_not_cost_the_report(runner: ExperimentRunner, fault: Fault) -> None:
+    evidence = runner.run(large(), faults=[FaultRule(fault, RequestKind.GET_JOB, nth=LINK_REQUESTS, times=2)])
     assert any(entry.faults for entry in evidence.requests)
     assert check(evidence) == []
 
 
 def test_what_stays_wrong_ends_as_undeliverable(runner: ExperimentRunner) -> None:
-    evidence = runner.run(large(), faults=[FaultRule(ErrorStatus(404), RequestKind.GET_JOB, nth=COPY_ASKS, times=None)])
+    evidence = runner.run(
+        large(), faults=[FaultRule(ErrorStatus(404), RequestKind.GET_JOB, nth=LINK_REQUESTS, times=None)]
+    )
     assert check(evidence, Allowance(outcomes=frozenset({"undeliverable"}))) == []
     (record,) = evidence.records.values()
     assert '"undeliverable"' in (record.text or "")
     assert "BuildNotFoundError" in (record.text or "")
 
 
-def test_a_dead_link_is_not_asked_for_again_and_again(runner: ExperimentRunner) -> None:
+def test_a_dead_link_is_not_requested_again_and_again(runner: ExperimentRunner) -> None:
     evidence = runner.run(large(), faults=[FaultRule(LinkExpired(), RequestKind.ARTIFACT, times=None)])
     (run,) = evidence.executions
     assert run.status == "SUCCEEDED"

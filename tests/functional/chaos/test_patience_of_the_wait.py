@@ -1,4 +1,4 @@
-"""An execution comes to wait for its build, whatever DynamoDB says to the first tries; the wait itself ends once."""
+"""An execution starts to wait for its build although DynamoDB fails the first attempts; the wait itself ends once."""
 
 from __future__ import annotations
 

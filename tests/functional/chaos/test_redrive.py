@@ -1,4 +1,4 @@
-"""A failed execution is redriven at the state that failed, whichever it was, and nothing is done twice."""
+"""A failed execution is redriven at the state that failed, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FOR_GOOD = 7
 
 
 class Broken(CountingInjector):
-    """One call fails until its state has given up; then somebody mends it, and redrives."""
+    """One call fails until its state has failed; then the call works again, and the execution is redriven."""
 
     redrives = True
 
@@ -42,7 +42,7 @@ class Broken(CountingInjector):
 
 
 def no_report() -> ChaosScenario:
-    """Let one build run that leaves no report."""
+    """Return a scenario with one build without a report."""
     builds = (ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(70)),)
     sales = DataModel(oid="5d1d4f1c-1111-4222-8333-000000000001", name="sales", builds=builds)
     simulation = Scenario(treasure=TreasureAccount(models=(sales,)))
@@ -67,7 +67,7 @@ def test_every_task_is_among_them() -> None:
 
 
 def failed_states(evidence: Evidence) -> list[str]:
-    """Name the state in which each failed execution stood before its redrive."""
+    """Return the state at which each execution failed before its redrive."""
     found = []
     for history in evidence.histories:
         last = ""
@@ -94,16 +94,16 @@ def test_every_task_can_be_redriven_and_duplicates_nothing(runner: ExperimentRun
 
 def test_an_execution_that_has_not_failed_cannot_be_redriven(runner: ExperimentRunner) -> None:
     class Redriving(CountingInjector):
-        refusals = 0
+        failures = 0
 
         @override
         def tick(self, runner: ExperimentRunner) -> None:
             for run in runner.aws.executions():
                 with pytest.raises(MotoError, match="cannot be redriven"):
                     runner.aws.redrive(run.arn)
-                Redriving.refusals += 1
+                Redriving.failures += 1
             with pytest.raises(MotoError, match="there is no execution"):
                 runner.aws.redrive("arn:aws:states:eu-central-1:123456789012:execution:none:none")
 
     assert check(runner.run(large(), Redriving())) == []
-    assert Redriving.refusals > 0
+    assert Redriving.failures > 0

@@ -1,4 +1,4 @@
-"""The report of a campaign: what was asked for stands in it, and its sentences are folded like anybody's."""
+"""The report of a campaign has the required figures, and its sentences are wrapped."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_share_that_the_tests_run_is_counted_and_not_claimed(text: str) -> N
     assert "4 of the runs (25%), with each kind of fault at least once" in " ".join(text.split())
 
 
-def test_every_fault_has_a_row_with_what_was_asked_for(text: str) -> None:
+def test_every_fault_has_a_row_with_the_required_figures(text: str) -> None:
     header = next(line for line in text.splitlines() if line.startswith("| fault | runs"))
     columns = [cell.strip() for cell in header.strip("|").split("|")]
     for column in (

@@ -1,4 +1,4 @@
-"""A request whose every attempt was killed becomes a dead letter, and leads somewhere once it is sent again."""
+"""A request whose attempts were all killed becomes a dead letter, and succeeds once it is sent again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ATTEMPTS = 3
 
 
 class KillsRequests(FaultInjector):
-    """Ends `request_build` at its first write, until the event has been given up."""
+    """Kills `request_build` at its first write, until the event is a dead letter."""
 
     def __init__(self) -> None:
         self.kills = 0
@@ -33,7 +33,7 @@ class AndSendsAgain(KillsRequests):
     redrives: ClassVar[bool] = True
 
 
-def test_a_request_that_was_given_up_is_a_dead_letter(runner: ExperimentRunner) -> None:
+def test_a_request_that_failed_for_good_is_a_dead_letter(runner: ExperimentRunner) -> None:
     scenario = scenarios.start_retried()
     evidence = runner.run(scenario, KillsRequests())
     assert [letter for letter in evidence.dead_letters if "event-0" in letter]

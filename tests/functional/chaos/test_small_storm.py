@@ -1,4 +1,4 @@
-"""Everything at once, for twenty builds."""
+"""A storm of all faults, with twenty builds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small stack with one of everything that the embedded AWS has to understand, and the real one."""
+"""A small stack with one of everything that the embedded AWS supports, and the real one."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -253,14 +253,14 @@ def small_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small(small_template: Path) -> Iterator[EmbeddedAws]:
-    """The small stack, up; shared by the tests of a module, none of which may bring up another."""
+    """The running small stack; the tests of a module share it, and none of them may start another."""
     with EmbeddedAws(small_template, time_scale=0.001) as aws:
         yield aws
 
 
 @pytest.fixture
 def disturbed(small_template: Path) -> Iterator[Callable[[Interception], EmbeddedAws]]:
-    """Bring the small stack up with an interception of the test's own."""
+    """Start the small stack with the test's own interception."""
     started: list[EmbeddedAws] = []
 
     def start(interception: Interception) -> EmbeddedAws:

@@ -1,4 +1,4 @@
-"""Asynchronous calls: answered at once, repeated on errors, and dead letters in the end."""
+"""Asynchronous invocations: accepted at once, retried on errors, and finally dead-lettered."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from local.embedded.interception import Interception, Invocation, InvocationFaul
 
 
 class Runs(Interception):
-    """Remembers the runs; throttles the first so many."""
+    """Records the runs, and throttles the first ones."""
 
     def __init__(self, throttled: int = 0) -> None:
         self.throttled = throttled
@@ -23,8 +23,8 @@ def test_the_api_accepts_an_event_and_runs_it_later(disturbed: Callable[[Interce
     runs = Runs()
     aws = disturbed(runs)
     name = aws.resources["WorkFunction"]
-    answer = aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
-    assert answer["StatusCode"] == 202
+    response = aws.client("lambda").invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+    assert response["StatusCode"] == 202
     aws.wait_until_idle()
     assert [run.asynchronous for run in runs.seen] == [True]
 

@@ -53,15 +53,15 @@ def test_the_api_invokes_functions(small: EmbeddedAws, by: str) -> None:
     name = small.resources["WorkFunction"]
     arn = small.client("lambda").get_function_configuration(FunctionName=name)["FunctionArn"]
     function = {"name": name, "arn": arn, "qualified": f"{arn}:$LATEST"}[by]
-    answer = small.client("lambda").invoke(FunctionName=function, Payload=b'{"a": 1}')
-    assert json.load(answer["Payload"]) == {"echo": {"a": 1}}
-    assert "FunctionError" not in answer
+    response = small.client("lambda").invoke(FunctionName=function, Payload=b'{"a": 1}')
+    assert json.load(response["Payload"]) == {"echo": {"a": 1}}
+    assert "FunctionError" not in response
 
 
-def test_the_api_tells_errors_of_functions(small: EmbeddedAws) -> None:
-    answer = small.client("lambda").invoke(FunctionName=small.resources["WorkFunction"], Payload=b'{"do": "fail"}')
-    assert answer["FunctionError"] == "Unhandled"
-    assert json.load(answer["Payload"])["errorType"] == "HopelessError"
+def test_the_api_reports_errors_of_functions(small: EmbeddedAws) -> None:
+    response = small.client("lambda").invoke(FunctionName=small.resources["WorkFunction"], Payload=b'{"do": "fail"}')
+    assert response["FunctionError"] == "Unhandled"
+    assert json.load(response["Payload"])["errorType"] == "HopelessError"
 
 
 def test_the_api_refuses_unknown_functions_and_broken_json(small: EmbeddedAws) -> None:

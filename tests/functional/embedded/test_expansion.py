@@ -1,4 +1,4 @@
-"""The expansion is CloudFormation as SAM makes it, without AWS and the same each time."""
+"""The expansion is the CloudFormation that SAM produces, without AWS and deterministic."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from local.sam.expansion import CODE_BUCKET, expand, function_folders
 from local.sam.intrinsics import LogicalId, Resolver, StackLocation, TemplateError
 
-PLACE = StackLocation(region="eu-central-1", account="123456789012", stack_name="small")
+LOCATION = StackLocation(region="eu-central-1", account="123456789012", stack_name="small")
 
 
 def write(folder: Path, text: str) -> Path:
@@ -40,7 +40,7 @@ def test_the_definition_is_inlined_with_its_placeholders_and_substitutions(small
     assert properties["DefinitionSubstitutions"]["Table"] == {"Ref": "Table"}
 
 
-def test_a_given_parameter_becomes_the_default(small_template: Path) -> None:
+def test_a_parameter_value_becomes_the_default(small_template: Path) -> None:
     expanded = expand(small_template, parameters={"Beat": "rate(7 minutes)"})
     assert expanded["Parameters"]["Beat"]["Default"] == "rate(7 minutes)"
 
@@ -110,7 +110,7 @@ def resolver() -> Resolver:
             "Either": {"Fn::Or": [{"Condition": "IsX"}, {"Condition": "IsNotX"}]},
         },
     }
-    return Resolver(template, PLACE)
+    return Resolver(template, LOCATION)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def resolver() -> Resolver:
         ({"a": {"Fn::If": ["IsNotX", 1, {"Ref": "AWS::NoValue"}]}, "b": [1]}, {"b": [1]}),
     ],
 )
-def test_intrinsics_are_answered_from_parameters(node: object, value: object) -> None:
+def test_intrinsics_are_resolved_from_parameters(node: object, value: object) -> None:
     assert resolver().value(node) == value
 
 

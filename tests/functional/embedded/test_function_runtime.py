@@ -1,4 +1,4 @@
-"""The functions share one process; what that cannot give them is refused."""
+"""The functions share one process; a template that this does not allow is refused."""
 
 import io
 import json

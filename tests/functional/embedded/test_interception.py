@@ -1,4 +1,4 @@
-"""Tests may observe, answer, lose, repeat and kill."""
+"""Tests can observe, fail, lose, repeat and kill calls and invocations."""
 
 import json
 import threading
@@ -25,7 +25,7 @@ Start = Callable[[Interception], EmbeddedAws]
 
 
 class OnAction(Interception):
-    """Gives its verdicts to one action, the first so many times."""
+    """Injects its faults into the first calls of one action."""
 
     def __init__(
         self, action: str, *, before: CallFault | None = None, after: DropResponse | Kill | None = None, times: int = 1
@@ -53,7 +53,7 @@ class OnAction(Interception):
 
 
 class OnRun(Interception):
-    """Gives its verdicts to the first so many runs."""
+    """Injects its faults into the first runs."""
 
     def __init__(
         self, *, before: InvocationFault | None = None, after: DropResponse | None = None, times: int = 1
@@ -119,7 +119,7 @@ def test_the_operators_calls_are_left_alone(disturbed: Start) -> None:
         ({"do": "put"}, "s3:PutObject", AwsError(403, "AccessDenied", "no right")),
     ],
 )
-def test_an_error_is_answered_in_the_services_own_way(
+def test_an_error_has_the_format_of_its_service(
     disturbed: Start, event: dict[str, str], action: str, error: AwsError
 ) -> None:
     result = disturbed(OnAction(action, before=error, times=9)).invoke("work", event)
@@ -137,7 +137,7 @@ def test_an_error_of_sns_reaches_the_state_machine(disturbed: Start) -> None:
 
 
 @pytest.mark.parametrize("lost", ["before", "after"])
-def test_a_lost_answer_is_tried_again(disturbed: Start, lost: str) -> None:
+def test_a_lost_response_is_retried(disturbed: Start, lost: str) -> None:
     losing = (
         OnAction("s3:PutObject", before=DropResponse())
         if lost == "before"
@@ -180,11 +180,11 @@ def test_the_state_machine_tries_a_killed_run_again(disturbed: Start) -> None:
     assert aws.usage()["work"].invocations == 3
 
 
-@pytest.mark.parametrize("verdict", [Throttle(), DropResponse()])
-def test_the_state_machine_tries_a_call_again_that_lambda_did_not_answer(
-    disturbed: Start, verdict: Throttle | DropResponse
+@pytest.mark.parametrize("fault", [Throttle(), DropResponse()])
+def test_the_state_machine_retries_a_call_without_a_response_from_lambda(
+    disturbed: Start, fault: Throttle | DropResponse
 ) -> None:
-    once = OnRun(before=verdict) if isinstance(verdict, Throttle) else OnRun(after=verdict)
+    once = OnRun(before=fault) if isinstance(fault, Throttle) else OnRun(after=fault)
     aws = disturbed(once)
     aws.start_execution("Machine", {"name": "x", "wait": False})
     aws.wait_until_idle()
@@ -197,7 +197,7 @@ def test_an_event_is_delivered_twice(disturbed: Start) -> None:
     assert aws.usage()["work"].invocations == 2
 
 
-def test_a_caller_learns_of_throttling_and_of_nothing_when_the_answer_is_lost(disturbed: Start) -> None:
+def test_a_caller_sees_throttling_and_nothing_when_the_response_is_lost(disturbed: Start) -> None:
     ran = OnRun(before=Throttle(), after=DropResponse(), times=2)
     aws = disturbed(ran)
     with pytest.raises(ThrottledError):

@@ -1,4 +1,4 @@
-"""Expressions are parsed once and their variables bound: the results are those of the whole text, parsed each time."""
+"""Expressions are parsed once and their variables bound: results equal those of the whole text, parsed each time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from jsonata.jsonata import Jsonata
 from moto.stepfunctions.parser.asl.jsonata.jsonata import JSONataException
 
-from local.embedded.moto.step_functions import evaluate_jsonata
+from local.embedded.moto.jsonata import evaluate_jsonata
 
 STATES: Mapping[str, object] = {
     "input": {
@@ -59,7 +59,7 @@ def test_the_result_is_that_of_the_whole_text(text: str) -> None:
         assert evaluate_jsonata(whole) == expected
 
 
-def test_another_value_gives_another_result() -> None:
+def test_another_value_has_another_result() -> None:
     assert [evaluate_jsonata(f'($states:={{"input":{number}}};$states.input)') for number in (1, 2)] == [1, 2]
 
 

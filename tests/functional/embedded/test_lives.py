@@ -1,4 +1,4 @@
-"""One stack after the other in one process, and nothing of any of them left."""
+"""Several stacks run one after the other in one process, and leave nothing behind."""
 
 import os
 import sys

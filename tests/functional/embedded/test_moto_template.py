@@ -1,4 +1,4 @@
-"""What moto gets of a template, and that nothing is dropped without a word."""
+"""What moto gets of a template; nothing is dropped silently."""
 
 import copy
 import json

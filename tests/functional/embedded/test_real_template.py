@@ -1,4 +1,4 @@
-"""The embedded AWS understands the template that this repository ships."""
+"""The embedded AWS supports the template that this repository ships."""
 
 import json
 from collections.abc import Iterator

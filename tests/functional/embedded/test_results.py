@@ -1,4 +1,4 @@
-"""What a run leaves behind is read as it is, and cannot harm the machine that reads it."""
+"""The results of a run are read unchanged, and cannot harm the machine that reads them."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_a_hostile_key_is_not_mirrored(small: EmbeddedAws, key: str, tmp_path: P
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_uploads_that_nobody_completed_are_found(small: EmbeddedAws) -> None:
+def test_uncompleted_uploads_are_found(small: EmbeddedAws) -> None:
     s3, store = small.client("s3"), small.resources["Store"]
     assert small.open_multipart_uploads() == []
     upload = s3.create_multipart_upload(Bucket=store, Key="big")["UploadId"]

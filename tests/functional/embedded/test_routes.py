@@ -1,4 +1,4 @@
-"""The ways that builds take through the real state machine, by what is known of them when they are first seen."""
+"""The paths of builds through the real state machine, by what is known when they are first seen."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_build_that_fails_while_it_is_waited_for_is_recorded_as_failed(
     assert (record["artifact"], record["problem"]["name"]) == (None, "BuildFailed")
 
 
-def test_a_copy_of_nothing_asks_nobody(courier: EmbeddedAws) -> None:
+def test_a_copy_of_nothing_makes_no_request(courier: EmbeddedAws) -> None:
     run = run_to_its_end(courier, waiting("nothing-to-copy"), sample("news", "failed"))
     assert "CopyArtifact" in run.states
     assert [call for call in courier.calls() if call[0] == "copy_artifact"] == []

@@ -26,7 +26,7 @@ class FakeTarget:
         self.end = START + timedelta(minutes=10)
         self.fired: list[tuple[float, str, object]] = []
         self.under_way: list[Future[AsyncResult]] = []
-        self.answers_at_once = True
+        self.completes_at_once = True
 
     def now(self) -> datetime:
         return self.moment
@@ -42,7 +42,7 @@ class FakeTarget:
     def invoke_asynchronously(self, function: str, event: object) -> Future[AsyncResult]:
         self.fired.append(((self.moment - START).total_seconds(), function, event))
         future: Future[AsyncResult] = Future()
-        if self.answers_at_once:
+        if self.completes_at_once:
             future.set_result(AsyncResult(InvocationResult("{}"), 1))
         self.under_way.append(future)
         return future
@@ -96,7 +96,7 @@ def test_missed_fires_are_not_made_up_for(target: FakeTarget) -> None:
 
 
 def test_overlapping_runs_are_counted_and_bounded(target: FakeTarget) -> None:
-    target.answers_at_once = False
+    target.completes_at_once = False
     target.end = START + timedelta(minutes=6)
     scheduler = target.scheduler()
     scheduler.run()

@@ -1,4 +1,4 @@
-"""Schedules are read as strictly as EventBridge Scheduler reads them."""
+"""Schedules are parsed as strictly as by EventBridge Scheduler."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def test_the_template_tells_what_is_fired_when_and_with_what(small_template: Path) -> None:
+def test_schedules_are_read_from_the_template(small_template: Path) -> None:
     found = {schedule.logical_id: schedule for schedule in schedules(expand(small_template))}
     tick = found["WorkFunctionTick"]
     assert (tick.target, tick.target_kind, tick.expression) == ("WorkFunction", "function", "rate(1 minute)")
@@ -102,7 +102,7 @@ def test_an_unknown_time_zone_is_refused() -> None:
         ("cron(0 0 1 1 ? 2190)", "2026-11-01T00:00", "2190-01-01T00:00"),
     ],
 )
-def test_a_cron_gives_its_next_fire(text: str, after: str, fire: str) -> None:
+def test_a_cron_returns_its_next_fire(text: str, after: str, fire: str) -> None:
     assert parse_expression(text).next_after(at(after)) == at(fire)
 
 

@@ -1,4 +1,4 @@
-"""What the wrapper does to requests, with something simpler than moto behind it."""
+"""The wrapper's handling of requests, with a simple application instead of moto."""
 
 import io
 import threading
@@ -34,9 +34,9 @@ def test_writes_under_a_condition_are_alone(headers: dict[str, str], alone: bool
 
     application._moto = moto
 
-    def ask(_: int) -> bytes:
+    def send(_: int) -> bytes:
         environ = {"REQUEST_METHOD": "PUT", "PATH_INFO": "/x", "wsgi.input": io.BytesIO(), **headers}
         return b"".join(application(environ, lambda *_: lambda _: None))
 
     with ThreadPoolExecutor(2) as pool:
-        assert set(pool.map(ask, range(2))) == {b"alone" if alone else b"together"}
+        assert set(pool.map(send, range(2))) == {b"alone" if alone else b"together"}

@@ -83,16 +83,16 @@ def test_an_unknown_token_is_refused_also_while_an_execution_starts(
 
 def test_two_starts_under_one_name_are_one_execution(small: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     client = small.client("stepfunctions")
-    both_looked = threading.Barrier(2)
+    both_checked = threading.Barrier(2)
     look = StateMachine._handle_name_input_idempotency
 
-    def look_together(machine: StateMachine, name: str, text: str) -> object:
+    def check_together(machine: StateMachine, name: str, text: str) -> object:
         found = look(machine, name, text)
         with suppress(threading.BrokenBarrierError):
-            both_looked.wait(0.2)
+            both_checked.wait(0.2)
         return found
 
-    monkeypatch.setattr(StateMachine, "_handle_name_input_idempotency", look_together)
+    monkeypatch.setattr(StateMachine, "_handle_name_input_idempotency", check_together)
 
     def start(number: int) -> bool:
         text = json.dumps({"name": "race", "wait": False, "number": number})
@@ -117,7 +117,7 @@ def test_the_same_name_with_another_input_is_refused(small: EmbeddedAws) -> None
         client.start_execution(stateMachineArn=machine, name="twin", input='{"name": "d", "wait": false}')
 
 
-def test_pauses_before_retries_last_as_long_as_they_are_told_to(small: EmbeddedAws) -> None:
+def test_pauses_before_retries_are_scaled(small: EmbeddedAws) -> None:
     # 30 s and 60 s in the definition, a thousandth of it here.
     report = run(small, {"name": "e", "wait": False, "do": "not yet"})
     assert report.status == "SUCCEEDED"
@@ -132,7 +132,7 @@ def test_errors_are_caught_by_their_class_name(small: EmbeddedAws) -> None:
     assert any("HopelessError" in text for text in small.history_texts())
 
 
-def test_an_error_that_nobody_catches_fails_the_execution(small: EmbeddedAws) -> None:
+def test_an_error_without_a_catch_fails_the_execution(small: EmbeddedAws) -> None:
     report = run(small, {"name": "g", "wait": False, "do": "unspeakable"})
     assert (report.status, report.error) == ("FAILED", "Runtime.MarshalError")
     assert "Unable to marshal" in str(report.cause)

@@ -1,4 +1,4 @@
-"""A plan of faults is read from a file as it is written down, and a file that is wrong is refused by line or field."""
+"""Fault plans are read from files, and errors in a file name the line or the field."""
 
 from __future__ import annotations
 
@@ -142,10 +142,10 @@ def test_options_that_do_not_go_together(options: list[object], words: str) -> N
     assert words in ended.error_line
 
 
-def test_faults_that_do_not_fit_an_answer_leave_it_as_it_is() -> None:
-    answer = SimulatedResponse(200, {"Content-Type": "application/json"}, b'{"created": "soon", "started": null}')
+def test_faults_that_do_not_fit_a_response_leave_it_unchanged() -> None:
+    response = SimulatedResponse(200, {"Content-Type": "application/json"}, b'{"created": "soon", "started": null}')
     request: object = None
-    assert CorruptBody(at=1_000).on_response(request, answer) == answer  # type: ignore[arg-type]  # not looked at
+    assert CorruptBody(at=1_000).on_response(request, response) == response  # type: ignore[arg-type]  # not looked at
     for seconds in (5.0, 1e300, float("inf"), float("nan")):
-        shifted = ShiftTimes(seconds).on_response(request, answer)  # type: ignore[arg-type]  # likewise
-        assert json.loads(bytes(shifted.body)) == json.loads(bytes(answer.body))
+        shifted = ShiftTimes(seconds).on_response(request, response)  # type: ignore[arg-type]  # likewise
+        assert json.loads(bytes(shifted.body)) == json.loads(bytes(response.body))

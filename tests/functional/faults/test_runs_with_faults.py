@@ -1,4 +1,4 @@
-"""``courier run`` with faults: it says what they were, comes to its end, and has the right verdict."""
+"""``courier run`` with faults reports them, ends, and has the right exit code."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run(folder: Path, *options: object) -> CommandResult:
 
 
 def injected(ended: CommandResult) -> Counter[str]:
-    """Read what the run said about its faults: how often each one met a kind of request."""
+    """Return the injected faults that the run printed: how often each was injected into a kind of request."""
     lines = ended.out.partition(" faults injected, ")[2].splitlines()[1:]
     found = [match for line in lines if (match := re.fullmatch(r" *(\d+)  (\w+) +(\w+).*", line))]
     return Counter({f"{match[2]} {match[3]}": int(match[1]) for match in found})
@@ -69,7 +69,7 @@ def plan(folder: Path, *rules: object) -> Path:
     return path
 
 
-def test_faults_of_a_file_are_told_and_the_promises_kept(tmp_path: Path) -> None:
+def test_faults_of_a_file_are_reported_and_the_promises_kept(tmp_path: Path) -> None:
     text = (Path(__file__).parents[3] / "docs" / "faults.example.json").read_text(encoding="utf-8")
     rules = [*json.loads(text)["rules"], {"on": "cancel_build", "fault": "delay", "with": {"seconds": 1}}]
     ended = run(tmp_path, "--faults", plan(tmp_path, *rules))
@@ -87,7 +87,7 @@ def test_faults_of_a_file_are_told_and_the_promises_kept(tmp_path: Path) -> None
     assert len(read_rules(text)) == 4
 
 
-def test_an_outcome_that_a_fault_explains_is_told_and_no_breach(tmp_path: Path) -> None:
+def test_an_outcome_that_a_fault_explains_is_reported_and_breaks_no_promise(tmp_path: Path) -> None:
     page = {"status": 200, "body": "<html>", "content_type": "application/pdf"}
     ended = run(tmp_path, "--faults", plan(tmp_path, {"on": "artifact", "fault": "reply", "with": page, "times": None}))
     assert (ended.exit_code, ended.err) == (0, "")
@@ -106,7 +106,7 @@ def test_chaos_ends_well_and_says_what_it_was(tmp_path: Path) -> None:
 
 def test_a_broken_promise_makes_the_run_fail(tmp_path: Path) -> None:
     class LosesAPublication(Interception):
-        """The first notice is published, and the state machine does not hear of it: it says it once more."""
+        """The response to the first publication is lost, so the state machine publishes the notice again."""
 
         published = 0
 

@@ -1,4 +1,4 @@
-"""The simulator as the tests here use it: on a clock that stands still, with plain `requests` as the client."""
+"""The simulator on a manual clock, with plain `requests` as the client."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def chatbot() -> Project:
 
 @dataclass
 class Client:
-    """A simulator, the clock that it plays on, and a client with the right keys."""
+    """A simulator, its clock, and a client with valid keys."""
 
     providers: SimulatedProviders
     clock: ManualClock
@@ -106,7 +106,7 @@ class Client:
         return str(self.airt("GET", f"/build/{job_id}").json()["presigned_url"])
 
     def fetch(self, url: str | None = None, *, method: str = "GET", **headers: str) -> requests.Response:
-        """Fetch an artifact without any header of ours but those given."""
+        """Download an artifact with only these headers."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.session.request(
             method,
@@ -119,7 +119,7 @@ class Client:
 
 @pytest.fixture
 def simulate() -> Iterator[Callable[..., Client]]:
-    """Start a simulator; at the end of the test it is stopped."""
+    """Start a simulator, which is stopped at the end of the test."""
     with ExitStack() as stack:
 
         def start(

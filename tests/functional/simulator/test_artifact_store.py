@@ -15,14 +15,14 @@ from .conftest import JOB, REPORT_BYTES, Client, scenario
 
 
 def test_a_link_serves_the_report(client: Client) -> None:
-    answer = client.fetch()
+    response = client.fetch()
 
     report = client.providers.artifact_bytes(JOB)
-    assert answer.content == report
-    assert answer.headers["Content-Type"] == "application/pdf"
-    assert answer.headers["Content-Length"] == str(REPORT_BYTES)
-    assert answer.headers["ETag"] == f'"{hashlib.md5(report).hexdigest()}"'  # noqa: S324 - what S3 computes
-    assert len(PdfReader(BytesIO(answer.content), strict=True).pages) >= 3
+    assert response.content == report
+    assert response.headers["Content-Type"] == "application/pdf"
+    assert response.headers["Content-Length"] == str(REPORT_BYTES)
+    assert response.headers["ETag"] == f'"{hashlib.md5(report).hexdigest()}"'  # noqa: S324 - what S3 computes
+    assert len(PdfReader(BytesIO(response.content), strict=True).pages) >= 3
 
 
 def test_a_dead_link_is_refused_with_its_times(client: Client) -> None:
@@ -31,12 +31,12 @@ def test_a_dead_link_is_refused_with_its_times(client: Client) -> None:
     assert client.fetch(link).status_code == 200
     client.clock.advance(1)
 
-    answer = client.fetch(link)
+    response = client.fetch(link)
 
-    assert (answer.status_code, answer.headers["Content-Type"]) == (403, "application/xml")
-    assert "<Code>AccessDenied</Code><Message>Request has expired</Message>" in answer.text
-    assert "<X-Amz-Expires>3600</X-Amz-Expires><Expires>2026-04-15T13:00:00Z</Expires>" in answer.text
-    assert "<ServerTime>2026-04-15T13:00:00Z</ServerTime>" in answer.text
+    assert (response.status_code, response.headers["Content-Type"]) == (403, "application/xml")
+    assert "<Code>AccessDenied</Code><Message>Request has expired</Message>" in response.text
+    assert "<X-Amz-Expires>3600</X-Amz-Expires><Expires>2026-04-15T13:00:00Z</Expires>" in response.text
+    assert "<ServerTime>2026-04-15T13:00:00Z</ServerTime>" in response.text
 
 
 def test_a_link_of_temporary_credentials_dies_with_them(simulate: Callable[..., Client]) -> None:
@@ -46,10 +46,10 @@ def test_a_link_of_temporary_credentials_dies_with_them(simulate: Callable[..., 
     assert client.fetch(link).status_code == 200
     client.clock.advance(60)
 
-    answer = client.fetch(link)
+    response = client.fetch(link)
 
-    assert answer.status_code == 400
-    assert "<Code>ExpiredToken</Code>" in answer.text
+    assert response.status_code == 400
+    assert "<Code>ExpiredToken</Code>" in response.text
 
 
 @pytest.mark.parametrize(
@@ -64,11 +64,11 @@ def test_a_link_of_temporary_credentials_dies_with_them(simulate: Callable[..., 
 def test_a_tampered_link_is_refused(client: Client, old: str, new: str) -> None:
     link = client.link()
 
-    answer = client.fetch(link.replace(old, new))
+    response = client.fetch(link.replace(old, new))
 
     assert old in link
-    assert answer.status_code == 403
-    assert "SignatureDoesNotMatch" in answer.text
+    assert response.status_code == 403
+    assert "SignatureDoesNotMatch" in response.text
 
 
 def test_the_method_is_signed(client: Client) -> None:
@@ -79,10 +79,10 @@ def test_the_method_is_signed(client: Client) -> None:
 
 
 def test_no_signature_is_no_access(client: Client) -> None:
-    answer = client.fetch(client.link().partition("?")[0])
+    response = client.fetch(client.link().partition("?")[0])
 
-    assert answer.status_code == 403
-    assert "<Message>Access Denied</Message>" in answer.text
+    assert response.status_code == 403
+    assert "<Message>Access Denied</Message>" in response.text
 
 
 @pytest.mark.parametrize("name", ["X-Amz-Date", "X-Amz-Expires"])
@@ -91,22 +91,22 @@ def test_an_unreadable_query_is_a_bad_request(client: Client, name: str) -> None
 
 
 def test_an_authorization_header_is_refused_and_echoed(client: Client) -> None:
-    answer = client.fetch(Authorization="Bearer not-a-secret")
+    response = client.fetch(Authorization="Bearer not-a-secret")
 
-    assert answer.status_code == 400
-    assert "<Code>InvalidArgument</Code><Message>Only one auth mechanism allowed" in answer.text
-    assert "<ArgumentValue>Bearer not-a-secret</ArgumentValue>" in answer.text
+    assert response.status_code == 400
+    assert "<Code>InvalidArgument</Code><Message>Only one auth mechanism allowed" in response.text
+    assert "<ArgumentValue>Bearer not-a-secret</ArgumentValue>" in response.text
 
 
 def test_an_unsigned_amz_header_is_refused(client: Client) -> None:
-    answer = client.fetch(x_amz_checksum_mode="ENABLED")
+    response = client.fetch(x_amz_checksum_mode="ENABLED")
 
-    assert answer.status_code == 403
-    assert "<HeadersNotSigned>x-amz-checksum-mode</HeadersNotSigned>" in answer.text
+    assert response.status_code == 403
+    assert "<HeadersNotSigned>x-amz-checksum-mode</HeadersNotSigned>" in response.text
 
 
 @pytest.mark.parametrize(
-    ("asked", "start", "stop"),
+    ("requested", "start", "stop"),
     [
         ("bytes=0-0", 0, 1),
         ("bytes=100-199", 100, 200),
@@ -116,28 +116,28 @@ def test_an_unsigned_amz_header_is_refused(client: Client) -> None:
         ("bytes=-99999999", 0, REPORT_BYTES),
     ],
 )
-def test_a_range_is_served_as_a_part(client: Client, asked: str, start: int, stop: int) -> None:
-    answer = client.fetch(Range=asked)
+def test_a_range_is_served_as_a_part(client: Client, requested: str, start: int, stop: int) -> None:
+    response = client.fetch(Range=requested)
 
-    assert answer.status_code == 206
-    assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{REPORT_BYTES}"
-    assert answer.content == client.providers.artifact_bytes(JOB)[start:stop]
-
-
-@pytest.mark.parametrize("asked", [f"bytes={REPORT_BYTES}-", "bytes=-0", "bytes=99999999-99999999"])
-def test_a_range_outside_is_not_satisfiable(client: Client, asked: str) -> None:
-    answer = client.fetch(Range=asked)
-
-    assert answer.status_code == 416
-    assert answer.headers["Content-Range"] == f"bytes */{REPORT_BYTES}"
-    assert f"<ActualObjectSize>{REPORT_BYTES}</ActualObjectSize>" in answer.text
+    assert response.status_code == 206
+    assert response.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{REPORT_BYTES}"
+    assert response.content == client.providers.artifact_bytes(JOB)[start:stop]
 
 
-@pytest.mark.parametrize("asked", ["bytes=1-2,5-6", "bytes=5-4", "bytes=-", "rows=1-2"])
-def test_a_strange_range_is_ignored(client: Client, asked: str) -> None:
-    answer = client.fetch(Range=asked)
+@pytest.mark.parametrize("requested", [f"bytes={REPORT_BYTES}-", "bytes=-0", "bytes=99999999-99999999"])
+def test_a_range_outside_is_not_satisfiable(client: Client, requested: str) -> None:
+    response = client.fetch(Range=requested)
 
-    assert (answer.status_code, len(answer.content)) == (200, REPORT_BYTES)
+    assert response.status_code == 416
+    assert response.headers["Content-Range"] == f"bytes */{REPORT_BYTES}"
+    assert f"<ActualObjectSize>{REPORT_BYTES}</ActualObjectSize>" in response.text
+
+
+@pytest.mark.parametrize("requested", ["bytes=1-2,5-6", "bytes=5-4", "bytes=-", "rows=1-2"])
+def test_a_strange_range_is_ignored(client: Client, requested: str) -> None:
+    response = client.fetch(Range=requested)
+
+    assert (response.status_code, len(response.content)) == (200, REPORT_BYTES)
 
 
 def test_conditions_are_honoured(client: Client) -> None:
@@ -154,10 +154,10 @@ def test_a_job_that_is_not_completed_has_no_object(client: Client) -> None:
     link = client.link()
     client.clock.advance(-5)
 
-    answer = client.fetch(link)
+    response = client.fetch(link)
 
-    assert answer.status_code == 404
-    assert "<Code>NoSuchKey</Code>" in answer.text
+    assert response.status_code == 404
+    assert "<Code>NoSuchKey</Code>" in response.text
 
 
 def test_the_log_knows_the_part_and_not_the_signature(client: Client) -> None:

@@ -99,9 +99,9 @@ def test_a_link_stored_for_ever_is_handed_out_dead(simulate: Callable[..., Clien
 def test_the_uuid_of_a_project_is_as_good_as_its_slug(client: Client) -> None:
     url = f"{client.providers.url}{PROJECT.replace('chatbot', PROJECT_UUID)}/reports/build/{JOB}"
 
-    answer = client.session.get(url, headers={"X-API-Key": client.scenario.airt.key}, timeout=10)
+    response = client.session.get(url, headers={"X-API-Key": client.scenario.airt.key}, timeout=10)
 
-    assert answer.json()["job_id"] == JOB
+    assert response.json()["job_id"] == JOB
     assert client.providers.requests.of(RequestKind.GET_JOB)[0].target.scope == "acme/main/chatbot"
 
 
@@ -115,11 +115,11 @@ def test_the_uuid_of_a_project_is_as_good_as_its_slug(client: Client) -> None:
     ],
 )
 def test_a_wrong_key_gets_the_envelope(client: Client, headers: dict[str, str], status: int, kind: str) -> None:
-    answer = client.airt("GET", f"/build/{JOB}", headers=headers)
+    response = client.airt("GET", f"/build/{JOB}", headers=headers)
 
-    assert answer.status_code == answer.json()["code"] == status
-    assert answer.json()["type"] == kind
-    assert answer.json()["detail"]
+    assert response.status_code == response.json()["code"] == status
+    assert response.json()["type"] == kind
+    assert response.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["/build/nope", "/nope", "/build/nope/more"])
@@ -133,9 +133,9 @@ def test_another_project_does_not_show_the_job(simulate: Callable[..., Client], 
     client = simulate(scenario(airt=replace(airt, projects=(*airt.projects, Project("other", uuid=TEMPLATE)))))
     url = f"{client.providers.url}{PROJECT.replace('chatbot', slug)}/reports/build/{JOB}"
 
-    answer = client.session.get(url, headers={"X-API-Key": client.scenario.airt.key}, timeout=10)
+    response = client.session.get(url, headers={"X-API-Key": client.scenario.airt.key}, timeout=10)
 
-    assert answer.status_code == 404
+    assert response.status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -156,11 +156,11 @@ def test_another_project_does_not_show_the_job(simulate: Callable[..., Client], 
 def test_a_body_against_the_schema_gets_a_validation_error(
     client: Client, path: str, body: JsonValue, location: list[JsonValue]
 ) -> None:
-    answer = client.airt("POST", path, json=body)
+    response = client.airt("POST", path, json=body)
 
-    assert answer.status_code == 422
-    assert answer.json()["type"] == "validation_error"
-    assert answer.json()["errors"][0]["loc"] == location
+    assert response.status_code == 422
+    assert response.json()["type"] == "validation_error"
+    assert response.json()["errors"][0]["loc"] == location
     assert len(client.providers.builds) == 3  # two of Treasure Insights and the job of the scenario
 
 
@@ -193,28 +193,28 @@ def test_empty_sections_refuse_a_build_at_once(client: Client, body: JsonValue, 
 def test_the_other_likely_shape_of_empty_sections(simulate: Callable[..., Client]) -> None:
     client = simulate(scenario(airt=replace(scenario().airt, empty_sections_shape="in_detail")))
 
-    answer = client.airt("POST", "/build", json={"template_id": EMPTY_TEMPLATE})
+    response = client.airt("POST", "/build", json={"template_id": EMPTY_TEMPLATE})
 
-    assert answer.json()["detail"]["sections"] == [{"key": None, "title": "Findings"}]
+    assert response.json()["detail"]["sections"] == [{"key": None, "title": "Findings"}]
 
 
 def test_a_preflight_of_full_sections_lists_none_and_starts_nothing(client: Client) -> None:
-    answer = client.airt("POST", "/preflight", json={"template_id": TEMPLATE})
+    response = client.airt("POST", "/preflight", json={"template_id": TEMPLATE})
 
-    assert (answer.status_code, answer.json()["sections"]) == (200, [])
+    assert (response.status_code, response.json()["sections"]) == (200, [])
     assert len(client.providers.builds) == 3
 
 
-def test_the_truth_knows_the_report(client: Client) -> None:
-    truth = client.providers.build(JOB)
+def test_the_state_has_the_size_of_the_report(client: Client) -> None:
+    state = client.providers.build(JOB)
 
-    assert (truth.provider, truth.scope, truth.status) == (
+    assert (state.provider, state.scope, state.status) == (
         ProviderName.DREADNODE_AIRT,
         "acme/main/chatbot",
         "completed",
     )
-    assert truth.artifact_bytes == len(client.providers.artifact_bytes(JOB)) == REPORT_BYTES
-    assert truth.completed == truth.created + timedelta(seconds=10)
+    assert state.artifact_bytes == len(client.providers.artifact_bytes(JOB)) == REPORT_BYTES
+    assert state.completed == state.created + timedelta(seconds=10)
 
 
 def test_two_jobs_of_the_same_size_have_different_reports(client: Client) -> None:

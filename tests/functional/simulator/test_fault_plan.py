@@ -28,7 +28,7 @@ def request(
     return Request(datetime(2026, 1, 1, tzinfo=UTC), "GET", "/", "", headers, target)
 
 
-def struck(plan: FaultPlan, requests: Sequence[Request]) -> list[bool]:
+def injected(plan: FaultPlan, requests: Sequence[Request]) -> list[bool]:
     return [bool(plan.apply(each)) for each in requests]
 
 
@@ -41,8 +41,8 @@ def struck(plan: FaultPlan, requests: Sequence[Request]) -> list[bool]:
         (2, None, [False, True, True, True]),
     ],
 )
-def test_a_rule_strikes_from_the_nth_match_on(nth: int, times: int | None, expected: list[bool]) -> None:
-    assert struck(FaultPlan(FaultRule(FAULT, nth=nth, times=times)), [request()] * 4) == expected
+def test_a_rule_applies_from_the_nth_match_on(nth: int, times: int | None, expected: list[bool]) -> None:
+    assert injected(FaultPlan(FaultRule(FAULT, nth=nth, times=times)), [request()] * 4) == expected
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def test_a_rule_strikes_from_the_nth_match_on(nth: int, times: int | None, expec
         (FaultRule(FAULT, scope="s"), request(scope="t")),
     ],
 )
-def test_a_rule_neither_strikes_nor_counts_other_requests(rule: FaultRule, other: Request) -> None:
-    assert struck(FaultPlan(rule), [other, request(), request()]) == [False, True, False]
+def test_a_rule_neither_matches_nor_counts_other_requests(rule: FaultRule, other: Request) -> None:
+    assert injected(FaultPlan(rule), [other, request(), request()]) == [False, True, False]
 
 
 def test_a_rule_may_count_only_ranged_requests() -> None:
     plan = FaultPlan(FaultRule(FAULT, ranged=True, nth=2))
 
-    assert struck(plan, [request(ranged=True), request(), request(ranged=True)]) == [False, False, True]
+    assert injected(plan, [request(ranged=True), request(), request(ranged=True)]) == [False, False, True]
 
 
 def test_rules_can_be_added_and_cleared_while_it_runs() -> None:
@@ -90,9 +90,9 @@ def test_a_sample_follows_from_its_seed_whatever_the_order_of_arrival() -> None:
     assert [sample(2).apply(each) for each in (*a, *b)] != first
 
 
-def test_a_sample_never_strikes_more_often_in_a_row_than_allowed() -> None:
-    assert struck(sample(1, probability=1.0), [request()] * 9) == [True, True, False] * 3
+def test_a_sample_never_injects_more_faults_in_a_row_than_allowed() -> None:
+    assert injected(sample(1, probability=1.0), [request()] * 9) == [True, True, False] * 3
 
 
 def test_a_sample_leaves_other_kinds_alone() -> None:
-    assert struck(sample(1, probability=1.0), [request(RequestKind.ARTIFACT)] * 3) == [False] * 3
+    assert injected(sample(1, probability=1.0), [request(RequestKind.ARTIFACT)] * 3) == [False] * 3

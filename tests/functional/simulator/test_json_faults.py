@@ -121,17 +121,17 @@ def test_the_size_of_a_report_may_be_wrong(simulate: Simulate) -> None:
     "fault",
     [Reply(200, b"<html>", "text/html"), Reply(200, b"{oops", "application/json"), CutBody(9, with_length=False)],
 )
-def test_an_answer_may_be_no_json(simulate: Simulate, fault: Fault) -> None:
+def test_a_response_may_not_be_json(simulate: Simulate, fault: Fault) -> None:
     client = simulate(faults=FaultPlan(FaultRule(fault, RequestKind.GET_JOB)))
 
-    answer = client.airt("GET", f"/build/{JOB}")
+    response = client.airt("GET", f"/build/{JOB}")
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     with pytest.raises(requests.exceptions.JSONDecodeError):
-        answer.json()
+        response.json()
 
 
-def test_an_answer_that_is_no_json_is_left_alone(simulate: Simulate) -> None:
+def test_a_response_that_is_not_json_stays_unchanged(simulate: Simulate) -> None:
     client = simulate(faults=FaultPlan(FaultRule(SetFields({"status": "x"}), RequestKind.ARTIFACT)))
 
     assert client.fetch().content == client.providers.artifact_bytes(JOB)
@@ -144,8 +144,8 @@ def test_faults_add_up(simulate: Simulate) -> None:
     )
     client = simulate(faults=plan)
 
-    answer = client.fetch()
+    response = client.fetch()
 
-    assert (answer.status_code, len(answer.content)) == (403, 20)
+    assert (response.status_code, len(response.content)) == (403, 20)
     (entry,) = client.providers.requests.of(RequestKind.ARTIFACT)
     assert entry.faults == ("LinkExpired", "CutBody")

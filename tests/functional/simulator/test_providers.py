@@ -65,8 +65,8 @@ def test_a_large_report_is_served_whole(simulate: Callable[..., Client]) -> None
     assert client.fetch(client.link(job_id)).content == client.providers.artifact_bytes(job_id)
 
 
-def test_a_small_answer_leaves_in_one_piece(client: Client) -> None:
-    """Headers and body apart would meet Nagle's algorithm and delayed acknowledgements: 40 ms for each answer."""
+def test_a_small_response_is_sent_in_one_piece(client: Client) -> None:
+    """Headers and body in two segments cost 40 ms per response, by Nagle's algorithm and delayed acknowledgements."""
     port = int(client.providers.url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         for _ in range(20):
@@ -115,7 +115,7 @@ def test_a_connection_is_reset_under_tls_too() -> None:
         assert requests.get(url, headers=headers, timeout=10, verify=str(providers.ca_file)).status_code == 200
 
 
-def test_the_same_seed_gives_the_same_ids_and_another_one_others() -> None:
+def test_the_ids_follow_from_the_seed() -> None:
     def ids(seed: int) -> list[str]:
         providers = SimulatedProviders(demo_scenario(), seed=seed, clock=ManualClock())
         return [build.build_id for build in providers.builds]
@@ -124,7 +124,7 @@ def test_the_same_seed_gives_the_same_ids_and_another_one_others() -> None:
     assert not set(ids(1)) & set(ids(2))
 
 
-def test_many_clients_at_once_are_all_answered_and_logged(client: Client) -> None:
+def test_many_concurrent_clients_are_all_served_and_logged(client: Client) -> None:
     url = f"{client.providers.url}/reporting/datamodels/{MODEL}/builds"
     headers = {"Authorization": f"TD1 {client.scenario.treasure.key}"}
 
@@ -149,7 +149,7 @@ def test_closing_ends_idle_connections_and_waits() -> None:
         assert idle.recv(1) == b""
 
 
-def test_an_unknown_path_is_answered_and_logged(client: Client) -> None:
+def test_an_unknown_path_gets_a_404_and_is_logged(client: Client) -> None:
     assert client.session.get(f"{client.providers.url}/nowhere?x=1", timeout=10).status_code == 404
 
     (entry,) = client.providers.requests
@@ -161,7 +161,7 @@ def test_without_its_context_it_has_no_address() -> None:
         _ = SimulatedProviders(scenario()).url
 
 
-def test_the_truth_about_nothing_is_a_key_error(client: Client) -> None:
+def test_the_state_of_an_unknown_build_is_a_key_error(client: Client) -> None:
     assert client.providers.build(BUILD).status == "pending"
     with pytest.raises(KeyError):
         client.providers.build("nope")

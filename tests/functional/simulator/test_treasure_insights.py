@@ -98,18 +98,18 @@ def test_started_builds_take_the_plans_in_turn_and_the_last_one_again(client: Cl
         oids.append(started.json()["oid"])
     client.clock.advance(60)
 
-    endings = [client.treasure("GET", f"{BUILDS}/{oid}").json()["status"] for oid in oids]
+    final_statuses = [client.treasure("GET", f"{BUILDS}/{oid}").json()["status"] for oid in oids]
 
-    assert endings == ["failed", "done", "done"]
+    assert final_statuses == ["failed", "done", "done"]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"build_type": "full"}', b'{"buildType": "half"}'])
 def test_a_build_is_not_started_without_a_known_type(client: Client, body: bytes) -> None:
     before = client.providers.builds
 
-    answer = client.treasure("POST", BUILDS, data=body)
+    response = client.treasure("POST", BUILDS, data=body)
 
-    assert answer.status_code in {400, 422}
+    assert response.status_code in {400, 422}
     assert client.providers.builds == before
 
 
@@ -152,10 +152,10 @@ def test_the_limits_belong_to_the_account(client: Client) -> None:
     [("", 401), ("TD1 1/wrong", 401), ("Bearer " + TreasureAccount().key, 401), ("TD1 1/weak", 403)],
 )
 def test_a_wrong_key_gets_the_v3_envelope(client: Client, authorization: str, status: int) -> None:
-    answer = client.treasure("GET", "/datamodels", headers={"Authorization": authorization})
+    response = client.treasure("GET", "/datamodels", headers={"Authorization": authorization})
 
-    assert answer.status_code == answer.json()["status_code"] == status
-    assert set(answer.json()) == {"error", "message", "text", "severity", "status_code"}
+    assert response.status_code == response.json()["status_code"] == status
+    assert set(response.json()) == {"error", "message", "text", "severity", "status_code"}
 
 
 @pytest.mark.parametrize("path", ["/datamodels/nope/builds", f"{BUILDS}/nope", f"/datamodels/nope/builds/{BUILD}"])
@@ -170,13 +170,13 @@ def test_a_rotated_key_is_the_only_one_that_works(client: Client) -> None:
     assert client.treasure("GET", "/datamodels", headers={"Authorization": "TD1 1/new"}).status_code == 200
 
 
-def test_the_truth_and_the_log_tell_what_happened(client: Client) -> None:
+def test_the_state_and_the_log_show_what_happened(client: Client) -> None:
     oid = client.treasure("POST", BUILDS, json={"buildType": "full"}).json()["oid"]
     client.clock.advance(60)
 
-    truth = client.providers.build(oid)
+    state = client.providers.build(oid)
 
-    assert (truth.scope, truth.status, truth.artifact_bytes) == (MODEL, "failed", None)
+    assert (state.scope, state.status, state.artifact_bytes) == (MODEL, "failed", None)
     (entry,) = client.providers.requests.of(RequestKind.START_BUILD, scope=MODEL)
     assert (entry.method, entry.status, entry.provider) == ("POST", 200, ProviderName.TREASURE_INSIGHTS)
     assert client.providers.requests.counts() == {RequestKind.START_BUILD: 1}

@@ -70,7 +70,7 @@ def test_a_connection_may_be_reset_before_the_body_is_there(simulate: Simulate) 
 
 
 @pytest.mark.parametrize("fault", [Unanswered(), Unanswered(ending=ConnectionEnd.CLOSE)])
-def test_a_post_whose_answer_is_lost_was_carried_out(simulate: Simulate, fault: Fault) -> None:
+def test_a_post_whose_response_is_lost_was_carried_out(simulate: Simulate, fault: Fault) -> None:
     client = simulate(faults=FaultPlan(FaultRule(fault, RequestKind.START_BUILD)))
 
     with pytest.raises(requests.ConnectionError):
@@ -86,16 +86,16 @@ def test_a_post_may_be_carried_out_behind_a_gateway_timeout(simulate: Simulate) 
     assert len(client.providers.builds) == 4
 
 
-def test_an_answer_and_a_body_can_be_slow(simulate: Simulate) -> None:
+def test_a_response_and_a_body_can_be_slow(simulate: Simulate) -> None:
     waits: list[float] = []
     plan = FaultPlan(
         FaultRule(Delay(7), RequestKind.ARTIFACT), FaultRule(SlowBody(REPORT_BYTES // 4, 2), RequestKind.ARTIFACT)
     )
     client = simulate(faults=plan, waits=waits)
 
-    answer = client.fetch()
+    response = client.fetch()
 
-    assert answer.content == client.providers.artifact_bytes(JOB)
+    assert response.content == client.providers.artifact_bytes(JOB)
     assert waits == [7, 2, 2, 2, 2]
 
 
@@ -107,30 +107,30 @@ def test_a_body_that_is_cut_short_of_its_length_is_noticed(simulate: Simulate, e
         client.fetch()
 
 
-def test_a_cut_body_without_a_length_looks_whole(simulate: Simulate) -> None:
+def test_a_cut_body_without_a_length_seems_complete(simulate: Simulate) -> None:
     client = simulate(faults=on_artifact(CutBody(1000, with_length=False)))
 
-    answer = client.fetch()
+    response = client.fetch()
 
-    assert "Content-Length" not in answer.headers
-    assert answer.content == client.providers.artifact_bytes(JOB)[:1000]
+    assert "Content-Length" not in response.headers
+    assert response.content == client.providers.artifact_bytes(JOB)[:1000]
 
 
 def test_a_whole_body_may_come_without_a_length(simulate: Simulate) -> None:
     client = simulate(faults=on_artifact(NoLength()))
 
-    answer = client.fetch()
+    response = client.fetch()
 
-    assert "Content-Length" not in answer.headers
-    assert answer.content == client.providers.artifact_bytes(JOB)
+    assert "Content-Length" not in response.headers
+    assert response.content == client.providers.artifact_bytes(JOB)
 
 
 def test_a_body_may_be_empty(simulate: Simulate) -> None:
     client = simulate(faults=on_artifact(ReplaceBody()))
 
-    answer = client.fetch()
+    response = client.fetch()
 
-    assert (answer.status_code, answer.headers["Content-Length"], answer.content) == (200, "0", b"")
+    assert (response.status_code, response.headers["Content-Length"], response.content) == (200, "0", b"")
 
 
 def test_one_byte_may_be_wrong(simulate: Simulate) -> None:
@@ -144,10 +144,12 @@ def test_one_byte_may_be_wrong(simulate: Simulate) -> None:
 def test_a_body_may_be_gzipped_unasked(simulate: Simulate) -> None:
     client = simulate(faults=on_artifact(GzipBody()))
 
-    with client.session.get(client.link(), headers={"Accept-Encoding": "identity"}, stream=True, timeout=10) as answer:
-        raw = answer.raw.read(decode_content=False)
+    with client.session.get(
+        client.link(), headers={"Accept-Encoding": "identity"}, stream=True, timeout=10
+    ) as response:
+        raw = response.raw.read(decode_content=False)
 
-    assert answer.headers["Content-Encoding"] == "gzip"
+    assert response.headers["Content-Encoding"] == "gzip"
     assert gzip.decompress(raw) == client.providers.artifact_bytes(JOB)
 
 
@@ -181,18 +183,18 @@ def test_a_link_may_die_at_a_part_and_a_fresh_one_lives(simulate: Simulate) -> N
 def test_a_link_may_be_dead_for_ever(simulate: Simulate) -> None:
     client = simulate(faults=FaultPlan(FaultRule(LinkExpired(), RequestKind.ARTIFACT, nth=2, times=None)))
 
-    answers = [client.fetch() for _ in range(4)]
+    responses = [client.fetch() for _ in range(4)]
 
-    assert [answer.status_code for answer in answers] == [200, 403, 403, 403]
-    assert "Request has expired" in answers[1].text
+    assert [response.status_code for response in responses] == [200, 403, 403, 403]
+    assert "Request has expired" in responses[1].text
 
 
 def test_credentials_may_die_at_any_part(simulate: Simulate) -> None:
     client = simulate(faults=on_artifact(TokenExpired()))
 
-    answer = client.fetch()
+    response = client.fetch()
 
-    assert (answer.status_code, "ExpiredToken" in answer.text) == (400, True)
+    assert (response.status_code, "ExpiredToken" in response.text) == (400, True)
 
 
 def test_the_object_may_change_between_parts(simulate: Simulate) -> None:
@@ -211,9 +213,9 @@ def test_the_object_may_change_between_parts(simulate: Simulate) -> None:
 def test_a_range_may_be_ignored(simulate: Simulate) -> None:
     client = simulate(faults=on_artifact(IgnoreRange()))
 
-    answer = client.fetch(Range="bytes=10-19")
+    response = client.fetch(Range="bytes=10-19")
 
-    assert (answer.status_code, len(answer.content)) == (200, REPORT_BYTES)
+    assert (response.status_code, len(response.content)) == (200, REPORT_BYTES)
 
 
 @pytest.mark.parametrize(
@@ -222,28 +224,28 @@ def test_a_range_may_be_ignored(simulate: Simulate) -> None:
 def test_a_page_or_an_error_may_come_with_200(simulate: Simulate, body: bytes, content_type: str) -> None:
     client = simulate(faults=on_artifact(Reply(200, body, content_type)))
 
-    answer = client.fetch()
+    response = client.fetch()
 
-    assert (answer.status_code, answer.content, answer.headers["Content-Type"]) == (200, body, content_type)
+    assert (response.status_code, response.content, response.headers["Content-Type"]) == (200, body, content_type)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307])
 def test_a_link_may_lead_elsewhere(simulate: Simulate, status: int) -> None:
     client = simulate(faults=on_artifact(Redirect("http://169.254.169.254/latest", status)))
 
-    answer = client.fetch()
+    response = client.fetch()
 
-    assert (answer.status_code, answer.headers["Location"]) == (status, "http://169.254.169.254/latest")
+    assert (response.status_code, response.headers["Location"]) == (status, "http://169.254.169.254/latest")
 
 
 @pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "SlowDown")])
 def test_the_store_may_be_overloaded(simulate: Simulate, status: int, code: str) -> None:
     client = simulate(faults=on_artifact(ErrorStatus(status)))
 
-    answer = client.fetch()
+    response = client.fetch()
 
-    assert answer.status_code == status
-    assert f"<Code>{code}</Code>" in answer.text
+    assert response.status_code == status
+    assert f"<Code>{code}</Code>" in response.text
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 426, 429, 500, 502, 504])
@@ -265,6 +267,6 @@ def test_each_api_fails_in_its_own_envelope(simulate: Simulate, status: int) -> 
 def test_retry_after_has_two_forms(simulate: Simulate, retry_after: int | datetime, header: str) -> None:
     client = simulate(faults=FaultPlan(FaultRule(ErrorStatus(429, retry_after=retry_after))))
 
-    answer = client.treasure("GET", BUILDS)
+    response = client.treasure("GET", BUILDS)
 
-    assert (answer.status_code, answer.headers["Retry-After"]) == (429, header)
+    assert (response.status_code, response.headers["Retry-After"]) == (429, header)
