@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .PHONY: help setup run test test-fast test-setup check generate build verify verify-runtime bench bench-poll bench-setup chaos format lock clean
 
 # What test-fast runs: the folders whose tests neither start the embedded AWS nor move gigabytes.
-FAST_TESTS = $(wildcard tests/unit tests/template tests/functional/courier tests/functional/providers)
+FAST_TESTS = $(wildcard tests/unit tests/template tests/functional/providers)
 # uv reads the existing locks first, so only a changed requirement changes; UPGRADE=1 takes the newest versions.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet $(if $(UPGRADE),--upgrade) --generate-hashes --no-emit-index-url
 

@@ -147,8 +147,9 @@ class FakeContainer(Container):
         )
 
     def wait_for(self, *builds: Build) -> None:
-        """Let the provider know the builds, and executions wait for them; they are due now."""
-        self.fake.put(*builds)
+        """Put builds into their providers, and let executions wait for them; they are due now."""
+        for build in builds:
+            self.fakes[build.ref.source].put(build)
         start_waiting(self.builds, self.stepfunctions, builds, due=self.clock())
 
     def in_flight(self, ref: BuildRef) -> bool:

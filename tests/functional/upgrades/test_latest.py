@@ -10,15 +10,14 @@ import pytest
 
 from courier.outcomes.records import Record, RecordStore
 from tests.functional.upgrades.samples import sample, text
-from tests.support.aws import BUCKET, make_bucket
+from tests.support.aws import BUCKET
 from tests.support.providers import REGION
 
 KEY = "latest/red-team/acme/main/chatbot.json"
 
 
 @pytest.fixture
-def store() -> RecordStore:
-    make_bucket()
+def store(bucket: None) -> RecordStore:
     return RecordStore(BUCKET, "", boto3.client("s3", region_name=REGION))
 
 

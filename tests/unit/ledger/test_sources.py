@@ -6,11 +6,9 @@ import pytest
 
 from courier.errors import LedgerError
 from courier.ledger import RequestLedger, SourceLedger, Table
-from courier.ledger.requests import KEEP_REQUESTS
 from courier.ledger.sources import DURATION_SLOTS
 from courier.ledger.table import Change
 from local.simulator import ManualClock
-from tests.support.aws import rows
 from tests.support.providers import NOON, ref_of
 
 REST = timedelta(minutes=15)
@@ -140,27 +138,3 @@ def test_only_so_many_durations_are_kept(sources: SourceLedger) -> None:
         sources.store_duration(ref_of(f"b{number}"), number)
     assert 0 < len(sources.durations("insights", "sales")) <= DURATION_SLOTS
     assert sources.durations("insights", "elsewhere") == []
-
-
-def test_a_request_is_claimed_once_and_forgotten_after_a_while(requests: RequestLedger, table: Table) -> None:
-    assert requests.claim("insights", "r1") == NOON
-    assert requests.claim("insights", "r1") is None
-    assert requests.claim("red-team", "r1") == NOON
-    expires = int(rows(table)["#request/insights/r1"]["expires_at"]["N"])
-    assert expires == int((NOON + KEEP_REQUESTS).timestamp())
-
-
-def test_a_withdrawn_request_may_ask_again(requests: RequestLedger) -> None:
-    requests.claim("insights", "r1")
-    requests.withdraw("insights", "r1")
-    assert requests.claim("insights", "r1") == NOON
-
-
-def test_a_request_remembers_the_build_that_it_led_to(requests: RequestLedger, clock: ManualClock) -> None:
-    requests.claim("insights", "r1")
-    clock.advance(60)
-    assert requests.started_build("insights", "r1") is None
-    requests.set_started_build("r1", ref_of("b9"))
-    assert requests.started_build("insights", "r1") == ref_of("b9")
-    assert requests.claimed_at("insights", "r1") == NOON
-    assert requests.claimed_at("insights", "unknown") == clock()

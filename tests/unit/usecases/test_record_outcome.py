@@ -39,11 +39,6 @@ from tests.support.record_requests import (
 pytestmark = pytest.mark.usefixtures("bucket")
 
 
-@pytest.fixture
-def container(table: Table, clock: ManualClock) -> FakeContainer:
-    return FakeContainer(clock)
-
-
 CASES: dict[str, tuple[Callable[[], Passage], Outcome]] = {
     "delivered": (lambda: ended(artifact=artifact()), Outcome.DELIVERED),
     "succeeded": (lambda: ended(outcome=Outcome.SUCCEEDED), Outcome.SUCCEEDED),

@@ -8,20 +8,13 @@ from typing import Any
 
 import pytest
 
-from courier.ledger import Table
 from courier.models import BuildStatus, Outcome, Passage
-from local.simulator import ManualClock
 from tests.support.aws import BUCKET, s3
 from tests.support.container import FakeContainer
 from tests.support.providers import HOUR, NOON, build_of
 from tests.support.record_requests import artifact, ended, objects, settle
 
 pytestmark = pytest.mark.usefixtures("bucket")
-
-
-@pytest.fixture
-def container(table: Table, clock: ManualClock) -> FakeContainer:
-    return FakeContainer(clock)
 
 
 def latest() -> str:

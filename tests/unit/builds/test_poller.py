@@ -1,17 +1,10 @@
 """What a tick of the poller does when all is well: claims, calls, and releases."""
 
-from datetime import timedelta
-
-import pytest
-
 from courier.builds.poller import PollSummary
-from courier.ledger import BuildLedger
 from courier.ledger.table import Change
-from courier.models import AccountLimits, BuildStatus, NextStep, Outcome
+from courier.models import BuildStatus
 from tests.support.container import FakeContainer
 from tests.support.providers import NOON, build_of, passage_of, ref_of, settings_of
-
-MINUTE = timedelta(minutes=1)
 
 
 def test_an_idle_tick_asks_nobody(container: FakeContainer) -> None:
@@ -53,44 +46,12 @@ def test_a_running_build_waits_on_until_its_next_look(container: FakeContainer) 
     assert container.poll(seconds=120).polled == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "artifact", "verdict", "outcome"),
-    [
-        (BuildStatus.SUCCEEDED, True, NextStep.FETCH, None),
-        (BuildStatus.SUCCEEDED, False, NextStep.RECORD, Outcome.SUCCEEDED),
-        (BuildStatus.FAILED, False, NextStep.RECORD, Outcome.FAILED),
-        (BuildStatus.CANCELED, False, NextStep.RECORD, Outcome.CANCELED),
-    ],
-)
-def test_an_ended_build_releases_its_execution_with_the_news(
-    container: FakeContainer, status: BuildStatus, artifact: bool, verdict: NextStep, outcome: Outcome | None
-) -> None:
-    container.wait_for(build_of("b1"))
-    container.fake.set_status("b1", status, has_artifact=artifact, completed_at=NOON)
-    assert container.poll().released == 1
-    (news,) = container.stepfunctions.released
-    assert (news.verdict, news.outcome, news.build.status) == (verdict, outcome, status)
-    assert (news.detected_at, news.polls) == (NOON, 1)
-    assert not container.in_flight(ref_of("b1"))
-
-
 def test_a_build_is_released_once(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"), build_of("b2"))
     container.fake.set_status("b1", BuildStatus.SUCCEEDED)
     for _ in range(5):
         container.poll(seconds=120)
     assert [news.build.ref.build_id for news in container.stepfunctions.released] == ["b1"]
-
-
-def test_a_failed_build_brings_limits_and_advice(container: FakeContainer) -> None:
-    container.wait_for(build_of("b1"))
-    container.fake.limits = AccountLimits(build_size_gb=8)
-    container.fake.set_status("b1", BuildStatus.FAILED, error_message="out of memory")
-    container.poll()
-    (news,) = container.stepfunctions.released
-    assert news.limits == AccountLimits(build_size_gb=8)
-    assert news.problem is not None
-    assert (news.problem.message, news.problem.advice) == ("out of memory", "Use less data than 8 GB.")
 
 
 def test_the_next_look_is_written_before_the_provider_is_asked(container: FakeContainer) -> None:
@@ -117,92 +78,6 @@ def test_new_builds_in_the_list_are_begun_by_the_poller(container: FakeContainer
     container.fake.put(build_of("new"))
     assert container.poll().registered == 1
     assert len(container.stepfunctions.executions) == 1
-
-
-def test_an_execution_that_does_not_wait_yet_is_tried_again_at_the_next_tick(container: FakeContainer) -> None:
-    build = build_of("b1")
-    container.fake.put(build)
-    container.builds.register(passage_of(build), next_poll_at=NOON)
-    container.builds.set_execution(build.ref, "arn", waits=True)
-    container.fake.set_status("b1", BuildStatus.FAILED)
-    assert container.poll().released == 0
-    assert container.fake.counts["account_limits"] == 0
-    container.stepfunctions.arrive(build.ref)
-    assert container.poll().released == 1
-
-
-def test_an_execution_that_never_waited_is_not_asked_about_for_ever(container: FakeContainer) -> None:
-    build = build_of("b1")
-    container.fake.put(build)
-    container.builds.register(passage_of(build), next_poll_at=NOON)
-    container.builds.set_execution(build.ref, "arn", waits=True)
-    container.poll(seconds=24 * 3600)
-    assert container.in_flight(build.ref)
-    container.poll(seconds=3600)
-    assert not container.in_flight(build.ref)
-    # A redrive of the execution puts it back.
-    container.stepfunctions.arrive(build.ref)
-    assert container.poll().released == 1
-
-
-def test_a_build_whose_execution_was_not_started_gets_it(container: FakeContainer) -> None:
-    build = build_of("b1")
-    container.fake.put(build)
-    container.builds.register(passage_of(build), next_poll_at=NOON)
-    container.poll()
-    assert [passage.build.ref for passage in container.stepfunctions.passages()] == [build.ref]
-
-
-def test_an_ended_build_whose_execution_was_not_started_gets_it_and_no_look(container: FakeContainer) -> None:
-    build = build_of("request-1", BuildStatus.UNKNOWN)
-    passage = passage_of(build, NextStep.RECORD, outcome=Outcome.EMPTY, detected_at=NOON)
-    container.builds.register(passage, next_poll_at=NOON)
-    container.poll()
-    assert container.stepfunctions.passages() == [passage]
-    assert container.fake.calls == []
-    assert not container.in_flight(build.ref)
-
-
-def test_a_task_that_is_gone_takes_its_build_out_of_flight(container: FakeContainer) -> None:
-    container.wait_for(build_of("b1"))
-    container.stepfunctions.waiting.clear()
-    container.fake.set_status("b1", BuildStatus.SUCCEEDED)
-    assert container.poll().released == 0
-    assert not container.in_flight(ref_of("b1"))
-
-
-def test_a_poller_killed_after_the_release_is_repaired_by_the_next_tick(
-    container: FakeContainer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    container.wait_for(build_of("b1"))
-    container.fake.set_status("b1", BuildStatus.SUCCEEDED)
-
-    def killed(*_: object) -> bool:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(BuildLedger, "mark_released", killed)
-        with pytest.raises(KeyboardInterrupt):
-            container.poll()
-    assert container.in_flight(ref_of("b1"))
-    assert container.poll(seconds=900).released == 0
-    assert not container.in_flight(ref_of("b1"))
-    assert len(container.stepfunctions.released) == 1
-
-
-def test_a_wait_entered_again_during_the_release_is_not_forgotten(container: FakeContainer) -> None:
-    container.wait_for(build_of("b1"))
-    container.fake.set_status("b1", BuildStatus.SUCCEEDED)
-
-    def redrive() -> None:
-        container.stepfunctions.waiting.clear()
-        container.stepfunctions.arrive(ref_of("b1"), "token of the redrive")
-        container.stepfunctions.before_release = lambda: None
-
-    container.stepfunctions.before_release = redrive
-    assert container.poll().released == 0
-    assert container.in_flight(ref_of("b1"))
-    assert container.poll(seconds=900).released == 1
 
 
 def test_an_end_that_goes_backwards_changes_nothing(container: FakeContainer) -> None:
@@ -255,15 +130,6 @@ def test_a_row_with_a_passage_that_nobody_can_read_does_not_stop_the_tick(contai
     container.wait_for(build_of("sound"))
     container.fake.set_status("sound", BuildStatus.SUCCEEDED)
     assert container.poll().released == 1
-
-
-def test_a_source_that_rests_is_not_asked(container: FakeContainer) -> None:
-    container.wait_for(build_of("b1"))
-    container.source_ledger.count_failure("insights", backoff=MINUTE, seen=5)
-    container.poll()
-    assert container.fake.calls == []
-    container.poll(seconds=60)
-    assert container.fake.calls == ["get_build b1"]
 
 
 def test_settings_of_another_source_do_not_matter(container: FakeContainer) -> None:

@@ -1,7 +1,6 @@
 from datetime import timedelta
 
 import pytest
-from botocore.exceptions import ClientError
 
 from courier.errors import (
     BuildNotFoundError,
@@ -11,7 +10,7 @@ from courier.errors import (
     SourceUnavailableError,
 )
 from courier.ledger.table import Change
-from courier.models import BuildStatus, NextStep, Outcome
+from courier.models import BuildStatus, Outcome
 from tests.support.container import FakeContainer
 from tests.support.providers import HOUR, NOON, build_of, passage_of, ref_of, settings_of
 
@@ -20,42 +19,6 @@ DAY = timedelta(days=1)
 
 def begun(container: FakeContainer) -> list[str]:
     return [passage.build.ref.build_id for passage in container.stepfunctions.passages()]
-
-
-def test_a_new_build_gets_one_execution_however_often_it_is_seen(container: FakeContainer) -> None:
-    container.fake.put(build_of("b1"))
-    assert [container.discover() for _ in range(3)] == [1, 0, 0]
-    assert begun(container) == ["b1"]
-    row = container.builds.find(ref_of("b1"))
-    assert row is not None
-    assert row.execution is not None
-    assert row.next_poll_at is not None
-
-
-def test_a_running_build_is_waited_for(container: FakeContainer) -> None:
-    container.fake.put(build_of("b1"))
-    container.discover()
-    (passage,) = container.stepfunctions.passages()
-    assert (passage.verdict, passage.outcome, passage.detected_at) == (NextStep.WAIT, None, None)
-    assert passage.wait_seconds == 24 * 3600
-
-
-@pytest.mark.parametrize("leaves", [True, False])
-def test_the_passage_says_whether_the_build_can_leave_a_report(container: FakeContainer, leaves: bool) -> None:
-    container.fake.leaves_reports = leaves  # type: ignore[misc]  # tests want both kinds
-    container.fake.put(build_of("b1"))
-    container.discover()
-    (passage,) = container.stepfunctions.passages()
-    assert passage.leaves_report is leaves
-
-
-def test_a_build_that_has_ended_already_skips_the_wait_and_is_never_polled(container: FakeContainer) -> None:
-    container.discover()
-    container.fake.put(build_of("b1", BuildStatus.SUCCEEDED, completed=NOON, has_artifact=True))
-    container.discover()
-    (passage,) = container.stepfunctions.passages()
-    assert (passage.verdict, passage.detected_at) == (NextStep.FETCH, NOON)
-    assert container.poll(seconds=3600).due == 0
 
 
 def test_builds_begin_in_the_order_of_their_making(container: FakeContainer) -> None:
@@ -119,48 +82,6 @@ def test_an_unknown_word_with_a_time_of_completion_is_history_too(container: Fak
 def test_a_build_without_any_time_is_begun_once(container: FakeContainer) -> None:
     container.fake.put(build_of("undated", BuildStatus.SUCCEEDED, created=None))
     assert [container.discover(), container.discover()] == [1, 0]
-
-
-def test_a_failed_build_brings_its_problem(container: FakeContainer) -> None:
-    container.discover()
-    container.fake.put(build_of("b1", BuildStatus.FAILED, completed=NOON, error_message="no memory"))
-    container.discover()
-    (passage,) = container.stepfunctions.passages()
-    assert passage.outcome is Outcome.FAILED
-    assert passage.problem is not None
-    assert passage.problem.message == "no memory"
-
-
-def test_a_crash_between_row_and_execution_is_healed_by_the_next_discovery(container: FakeContainer) -> None:
-    container.fake.put(build_of("b1"))
-    container.stepfunctions.failures = [ClientError({"Error": {"Code": "ThrottlingException"}}, "StartExecution")]
-    with pytest.raises(ClientError):
-        container.discover()
-    assert begun(container) == []
-    container.discover()
-    assert begun(container) == ["b1"]
-
-
-def test_a_crash_between_row_and_execution_is_healed_by_the_poller(container: FakeContainer) -> None:
-    container.fake.put(build_of("b1"))
-    container.stepfunctions.failures = [ClientError({"Error": {"Code": "ThrottlingException"}}, "StartExecution")]
-    with pytest.raises(ClientError):
-        container.discover()
-    container.poll(seconds=120)
-    assert begun(container) == ["b1"]
-
-
-def test_an_execution_that_runs_already_is_noted(container: FakeContainer) -> None:
-    container.fake.put(build_of("b1"))
-    container.discover()
-    (passage,) = container.stepfunctions.executions.values()
-    # As it is when the function was killed before it had noted the execution.
-    container.table.update(str(ref_of("b1")), Change(set={"passage": passage}, remove=("execution",)))
-    container.discover()
-    assert begun(container) == ["b1"]
-    row = container.builds.find(ref_of("b1"))
-    assert row is not None
-    assert (row.execution or "").startswith("arn:aws:states:eu-central-1:123456789012:execution:build-courier")
 
 
 def test_an_ended_build_is_not_started_again(container: FakeContainer) -> None:

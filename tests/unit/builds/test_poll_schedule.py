@@ -10,9 +10,10 @@ from statistics import NormalDist
 
 import pytest
 
-from courier.builds.poll_schedule import FEWEST_ENDED_BUILDS, MOST_ENDED_BUILDS, next_gap, next_poll_at
+from courier.builds.poll_schedule import FEWEST_ENDED_BUILDS, MOST_ENDED_BUILDS, age_starts_at, next_gap, next_poll_at
 from courier.config.settings import PollingSettings
 
+SEEN = datetime(2026, 4, 15, 12, tzinfo=UTC)
 MINUTE = 60.0
 POLLING = PollingSettings()
 LOGARITHMS = NormalDist(log(1200), 0.35)
@@ -153,3 +154,16 @@ def test_importing_the_beat_costs_a_tick_nothing_but_the_standard_library() -> N
     )
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - our own program
     assert set(answer.stdout.split()) - set(sys.stdlib_module_names) == {"courier"}
+
+
+@pytest.mark.parametrize("hours", [0, 1, 24, -1])
+def test_a_build_is_as_old_as_it_says(hours: float) -> None:
+    created = SEEN - timedelta(hours=hours)
+    assert age_starts_at(created, SEEN, POLLING) == created
+
+
+@pytest.mark.parametrize("created", [None, SEEN - timedelta(hours=25), datetime(2022, 6, 30, tzinfo=UTC)])
+def test_a_build_without_a_date_or_with_an_impossible_one_is_as_old_as_its_first_sight(
+    created: datetime | None,
+) -> None:
+    assert age_starts_at(created, SEEN, POLLING) == SEEN

@@ -5,7 +5,7 @@ import pytest
 from courier.errors import LedgerError
 from courier.ledger import BuildLedger, BuildRow, Table
 from courier.ledger.builds import KEEP_ENDED, UNREADABLE_RETRY
-from courier.ledger.table import Change, decode
+from courier.ledger.table import Change
 from courier.models import BuildRef, BuildStatus, Outcome
 from local.simulator import ManualClock
 from tests.support.aws import rows
@@ -241,8 +241,3 @@ def test_a_reference_of_any_language_is_a_key(builds: BuildLedger) -> None:
     row = builds.find(ref)
     assert row is not None
     assert row.ref == ref
-
-
-@pytest.mark.parametrize(("text", "value"), [("1", 1), ("-3", -3), ("1.5", 1.5), ("1E+2", 100.0), ("1e2", 100.0)])
-def test_numbers_are_read_however_dynamodb_writes_them(text: str, value: float) -> None:
-    assert decode({"n": {"N": text}, "list": {"L": []}}) == {"n": value}

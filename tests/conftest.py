@@ -1,4 +1,4 @@
-"""The courier's core over moto's stores, a fake provider, fake Step Functions and a clock that stands still."""
+"""Fixtures for tests of the courier over moto's stores, fake providers, a fake Step Functions and a manual clock."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from tests.support.container import FakeContainer
 from tests.support.providers import NOON, REGION
 
 
-@pytest.fixture(autouse=True)
-def moto(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def courier_clients() -> Iterator[None]:
+    """Let the tests of a module share the courier's AWS clients, which are slow to make, and keep them from others."""
+    aws.forget_clients()
+    yield
+    aws.forget_clients()
+
+
+@pytest.fixture
+def moto(courier_clients: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
         yield
-
-
-@pytest.fixture(scope="module", autouse=True)
-def clients() -> Iterator[None]:
-    """Let the tests of a module share the courier's own clients, and leave none to other tests."""
-    aws.forget_clients()
-    yield
-    aws.forget_clients()
 
 
 @pytest.fixture
@@ -38,15 +38,16 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def table() -> Table:
+def table(moto: None) -> Table:
     return make_table()
 
 
 @pytest.fixture
-def bucket() -> None:
+def bucket(moto: None) -> None:
     make_bucket()
 
 
 @pytest.fixture
 def container(table: Table, clock: ManualClock) -> FakeContainer:
+    """Return a container with one source, ``insights``."""
     return FakeContainer(clock)
