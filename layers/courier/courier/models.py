@@ -31,6 +31,11 @@ KEY_LIMIT_BYTES = 2_048
 # Texts go through Step Functions (256 KiB a payload) and, escaped twice, into notices (256 KB): they are cut.
 ShortText = Annotated[str, AfterValidator(lambda text: text[:MESSAGE_LIMIT_CHARACTERS])]
 
+TIMED_OUT_ADVICE = (
+    "Check what the provider said last. If its builds take so long, raise polling.give_up_after_hours "
+    "(or stall_after_hours) of the source."
+)
+
 # A Standard execution lasts at most a year; the waiting state has an hour more than this.
 LONGEST_WAIT_SECONDS = 31_532_400
 

@@ -96,6 +96,16 @@ def test_writing_twice_writes_the_same(container: FakeContainer, clock: ManualCl
     assert objects() == before
 
 
+def test_a_wait_that_timed_out_names_the_last_report_each_time_it_is_recorded(container: FakeContainer) -> None:
+    container.builds.register(passage_of(), next_poll_at=NOON)
+    row = container.builds.find(ref_of())
+    assert row is not None
+    container.builds.count_failure(row, "insights: get_build returned 500", not_found=False)
+    texts = [settle(container, passage_of(caught=caught("States.Timeout"))).message["email"] for _ in range(2)]
+    assert "insights: get_build returned 500" in texts[0]
+    assert texts[0] == texts[1]
+
+
 def test_a_redrive_on_another_day_keeps_the_key_and_the_event(container: FakeContainer) -> None:
     passage = passage_of(caught=caught("States.Timeout"))
     first = settle(container, passage)

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from courier.errors import SourceError
-from courier.models import AccountLimits, Build, BuildStatus, News, NextStep, Outcome, Problem
+from courier.models import TIMED_OUT_ADVICE, AccountLimits, Build, BuildStatus, News, NextStep, Outcome, Problem
 from courier.observability.logger import logger
 
 if TYPE_CHECKING:
@@ -30,12 +30,6 @@ NOT_FOUND_PATIENCE = 30
 UNKNOWN_END_PATIENCE = 3
 # How long the waiting state waits on after the deadline: see WaitForReport in the definition.
 EXECUTION_GRACE = timedelta(hours=1)
-
-
-TIMED_OUT_ADVICE = (
-    "Check what the provider said last. If its builds take so long, raise polling.give_up_after_hours "
-    "(or stall_after_hours) of the source."
-)
 
 
 class Decision(NamedTuple):

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime
 
 from courier import aws
 from courier.errors import MESSAGE_LIMIT_CHARACTERS, CourierError, SettingsError
-from courier.models import CaughtError, FrozenModel, Outcome, Passage, Problem
+from courier.models import TIMED_OUT_ADVICE, CaughtError, FrozenModel, Outcome, Passage, Problem
 from courier.object_keys import artifact_folder
 from courier.observability.logger import logger
 from courier.observability.metrics import Metric
@@ -42,14 +42,16 @@ class RecordRequest(FrozenModel):
 def record_outcome(container: Container, request: RecordRequest) -> Publication:
     """Record how a build ended, and return the notice about it; repeating it changes nothing."""
     records = container.records
-    record = _make_record(request, stack=container.environment.stack)
+    record = _make_record(container, request)
     completed_at = record.timeline.completed_at
     completion = {} if completed_at is None else {"completed_at": completed_at.isoformat()}
+    # Without a detected end, the row knows a later status than the passage.
+    status = {} if request.passage.detected_at is None else {"status": str(request.passage.build.status)}
     row = container.builds.close(
         record.build,
         record.outcome,
         record_key=records.key_of(record),
-        build={"status": request.passage.build.status, **completion},
+        build={**status, **completion},
     )
     _abort_upload(container, row)
     if record.outcome is Outcome.UNDELIVERABLE:
@@ -107,13 +109,13 @@ def _sweep_uploads(container: Container, passage: Passage) -> None:
         logger.warning("uploads not swept", reason=str(exc))
 
 
-def _make_record(request: RecordRequest, *, stack: str) -> Record:
+def _make_record(container: Container, request: RecordRequest) -> Record:
     passage = request.passage
     outcome, problem = passage.outcome, passage.problem
     if passage.artifact is not None:
         outcome = Outcome.DELIVERED
     elif passage.caught is not None:
-        outcome, problem = _outcome_of_error(passage.caught, passage)
+        outcome, problem = _outcome_of_error(container, passage.caught, passage)
     if outcome is None:
         raise SettingsError(f"{passage.build.ref} ended without an outcome; the state machine does not fit this code")
     return make_record(
@@ -121,18 +123,18 @@ def _make_record(request: RecordRequest, *, stack: str) -> Record:
         provider=passage.provider,
         outcome=outcome,
         ended_at=request.entered_at,
-        stack=stack,
+        stack=container.environment.stack,
         execution=request.execution,
     )
 
 
-def _outcome_of_error(caught: CaughtError, passage: Passage) -> tuple[Outcome, Problem]:
+def _outcome_of_error(container: Container, caught: CaughtError, passage: Passage) -> tuple[Outcome, Problem]:
     if caught.Error == TIMEOUT_ERROR and passage.detected_at is None:
-        hours = passage.wait_seconds / 3600
+        row = container.builds.find(passage.build.ref)
+        reports = [row.last_report] if row is not None else []
+        message = "; ".join([f"the build had not ended after {passage.wait_seconds / 3600:g} hours", *reports])
         return Outcome.TIMED_OUT, Problem(
-            name=caught.Error,
-            message=f"the build had not ended after {hours:g} hours; the provider's job was left alone",
-            advice="Raise polling.give_up_after_hours of the source if its builds take so long.",
+            name=caught.Error, message=f"{message}; it was left alone", advice=TIMED_OUT_ADVICE
         )
     return Outcome.UNDELIVERABLE, Problem(name=caught.Error, message=_message_of(caught))
 
