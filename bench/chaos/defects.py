@@ -36,9 +36,9 @@ DEFECTS: Final = (
         "(`test_what_the_log_says.py`)."
     ),
     (
-        "The laboratory ended an experiment whose only two discoveries had both been struck, before the courier could "
-        "see the builds; it waits for what lists show now. And a function killed between the news about a source and "
-        "the note that it was told may tell it twice, which the campaign had not allowed."
+        "The experiment runner ended an experiment whose only two discoveries had both failed, before the courier saw "
+        "the builds; now it waits for all listed builds. And a function that is killed between publishing a notice "
+        "about a source and noting it may publish the notice twice, which the campaign had not allowed."
     ),
     (
         "An upload whose copier was killed, or never heard its id, before it was noted stayed open until the bucket's "

@@ -20,7 +20,7 @@ SINGLE_RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)\Z")
 
 
 @dataclass(frozen=True)
-class StoredObject:
+class ArtifactObject:
     """One object: its bytes and the values of its headers; `etag` is quoted."""
 
     content: bytes = field(repr=False)
@@ -52,7 +52,7 @@ class ArtifactStore:
         Scheme, host and port under which clients reach the store; known once the server listens.
     """
 
-    def __init__(self, bucket: str, signer: Signer, find: Callable[[str, datetime], StoredObject | None]) -> None:
+    def __init__(self, bucket: str, signer: Signer, find: Callable[[str, datetime], ArtifactObject | None]) -> None:
         self.bucket = bucket
         self.origin = ""
         self._signer = signer
@@ -73,7 +73,7 @@ class ArtifactStore:
         )
         return f"{self.origin}{path}?{query}"
 
-    def respond(self, request: Request, replaced: Callable[[StoredObject], StoredObject]) -> SimulatedResponse:
+    def respond(self, request: Request, replaced: Callable[[ArtifactObject], ArtifactObject]) -> SimulatedResponse:
         """Return the response to a request; `replaced` may replace the object."""
         try:
             link = self._signer.read(request.method, request.path, request.query, host=request.headers.get("host", ""))
@@ -135,7 +135,7 @@ def _check_link(link: SignedLink, now: datetime) -> SimulatedResponse | None:
     return None
 
 
-def _serve(request: Request, found: StoredObject) -> SimulatedResponse:
+def _serve(request: Request, found: ArtifactObject) -> SimulatedResponse:
     wanted, unwanted = request.headers.get("if-match"), request.headers.get("if-none-match")
     if wanted not in {None, "*", found.etag}:
         return store_error(412, elements={"Condition": "If-Match"})

@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 from uuid import UUID
 
-from local.simulator.artifact_store import ArtifactStore, StoredObject, etag_of
+from local.simulator.artifact_store import ArtifactObject, ArtifactStore, etag_of
 from local.simulator.error_bodies import airt_error
 from local.simulator.ground_truth import BuildState
 from local.simulator.messages import (
@@ -225,14 +225,14 @@ class SimulatedDreadnodeAirt:
         )
         return url, iso_z(signed_at + timedelta(seconds=lifetime))
 
-    def _stored_report(self, key: str, now: datetime) -> StoredObject | None:
+    def _stored_report(self, key: str, now: datetime) -> ArtifactObject | None:
         job = self._jobs.get(key.rpartition("/")[2].removesuffix(".pdf"))
         if job is None or job.artifact_key != key or job.at(now).artifact_bytes is None:
             return None
         report = self.report(job.job_id)
         if job.job_id not in self._etags:
             self._etags[job.job_id] = etag_of(report)
-        return StoredObject(report, job.completed, self._etags[job.job_id])
+        return ArtifactObject(report, job.completed, self._etags[job.job_id])
 
     def _project(self, organization: str, workspace: str, name: str) -> Project | None:
         """Find a project by its slug or its UUID."""

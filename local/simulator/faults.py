@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 from typing_extensions import override
 
-from local.simulator.artifact_store import StoredObject, etag_of, expired, token_expired
+from local.simulator.artifact_store import ArtifactObject, etag_of, expired, token_expired
 from local.simulator.error_bodies import error_response
 from local.simulator.messages import ConnectionEnd, Request, SimulatedResponse
 
@@ -34,7 +34,7 @@ class Fault:
         """Change the request before it is routed."""
         return request
 
-    def on_object(self, stored: StoredObject) -> StoredObject:
+    def on_object(self, stored: ArtifactObject) -> ArtifactObject:
         """Replace a stored object."""
         return stored
 
@@ -261,6 +261,6 @@ class ObjectChanged(Fault):
     """The object is replaced by one of the same size with its own ETag; an If-Match for the old one gets 412."""
 
     @override
-    def on_object(self, stored: StoredObject) -> StoredObject:
+    def on_object(self, stored: ArtifactObject) -> ArtifactObject:
         content = stored.content[::-1]
-        return StoredObject(content, stored.modified_at + timedelta(seconds=1), etag_of(content))
+        return ArtifactObject(content, stored.modified_at + timedelta(seconds=1), etag_of(content))

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from courier.clock import utc_now
-from local.simulator.artifact_store import StoredObject
+from local.simulator.artifact_store import ArtifactObject
 from local.simulator.certificates import make_tls_files
 from local.simulator.dreadnode_airt import SimulatedDreadnodeAirt
 from local.simulator.error_bodies import error_response
@@ -195,7 +195,7 @@ class SimulatedProviders:
         for fault in faults:
             request = fault.on_request(request)
 
-        def replaced(stored: StoredObject) -> StoredObject:
+        def replaced(stored: ArtifactObject) -> ArtifactObject:
             for fault in faults:
                 stored = fault.on_object(stored)
             return stored

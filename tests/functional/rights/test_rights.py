@@ -1,6 +1,6 @@
 """What functions and state machine do is allowed, and what they are allowed is done: nothing less, nothing more.
 
-Every call of every script of the chaos laboratory is looked up in the policies of the deployed roles: these scripts
+Every call of every chaos scenario is looked up in the policies of the deployed roles: these scenarios
 come past every place of the courier's code that calls AWS.
 """
 
@@ -76,13 +76,13 @@ class Right:
 @pytest.fixture(scope="module")
 def rights() -> Iterator[tuple[set[Right], set[Right]]]:
     """Give what is allowed, and what was used, over all scripts."""
-    with ExperimentRunner() as laboratory:
-        allowed = {right for caller, role in ROLES.items() for right in allowed_to(laboratory.aws, caller, role)}
+    with ExperimentRunner() as runner:
+        allowed = {right for caller, role in ROLES.items() for right in allowed_to(runner.aws, caller, role)}
         for make in SCENARIOS:
-            laboratory.run(make())
+            runner.run(make())
         used = {
-            Right(caller, iam_action(action), arn_of(laboratory.aws, action, resource))
-            for caller, action, resource in laboratory.aws.calls()
+            Right(caller, iam_action(action), arn_of(runner.aws, action, resource))
+            for caller, action, resource in runner.aws.calls()
             if caller in ROLES
         }
         yield allowed, used

@@ -23,7 +23,7 @@ from courier.transfer.publisher import abort_upload
 from courier.transfer.s3_object import storage_config
 from courier.transfer.url_policy import LinkRules
 from local.simulator import FaultPlan, FaultRule, ManualClock, RequestKind, SimulatedProviders
-from local.simulator.artifact_store import StoredObject, etag_of
+from local.simulator.artifact_store import ArtifactObject, etag_of
 from local.simulator.faults import Fault
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ class OtherReport(Fault):
     number: int = 1
 
     @override
-    def on_object(self, stored: StoredObject) -> StoredObject:
+    def on_object(self, stored: ArtifactObject) -> ArtifactObject:
         content = other_report(stored.content, self.number)
-        return StoredObject(content, stored.modified_at, etag_of(content))
+        return ArtifactObject(content, stored.modified_at, etag_of(content))
 
 
 def other_report(report: bytes, number: int = 1) -> bytes:
