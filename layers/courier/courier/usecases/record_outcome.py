@@ -131,7 +131,7 @@ def _make_record(container: Container, request: RecordRequest) -> Record:
 def _outcome_of_error(container: Container, caught: CaughtError, passage: Passage) -> tuple[Outcome, Problem]:
     if caught.Error == TIMEOUT_ERROR and passage.detected_at is None:
         row = container.builds.find(passage.build.ref)
-        reports = [row.last_report] if row is not None else []
+        reports = [row.last_report] if row is not None and (row.polls or row.last_error) else []
         message = "; ".join([f"the build had not ended after {passage.wait_seconds / 3600:g} hours", *reports])
         return Outcome.TIMED_OUT, Problem(
             name=caught.Error, message=f"{message}; it was left alone", advice=TIMED_OUT_ADVICE
