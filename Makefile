@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-setup check generate build verify verify-runtime bench bench-poll bench-setup chaos format lock clean
 
-# What test-fast runs: the folders whose tests neither start the embedded AWS nor move gigabytes.
+# What test-fast runs: the folders whose tests do not start the embedded AWS, without tests that are marked "long".
 FAST_TESTS = $(wildcard tests/unit tests/template tests/functional/providers)
 # uv reads the existing locks first, so only a changed requirement changes; UPGRADE=1 takes the newest versions.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet $(if $(UPGRADE),--upgrade) --generate-hashes --no-emit-index-url
@@ -55,7 +55,7 @@ test: setup  ## Run the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-fast: setup  ## Run the fast tests: over a thousand in under a minute
-	$(BIN)/python -m pytest -q -n auto --dist loadfile $(FAST_TESTS)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not long" $(FAST_TESTS)
 
 # Debian's package starts nginx on port 80 where an init system runs; the tests start their own.
 test-setup:  ## Install nginx, without which some tests of the benchmark are skipped

@@ -156,6 +156,7 @@ def test_scopes_that_the_rate_limit_did_not_suffice_for_have_their_turn(containe
     assert (state.failures, state.backoff_until, state.next_scope, state.unlisted_scopes) == (0, None, None, 0)
 
 
+@pytest.mark.long
 def test_a_round_that_takes_too_long_is_reported_with_what_would_suffice(
     container: FakeContainer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -176,6 +176,7 @@ def test_many_unknown_polls_in_a_short_time_are_no_loss(container: FakeContainer
     assert outcomes(container) == [Outcome.SUCCEEDED]
 
 
+@pytest.mark.long
 def test_polls_that_fail_for_days_end_at_the_deadline_with_the_last_error(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.fake.failures["get_build"] = DOWN

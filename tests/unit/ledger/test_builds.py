@@ -50,6 +50,7 @@ def test_what_an_execution_starts_with_is_kept_until_it_has_been_started(builds:
     assert (found(builds).passage, found(builds).execution) == (None, "arn")
 
 
+@pytest.mark.long
 def test_more_builds_than_one_batch_are_found(builds: BuildLedger) -> None:
     ids = [f"b{number}" for number in range(130)]
     register(builds, *ids)
