@@ -30,11 +30,11 @@ def test_every_health_of_a_source_is_shown(operator: OperatorSetup) -> None:
     operator.put_parameter("broken", '{"name": "broken", "provider": "dreadnode_airt", "endpoint": "https://x"}')
     ledger = SourceLedger(_table(operator), lambda: NOW - 3 * HOUR - timedelta(minutes=5))
     ledger.first_discovery_at("fine")
-    ledger.mark_unhealthy("dead-key", "SourceUnauthorizedError", backoff=HOUR)
-    ledger.mark_unhealthy("penniless", "SourceExhaustedError", backoff=HOUR)
-    ledger.mark_unhealthy("wrong", "SettingsError", backoff=HOUR)
-    ledger.count_failure("down", backoff=3 * HOUR + timedelta(minutes=20), seen=4)
-    ledger.count_failure("shaky", backoff=None, seen=0)
+    ledger.mark_unhealthy("dead-key", "SourceUnauthorizedError", "401", backoff=HOUR)
+    ledger.mark_unhealthy("penniless", "SourceExhaustedError", "401", backoff=HOUR)
+    ledger.mark_unhealthy("wrong", "SettingsError", "401", backoff=HOUR)
+    ledger.count_failure("down", "500", backoff=3 * HOUR + timedelta(minutes=20), seen=4)
+    ledger.count_failure("shaky", "500", backoff=None, seen=0)
     _wait_for(operator, "fine", 2 * HOUR, 26 * HOUR)
     result = operator.command("status")
     assert (result.exit_code, result.err) == (0, "")
@@ -83,7 +83,9 @@ def test_the_last_ten_outcomes_come_from_all_days_and_sources_newest_first(opera
 
 def test_a_terminal_of_80_columns_shows_every_word(operator: OperatorSetup) -> None:
     operator.push([operator.insights(), operator.red_team("a-source-with-a-long-name")], "--no-check")
-    SourceLedger(_table(operator), lambda: NOW).mark_unhealthy("insights", "SourceUnauthorizedError", backoff=HOUR)
+    SourceLedger(_table(operator), lambda: NOW).mark_unhealthy(
+        "insights", "SourceUnauthorizedError", "401", backoff=HOUR
+    )
     model, build = "5d1d4f1c-2222-4222-8333-444444444444", "3cc9b959-1e22-408b-9492-caa7a84b8641"
     _ended(operator, "insights", build, NOW, Outcome.FAILED, message="many expected " * 20, scope=model)
     result = operator.command("status", columns=80)

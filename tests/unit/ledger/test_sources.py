@@ -31,9 +31,9 @@ def test_the_first_sight_of_a_source_stays(sources: SourceLedger, clock: ManualC
 
 
 def test_an_illness_keeps_its_beginning(sources: SourceLedger, clock: ManualClock) -> None:
-    assert sources.mark_unhealthy("insights", "SourceUnauthorizedError", backoff=REST) == NOON
+    assert sources.mark_unhealthy("insights", "SourceUnauthorizedError", "401", backoff=REST) == NOON
     clock.advance(60)
-    assert sources.mark_unhealthy("insights", "SourceExhaustedError", backoff=REST) == NOON
+    assert sources.mark_unhealthy("insights", "SourceExhaustedError", "401", backoff=REST) == NOON
     state = sources.state("insights")
     assert (state.unhealthy_error, state.unhealthy_since) == ("SourceUnauthorizedError", NOON)
     assert state.backoff_until == clock() + REST
@@ -43,7 +43,7 @@ def test_one_of_two_announces_an_illness_and_another_if_it_was_cut_off(
     sources: SourceLedger, clock: ManualClock
 ) -> None:
     takes = timedelta(minutes=1)
-    sources.mark_unhealthy("insights", "E", backoff=REST)
+    sources.mark_unhealthy("insights", "E", "401", backoff=REST)
     assert sources.claim_announcement("insights", timeout=takes)
     assert not sources.claim_announcement("insights", timeout=takes)
     clock.advance(60)
@@ -54,7 +54,7 @@ def test_one_of_two_announces_an_illness_and_another_if_it_was_cut_off(
 
 
 def test_recovery_is_noted_once_and_forgets_all_of_the_illness(sources: SourceLedger) -> None:
-    sources.mark_unhealthy("insights", "E", backoff=REST)
+    sources.mark_unhealthy("insights", "E", "401", backoff=REST)
     sources.mark_announced("insights")
     assert sources.mark_recovered("insights")
     assert not sources.mark_recovered("insights")
@@ -64,13 +64,13 @@ def test_recovery_is_noted_once_and_forgets_all_of_the_illness(sources: SourceLe
 
 
 def test_many_failures_at_once_count_as_one(sources: SourceLedger) -> None:
-    sources.count_failure("insights", backoff=None, seen=0)
-    sources.count_failure("insights", backoff=None, seen=0)
+    sources.count_failure("insights", "500", backoff=None, seen=0)
+    sources.count_failure("insights", "500", backoff=None, seen=0)
     assert sources.state("insights").failures == 1
 
 
 def test_an_answer_does_not_end_an_illness(sources: SourceLedger) -> None:
-    sources.mark_unhealthy("insights", "E", backoff=REST)
+    sources.mark_unhealthy("insights", "E", "401", backoff=REST)
     sources.reset_failures("insights", unhealthy=False)
     assert sources.state("insights").backoff_until is not None
 

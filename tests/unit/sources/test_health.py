@@ -28,7 +28,7 @@ def outcomes(container: FakeContainer) -> list[Outcome | None]:
 
 def test_a_source_that_rests_is_not_asked(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
-    container.source_ledger.count_failure("insights", backoff=MINUTE, seen=5)
+    container.source_ledger.count_failure("insights", "500", backoff=MINUTE, seen=5)
     container.poll()
     assert container.fake.calls == []
     container.poll(seconds=60)

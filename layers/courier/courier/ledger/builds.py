@@ -9,6 +9,7 @@ from hashlib import sha256
 from courier.clock import Clock, stamp
 from courier.errors import LedgerError
 from courier.ledger.rows import BuildRow, DueBuild, parse_due, parse_due_or_none, parse_row
+from courier.ledger.sources import LAST_ERROR_CHARACTERS
 from courier.ledger.table import Change, Scalar, Table
 from courier.models import BuildRef, BuildStatus, Outcome, Passage
 from courier.observability.logger import logger
@@ -23,8 +24,6 @@ END_OF_TIME = "9999-12-31T23:59:59.999Z"
 # Longer than a waiting state waits on after the deadline: see evaluation.EXECUTION_GRACE.
 KEEP_TOKENS = timedelta(days=2)
 _TOKEN_MARK_CHARACTERS = 32
-# Enough for what a provider says; the row stays below one KB, which is what one write is billed for.
-LAST_ERROR_CHARACTERS = 200
 # Removing these attributes takes a row out of the index of builds in flight.
 _IN_FLIGHT_ATTRIBUTES = ("due_source", "next_poll_at", "task_token", "kept_token")
 _IN_FLIGHT = "attribute_exists(#due_source)"

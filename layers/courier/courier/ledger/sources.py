@@ -21,6 +21,8 @@ from courier.models import BuildRef, FrozenModel
 # Enough to estimate a distribution, few enough for one small row. A build's slot is derived from its id, so
 # storing a duration is one write without a read, and storing it twice changes nothing.
 DURATION_SLOTS = 64
+# Enough for what a provider says; a row of the ledger stays below one KB, which is what one write is billed for.
+LAST_ERROR_CHARACTERS = 200
 
 
 class SourceState(FrozenModel):
@@ -28,6 +30,8 @@ class SourceState(FrozenModel):
 
     ``unhealthy_error``, ``unhealthy_config``
         The name of the error that made it unhealthy, and the version of settings and secret at that time.
+    ``failures``, ``last_error``
+        Failed requests in a row, and the text of the last error.
     ``auth_failed_at``
         The first time that the provider refused the API key; a second refusal makes the source unhealthy.
     ``failing_scopes``
@@ -45,6 +49,7 @@ class SourceState(FrozenModel):
     announced_at: AwareDatetime | None = None
     backoff_until: Annotated[AwareDatetime | None, Field(validation_alias="rest_until")] = None
     failures: int = 0
+    last_error: str | None = None
     next_scope: str | None = None
     round_started_at: AwareDatetime | None = None
     scopes: int = 0
@@ -96,12 +101,13 @@ class SourceLedger:
         Does nothing when the caller took an unhealthy source for a healthy one: another invocation knows better.
         """
         condition = "attribute_exists(#illness)" if unhealthy else "attribute_not_exists(#illness)"
-        change = Change(set={"failures": 0}, remove=("rest_until", "auth_failed_at"), condition=condition)
+        change = Change(set={"failures": 0}, remove=("rest_until", "auth_failed_at", "last_error"), condition=condition)
         self._table.update(_source_key(source), change)
 
-    def set_auth_failed(self, source: str) -> None:
+    def set_auth_failed(self, source: str, error: str) -> None:
         """Store that the provider refused the API key, which one more refusal makes certain."""
-        self._table.update(_source_key(source), Change(set={"auth_failed_at": stamp(self._clock())}))
+        change = Change(set={"auth_failed_at": stamp(self._clock()), "last_error": error[:LAST_ERROR_CHARACTERS]})
+        self._table.update(_source_key(source), change)
 
     def failing_scopes(self, source: str) -> dict[str, FailingScope]:
         """Return the scopes that cannot be listed; a row that cannot be read counts as none."""
@@ -129,6 +135,7 @@ class SourceLedger:
                     "rest_until",
                     "announcing_at",
                     "announced_at",
+                    "last_error",
                     "auth_failed_at",
                     "unhealthy_config",
                 ),
@@ -137,16 +144,20 @@ class SourceLedger:
         )
         return changed is not None
 
-    def count_failure(self, source: str, *, backoff: timedelta | None, seen: int) -> None:
+    def count_failure(self, source: str, error: str, *, backoff: timedelta | None, seen: int) -> None:
         """Count a failed request, and back off for a while.
 
         ``seen`` is the count that the caller knew, so that concurrent failures count as one.
         """
-        changes = {"failures": seen + 1, "rest_until": stamp(self._clock() + backoff) if backoff else None}
+        changes: dict[str, Scalar | None] = {
+            "failures": seen + 1,
+            "last_error": error[:LAST_ERROR_CHARACTERS],
+            "rest_until": stamp(self._clock() + backoff) if backoff else None,
+        }
         self._table.update(_source_key(source), Change(set=changes))
 
     def mark_unhealthy(
-        self, source: str, error: str, *, backoff: timedelta | None, config: str | None = None
+        self, source: str, error: str, message: str, *, backoff: timedelta | None, config: str | None = None
     ) -> datetime:
         """Mark a source unhealthy, and return the instant since when it is.
 
@@ -156,7 +167,11 @@ class SourceLedger:
         row = self._table.update(
             _source_key(source),
             Change(
-                set={"rest_until": stamp(now + backoff) if backoff else None, "unhealthy_config": config},
+                set={
+                    "rest_until": stamp(now + backoff) if backoff else None,
+                    "unhealthy_config": config,
+                    "last_error": message[:LAST_ERROR_CHARACTERS],
+                },
                 keep={"illness": error, "ill_since": stamp(now)},
             ),
         )

@@ -225,17 +225,17 @@ class SourceHealth:
         ):
             # A gateway or a replica may refuse a good key once; the next tick tells.
             if state.auth_failed_at is None:
-                self._sources.set_auth_failed(settings.name)
+                self._sources.set_auth_failed(settings.name, str(error))
         elif isinstance(error, SettingsError | SourceUnauthorizedError | SourceExhaustedError) or (
             isinstance(error, SourceRejectedError) and (whole_source or error.wrong_endpoint)
         ):
             self._mark_unhealthy(settings, error, backoff=timedelta(seconds=settings.polling.longest_seconds))
         elif isinstance(error, SourceUnavailableError) and error.retry_after_seconds is not None:
             backoff = timedelta(seconds=min(error.retry_after_seconds, MAX_RETRY_AFTER_SECONDS))
-            self._sources.count_failure(settings.name, backoff=backoff, seen=state.failures)
+            self._sources.count_failure(settings.name, str(error), backoff=backoff, seen=state.failures)
         elif isinstance(error, SourceThrottledError):
             backoff = timedelta(seconds=settings.polling.first_seconds)
-            self._sources.count_failure(settings.name, backoff=backoff, seen=state.failures)
+            self._sources.count_failure(settings.name, str(error), backoff=backoff, seen=state.failures)
         elif affects_whole_source(error):
             failures = state.failures + 1
             backoff_after = (
@@ -243,7 +243,7 @@ class SourceHealth:
                 if failures >= FAILURES_BEFORE_BACKOFF
                 else None
             )
-            self._sources.count_failure(settings.name, backoff=backoff_after, seen=state.failures)
+            self._sources.count_failure(settings.name, str(error), backoff=backoff_after, seen=state.failures)
 
     def record_scopes(
         self, settings: SourceSettings, state: SourceState, failing: FailingScopes, *, total: int
@@ -285,7 +285,7 @@ class SourceHealth:
         self, settings: SourceSettings, error: str, problem: Problem, *, backoff: timedelta | None
     ) -> None:
         config = self._config_version(settings) if backoff else None
-        since = self._sources.mark_unhealthy(settings.name, error, backoff=backoff, config=config)
+        since = self._sources.mark_unhealthy(settings.name, error, problem.message, backoff=backoff, config=config)
         if not self._sources.claim_announcement(settings.name, timeout=PUBLISHING_TIMEOUT):
             return
         if self._notify(settings, since=since, problem=problem, now=since):
