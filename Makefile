@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NPM := scripts/checks/npm
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-setup check generate build verify verify-runtime bench bench-poll bench-setup chaos format lock clean
@@ -40,9 +41,9 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml $(VENV)/.uv
 	@scripts/install .venv-$* --no-deps --require-hashes -r $<
 	@touch $@
 
-# Not shipped; without npm, this one validator is skipped.
-node_modules/.ready: package-lock.json
-	@if command -v npm >/dev/null; then npm ci --loglevel=error --no-audit --no-fund --ignore-scripts && touch $@; fi
+# A validator that is not shipped; without npm its check is skipped.
+$(NPM)/node_modules/.ready: $(NPM)/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix $(NPM) --loglevel=error --no-audit --no-fund --ignore-scripts && touch $@; fi
 
 # The Makefiles of the layers get their two Pythons by name, and none of the flags of this make.
 SAM_BUILD = env -u MAKEFLAGS -u MAKELEVEL SAM_CLI_TELEMETRY=0 PYTHON="$(CURDIR)/.venv-sam/bin/python" \
@@ -69,7 +70,7 @@ check: setup  ## Lint: style, types, house rules, generated files, template and 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m scripts.generate --check
-	$(BIN)/python -m scripts.judges --light
+	$(BIN)/python -m scripts.checks --light
 
 generate: setup  ## Write the generated files: the state diagram in the README, the JSON Schemas, docs/cli.md
 	@$(BIN)/python -m scripts.generate
@@ -80,8 +81,8 @@ build: .venv-sam/.ready  ## Build functions and layers for Lambda (arm64, Python
 	@$(SAM_BUILD) > .aws-sam/build.log 2>&1 || { cat .aws-sam/build.log; exit 1; }
 	@.venv-sam/bin/python -m scripts.built
 
-verify: setup build .venv-judges/.ready node_modules/.ready  ## Scan: SAM, checkov and others check the template, the state machine and the build
-	@$(BIN)/python -m scripts.judges
+verify: setup build .venv-checks/.ready $(NPM)/node_modules/.ready  ## Scan: SAM, checkov and others check the template, the state machine and the build
+	@$(BIN)/python -m scripts.checks
 	@$(BIN)/python -m pytest -q -m slow tests/template
 
 bench: setup  ## Measure the copy against other tools; writes bench/results.md (about 10 minutes)
@@ -111,7 +112,7 @@ verify-runtime: setup  ## Run the built functions under Lambda's runtime client 
 		$(MAKE) -s build .aws-sam/runtime/.ready && \
 		$(MAKE) -s .venv-runtime/.ready PYTHON="$$(scripts/find-python3.13)" && \
 		$(BIN)/python -m pytest -q -m slow tests/runtime && \
-		$(BIN)/python -m scripts.runtime; \
+		$(BIN)/python -m scripts.lambda_runtime; \
 	else \
 		echo "Notice: no Python 3.13 was found (PYTHON313=...), so the built functions cannot run here"; \
 	fi
@@ -121,7 +122,7 @@ format: setup  ## Format the sources
 	$(BIN)/ruff format .
 
 lock: $(VENV)/.uv  ## Renew the locks from requirements/*.in; UPGRADE=1 takes the newest versions
-	@for name in uv dev bench judges sam; do \
+	@for name in uv dev bench checks sam; do \
 		echo "requirements/$$name.lock"; $(COMPILE) --universal --python-version 3.11 -o requirements/$$name.lock requirements/$$name.in || exit 1; done
 	@echo requirements/runtime.lock
 	@$(COMPILE) --universal --python-version 3.13 -c requirements/dev.lock -o requirements/runtime.lock requirements/runtime.in
@@ -130,4 +131,4 @@ lock: $(VENV)/.uv  ## Renew the locks from requirements/*.in; UPGRADE=1 takes th
 		-o layers/dependencies/requirements.txt requirements/layer.in
 
 clean:  ## Remove everything that can be created again
-	rm -rf $(VENV) .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis node_modules out
+	rm -rf $(VENV) .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis $(NPM)/node_modules out

@@ -1,1 +1,1 @@
-"""What builds the courier and judges what was built; `make build`, `make verify`, `make verify-runtime`."""
+"""Builds the courier and checks the build; `make build`, `make check`, `make verify`, `make verify-runtime`."""

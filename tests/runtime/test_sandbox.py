@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.runtime.sandbox import Code, Outcome, Sandbox
+from scripts.lambda_runtime.sandbox import FunctionCode, InvocationOutcome, Sandbox
 
 pytestmark = pytest.mark.slow
 
@@ -15,24 +15,24 @@ BUILD = ROOT / ".aws-sam/build"
 
 
 @pytest.fixture
-def code(tmp_path: Path) -> Code:
+def code(tmp_path: Path) -> FunctionCode:
     """A function to be written by the test."""
-    return Code(folder=tmp_path)
+    return FunctionCode(folder=tmp_path)
 
 
-def run(code: Code, source: str, *, layers: tuple[Path, ...] = (), seconds: float = 30.0) -> Outcome:
+def run(code: FunctionCode, source: str, *, layers: tuple[Path, ...] = (), seconds: float = 30.0) -> InvocationOutcome:
     (code.folder / "app.py").write_text(source, encoding="utf-8")
-    code = Code(folder=code.folder, layers=layers)
+    code = FunctionCode(folder=code.folder, layers=layers)
     with Sandbox(PYTHON, code, variables={"WORD": "yes"}) as sandbox:
         return sandbox.invoke(json.dumps({"n": 1}), timeout_seconds=seconds, request_id="request-1")
 
 
-def error_of(outcome: Outcome) -> str:
+def error_of(outcome: InvocationOutcome) -> str:
     assert outcome.error_type is not None, outcome
     return f"{outcome.error_type}: {json.loads(outcome.payload)['errorMessage']}"
 
 
-def test_event_context_and_variables_reach_the_function_on_python_3_13(code: Code) -> None:
+def test_event_context_and_variables_reach_the_function_on_python_3_13(code: FunctionCode) -> None:
     source = (
         "import os, sys\n"
         "def handler(event, context):\n"
@@ -41,22 +41,22 @@ def test_event_context_and_variables_reach_the_function_on_python_3_13(code: Cod
     assert json.loads(run(code, source).payload) == [{"n": 1}, "request-1", "yes", [3, 13]]
 
 
-def test_an_exception_keeps_its_name(code: Code) -> None:
+def test_an_exception_keeps_its_name(code: FunctionCode) -> None:
     source = "class OddError(Exception): pass\ndef handler(event, context): raise OddError('no')\n"
     assert error_of(run(code, source)) == "OddError: no"
 
 
-def test_nothing_of_this_checkout_is_on_its_path(code: Code) -> None:
+def test_nothing_of_this_checkout_is_on_its_path(code: FunctionCode) -> None:
     source = "import courier\ndef handler(event, context): return 1\n"
     assert "No module named 'courier'" in error_of(run(code, source))
 
 
-def test_a_package_that_no_layer_has_is_missed(code: Code) -> None:
+def test_a_package_that_no_layer_has_is_missed(code: FunctionCode) -> None:
     source = "import rich\ndef handler(event, context): return 1\n"
     assert "No module named 'rich'" in error_of(run(code, source, layers=(BUILD / "CourierLayer",)))
 
 
-def test_a_layer_for_another_processor_is_missed(code: Code, tmp_path: Path) -> None:
+def test_a_layer_for_another_processor_is_missed(code: FunctionCode, tmp_path: Path) -> None:
     native = ROOT / ".aws-sam/runtime/DependenciesLayer/python/pydantic_core"
     foreign = tmp_path / "layer"
     (foreign / "python/pydantic_core").mkdir(parents=True)
@@ -67,17 +67,17 @@ def test_a_layer_for_another_processor_is_missed(code: Code, tmp_path: Path) -> 
     assert "Runtime.ImportModuleError" in error_of(run(code, source, layers=(foreign,)))
 
 
-def test_a_crash_is_told_with_the_last_words(code: Code) -> None:
+def test_a_crash_is_told_with_the_last_words(code: FunctionCode) -> None:
     source = "import os\ndef handler(event, context):\n    print('last words', flush=True)\n    os._exit(3)\n"
     assert "last words" in error_of(run(code, source))
 
 
-def test_a_function_that_takes_too_long_is_ended(code: Code) -> None:
+def test_a_function_that_takes_too_long_is_ended(code: FunctionCode) -> None:
     source = "import threading\ndef handler(event, context): threading.Event().wait(60)\n"
     assert error_of(run(code, source, seconds=2.0)).startswith("Sandbox.Timedout: Task timed out after 2.00 seconds")
 
 
-def test_a_warm_sandbox_serves_again_and_counts_one_cold_start(code: Code) -> None:
+def test_a_warm_sandbox_serves_again_and_counts_one_cold_start(code: FunctionCode) -> None:
     (code.folder / "app.py").write_text(
         "calls = []\ndef handler(event, context):\n    calls.append(1)\n    return len(calls)\n", encoding="utf-8"
     )

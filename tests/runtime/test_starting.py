@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.runtime.sandbox import Code, Sandbox
+from scripts.lambda_runtime.sandbox import FunctionCode, Sandbox
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +17,7 @@ KEYS = {"AWS_DEFAULT_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "id", "AWS_SE
 
 def answer_of(folder: Path, source: str) -> object:
     (folder / "app.py").write_text(source, encoding="utf-8")
-    with Sandbox(PYTHON, Code(folder=folder, layers=LAYERS), variables=KEYS) as sandbox:
+    with Sandbox(PYTHON, FunctionCode(folder=folder, layers=LAYERS), variables=KEYS) as sandbox:
         outcome = sandbox.invoke("{}", timeout_seconds=30)
     assert outcome.error_type is None, outcome
     return json.loads(outcome.payload)

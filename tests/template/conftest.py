@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.judges.case import Case, open_case
+from scripts.checks.checkout import Checkout, open_checkout
 
 ROOT = Path(__file__).parents[2]
 DEFINITION = "statemachine/build_lifecycle.asl.yaml"
 
-# What the judges and rules read of a checkout.
+# What the checks and rules read of a checkout.
 _READ = (
     "events",
     "functions",
@@ -23,20 +23,20 @@ _READ = (
     "pyproject.toml",
 )
 
-Plant = Callable[[str, str, str], Case]
+Plant = Callable[[str, str, str], Checkout]
 
 
 @pytest.fixture(scope="session")
-def case() -> Case:
+def checkout() -> Checkout:
     """This checkout."""
-    return open_case(ROOT)
+    return open_checkout(ROOT)
 
 
 @pytest.fixture
-def planted(case: Case, tmp_path: Path) -> Plant:
-    """Give a copy of this checkout in which one piece of text was replaced; faults planted later join the earlier."""
+def planted(checkout: Checkout, tmp_path: Path) -> Plant:
+    """Return a copy of this checkout with one piece of text replaced; later faults are planted into the same copy."""
 
-    def plant(path: str, old: str, new: str) -> Case:
+    def plant(path: str, old: str, new: str) -> Checkout:
         for name in _READ:
             if (tmp_path / name).exists():
                 continue
@@ -46,13 +46,13 @@ def planted(case: Case, tmp_path: Path) -> Plant:
                 shutil.copy(ROOT / name, tmp_path / name)
         target = tmp_path / path
         text = target.read_text(encoding="utf-8") if target.exists() else ""
-        assert old in text, f"{path} no longer holds {old!r}: plant the fault elsewhere"
+        assert old in text, f"{path} no longer contains {old!r}: plant the fault elsewhere"
         target.parent.mkdir(exist_ok=True)
         target.write_text(text.replace(old, new, 1), encoding="utf-8")
         if path in ("template.yaml", "monitoring.yaml"):
-            return open_case(tmp_path)
+            return open_checkout(tmp_path)
         if path == DEFINITION:
-            return replace(case, root=tmp_path, definition=yaml.safe_load(target.read_text(encoding="utf-8")))
-        return replace(case, root=tmp_path)
+            return replace(checkout, root=tmp_path, definition=yaml.safe_load(target.read_text(encoding="utf-8")))
+        return replace(checkout, root=tmp_path)
 
     return plant

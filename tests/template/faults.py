@@ -2,8 +2,7 @@
 
 from typing import NamedTuple
 
-from scripts.judges.house import Rule
-from scripts.rules import definition, errors, sources, template
+from scripts.checks.house_rules import Rule, agreement, error_classes, imports, state_machine, template
 from tests.template.conftest import DEFINITION
 
 
@@ -21,61 +20,86 @@ ERRORS = "layers/courier/courier/errors.py"
 KEYS = "layers/courier/courier/object_keys.py"
 MODELS = "layers/courier/courier/models.py"
 TRANSFER = "layers/courier/courier/transfer/url_policy.py"
+RATE_LIMIT = "layers/courier/courier/sources/rate_limit.py"
 POLL = "functions/poll_builds/app.py"
 TEMPLATE = "template.yaml"
 
 FAULTS = [
     Fault(
-        definition.tasks_have_timeouts_and_retries, DEFINITION, "TimeoutSeconds: 90", "Comment: x", "no TimeoutSeconds"
+        state_machine.tasks_have_timeouts_and_retries,
+        DEFINITION,
+        "TimeoutSeconds: 90",
+        "Comment: x",
+        "no TimeoutSeconds",
     ),
     Fault(
-        definition.tasks_have_timeouts_and_retries, DEFINITION, "MaxAttempts: 99", "MaxAttempts: 100000", "more than 99"
+        state_machine.tasks_have_timeouts_and_retries,
+        DEFINITION,
+        "MaxAttempts: 99",
+        "MaxAttempts: 100000",
+        "more than 99",
     ),
-    Fault(definition.choices_have_defaults, DEFINITION, "    Default: RecordOutcome\n", "", "has no Default"),
-    Fault(definition.states_do_not_loop, DEFINITION, "Next: Notify", "Next: RouteBuild", "circle"),
-    Fault(definition.substitutions_match, DEFINITION, "${TopicArn}", "${Topic}", "uses ${Topic}"),
+    Fault(state_machine.choices_have_defaults, DEFINITION, "    Default: RecordOutcome\n", "", "has no Default"),
+    Fault(state_machine.states_do_not_loop, DEFINITION, "Next: Notify", "Next: RouteBuild", "circle"),
+    Fault(state_machine.substitutions_match, DEFINITION, "${TopicArn}", "${Topic}", "uses ${Topic}"),
     Fault(
-        definition.substitutions_match,
+        state_machine.substitutions_match,
         TEMPLATE,
         "        TopicArn: !Ref Out",
         "        Topic: !Ref Out",
         "fills in Topic",
     ),
     Fault(
-        definition.tasks_outlast_their_functions,
+        state_machine.tasks_outlast_their_functions,
         DEFINITION,
         "TimeoutSeconds: 960",
         "TimeoutSeconds: 900",
         "than the 900",
     ),
-    Fault(errors.error_names_are_classes, DEFINITION, "[CopyUnfinishedError]", "[CopyUnfinished]", "does not have"),
-    Fault(errors.error_names_are_classes, DEFINITION, "[CopyUnfinishedError]", "[ArtifactError]", "no inheritance"),
-    Fault(errors.copy_catches_what_it_raises, DEFINITION, "          - ArtifactConflictError\n", "", "does not catch"),
     Fault(
-        errors.copy_catches_what_it_raises,
+        error_classes.error_names_are_classes, DEFINITION, "[CopyUnfinishedError]", "[CopyUnfinished]", "does not have"
+    ),
+    Fault(
+        error_classes.error_names_are_classes,
+        DEFINITION,
+        "[CopyUnfinishedError]",
+        "[ArtifactError]",
+        "ignores inheritance",
+    ),
+    Fault(
+        error_classes.copy_catches_what_it_raises,
+        DEFINITION,
+        "          - ArtifactConflictError\n",
+        "",
+        "does not catch",
+    ),
+    Fault(
+        error_classes.copy_catches_what_it_raises,
         ERRORS,
         "class CopyUnfinishedError",
         'class ArtifactStaleError(ArtifactError):\n    """New."""\n\n\nclass CopyUnfinishedError',
         "does not catch ArtifactStaleError",
     ),
-    Fault(errors.tree_is_drawn_as_it_is, ERRORS, "├── LedgerError ", "├── TableError ", "TableError is drawn"),
+    Fault(error_classes.error_tree_is_documented, ERRORS, "├── LedgerError ", "├── TableError ", "TableError is drawn"),
     Fault(
-        errors.tree_is_drawn_as_it_is,
+        error_classes.error_tree_is_documented,
         ERRORS,
         "class SourceThrottledError(SourceUnavailableError)",
         "class SourceThrottledError(SourceError)",
         "stands below SourceError",
     ),
     Fault(
-        template.rights_are_exact,
+        template.permissions_are_exact,
         TEMPLATE,
         "Resource: !Sub ${LedgerTable.Arn}/index/due",
         'Resource: "*"',
         "every resource",
     ),
-    Fault(template.rights_are_exact, TEMPLATE, "Action: states:StartExecution", "Action: states:*", "allows states:*"),
     Fault(
-        template.rights_are_exact,
+        template.permissions_are_exact, TEMPLATE, "Action: states:StartExecution", "Action: states:*", "allows states:*"
+    ),
+    Fault(
+        template.permissions_are_exact,
         TEMPLATE,
         "        - &use_key\n",
         "        - AmazonS3FullAccess\n        - &use_key\n",
@@ -93,41 +117,43 @@ FAULTS = [
         TEMPLATE,
         'poll_builds", RetentionInDays: !Ref LogRetentionDays',
         'poll_builds"',
-        "keeps its lines",
+        "never expires",
     ),
     Fault(
-        template.words_agree,
+        template.function_names_agree,
         TEMPLATE,
         "CodeUri: functions/poll_builds",
         "CodeUri: functions/request_build",
         "takes its code from",
     ),
-    Fault(template.words_agree, TEMPLATE, '/poll_builds"', '/poll"', "not named after poll_builds"),
-    Fault(template.words_agree, "functions/poll_forever/app.py", "", '"""New."""\n', "poll_forever is not both"),
+    Fault(template.function_names_agree, TEMPLATE, '/poll_builds"', '/poll"', "not named after poll_builds"),
     Fault(
-        template.schedules_are_sound, TEMPLATE, "Default: rate(1 minute)", "Default: rate(1 minutes)", "rate(1 minutes)"
+        template.function_names_agree, "functions/poll_forever/app.py", "", '"""New."""\n', "poll_forever is not both"
     ),
-    Fault(template.schedules_are_sound, TEMPLATE, "Default: cron(0 5 * * ? *)", "Default: cron(0 5 * * * *)", "cron"),
     Fault(
-        template.schedules_are_sound,
+        template.schedules_are_valid, TEMPLATE, "Default: rate(1 minute)", "Default: rate(1 minutes)", "rate(1 minutes)"
+    ),
+    Fault(template.schedules_are_valid, TEMPLATE, "Default: cron(0 5 * * ? *)", "Default: cron(0 5 * * * *)", "cron"),
+    Fault(
+        template.schedules_are_valid,
         TEMPLATE,
         "RetryPolicy: {MaximumRetryAttempts: 0}",
         "RetryPolicy: {MaximumRetryAttempts: 3}",
-        "repeated 3 times",
+        "retried 3 times",
     ),
     Fault(
-        template.schedules_are_sound,
+        template.schedules_are_valid,
         TEMPLATE,
         "            DeadLetterConfig: {Arn: !GetAtt DeadLetters.Arn}\n",
         "",
         "no dead-letter queue",
     ),
     Fault(
-        template.schedules_are_sound,
+        template.schedules_are_valid,
         TEMPLATE,
         '{"scheduled_time": "<aws.scheduler.scheduled-time>"}',
         '{"scheduled_time": }',
-        "sends no JSON",
+        "input that is not JSON",
     ),
     Fault(
         template.asynchronous_functions_keep_failures,
@@ -136,51 +162,84 @@ FAULTS = [
         "RecursiveLoop: Terminate",
         "no failure destination",
     ),
-    Fault(template.dashboards_parse, "monitoring.yaml", '"widgets": [', '"widgets": ', "is no JSON"),
-    Fault(template.dashboards_parse, "monitoring.yaml", '"widgets": [', '"gadgets": [', "shows nothing"),
+    Fault(template.dashboards_parse, "monitoring.yaml", '"widgets": [', '"widgets": ', "is not JSON"),
+    Fault(template.dashboards_parse, "monitoring.yaml", '"widgets": [', '"gadgets": [', "has no widgets"),
     Fault(
-        template.options_are_all_judged,
+        template.every_condition_is_checked,
         TEMPLATE,
         "HasBoundary: !Not",
         "HasRegion: !Equals [!Ref AWS::Region, x]\n  HasBoundary: !Not",
         "HasRegion",
     ),
-    Fault(template.nothing_names_a_place, TEMPLATE, "arn:${AWS::Partition}:ssm", "arn:aws:ssm", "names arn:aws:"),
     Fault(
-        template.nothing_names_a_place,
+        template.no_region_or_account_is_named, TEMPLATE, "arn:${AWS::Partition}:ssm", "arn:aws:ssm", "names arn:aws:"
+    ),
+    Fault(
+        template.no_region_or_account_is_named,
         "samplconfig.toml",
         "[default.sync",
         'region = "eu-west-1"\n[default.sync',
         "eu-west-1",
     ),
     Fault(
-        sources.handlers_only_handle,
+        imports.handlers_only_handle,
         POLL,
         "from typing import TYPE_CHECKING, Any",
         "import os\nfrom typing import TYPE_CHECKING, Any\nX = os.environ",
         "mentions os.environ",
     ),
     Fault(
-        sources.handlers_only_handle,
+        imports.handlers_only_handle,
         POLL,
         "from typing import TYPE_CHECKING, Any",
         "import requests\nfrom typing import TYPE_CHECKING, Any",
         "imports requests",
     ),
-    Fault(sources.layer_imports_what_it_ships, KEYS, "from courier", "import rich\nfrom courier", "imports rich"),
-    Fault(sources.layer_imports_what_it_ships, KEYS, "from courier", "import local\nfrom courier", "imports local"),
+    Fault(imports.layer_imports_what_it_ships, KEYS, "from courier", "import rich\nfrom courier", "imports rich"),
+    Fault(imports.layer_imports_what_it_ships, KEYS, "from courier", "import local\nfrom courier", "imports local"),
     Fault(
-        sources.imports_point_one_way,
+        imports.imports_point_downward,
         TRANSFER,
         "from courier.errors",
-        "from courier.usecases.container import parts\nfrom courier.errors",
+        "from courier.usecases.container import Container\nfrom courier.errors",
         "courier.transfer imports courier.usecases",
     ),
-    Fault(sources.imports_point_one_way, MODELS, '"""\n', '"""\nimport courier.config.settings\n', "circle"),
-    Fault(sources.events_belong_to_functions, "events/poll_builds.by_hand.json", "{", "{{", "is no JSON"),
-    Fault(sources.events_belong_to_functions, "events/poll_build.json", "", "{}", "is not named after"),
     Fault(
-        sources.version_stands_once, "pyproject.toml", 'dynamic = ["version"]', 'version = "0.1.0"', "tells the version"
+        imports.imports_point_downward,
+        MODELS,
+        '"""\n',
+        '"""\nimport courier.config.settings\n',
+        "courier.models imports courier.config",
     ),
-    Fault(sources.python_version_agrees, TEMPLATE, "Runtime: python3.13", "Runtime: python3.12", "Python differs"),
+    Fault(
+        imports.imports_point_downward,
+        RATE_LIMIT,
+        "if TYPE_CHECKING:\n",
+        "if TYPE_CHECKING:\n    from courier.builds.intake import Intake\n",
+        "courier.sources imports courier.builds",
+    ),
+    Fault(
+        imports.imports_point_downward,
+        KEYS,
+        "    return ",
+        "    from courier import ledger\n\n    return ",
+        "courier.object_keys imports courier.ledger",
+    ),
+    Fault(
+        imports.imports_point_downward,
+        "layers/courier/courier/reports/pages.py",
+        "",
+        '"""New."""\n',
+        "courier.reports is not both",
+    ),
+    Fault(agreement.events_belong_to_functions, "events/poll_builds.by_hand.json", "{", "{{", "is not JSON"),
+    Fault(agreement.events_belong_to_functions, "events/poll_build.json", "", "{}", "is not named after"),
+    Fault(
+        agreement.version_is_defined_once,
+        "pyproject.toml",
+        'dynamic = ["version"]',
+        'version = "0.1.0"',
+        "states the version",
+    ),
+    Fault(agreement.python_version_agrees, TEMPLATE, "Runtime: python3.13", "Runtime: python3.12", "Python differs"),
 ]

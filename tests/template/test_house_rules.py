@@ -1,16 +1,16 @@
-"""Every house rule holds, and each one bites: a fault is planted for it and seen."""
+"""Every house rule holds, and every rule bites: a fault is planted for it and the rule finds it."""
 
 import pytest
 
-from scripts.judges.case import Case
-from scripts.judges.house import RULES, Rule
+from scripts.checks.checkout import Checkout
+from scripts.checks.house_rules import RULES, Rule
 from tests.template.conftest import Plant
 from tests.template.faults import FAULTS, Fault
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_rule_holds_in_this_checkout(rule: Rule, case: Case) -> None:
-    assert list(rule(case)) == []
+def test_rule_holds_in_this_checkout(rule: Rule, checkout: Checkout) -> None:
+    assert list(rule(checkout)) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.rule.__name__}: {fault.words}")

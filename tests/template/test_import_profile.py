@@ -1,7 +1,7 @@
 """What Python writes down about its imports is read, and what a function does not use is named."""
 
-from scripts.runtime.cold_starts import Timing, unwanted_modules
-from scripts.runtime.imports import read_imports
+from scripts.lambda_runtime.cold_starts import Timing, unwanted_modules
+from scripts.lambda_runtime.import_profile import read_imports
 
 OUTPUT = """\
 import time: self [us] | cumulative | imported package

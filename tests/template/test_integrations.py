@@ -1,12 +1,12 @@
-"""The check of service integrations finds what no linter knows."""
+"""The check of service integrations finds faults that no linter finds."""
 
 import copy
 from typing import Any
 
 import pytest
 
-from scripts.judges.case import Case, Definition
-from scripts.judges.integrations import check_task, integrations
+from scripts.checks.checkout import Checkout, Definition
+from scripts.checks.integrations import check_task, integrations
 
 TOKEN = "{% $states.context.Task.Token %}"
 WAIT: Definition = {
@@ -30,7 +30,7 @@ INVOKE: Definition = {"Type": "Task", "Resource": "arn:aws:lambda:eu-central-1:1
 
 
 def changed(task: Definition, *path: str, value: object = None) -> Definition:
-    """Give a copy of the task with one value set, or removed where it is None."""
+    """Return a copy of the task with one value set, or removed where it is None."""
     result = copy.deepcopy(task)
     place: Any = result
     for name in path[:-1]:
@@ -62,15 +62,18 @@ def test_a_sound_task_is_left_alone(task: Definition) -> None:
         (changed(WAIT, "Arguments", "Key", value={"build": {"Text": "x"}}), "no parameter 'Text'"),
         (changed(WAIT, "Arguments", "Key", value=["build"]), "must be a map"),
         (changed(WAIT, "Arguments", "ReturnValues", value="SOME"), "must be one of NONE"),
-        (changed(WAIT, "Arguments", "ExpressionAttributeValues", ":token", "S", value="x"), "never hands it out"),
+        (changed(WAIT, "Arguments", "ExpressionAttributeValues", ":token", "S", value="x"), "never passes it on"),
         (changed(WAIT, "TimeoutSeconds"), "without TimeoutSeconds"),
         (changed(WAIT, "HeartbeatSeconds", value=7200), "longer than TimeoutSeconds"),
-        (changed(WAIT, "Retry", value=[{"ErrorEquals": ["DynamoDB.InternalServerErrorException"]}]), "cannot end with"),
-        (changed(WAIT, "Retry", value=[{"ErrorEquals": ["DynamoDb.SlowDownException"]}]), "cannot end with"),
-        (changed(WAIT, "Catch", value=[{"ErrorEquals": ["States.Timedout"]}]), "cannot end with"),
+        (
+            changed(WAIT, "Retry", value=[{"ErrorEquals": ["DynamoDB.InternalServerErrorException"]}]),
+            "cannot end this Task",
+        ),
+        (changed(WAIT, "Retry", value=[{"ErrorEquals": ["DynamoDb.SlowDownException"]}]), "cannot end this Task"),
+        (changed(WAIT, "Catch", value=[{"ErrorEquals": ["States.Timedout"]}]), "cannot end this Task"),
         (changed(PUBLISH, "Resource", value="arn:aws:states:::ses:sendEmail"), "no optimised integration 'ses'"),
         (changed(PUBLISH, "Arguments", "topicArn", value="x"), "no parameter 'topicArn'"),
-        (changed(INVOKE, "Retry", value=[{"ErrorEquals": ["Lambda.Throttled"]}]), "cannot end with"),
+        (changed(INVOKE, "Retry", value=[{"ErrorEquals": ["Lambda.Throttled"]}]), "cannot end this Task"),
     ],
 )
 def test_a_fault_is_named(task: Definition, words: str) -> None:
@@ -78,7 +81,7 @@ def test_a_fault_is_named(task: Definition, words: str) -> None:
     assert any(words in finding for finding in findings), findings
 
 
-def test_the_real_state_machine_is_sound(case: Case) -> None:
-    verdict = integrations(case)
-    assert verdict.findings == ()
-    assert verdict.judged.startswith("5 tasks")
+def test_the_real_state_machine_is_sound(checkout: Checkout) -> None:
+    result = integrations(checkout)
+    assert result.findings == ()
+    assert result.checked.startswith("5 tasks")

@@ -31,7 +31,7 @@ from local.simulator import (
     SimulatedProviders,
     TreasureAccount,
 )
-from scripts.judges.case import Case, open_case
+from scripts.checks.checkout import Checkout, open_checkout
 from tests.functional.monitoring.readings import (
     NAMESPACE,
     Series,
@@ -62,13 +62,15 @@ AWS_METRICS = {
 
 
 @pytest.fixture(scope="module")
-def case() -> Case:
-    return open_case(ROOT)
+def checkout() -> Checkout:
+    return open_checkout(ROOT)
 
 
 @pytest.fixture(scope="module")
-def read(case: Case) -> frozenset[Series]:
-    return frozenset([*read_by_widgets(dashboard(case.plain)), *read_by_alarms(alarms(case.plain).values())])
+def read(checkout: Checkout) -> frozenset[Series]:
+    return frozenset(
+        [*read_by_widgets(dashboard(checkout.defaults)), *read_by_alarms(alarms(checkout.defaults).values())]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -107,12 +109,12 @@ def test_readers_and_functions_mean_the_same_stack(emitted: dict[Series, set[str
     assert all(stack in series.values for series in emitted)
 
 
-def test_a_metric_has_one_unit_and_the_titles_say_it(emitted: dict[Series, set[str]], case: Case) -> None:
+def test_a_metric_has_one_unit_and_the_titles_say_it(emitted: dict[Series, set[str]], checkout: Checkout) -> None:
     units: dict[str, set[str]] = {}
     for series, its in emitted.items():
         units.setdefault(series.metric, set()).update(its)
     assert all(len(its) == 1 for its in units.values()), units
-    for widget in dashboard(case.plain)["widgets"]:
+    for widget in dashboard(checkout.defaults)["widgets"]:
         shown = {unit for series in read_by_widgets({"widgets": [widget]}) for unit in units.get(series.metric, ())}
         title = str(widget["properties"].get("title", "")).lower()
         assert all(unit.lower() in title for unit in shown - {"Count"}), title
@@ -125,15 +127,15 @@ def test_what_is_read_of_aws_is_published_by_aws(read: frozenset[Series]) -> Non
         assert set(series.dimensions) in AWS_METRICS[series.namespace, series.metric], series
 
 
-def test_what_is_read_of_aws_belongs_to_the_stack(read: frozenset[Series], case: Case) -> None:
-    text = str(case.plain["Resources"])
-    table = case.plain["Resources"]["LedgerTable"]["Properties"]
+def test_what_is_read_of_aws_belongs_to_the_stack(read: frozenset[Series], checkout: Checkout) -> None:
+    text = str(checkout.defaults["Resources"])
+    table = checkout.defaults["Resources"]["LedgerTable"]["Properties"]
     indexes = {index["IndexName"] for index in table["GlobalSecondaryIndexes"]}
     values = {pair for series in read if series.namespace != NAMESPACE for pair in series.values}
     assert {value for name, value in values if name == "GlobalSecondaryIndexName"} == indexes
     functions = {value for name, value in values if name == "FunctionName"}
     assert functions == {
-        name for name, entry in case.plain["Resources"].items() if entry["Type"].endswith("::Function")
+        name for name, entry in checkout.defaults["Resources"].items() if entry["Type"].endswith("::Function")
     }
     for name, value in values:
         assert value.removesuffix(".QueueName").rpartition(":")[2] in text, name

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from scripts.judges.case import Case, open_case
+from scripts.checks.checkout import Checkout, open_checkout
 from tests.functional.monitoring.readings import alarms, dashboard
 
 ROOT = Path(__file__).parents[3]
@@ -18,8 +18,8 @@ COLUMNS = 24
 
 
 @pytest.fixture(scope="module")
-def case() -> Case:
-    return open_case(ROOT)
+def checkout() -> Checkout:
+    return open_checkout(ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def template() -> dict[str, Any]:
     return document
 
 
-def test_widgets_lie_on_the_grid_and_beside_each_other(case: Case) -> None:
-    widgets = dashboard(case.plain)["widgets"]
+def test_widgets_lie_on_the_grid_and_beside_each_other(checkout: Checkout) -> None:
+    widgets = dashboard(checkout.defaults)["widgets"]
     for one in widgets:
         assert one["x"] >= 0
         assert one["x"] + one["width"] <= COLUMNS
@@ -39,43 +39,43 @@ def test_widgets_lie_on_the_grid_and_beside_each_other(case: Case) -> None:
         assert beside or below, (one["properties"], other["properties"])
 
 
-def test_every_placeholder_of_the_dashboard_is_filled(case: Case) -> None:
-    for deployment in (case.plain, case.everything):
+def test_every_placeholder_of_the_dashboard_is_filled(checkout: Checkout) -> None:
+    for deployment in (checkout.defaults, checkout.all_options):
         assert "${" not in str(dashboard(deployment))
 
 
-def test_expressions_of_a_widget_have_ids_of_their_own(case: Case) -> None:
-    for widget in dashboard(case.plain)["widgets"]:
+def test_expressions_of_a_widget_have_ids_of_their_own(checkout: Checkout) -> None:
+    for widget in dashboard(checkout.defaults)["widgets"]:
         rows = widget["properties"].get("metrics", [])
         ids = [row[0]["id"] for row in rows if isinstance(row[0], dict)]
         assert len(ids) == len(set(ids))
         assert all(re.fullmatch(r"[a-z]\w*", each) for each in ids)
 
 
-def test_every_alarm_is_explained_in_the_runbook_and_every_section_has_its_alarm(case: Case) -> None:
+def test_every_alarm_is_explained_in_the_runbook_and_every_section_has_its_alarm(checkout: Checkout) -> None:
     runbook = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
     anchors = {title.lower().replace(" ", "-") for title in re.findall(r"^## (.+)$", runbook, re.MULTILINE)}
     named = {
         name: str(alarm["AlarmDescription"]).rpartition("docs/runbook.md#")[2]
-        for name, alarm in alarms(case.plain).items()
+        for name, alarm in alarms(checkout.defaults).items()
     }
     assert len(set(named.values())) == len(named)
     assert anchors - {"by-hand"} == set(named.values())
-    for name, alarm in alarms(case.plain).items():
+    for name, alarm in alarms(checkout.defaults).items():
         assert alarm["AlarmName"] == f"build-courier-{named[name]}"
 
 
-def test_every_alarm_says_when_it_rings_and_when_it_is_over(case: Case) -> None:
+def test_every_alarm_says_when_it_rings_and_when_it_is_over(checkout: Checkout) -> None:
     topic = "arn:aws:sns:eu-central-1:123456789012:AlarmsTopic"
-    for alarm in alarms(case.everything).values():
+    for alarm in alarms(checkout.all_options).values():
         assert [str(arn).rpartition(":")[2] for arn in alarm["AlarmActions"]] == ["AlarmsTopic"], topic
         assert alarm["OKActions"] == alarm["AlarmActions"]
         assert alarm["TreatMissingData"] in {"breaching", "notBreaching"}
 
 
-def test_the_nested_stack_gets_what_it_asks_for_and_nothing_else(case: Case, template: dict[str, Any]) -> None:
+def test_the_nested_stack_gets_what_it_asks_for_and_nothing_else(checkout: Checkout, template: dict[str, Any]) -> None:
     given = template["Resources"]["Monitoring"]["Properties"]["Parameters"]
-    asked = case.nested["monitoring.yaml"]["Parameters"]
+    asked = checkout.nested["monitoring.yaml"]["Parameters"]
     assert given.keys() == asked.keys()
     for name, value in given.items():
         if isinstance(value, dict) and value.get("Ref") in template["Parameters"]:
@@ -85,11 +85,11 @@ def test_the_nested_stack_gets_what_it_asks_for_and_nothing_else(case: Case, tem
                 assert outer.get(bound) == inner.get(bound, outer.get(bound)), name
 
 
-def test_what_is_taken_from_the_nested_stack_is_there(case: Case, template: dict[str, Any]) -> None:
+def test_what_is_taken_from_the_nested_stack_is_there(checkout: Checkout, template: dict[str, Any]) -> None:
     taken = set(re.findall(r"Monitoring\.Outputs\.(\w+)", (ROOT / "template.yaml").read_text(encoding="utf-8")))
-    assert taken == case.nested["monitoring.yaml"]["Outputs"].keys()
+    assert taken == checkout.nested["monitoring.yaml"]["Outputs"].keys()
 
 
-def test_the_poller_is_not_missed_where_it_is_switched_off(case: Case, template: dict[str, Any]) -> None:
-    assert case.nested["monitoring.yaml"]["Resources"]["PollerAlarm"]["Condition"] == "Polls"
+def test_the_poller_is_not_missed_where_it_is_switched_off(checkout: Checkout, template: dict[str, Any]) -> None:
+    assert checkout.nested["monitoring.yaml"]["Resources"]["PollerAlarm"]["Condition"] == "Polls"
     assert template["Resources"]["Monitoring"]["Properties"]["Parameters"]["PollState"] == {"Ref": "PollState"}

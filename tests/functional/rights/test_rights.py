@@ -29,7 +29,7 @@ ROLES = {
     STATE_MACHINE: "BuildLifecycleRole",
 }
 
-# Calls that name nothing; on AWS the policy is asked about the state machine (see scripts/judges/rights.py).
+# Calls that name nothing; on AWS the policy is asked about the state machine (see scripts/checks/permissions.py).
 NAMELESS = {"states:SendTaskSuccess": "BuildLifecycle"}
 
 # Rights without a call of ours, each with its reason.

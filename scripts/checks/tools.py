@@ -1,4 +1,4 @@
-"""How judges of others are run, and given what they judge."""
+"""Runs the third-party tools and writes their input."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from typing import Any
 TOOL_SECONDS = 120
 
 
-def written(path: Path, document: Mapping[str, Any]) -> Path:
-    """Write a document as JSON and give its path."""
+def write_json(path: Path, document: Mapping[str, Any]) -> Path:
+    """Write a document as JSON and return its path."""
     path.write_text(json.dumps(document, indent=1), encoding="utf-8")
     return path
 
@@ -21,14 +21,14 @@ def run(
     *,
     folder: Path | None = None,
     variables: Mapping[str, str] | None = None,
-    given: str | None = None,
+    stdin: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, with more environment variables and something on its standard input."""
+    """Run a program to completion, with additional environment variables and standard input."""
     return subprocess.run(
         command,
         cwd=folder,
         env={**os.environ, **(variables or {})},
-        input=given,
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=TOOL_SECONDS,
@@ -36,7 +36,7 @@ def run(
     )
 
 
-def last_words(result: subprocess.CompletedProcess[str]) -> tuple[str, ...]:
-    """Give one finding about a program that broke down instead of judging."""
+def tool_failure(result: subprocess.CompletedProcess[str]) -> tuple[str, ...]:
+    """Return one finding about a program that failed instead of reporting findings."""
     words = " ".join((result.stderr or result.stdout).strip().splitlines()[-3:])
     return (f"ended with {result.returncode}: {words}",)

@@ -1,4 +1,4 @@
-"""Each judge of others, shown to see: a fault is planted for it, run through it, and named."""
+"""Every third-party check bites: a fault is planted for it and the check names it."""
 
 import os
 import shutil
@@ -9,27 +9,27 @@ from pathlib import Path
 import pytest
 
 from scripts.built import Artifact, weigh_all
-from scripts.judges.case import Case, Verdict
-from scripts.judges.linters import asl_validator, cfn_lint, sam_validate, statelint
-from scripts.judges.rights import CHECKOV_SKIPPED, checkov, parliament
+from scripts.checks.checkout import Checkout, CheckResult
+from scripts.checks.linters import asl_validator, cfn_lint, sam_validate, statelint
+from scripts.checks.permissions import CHECKOV_SKIPPED, checkov, parliament
 from tests.template.conftest import DEFINITION, ROOT, Plant
 
 pytestmark = pytest.mark.slow
 
 TEMPLATE = "template.yaml"
 
-Judge = Callable[[Case, Path], Verdict]
+Check = Callable[[Checkout, Path], CheckResult]
 
-JUDGES: dict[str, Judge] = {
-    "sam validate": lambda case, _: sam_validate(case, ROOT),
+CHECKS: dict[str, Check] = {
+    "sam validate": lambda checkout, _: sam_validate(checkout, ROOT),
     "cfn-lint": cfn_lint,
     "statelint": statelint,
-    "asl-validator": lambda case, work: asl_validator(case, work, ROOT),
-    "checkov": lambda case, work: checkov(case, work, ROOT),
-    "parliament": lambda case, _: parliament(case, ROOT),
+    "asl-validator": lambda checkout, work: asl_validator(checkout, work, ROOT),
+    "checkov": lambda checkout, work: checkov(checkout, work, ROOT),
+    "parliament": lambda checkout, _: parliament(checkout, ROOT),
 }
 
-# Per judge: file, the text replaced, its replacement, and words of the finding.
+# Per check: file, the text replaced, its replacement, and words of the finding.
 FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
     "sam validate": [(TEMPLATE, "BillingMode: PAY_PER_REQUEST", "BillingMode: PAY_PER_QUERY", "PAY_PER_QUERY")],
     "cfn-lint": [
@@ -43,7 +43,7 @@ FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
         (DEFINITION, "Next: Notify", "Next: Announce", "Announce"),
         (DEFINITION, "    Default: RecordOutcome", "    Defaults: RecordOutcome", "Defaults"),
     ],
-    "asl-validator": [(DEFINITION, "$states.input.verdict = 'fetch'", "$states.input.verdict == 'fetch'", "jsonata")],
+    "asl-validator": [(DEFINITION, "$states.input.result = 'fetch'", "$states.input.result == 'fetch'", "jsonata")],
     "checkov": [
         (TEMPLATE, "BlockPublicAcls: true", "BlockPublicAcls: false", "CKV_AWS_53"),
         (TEMPLATE, "PointInTimeRecoveryEnabled: true", "PointInTimeRecoveryEnabled: false", "CKV_AWS_28"),
@@ -56,23 +56,25 @@ FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("judge", JUDGES)
-def test_judge_catches_every_planted_fault(
-    judge: str, case: Case, planted: Plant, tmp_path_factory: pytest.TempPathFactory
+@pytest.mark.parametrize("check", CHECKS)
+def test_check_catches_every_planted_fault(
+    check: str, checkout: Checkout, planted: Plant, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    for path, old, new, _ in FAULTS[judge]:
-        case = planted(path, old, new)
-    verdict = JUDGES[judge](case, tmp_path_factory.mktemp("work"))
-    if verdict.absent and not os.environ.get("CI"):
-        pytest.skip(verdict.absent)
-    for *_, words in FAULTS[judge]:
-        assert any(words in finding for finding in verdict.findings), (words, verdict)
+    for path, old, new, _ in FAULTS[check]:
+        checkout = planted(path, old, new)
+    result = CHECKS[check](checkout, tmp_path_factory.mktemp("work"))
+    if result.missing_tool and not os.environ.get("CI"):
+        pytest.skip(result.missing_tool)
+    for *_, words in FAULTS[check]:
+        assert any(words in finding for finding in result.findings), (words, result)
 
 
-def test_a_skip_that_nothing_needs_is_a_finding(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_skip_that_nothing_needs_is_a_finding(
+    checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(CHECKOV_SKIPPED, ("CKV_AWS_57", "*"), "nothing fails it")
-    (finding,) = checkov(case, tmp_path, ROOT).findings
-    assert finding == "CKV_AWS_57 is skipped for * and nothing fails it: remove the skip"
+    (finding,) = checkov(checkout, tmp_path, ROOT).findings
+    assert finding == "CKV_AWS_57 is skipped for *, which passes it: remove the skip"
 
 
 def test_two_builds_in_two_places_are_byte_identical(planted: Plant, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from scripts.runtime.runtime_api import Event, RuntimeApi
+from scripts.lambda_runtime.runtime_api import Event, RuntimeApi
 
 # How often it is checked that the process still lives.
 _BEAT_SECONDS = 0.05
@@ -24,7 +24,7 @@ _PASSED_ON = ("AWS_", "NO_PROXY", "no_proxy", "PATH")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code:
+class FunctionCode:
     """What is run: the folder of a built function, those of its layers, and ``module.function``."""
 
     folder: Path
@@ -33,7 +33,7 @@ class Code:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class InvocationOutcome:
     """How an invocation ended: its result or error document as JSON text."""
 
     payload: str
@@ -69,7 +69,13 @@ class Sandbox:
     """
 
     def __init__(
-        self, python: Path, code: Code, *, variables: Mapping[str, str], name: str = "function", profile: bool = False
+        self,
+        python: Path,
+        code: FunctionCode,
+        *,
+        variables: Mapping[str, str],
+        name: str = "function",
+        profile: bool = False,
     ) -> None:
         self._python = python
         self._code = code
@@ -96,7 +102,7 @@ class Sandbox:
         """Whether another invocation can be served."""
         return self._process is None or self._process.poll() is None
 
-    def invoke(self, payload: str, *, timeout_seconds: float, request_id: str | None = None) -> Outcome:
+    def invoke(self, payload: str, *, timeout_seconds: float, request_id: str | None = None) -> InvocationOutcome:
         """Run the function once; an error of the function, a crash and a timeout are outcomes too."""
         request_id = request_id or str(uuid.uuid4())
         event = Event(
@@ -119,7 +125,7 @@ class Sandbox:
                         init_seconds=asked_at - self._started_at,
                         cpu_seconds=self._cpu_seconds(),
                     )
-                return Outcome(payload=answer.payload, error_type=answer.error_type)
+                return InvocationOutcome(payload=answer.payload, error_type=answer.error_type)
             if not self.is_alive:
                 return self._lost("Runtime.ExitError", f"the process ended: {self.output()[-2000:]}")
         self.stop()
@@ -179,10 +185,10 @@ class Sandbox:
         tasks = Path(f"/proc/{self._process.pid}/task") if self._process else Path()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.glob("*")) / 1e9
 
-    def _lost(self, error_type: str, message: str) -> Outcome:
+    def _lost(self, error_type: str, message: str) -> InvocationOutcome:
         document = {"errorType": error_type, "errorMessage": message, "stackTrace": []}
-        return Outcome(payload=json.dumps(document), error_type=error_type)
+        return InvocationOutcome(payload=json.dumps(document), error_type=error_type)
 
 
-def _search_path(code: Code) -> list[Path]:
+def _search_path(code: FunctionCode) -> list[Path]:
     return [code.folder, *(layer / "python" for layer in code.layers)]

@@ -10,8 +10,8 @@ from local.embedded.function_spec import FunctionSpec
 from local.runs.demo import demo_requests, demo_secrets, demo_sources
 from local.runs.session import BuildLine, Session
 from local.simulator import SimulatedProviders, demo_scenario
-from scripts.runtime.pool import SandboxPool
-from scripts.runtime.sandbox import Code, ColdStart
+from scripts.lambda_runtime.pool import SandboxPool
+from scripts.lambda_runtime.sandbox import ColdStart, FunctionCode
 
 # A minute of the template's schedules; a tick is an invocation of a process here.
 TICK_SECONDS = 1.5
@@ -23,7 +23,7 @@ EXPECTED = {"insights": {"succeeded", "failed", "canceled"}, "red-team": {"deliv
 
 
 @dataclass(frozen=True, kw_only=True)
-class Life:
+class LifecycleRun:
     """How it went.
 
     ``cold_starts``
@@ -39,7 +39,7 @@ class Life:
     faults: tuple[str, ...]
 
 
-def live(python: Path, build: Path, layers: tuple[Path, ...]) -> Life:
+def run_lifecycle(python: Path, build: Path, layers: tuple[Path, ...]) -> LifecycleRun:
     """Let the simulated providers' builds go from their request or discovery to their notice.
 
     Parameters
@@ -50,8 +50,8 @@ def live(python: Path, build: Path, layers: tuple[Path, ...]) -> Life:
         Where the built functions lie, by logical id, and the layers below them.
     """
 
-    def code_of(spec: FunctionSpec) -> Code:
-        return Code(folder=build / spec.logical_id, layers=layers, handler=spec.handler)
+    def code_of(spec: FunctionSpec) -> FunctionCode:
+        return FunctionCode(folder=build / spec.logical_id, layers=layers, handler=spec.handler)
 
     started = time.monotonic()
     scenario = demo_scenario()
@@ -78,7 +78,7 @@ def live(python: Path, build: Path, layers: tuple[Path, ...]) -> Life:
         # One notice per build at least.
         if len(session.notices()) < len(builds):
             faults.append(f"{len(builds)} builds and {len(session.notices())} notices")
-        return Life(
+        return LifecycleRun(
             seconds=time.monotonic() - started,
             outcomes=Counter((line.ref[0], line.state) for line in builds),
             invocations={name: usage.invocations for name, usage in session.aws.usage().items()},

@@ -1,4 +1,4 @@
-"""``python -m scripts.runtime``: run the built functions as Lambda would, and time their cold starts.
+"""``python -m scripts.lambda_runtime``: run the built functions as Lambda would, and time their cold starts.
 
 Needs what `make build` made, the dependencies built for this machine in ``.aws-sam/runtime``, and
 ``.venv-runtime``; `make verify-runtime` sees to all three.
@@ -12,18 +12,18 @@ from local.embedded.function_spec import FunctionSpec
 from local.runs.demo import demo_secrets, demo_sources
 from local.runs.session import Session
 from local.simulator import SimulatedProviders, demo_scenario
-from scripts.runtime.cold_starts import (
+from scripts.lambda_runtime.cold_starts import (
     BARE_SERVICE,
     FIRST_EVENT,
     REACH,
     ROUNDS,
     SAMPLES,
-    Stopwatch,
+    ColdStartTimer,
     Timing,
     is_fault,
     unwanted_modules,
 )
-from scripts.runtime.life import live
+from scripts.lambda_runtime.lifecycle_run import run_lifecycle
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-runtime/bin/python"
@@ -33,7 +33,7 @@ LAYERS = (BUILD / "CourierLayer", ROOT / ".aws-sam/runtime/DependenciesLayer")
 
 def show_life() -> list[str]:
     """Run the whole life of the simulated providers' builds; what went wrong."""
-    life = live(PYTHON, BUILD, LAYERS)
+    life = run_lifecycle(PYTHON, BUILD, LAYERS)
     outcomes = ", ".join(f"{source} {outcome} {count}" for (source, outcome), count in sorted(life.outcomes.items()))
     print(f"lives of {life.outcomes.total()} builds in {life.seconds:.0f} s: {outcomes}")
     print(f"invocations: {', '.join(f'{name} {count}' for name, count in life.invocations.items())}")
@@ -53,7 +53,7 @@ def show_cold_starts() -> list[str]:
         SimulatedProviders(scenario, seed=1) as providers,
         Session(sources=demo_sources(scenario, providers.url), secrets=demo_secrets(scenario), load_handler=remember),
     ):
-        watch = Stopwatch(PYTHON, specs, build=BUILD, layers=LAYERS, events=ROOT / "events")
+        watch = ColdStartTimer(PYTHON, specs, build=BUILD, layers=LAYERS, events=ROOT / "events")
         print("cold starts: median (least) of whole, until all top imports are done, and CPU time, in ms")
         faults = [fault for name in FIRST_EVENT for fault in _show_function(watch, name)]
         rejected = watch.reject_events()
@@ -62,7 +62,7 @@ def show_cold_starts() -> list[str]:
     return faults + rejected
 
 
-def _show_function(watch: Stopwatch, name: str) -> list[str]:
+def _show_function(watch: ColdStartTimer, name: str) -> list[str]:
     timing, service = Timing(name), BARE_SERVICE.get(name)
     bare = Timing(f"bare, with a client of {service}")
     faults = set()

@@ -10,7 +10,7 @@ from typing import Self
 
 from local.embedded.function_runtime import Handler, InvocationResult, LambdaContext, RemoteHandlerError
 from local.embedded.function_spec import FunctionSpec
-from scripts.runtime.sandbox import Code, ColdStart, Sandbox
+from scripts.lambda_runtime.sandbox import ColdStart, FunctionCode, Sandbox
 
 
 class SandboxPool:
@@ -24,7 +24,7 @@ class SandboxPool:
         Gives the built code of a function.
     """
 
-    def __init__(self, python: Path, code_of: Callable[[FunctionSpec], Code]) -> None:
+    def __init__(self, python: Path, code_of: Callable[[FunctionSpec], FunctionCode]) -> None:
         self._python = python
         self._code_of = code_of
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""What is judged: the template, expanded once, and the state machine's definition."""
+"""What the checks read: the template, expanded once, and the state machine's definition."""
 
 import json
 import re
@@ -12,11 +12,11 @@ from samtranslator.yaml_helper import yaml_parse
 
 from local.sam.expansion import expand, resources_of
 from local.sam.intrinsics import Template, TemplateError
-from scripts.judges.samples import resolve
+from scripts.checks.resolved_template import resolve
 
 Definition = dict[str, Any]
 
-# Every option that a user may leave out, used: the other half of the template's conditions.
+# A value for every optional parameter, so that the other branch of each condition is checked too.
 ALL_OPTIONS = {
     "NotificationEmail": "reports@example.com",
     "ExistingBucketName": "reports-of-example",
@@ -30,31 +30,31 @@ _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
-    """One state of the repository.
+class Checkout:
+    """One checkout of the repository, with its template expanded.
 
     ``root``
         Its folder.
     ``expanded``
-        The CloudFormation that SAM makes of the template, conditions and references inside.
+        The CloudFormation template that SAM generates, with conditions and references.
     ``nested``
         The templates of its nested stacks, by file name, as written.
-    ``plain``, ``everything``
-        Two deployments of all of them without intrinsic functions: the defaults, and every option used.
+    ``defaults``, ``all_options``
+        Both deployed without intrinsic functions: with the default parameters, and with every option set.
     ``definition``, ``substitutions``
-        The state machine as written, and what the template puts into its placeholders (resolved).
+        The state machine as written, and the resolved values of its placeholders.
     """
 
     root: Path
     expanded: Template
     nested: dict[str, Template]
-    plain: Template
-    everything: Template
+    defaults: Template
+    all_options: Template
     definition: Definition
     substitutions: dict[str, str]
 
     def filled_definition(self) -> Definition:
-        """Give the definition with its placeholders filled, as Step Functions gets it."""
+        """Return the definition with its placeholders filled, as Step Functions receives it."""
         text = json.dumps(self.definition)
         # The placeholders stand inside JSON strings.
         filled: Definition = json.loads(
@@ -64,30 +64,30 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What one judge says.
+class CheckResult:
+    """Result of one check.
 
-    ``judged``
-        What it looked at, for a reader.
+    ``checked``
+        What was checked, for the reader of the output.
     ``findings``
-        One line each; none is good.
-    ``absent``
-        Why it could not judge at all, where this machine lacks its tool.
+        One line each; empty if the check passed.
+    ``missing_tool``
+        Why the check could not run, where this machine lacks its tool.
     """
 
-    judge: str
-    judged: str
+    check: str
+    checked: str
     findings: tuple[str, ...] = field(default=())
-    absent: str | None = None
+    missing_tool: str | None = None
 
 
-def open_case(root: Path) -> Case:
-    """Read and expand what lies in ``root``.
+def open_checkout(root: Path) -> Checkout:
+    """Read and expand the template in ``root``.
 
     Raises
     ------
     TemplateError
-        It cannot be expanded, or does not hold exactly one state machine with its definition in a file.
+        The template cannot be expanded, or does not contain exactly one state machine.
     """
     template = root / "template.yaml"
     expanded = expand(template)
@@ -96,36 +96,36 @@ def open_case(root: Path) -> Case:
         for _, stack in resources_of(expanded, "AWS::CloudFormation::Stack")
         if (root / (url := str(stack["Properties"]["TemplateURL"]))).is_file()
     }
-    plain = _deployed(expanded, nested)
+    defaults = _deployed(expanded, nested)
     declared = expanded.get("Parameters", {})
     options = {name: value for name, value in ALL_OPTIONS.items() if name in declared}
-    machines = list(resources_of(plain, "AWS::StepFunctions::StateMachine"))
+    machines = list(resources_of(defaults, "AWS::StepFunctions::StateMachine"))
     if len(machines) != 1:
-        raise TemplateError(f"the template holds {len(machines)} state machines instead of one")
+        raise TemplateError(f"the template contains {len(machines)} state machines instead of one")
     ((_, machine),) = machines
     path = root / "statemachine/build_lifecycle.asl.yaml"
     definition: Definition = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return Case(
+    return Checkout(
         root=root,
         expanded=expanded,
         nested=nested,
-        plain=plain,
-        everything=_deployed(expand(template, parameters=options), nested),
+        defaults=defaults,
+        all_options=_deployed(expand(template, parameters=options), nested),
         definition=definition,
         substitutions=machine["Properties"].get("DefinitionSubstitutions", {}),
     )
 
 
 def _deployed(expanded: Template, nested: Mapping[str, Template]) -> Template:
-    """Resolve a template and what its nested stacks add."""
+    """Resolve a template and merge the resources of its nested stacks."""
     deployed = resolve(expanded)
     for _, stack in list(resources_of(deployed, "AWS::CloudFormation::Stack")):
-        # Through JSON: what YAML anchors share is changed here.
+        # A copy through JSON, because values that YAML anchors share are changed below.
         inner = json.loads(json.dumps(nested[stack["Properties"]["TemplateURL"]], default=str))
-        given = stack["Properties"].get("Parameters", {})
-        # A name that only one of the two templates knows is cfn-lint's to find.
+        parameters = stack["Properties"].get("Parameters", {})
+        # cfn-lint reports a parameter that only one of the two templates has.
         for name, entry in inner.get("Parameters", {}).items():
-            entry["Default"] = given.get(name, entry.get("Default", name))
+            entry["Default"] = parameters.get(name, entry.get("Default", name))
         resources = resolve(inner)["Resources"]
         if twice := deployed["Resources"].keys() & resources.keys():
             raise TemplateError(f"a nested stack repeats the name {', '.join(sorted(twice))}")
@@ -134,7 +134,7 @@ def _deployed(expanded: Template, nested: Mapping[str, Template]) -> Template:
 
 
 def states_of(definition: Definition) -> dict[str, Definition]:
-    """Give all states by name, those inside Map and Parallel too."""
+    """Return all states by name, including those inside Map and Parallel."""
     found: dict[str, Definition] = {}
     for name, state in definition.get("States", {}).items():
         found[name] = state

@@ -8,5 +8,5 @@ client = boto3.client(os.environ["SERVICE"])  # type: ignore[call-overload]  # w
 
 
 def handler(event: object, context: object) -> dict[str, str]:  # noqa: ARG001 - Lambda passes both
-    """Answer at once."""
+    """FunctionResponse at once."""
     return {"service": client.meta.service_model.service_name}

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.embedded.function_spec import FunctionSpec
-from scripts.runtime.imports import Imports, read_imports
-from scripts.runtime.sandbox import Code, Outcome, Sandbox
+from scripts.lambda_runtime.import_profile import Imports, read_imports
+from scripts.lambda_runtime.sandbox import FunctionCode, InvocationOutcome, Sandbox
 
 TIMEOUT_SECONDS = 60.0
 # Enough for a median that one disturbance does not move; more rounds follow while a reach is missed.
@@ -72,7 +72,7 @@ class Timing:
         return f"imports {share:.0%} of it: {self.imports.largest(6)}"
 
 
-class Stopwatch:
+class ColdStartTimer:
     """Measures cold starts, each in a sandbox of its own.
 
     Parameters
@@ -102,14 +102,14 @@ class Stopwatch:
         self._layers = layers
         self._events = events
 
-    def time_function(self, timing: Timing) -> Outcome:
+    def time_function(self, timing: Timing) -> InvocationOutcome:
         """Add one cold start of a function, with its usual first event."""
         with self._sandbox(timing.name) as sandbox:
             return _run(sandbox, self._event(FIRST_EVENT[timing.name]), timing)
 
-    def time_bare(self, timing: Timing, service: str) -> Outcome:
+    def time_bare(self, timing: Timing, service: str) -> InvocationOutcome:
         """Add one cold start of the bare handler for a service."""
-        with Sandbox(self._python, Code(folder=_BARE), variables={"SERVICE": service}) as sandbox:
+        with Sandbox(self._python, FunctionCode(folder=_BARE), variables={"SERVICE": service}) as sandbox:
             return _run(sandbox, "{}", timing)
 
     def profile(self, timing: Timing) -> None:
@@ -133,14 +133,14 @@ class Stopwatch:
 
     def _sandbox(self, name: str, *, profile: bool = False) -> Sandbox:
         spec = self._specs[name]
-        code = Code(folder=self._build / spec.logical_id, layers=self._layers, handler=spec.handler)
+        code = FunctionCode(folder=self._build / spec.logical_id, layers=self._layers, handler=spec.handler)
         return Sandbox(self._python, code, variables=spec.variables, name=spec.physical_name, profile=profile)
 
     def _event(self, name: str) -> str:
         return (self._events / name).read_text(encoding="utf-8")
 
 
-def is_fault(outcome: Outcome) -> bool:
+def is_fault(outcome: InvocationOutcome) -> bool:
     """Whether an invocation failed in a way that no provider is to blame for.
 
     The samples name builds that the simulated providers do not know; saying so is right.
@@ -162,7 +162,7 @@ def unwanted_modules(timing: Timing) -> list[str]:
     )
 
 
-def _run(sandbox: Sandbox, payload: str, timing: Timing) -> Outcome:
+def _run(sandbox: Sandbox, payload: str, timing: Timing) -> InvocationOutcome:
     outcome = sandbox.invoke(payload, timeout_seconds=TIMEOUT_SECONDS)
     if sandbox.cold_start is not None:
         timing.totals.append(sandbox.cold_start.total_seconds * 1000)

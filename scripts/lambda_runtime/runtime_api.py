@@ -24,7 +24,7 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class FunctionResponse:
     """What the runtime interface client said: a result or an error document, and when."""
 
     payload: str
@@ -44,7 +44,7 @@ class RuntimeApi:
     def __init__(self) -> None:
         self.first_asked_at: float | None = None
         self._events: queue.Queue[Event | None] = queue.Queue()
-        self._answers: queue.Queue[Answer] = queue.Queue()
+        self._answers: queue.Queue[FunctionResponse] = queue.Queue()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.api = self
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -59,7 +59,7 @@ class RuntimeApi:
         """Give this event to the client's next request."""
         self._events.put(event)
 
-    def answer(self, timeout_seconds: float) -> Answer | None:
+    def answer(self, timeout_seconds: float) -> FunctionResponse | None:
         """Wait for an answer; None if there is none in time."""
         try:
             return self._answers.get(timeout=timeout_seconds)
@@ -81,7 +81,7 @@ class RuntimeApi:
 
     def take(self, payload: str, error_type: str | None) -> None:
         """Keep an answer."""
-        self._answers.put(Answer(payload=payload, error_type=error_type, at=time.monotonic()))
+        self._answers.put(FunctionResponse(payload=payload, error_type=error_type, at=time.monotonic()))
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,4 +1,4 @@
-"""Names and ARNs as a deployment would make them, so that judges see what AWS would see."""
+"""Names and ARNs like those of a deployment, so that scanners read what AWS would read."""
 
 import re
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from local.sam.expansion import DEFAULT_LOCATION
 from local.sam.intrinsics import Resolver, StackLocation, Template
 
-# service and resource part of the ARN, per type of resource.
+# The service and resource part of the ARN by type of resource.
 _ARNS = {
     "AWS::CloudWatch::Alarm": "cloudwatch:{where}:alarm:{name}",
     "AWS::DynamoDB::Table": "dynamodb:{where}:table/{name}",
@@ -21,23 +21,23 @@ _ARNS = {
     "AWS::Scheduler::Schedule": "scheduler:{where}:schedule/default/{name}",
     "AWS::StepFunctions::StateMachine": "states:{where}:stateMachine:{name}",
 }
-# Types whose Ref is their ARN; the other ones' is their name.
+# Types whose Ref is their ARN; the Ref of all others is their name.
 _REF_IS_ARN = {"AWS::Lambda::LayerVersion", "AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
 
 _PLACEHOLDER = re.compile(r"\$\{([A-Za-z0-9.]+)\}")
 
 
-def resolve(expanded: Template, place: StackLocation = DEFAULT_LOCATION) -> Template:
-    """Give an expanded template without any intrinsic function, as its parameters' defaults deploy it.
+def resolve(expanded: Template, location: StackLocation = DEFAULT_LOCATION) -> Template:
+    """Return an expanded template without any intrinsic function, as its parameters' defaults deploy it.
 
     Raises
     ------
     TemplateError
-        Something that is no parameter, no condition and no name of a resource.
+        A reference names no parameter, condition or resource.
     """
-    decided = Resolver(expanded, place).without_conditions()
-    resolver = Resolver(decided, place)
-    names = _Names(decided, place, resolver)
+    decided = Resolver(expanded, location).without_conditions()
+    resolver = Resolver(decided, location)
+    names = _Names(decided, location, resolver)
     resolved: Template = dict(decided)
     for section in ("Resources", "Outputs"):
         resolved[section] = resolver.value(names.fill(decided[section]))
@@ -45,15 +45,15 @@ def resolve(expanded: Template, place: StackLocation = DEFAULT_LOCATION) -> Temp
 
 
 class _Names:
-    """Replaces references to resources by samples of what they give."""
+    """Replaces references to resources with sample values."""
 
-    def __init__(self, template: Template, place: StackLocation, resolver: Resolver) -> None:
+    def __init__(self, template: Template, location: StackLocation, resolver: Resolver) -> None:
         self._resolver = resolver
         self._types: dict[str, str] = {name: entry["Type"] for name, entry in template["Resources"].items()}
         self._mappings: Template = template.get("Mappings", {})
-        self._place = place
+        self._location = location
 
-    def fill(self, node: Any) -> Any:  # noqa: ANN401 - the shape of what it was given
+    def fill(self, node: Any) -> Any:  # noqa: ANN401 - the same shape as the argument
         if isinstance(node, list):
             return [self.fill(item) for item in node]
         if not isinstance(node, dict):
@@ -73,11 +73,11 @@ class _Names:
             table, row, column = (str(self._resolver.value(item)) for item in argument)
             return str(self._mappings[table][row][column])
         if name == "Fn::Join":
-            # SAM writes some that the template does not have.
+            # SAM generates joins that the template does not have.
             separator, items = argument
             return str(separator).join(str(self._resolver.value(self.fill(item))) for item in items)
-        text, given = (argument, {}) if isinstance(argument, str) else argument
-        return {"Fn::Sub": [self._text(text), self.fill(given)]}
+        text, variables = (argument, {}) if isinstance(argument, str) else argument
+        return {"Fn::Sub": [self._text(text), self.fill(variables)]}
 
     def _text(self, text: str) -> str:
         def name(match: re.Match[str]) -> str:
@@ -92,15 +92,15 @@ class _Names:
         if self._types[logical_id] in _REF_IS_ARN:
             return self._attribute(logical_id, "Arn")
         if self._types[logical_id] == "AWS::SQS::Queue":
-            return f"https://sqs.{self._place.region}.amazonaws.com/{self._place.account}/{logical_id}"
+            return f"https://sqs.{self._location.region}.amazonaws.com/{self._location.account}/{logical_id}"
         return logical_id.lower() if self._types[logical_id] == "AWS::S3::Bucket" else logical_id
 
     def _attribute(self, logical_id: str, attribute: str) -> str:
-        # QueueUrl, TopicArn, DomainName and their like: nothing that a judge looks at.
+        # QueueUrl, TopicArn, DomainName and others that no check reads.
         if not attribute.endswith("Arn"):
             return f"{logical_id}.{attribute}"
         resource_type = self._types[logical_id]
         name = logical_id.lower() if resource_type == "AWS::S3::Bucket" else logical_id
         pattern = _ARNS.get(resource_type, f"{resource_type.split('::')[1].lower()}:{{where}}:{{name}}")
-        where = f"{self._place.region}:{self._place.account}"
-        return "arn:aws:" + pattern.format(where=where, account=self._place.account, name=name)
+        where = f"{self._location.region}:{self._location.account}"
+        return "arn:aws:" + pattern.format(where=where, account=self._location.account, name=name)

@@ -1,16 +1,17 @@
-"""Run by the judges' own Python: policies by name in on stdin, parliament's findings out on stdout, both JSON.
+"""Run by the Python of `.venv-checks`: reads policies by name from stdin, writes parliament's findings to stdout.
 
-Its command line attributes findings of several files to one of them, and stops at the first broken file.
+Both are JSON. Parliament's command line attributes the findings of several files to one of them, and stops at the
+first broken file.
 """
 
 import json
 import sys
 
-import parliament  # type: ignore[import-not-found]  # in .venv-judges, not where types are checked
+import parliament  # type: ignore[import-not-found]  # in .venv-checks, not where types are checked
 
 
 def main() -> None:
-    """Judge every policy."""
+    """Analyze every policy."""
     findings = []
     for name, document in json.load(sys.stdin).items():
         policy = parliament.analyze_policy_string(json.dumps(document))

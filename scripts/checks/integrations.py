@@ -1,7 +1,7 @@
-"""What the state machine asks of AWS services, checked against botocore's models.
+"""Checks of the state machine's service integrations against botocore's models.
 
 No linter knows the actions and parameters of ``aws-sdk`` integrations, nor whether a state that
-waits for its task token ever hands it out.
+waits for its task token passes the token on.
 """
 
 import functools
@@ -13,17 +13,17 @@ from typing import Any
 import botocore.session
 from botocore.model import ListShape, MapShape, ServiceModel, Shape, StringShape, StructureShape
 
-from scripts.judges.case import Case, Definition, Verdict, states_of
+from scripts.checks.checkout import Checkout, CheckResult, Definition, states_of
 
-# arn:…:states:::[aws-sdk:]service:action[.pattern], of a definition whose placeholders are filled.
+# arn:…:states:::[aws-sdk:]service:action[.pattern], in a definition whose placeholders are filled.
 _INTEGRATION = re.compile(r"arn:[a-z-]+:states:::(aws-sdk:)?([A-Za-z0-9]+):([A-Za-z0-9]+)(?:\.(\w+(?::\d+)?))?")
 _FUNCTION = re.compile(r"arn:[a-z-]+:lambda:[a-z0-9-]+:\d{12}:function:([A-Za-z0-9_-]+)")
-_TOKEN = "$states.context.Task.Token"  # noqa: S105 - the place of the token, not one
+_TOKEN = "$states.context.Task.Token"  # noqa: S105 - the path of the token, not a token
 
-# Where Step Functions' name of a service is not botocore's ("AWS SDK service integrations", developer guide).
+# Services that Step Functions and botocore name differently ("AWS SDK service integrations", developer guide).
 _SDK_NAMES = {"cloudwatchlogs": "logs", "eventbridge": "events", "sfn": "stepfunctions"}
 
-# Optimised integrations: what they offer ("Integrating services", developer guide), as far as a courier could want it.
+# Optimised integrations and their actions and patterns ("Integrating services", developer guide), a selection.
 _OPTIMISED: dict[str, tuple[str, set[str], set[str | None]]] = {
     "dynamodb": ("dynamodb", {"getItem", "putItem", "updateItem", "deleteItem"}, {None}),
     "events": ("events", {"putEvents"}, {None, "waitForTaskToken"}),
@@ -33,11 +33,11 @@ _OPTIMISED: dict[str, tuple[str, set[str], set[str | None]]] = {
     "states": ("stepfunctions", {"startExecution"}, {None, "sync", "sync:2", "waitForTaskToken"}),
 }
 
-# What a service's errors begin with; the two kinds of integration do not agree on it.
+# Prefixes of a service's errors, which differ between the two kinds of integration.
 _SDK_PREFIXES = {"dynamodb": "DynamoDb", "events": "EventBridge", "s3": "S3", "sns": "Sns", "stepfunctions": "Sfn"}
 _OPTIMISED_PREFIXES = {"dynamodb": "DynamoDB", "sns": "SNS", "sqs": "SQS", "stepfunctions": "StepFunctions"}
 
-# Errors that any integration may end with ("Error handling in Step Functions", developer guide).
+# Errors that can end any integration ("Error handling in Step Functions", developer guide).
 _STATES_ERRORS = {
     "States.ALL",
     "States.DataLimitExceeded",
@@ -59,22 +59,22 @@ _LAMBDA_ERRORS = {
 }
 
 
-def integrations(case: Case) -> Verdict:
+def integrations(checkout: Checkout) -> CheckResult:
     """Check every Task of the state machine."""
-    tasks = tasks_of(case.filled_definition())
+    tasks = tasks_of(checkout.filled_definition())
     findings = [f"{name}: {finding}" for name, task in tasks.items() for finding in check_task(task)]
-    return Verdict(
-        judge="integrations", judged=f"{len(tasks)} tasks against botocore's models", findings=tuple(findings)
+    return CheckResult(
+        check="integrations", checked=f"{len(tasks)} tasks against botocore's models", findings=tuple(findings)
     )
 
 
 def tasks_of(definition: Definition) -> dict[str, Definition]:
-    """Give the Task states by name."""
+    """Return the Task states by name."""
     return {name: state for name, state in states_of(definition).items() if state.get("Type") == "Task"}
 
 
 def check_task(task: Definition) -> Iterator[str]:
-    """Say what is wrong with one Task of a filled definition."""
+    """Yield the findings about one Task of a filled definition."""
     yield from _check_times(task)
     resource = str(task.get("Resource", ""))
     if _FUNCTION.fullmatch(resource):
@@ -93,7 +93,7 @@ def check_task(task: Definition) -> Iterator[str]:
         service = _SDK_NAMES.get(service, service)
     else:
         if service not in _OPTIMISED:
-            yield f"there is no optimised integration {service!r} that is known here"
+            yield f"no optimised integration {service!r} is known here"
             return
         service, actions, patterns = _OPTIMISED[service]
         if action not in actions:
@@ -123,13 +123,13 @@ def _service_errors(model: ServiceModel, operation: str, *, sdk: bool) -> set[st
     prefix = (_SDK_PREFIXES if sdk else _OPTIMISED_PREFIXES).get(model.service_name)
     if prefix is None:
         return set()
-    # The SDK for Java names its exceptions so, and that is what Step Functions hands out.
+    # Step Functions passes on the names of the SDK for Java.
     modelled = {error.name.removesuffix("Exception") for error in model.operation_model(operation).error_shapes}
     return {f"{prefix}.{name}Exception" for name in modelled | {"SdkClient", prefix}}
 
 
 def named_errors(task: Definition) -> Iterator[tuple[str, str]]:
-    """Give each error name of a Task, and whether it stands under ``Retry`` or ``Catch``."""
+    """Yield each error name of a Task, and whether ``Retry`` or ``Catch`` lists it."""
     for part in ("Retry", "Catch"):
         for rule in task.get(part, []):
             for name in rule.get("ErrorEquals", []):
@@ -137,10 +137,10 @@ def named_errors(task: Definition) -> Iterator[tuple[str, str]]:
 
 
 def _check_errors(task: Definition, known: set[str]) -> Iterator[str]:
-    # Names without a dot are exception classes of ours; the house rules know those.
+    # Names without a dot are our own exception classes, which the house rules check.
     for part, name in named_errors(task):
         if "." in name and name not in known | _STATES_ERRORS:
-            yield f"{part} names {name!r}, which this Task cannot end with"
+            yield f"{part} names {name!r}, which cannot end this Task"
 
 
 def _check_times(task: Definition) -> Iterator[str]:
@@ -151,9 +151,9 @@ def _check_times(task: Definition) -> Iterator[str]:
 
 def _check_token(task: Definition) -> Iterator[str]:
     if _TOKEN not in json.dumps(task.get("Arguments", {})):
-        yield f"it waits for its task token and never hands it out ({_TOKEN})"
+        yield f"it waits for its task token and never passes it on ({_TOKEN})"
     if "TimeoutSeconds" not in task:
-        yield "it waits for its task token without TimeoutSeconds: up to a year"
+        yield "it waits for its task token without TimeoutSeconds, so for up to a year"
 
 
 def _check_value(shape: Shape, value: Any, *, where: str) -> Iterator[str]:  # noqa: ANN401 - any JSON
@@ -168,7 +168,7 @@ def _check_value(shape: Shape, value: Any, *, where: str) -> Iterator[str]:  # n
         for index, item in enumerate(value):
             yield from _check_value(shape.member, item, where=f"{where}[{index}]")
     elif isinstance(shape, StringShape):
-        # An object where the API wants text: Step Functions writes it as JSON.
+        # Step Functions serializes an object to JSON where the API expects a string.
         if isinstance(value, str) and shape.enum and value not in shape.enum:
             yield f"{where} must be one of {', '.join(shape.enum)}"
     elif isinstance(value, dict | list) or isinstance(shape, StructureShape | MapShape | ListShape):
@@ -176,7 +176,7 @@ def _check_value(shape: Shape, value: Any, *, where: str) -> Iterator[str]:  # n
 
 
 def _check_members(shape: StructureShape, value: dict[str, Any], *, where: str) -> Iterator[str]:
-    # Step Functions writes every parameter in Pascal case, whatever the API does.
+    # Step Functions writes every parameter in PascalCase, regardless of the API.
     members = {_pascal(name): member for name, member in shape.members.items()}
     for name in sorted(value.keys() - members.keys()):
         yield f"{where} has no parameter {name!r}"

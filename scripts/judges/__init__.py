@@ -1,1 +1,0 @@
-"""Programs that judge the template and the state machine; `make verify`, and the light ones in `make check`."""
