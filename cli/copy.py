@@ -115,7 +115,7 @@ def copy_command(
     with aws_environment(profile=profile, region=region, endpoint_url=None):
         with one_line_errors():
             s3 = _client(endpoint_url, ca_bundle, workers)
-        existed = _exists(s3, destination)
+        existing: list[bool] = []
         began = time.monotonic()
         try:
             with _progress(Console(stderr=True)) as show:
@@ -134,6 +134,7 @@ def copy_command(
                     ca_bundle=None if ca_bundle is None else ca_bundle.read_text(),
                     options=options,
                     progress=show,
+                    on_existing=lambda: existing.append(True),
                 )
         except CourierError as exc:
             typer.echo(f"courier: {_with_option_names(exc)}", err=True)
@@ -142,7 +143,7 @@ def copy_command(
     speed = artifact.size_bytes / MIB / seconds
     unproven = "" if artifact.verified else ", length unverified"
     pace = f"{artifact.size_bytes} bytes in {seconds:.2f} s, {speed:.1f} MiB/s"
-    if existed:  # and was not overwritten
+    if existing:  # compared, and not overwritten
         pace = f"already exists with the same {artifact.size_bytes} bytes"
     typer.echo(f"{target}: {pace}, sha256 {artifact.sha256}{unproven}")
 
@@ -198,7 +199,7 @@ def _client(endpoint_url: str | None, ca_bundle: Path | None, workers: int) -> S
     from botocore.config import Config
     from botocore.exceptions import NoCredentialsError
 
-    from courier.transfer.s3_object import storage_config
+    from courier.transfer.s3_calls import storage_config
 
     config = storage_config(workers)
     if endpoint_url is not None:
@@ -212,17 +213,6 @@ def _client(endpoint_url: str | None, ca_bundle: Path | None, workers: int) -> S
     # Resolves credentials of a login or a role, so that a failure comes now and not after the download.
     credentials.get_frozen_credentials()
     return session.client("s3", config=config, endpoint_url=endpoint_url, verify=verify)
-
-
-def _exists(s3: S3Client, destination: Destination) -> bool:
-    """Return whether the object certainly exists; if S3 fails here, the copy reports why."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        s3.head_object(Bucket=destination.bucket, Key=destination.key)
-    except (BotoCoreError, ClientError):
-        return False
-    return True
 
 
 @contextmanager

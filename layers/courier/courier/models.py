@@ -172,6 +172,7 @@ class StoredArtifact(FrozenModel):
     """A report that is stored completely in the bucket.
 
     ``verified`` is false when no length was known in advance and the format has no end mark to check.
+    ``content_encoding`` is set where the store keeps the report encoded, as the stored object is then.
     """
 
     bucket: str
@@ -180,6 +181,7 @@ class StoredArtifact(FrozenModel):
     size_bytes: int
     sha256: str
     content_type: str
+    content_encoding: str | None = None
     verified: bool
     copied_at: AwareDatetime
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import requests
-from botocore.awsrequest import AWSResponse, HeadersDict
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
 from typing_extensions import override
 
 from courier.backoff import Backoff
@@ -19,8 +19,8 @@ from courier.models import StoredArtifact
 from courier.transfer.checkpoint import MemoryCheckpointStore
 from courier.transfer.copy import copy
 from courier.transfer.options import MIB, CopyOptions, Destination, Expected
-from courier.transfer.publisher import abort_upload
-from courier.transfer.s3_object import storage_config
+from courier.transfer.s3_calls import storage_config
+from courier.transfer.upload_cleanup import abort_upload
 from courier.transfer.url_policy import LinkRules
 from local.simulator import FaultPlan, FaultRule, ManualClock, RequestKind, SimulatedProviders
 from local.simulator.artifact_store import ArtifactObject, etag_of
@@ -124,7 +124,8 @@ class CopyHarness:
         s3: S3Client | None = None,
         **more: Any,  # noqa: ANN401 - handed on
     ) -> StoredArtifact:
-        """Copy the report, in parts of 5 MiB."""
+        """Copy the report, in parts of 5 MiB; the S3 stands for Amazon's unless the call says otherwise."""
+        honours_conditions = more.pop("honours_conditions", True)
         return copy(
             locate or self.locate,
             more.pop("destination", self.destination),
@@ -133,7 +134,9 @@ class CopyHarness:
             expected=Expected(content_types=tuple(content_types), largest_bytes=largest_bytes, sha256=sha256),
             checkpoints=more.pop("checkpoints", self.checkpoints),
             seconds_left=seconds_left,
-            options=options or CopyOptions(workers=4, part_size_bytes=5 * MIB),
+            options=replace(
+                options or CopyOptions(workers=4, part_size_bytes=5 * MIB), honours_conditions=honours_conditions
+            ),
             backoff=Backoff(random=lambda: 0.5, sleep=self.waits.append),
             clock=self.clock,
             progress=lambda done, total: self.progress.append((done, total)),
@@ -195,6 +198,22 @@ class S3Interceptor:
         """Respond with an error in place of S3."""
         self._plans.append((operation, nth, times, lambda: _response(status, _error_body(code))))
 
+    def respond_with(
+        self, operation: str, body: bytes, *, status: int = 200, nth: int = 1, times: int | None = 1
+    ) -> None:
+        """Respond with any body in place of S3, such as a page of a proxy, or nothing at all."""
+        self._plans.append((operation, nth, times, lambda: _response(status, body)))
+
+    def ignore_conditions(self) -> None:
+        """Take If-None-Match away, as a store does that does not know it."""
+
+        def drop(request: AWSPreparedRequest, **_: object) -> None:
+            if "If-None-Match" in request.headers:
+                del request.headers["If-None-Match"]
+
+        for operation in ("PutObject", "CompleteMultipartUpload"):
+            self._events.register_first(f"before-send.s3.{operation}", drop)
+
     def call(self, operation: str, action: Callable[[], object], *, nth: int = 1) -> None:
         """Call a function just before the request is sent."""
 
@@ -212,14 +231,15 @@ class S3Interceptor:
 
         self._plans.append((operation, 1, None, run))
 
-    def lose_response(self, operation: str, *, nth: int = 1) -> None:
-        """Let the request have its effect, and respond 500 in place of S3."""
+    def lose_response(self, operation: str, *, nth: int = 1, status: int = 500, body: bytes | None = None) -> None:
+        """Let the request have its effect, and respond 500 in place of S3, or with something else."""
         seen = [0]
 
         def lose(response_dict: dict[str, Any], **_: object) -> None:
             seen[0] += 1
             if seen[0] == nth:
-                response_dict.update(status_code=500, body=_error_body("InternalError"))
+                instead = _error_body("InternalError") if body is None else body
+                response_dict.update(status_code=status, headers=HeadersDict(), body=instead)
 
         self._events.register(f"before-parse.s3.{operation}", lose)
 

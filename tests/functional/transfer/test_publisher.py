@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from courier.errors import ArtifactConflictError, ArtifactUnavailableError, SettingsError
+from courier.errors import ArtifactConflictError, ArtifactRefusedError, ArtifactUnavailableError, SettingsError
 from courier.transfer.checkpoint import MemoryCheckpointStore
 from courier.transfer.options import MIB, CopyOptions
 from local.simulator import IgnoreRange, NoLength
@@ -127,11 +127,94 @@ def test_part_that_was_damaged_on_the_way_is_sent_again(new_harness: NewHarness)
     assert harness.stored() == harness.report
 
 
-def test_create_that_meets_another_is_tried_again(new_harness: NewHarness) -> None:
+def test_create_that_meets_another_write_begins_anew(new_harness: NewHarness) -> None:
     harness = new_harness(12 * MIB)
-    S3Interceptor(harness.s3).respond("CompleteMultipartUpload", 409, "ConditionalRequestConflict")
+    interceptor = S3Interceptor(harness.s3)
+    interceptor.respond("CompleteMultipartUpload", 409, "ConditionalRequestConflict")
     harness.copy()
     assert harness.stored() == harness.report
+    # S3 does not complete such an upload any more: every part is uploaded again.
+    assert interceptor.calls.count("CreateMultipartUpload") == 2
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_create_that_met_another_write_is_compared_with_it(new_harness: NewHarness, same: bool) -> None:
+    harness = new_harness(12 * MIB)
+    written = harness.report if same else other_report(harness.report)
+    harness.others.append(written)
+    other, interceptor = harness.fresh_client(), S3Interceptor(harness.s3)
+    interceptor.call("CompleteMultipartUpload", lambda: other.put_object(Bucket=BUCKET, Key=KEY, Body=written))
+    interceptor.respond("CompleteMultipartUpload", 409, "ConditionalRequestConflict")
+    if same:
+        assert harness.copy().sha256 == hashlib.sha256(harness.report).hexdigest()
+    else:
+        with pytest.raises(ArtifactConflictError, match="nothing was overwritten"):
+            harness.copy()
+
+
+def test_small_create_that_meets_another_is_tried_again(new_harness: NewHarness) -> None:
+    harness = new_harness(300_000)
+    S3Interceptor(harness.s3).respond("PutObject", 409, "ConditionalRequestConflict")
+    harness.copy()
+    assert harness.stored() == harness.report
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+@pytest.mark.parametrize("same_size", [True, False])
+def test_nothing_is_overwritten_where_the_store_ignores_the_condition(
+    new_harness: NewHarness, size_bytes: int, same_size: bool
+) -> None:
+    harness = new_harness(size_bytes)
+    S3Interceptor(harness.s3).ignore_conditions()
+    other = other_report(harness.report) if same_size else b"%PDF-1.7 something else"
+    harness.others.append(other)
+    harness.s3.put_object(Bucket=BUCKET, Key=KEY, Body=other)
+    existing: list[bool] = []
+    with pytest.raises(ArtifactConflictError, match="nothing was overwritten"):
+        harness.copy(honours_conditions=None, on_existing=lambda: existing.append(True))
+    assert harness.stored() == other
+    assert existing == []
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+def test_same_bytes_are_compared_where_the_store_ignores_the_condition(
+    new_harness: NewHarness, size_bytes: int
+) -> None:
+    harness = new_harness(size_bytes)
+    interceptor = S3Interceptor(harness.s3)
+    interceptor.ignore_conditions()
+    harness.s3.put_object(Bucket=BUCKET, Key=KEY, Body=harness.report)
+    existing: list[bool] = []
+    harness.copy(honours_conditions=None, on_existing=lambda: existing.append(True))
+    assert existing == [True]
+    assert "CompleteMultipartUpload" not in interceptor.calls
+    assert interceptor.calls.count("PutObject") == 1  # the one above
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+def test_writer_at_the_same_moment_is_found_where_the_store_ignores_the_condition(
+    new_harness: NewHarness, size_bytes: int
+) -> None:
+    harness = new_harness(size_bytes)
+    interceptor, other = S3Interceptor(harness.s3), harness.fresh_client()
+    interceptor.ignore_conditions()
+    theirs = other_report(harness.report)
+    harness.others.append(theirs)
+    # The look after the write; the looks before it are one and, where parts are copied, two.
+    nth = 2 if size_bytes < MIB else 3
+    interceptor.call("HeadObject", lambda: other.put_object(Bucket=BUCKET, Key=KEY, Body=theirs), nth=nth)
+    with pytest.raises(ArtifactConflictError, match="another writer was here, and the store ignores If-None-Match"):
+        harness.copy(honours_conditions=None)
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+def test_report_that_is_not_wanted_any_more_is_not_published(new_harness: NewHarness, size_bytes: int) -> None:
+    harness = new_harness(size_bytes)
+    interceptor = S3Interceptor(harness.s3)
+    with pytest.raises(ArtifactRefusedError, match="recorded as undeliverable already"):
+        harness.copy(still_wanted=lambda: False)
+    assert harness.stored() is None
+    assert not {"PutObject", "CompleteMultipartUpload"} & set(interceptor.calls)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +222,6 @@ def test_create_that_meets_another_is_tried_again(new_harness: NewHarness) -> No
     [
         ("CreateMultipartUpload", 403, "AccessDenied", SettingsError),
         ("UploadPart", 403, "AccessDenied", SettingsError),
-        ("HeadObject", 403, "s3:ListBucket", SettingsError),
         ("UploadPart", 503, "SlowDown", ArtifactUnavailableError),
         ("CompleteMultipartUpload", 403, "AccessDenied", SettingsError),
         ("CompleteMultipartUpload", 500, "InternalError", ArtifactUnavailableError),

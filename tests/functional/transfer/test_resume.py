@@ -9,7 +9,7 @@ import pytest
 from courier.errors import ArtifactIncompleteError, ArtifactUnavailableError, CopyUnfinishedError
 from courier.transfer.checkpoint import MemoryCheckpointStore
 from courier.transfer.options import MIB, CopyOptions
-from courier.transfer.publisher import abort_upload
+from courier.transfer.upload_cleanup import abort_upload
 from local.simulator import ErrorStatus, IgnoreRange, SlowBody
 from tests.functional.transfer.conftest import NewHarness
 from tests.functional.transfer.harness import CopyHarness, Invocation, S3Interceptor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from courier.errors import ArtifactRefusedError
@@ -85,6 +87,6 @@ def test_stream_of_unknown_length_keeps_its_memory_for_long() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"workers": 0}, {"workers": 65}, {"part_size_bytes": MIB}, {"part_size_bytes": 6 * GIB}], ids=str
 )
-def test_options_that_cannot_work_are_refused(wrong: dict[str, int]) -> None:
+def test_options_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"workers|part"):
         CopyOptions(**wrong)

@@ -1,19 +1,22 @@
 """The copy: from a link that a provider returns into S3, complete and verified, or nothing at all.
 
 The modules in reading order. `functions/copy_artifact/app.py` and `courier.usecases.copy_artifact` call the first;
-`courier.usecases.record_outcome` calls `publisher` for the uploads of a copy that was given up::
+`courier.usecases.record_outcome` calls `upload_cleanup` for the uploads of a copy that was given up::
 
-    copy         the public `copy`, and the course of one copy: how to begin, when to resume, pause or start over
-    download     the first response, exact parts under If-Match, retries, and a fresh link when one is refused
-    http_client  GET over pinned connections: redirects, TLS, exact reads
-    url_policy   the hosts and addresses that a link may have
-    content      checks of content type, range, length and end mark; the SHA-256 in order
-    parts        parts in parallel or one after another, each hashed, uploaded and counted
-    s3_object    every S3 call, with S3's errors mapped
-    publisher    the end of an upload: published once under its key, or aborted and swept
+    copy            the public `copy`: what it takes and raises
+    copy_job        the course of one copy: how to begin, when to resume, pause or start over
+    download        the first response, exact parts under If-Match, retries, and a fresh link when one is refused
+    http_client     GET over pinned connections: redirects, TLS, exact reads
+    url_policy      the hosts and addresses that a link may have
+    content         checks of content type, range, length and end mark; the SHA-256 in order
+    parts           parts in parallel or one after another, each hashed, uploaded and counted
+    publisher       the end of a copy: published once under its key, and proven
+    upload_cleanup  the other end of an upload: aborted and swept
+    s3_object       every S3 operation
+    s3_calls        one call to S3: retried, proven, errors mapped
 
-    options      data: options, expectations, destination, plan of the parts, deadline
-    checkpoint   data: what an unfinished copy leaves for the next invocation
+    options         data: options, expectations, destination, plan of the parts, deadline
+    checkpoint      data: what an unfinished copy leaves for the next invocation
 
 This package imports none of them, so that aborting an upload does not load the download.
 """

@@ -63,6 +63,13 @@ class CopyOptions:
         half of it are cut off: one part of 8 MiB takes far less, and completing the upload needs some time as well.
     connect_seconds, read_seconds
         Timeouts of the download: to connect, and between two arrivals of bytes.
+    ranges
+        Request parts of the artifact. Without it, the artifact is read in one GET, for links that are good for one.
+    content_md5
+        Send Content-MD5 to S3 in the place of ``x-amz-checksum-*``, which some S3-compatible stores refuse.
+    honours_conditions
+        Whether the store honours ``If-None-Match``. None: Amazon S3 does; at any other endpoint the key is looked at
+        before and after each write, because a store that ignores the header would overwrite an object.
     """
 
     workers: int = 6
@@ -72,6 +79,9 @@ class CopyOptions:
     stop_seconds: float = 60.0
     connect_seconds: float = 10.0
     read_seconds: float = 30.0
+    ranges: bool = True
+    content_md5: bool = False
+    honours_conditions: bool | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.workers <= 64:  # noqa: PLR2004 - the reason is in the text

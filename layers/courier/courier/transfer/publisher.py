@@ -1,43 +1,24 @@
-"""The two ends of an upload: published once under its key, or aborted. No copy leaves an open upload behind.
+"""The end of a copy: the object appears under its key, whole, proven and at most once."""
 
-`record_outcome` aborts what a copy that was given up left, and loads neither the download nor the copy for that.
-"""
-
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256 as hash_sha256
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from courier.backoff import Backoff
 from courier.errors import (
     ArtifactConflictError,
     ArtifactRefusedError,
     ArtifactUnavailableError,
-    CopyUnfinishedError,
-    CourierError,
-    SourceUnavailableError,
 )
 from courier.models import StoredArtifact
-from courier.transfer.checkpoint import Checkpoint, CheckpointStore
 from courier.transfer.options import Destination
-from courier.transfer.s3_object import (
-    KeyExistsError,
-    S3Object,
-    StalePartsError,
-    StoredObject,
-    UploadedPart,
-    UploadGoneError,
-)
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
+from courier.transfer.s3_calls import CreateConflictError, KeyExistsError, StalePartsError, UploadGoneError
+from courier.transfer.s3_object import CreatedObject, S3Object, StoredObject, UploadedPart
 
 # Another copier of the same upload may upload parts again while we complete it.
 _MOST_LISTINGS: Final = 3
-# For an S3 client that retries by itself.
-_ONE_ATTEMPT: Final = Backoff(attempts=1)
+_NOTHING_OVERWRITTEN: Final = "; nothing was overwritten"
 
 
 class StartOverError(Exception):
@@ -64,6 +45,7 @@ class OriginObject:
     size_bytes: int
     etag: str | None
     content_type: str
+    content_encoding: str | None = None
     verified: bool = True
 
 
@@ -76,6 +58,10 @@ class Publisher:
         The artifact's digest, hexadecimal; None when it is not known.
     check_time
         Raises `OutOfTimeError` when a stored object must not be read any further.
+    still_wanted
+        Whether the report is still to be published; called once, right before it is.
+    on_existing
+        Called when an object that was there before has been compared and is the report.
     """
 
     def __init__(
@@ -86,12 +72,16 @@ class Publisher:
         expected_sha256: str | None,
         clock: Callable[[], datetime],
         check_time: Callable[[], None],
+        still_wanted: Callable[[], bool] = lambda: True,
+        on_existing: Callable[[], None] = lambda: None,
     ) -> None:
         self._s3_object = s3_object
         self._destination = destination
         self._expected_sha256 = expected_sha256
         self._clock = clock
         self._check_time = check_time
+        self._still_wanted = still_wanted
+        self._on_existing = on_existing
 
     def put(self, body: bytearray, origin: OriginObject) -> StoredArtifact:
         """Publish an artifact that is one part at most.
@@ -105,13 +95,21 @@ class Publisher:
         """
         digest = hash_sha256(body)
         self._check_expected(digest.hexdigest())
+        self._check_wanted()
+        earlier = self._s3_object.look_before_writing()
+        if earlier is not None:
+            return self._accept_earlier(earlier, origin, digest.hexdigest())
         try:
-            version = self._s3_object.put(
-                body, sha256=digest.digest(), content_type=origin.content_type, origin_etag=origin.etag
+            created = self._s3_object.put(
+                body,
+                sha256=digest.digest(),
+                content_type=origin.content_type,
+                content_encoding=origin.content_encoding,
+                origin_etag=origin.etag,
             )
         except KeyExistsError:
             return self._accept_existing(origin, digest.hexdigest())
-        return self._artifact(origin, digest.hexdigest(), version)
+        return self._created(created, origin, digest.hexdigest())
 
     def complete(
         self, upload_id: str, parts: Mapping[int, UploadedPart], origin: OriginObject, sha256: str | None
@@ -133,15 +131,24 @@ class Publisher:
         """
         if sha256 is not None:
             self._check_expected(sha256)
+        self._check_wanted()
+        earlier = self._s3_object.look_before_writing()
+        if earlier is not None:
+            self._s3_object.abort_upload(upload_id)
+            return self._accept_earlier(earlier, origin, sha256)
         for _ in range(_MOST_LISTINGS):
             try:
-                version = self._s3_object.complete_upload(upload_id, parts)
+                created = self._s3_object.complete_upload(upload_id, parts)
             except StalePartsError:
                 parts = self._s3_object.list_parts(upload_id)
             except KeyExistsError:
                 self._s3_object.abort_upload(upload_id)
                 return self._accept_existing(origin, sha256)
             except UploadGoneError:
+                return self._accept_existing(origin, sha256)
+            except CreateConflictError:
+                # The other write may have been a deletion: without an object, only a new upload can be completed.
+                self._s3_object.abort_upload(upload_id)
                 return self._accept_existing(origin, sha256)
             except ArtifactUnavailableError:
                 # The response may be lost although the object was created.
@@ -150,9 +157,7 @@ class Publisher:
                     raise
                 return self.accept(stored, origin, sha256)
             else:
-                if sha256 is None:
-                    return self._accept_existing(origin, None)
-                return self._artifact(origin, sha256, version)
+                return self._created(created, origin, sha256)
         raise ArtifactUnavailableError("other copiers keep changing the parts of this upload")
 
     def accept_earlier(self, origin: OriginObject) -> StoredArtifact | None:
@@ -160,12 +165,12 @@ class Publisher:
 
         Raises what `accept` raises.
         """
-        stored = self._s3_object.head()
+        stored = self._s3_object.head(if_allowed=True)
         if stored is None:
             return None
         if stored.size_bytes == origin.size_bytes and not stored.is_copy_of(origin.etag, origin.size_bytes):
             return None
-        return self.accept(stored, origin, None)
+        return self._accept_earlier(stored, origin, None)
 
     def accept(self, stored: StoredObject, origin: OriginObject, sha256: str | None) -> StoredArtifact:
         """Accept the object under the key if it has the same checksum, read back where S3 does not know it.
@@ -192,11 +197,41 @@ class Publisher:
         return self._artifact(origin, stored_sha256, stored.version_id)
 
     def _accept_existing(self, origin: OriginObject, sha256: str | None) -> StoredArtifact:
+        return self._accept_earlier(self._existing(), origin, sha256)
+
+    def _existing(self) -> StoredObject:
         stored = self._s3_object.head()
         if stored is None:
             gone = ArtifactUnavailableError("the upload was aborted by another process, and its key has no object")
             raise StartOverError(gone)
-        return self.accept(stored, origin, sha256)
+        return stored
+
+    def _accept_earlier(self, stored: StoredObject, origin: OriginObject, sha256: str | None) -> StoredArtifact:
+        artifact = self.accept(stored, origin, sha256)
+        self._on_existing()
+        return artifact
+
+    def _created(
+        self, created: CreatedObject | StoredObject, origin: OriginObject, sha256: str | None
+    ) -> StoredArtifact:
+        """Return what was created; an object that S3 has not proven to be ours is compared."""
+        if isinstance(created, CreatedObject):
+            if sha256 is None:
+                return self.accept(self._existing(), origin, None)
+            return self._artifact(origin, sha256, created.version_id)
+        try:
+            return self.accept(created, origin, sha256)
+        except ArtifactConflictError as conflict:
+            if self._s3_object.honours_conditions:
+                raise
+            text = str(conflict).removesuffix(_NOTHING_OVERWRITTEN)
+            raise ArtifactConflictError(
+                f"{text}; another writer was here, and the store ignores If-None-Match"
+            ) from None
+
+    def _check_wanted(self) -> None:
+        if not self._still_wanted():
+            raise ArtifactRefusedError("the build is recorded as undeliverable already, so its report is not stored")
 
     def _check_expected(self, sha256: str) -> None:
         if self._expected_sha256 is not None and sha256 != self._expected_sha256.lower():
@@ -204,7 +239,7 @@ class Publisher:
 
     def _conflict(self, difference: str) -> ArtifactConflictError:
         return ArtifactConflictError(
-            f"s3://{self._destination.bucket}/{self._destination.key} {difference}; nothing was overwritten"
+            f"s3://{self._destination.bucket}/{self._destination.key} {difference}{_NOTHING_OVERWRITTEN}"
         )
 
     def _artifact(self, origin: OriginObject, sha256: str, version_id: str | None) -> StoredArtifact:
@@ -215,89 +250,7 @@ class Publisher:
             size_bytes=origin.size_bytes,
             sha256=sha256,
             content_type=origin.content_type,
+            content_encoding=origin.content_encoding,
             verified=origin.verified,
             copied_at=self._clock(),
         )
-
-
-class UploadCleanup:
-    """Aborts the uploads of one copy, and clears the checkpoint that points to them."""
-
-    def __init__(self, s3_object: S3Object, checkpoints: CheckpointStore) -> None:
-        self._s3_object = s3_object
-        self._checkpoints = checkpoints
-
-    @contextmanager
-    def guard(self, checkpoint: Checkpoint) -> Generator[None, None, None]:
-        """Abort the upload when the block fails for good.
-
-        A copy that can be resumed keeps its upload, and the checkpoint that points to it.
-        """
-        try:
-            yield
-        except BaseException as error:
-            called_again = isinstance(error, CopyUnfinishedError) or (
-                isinstance(error, ArtifactUnavailableError | SourceUnavailableError)
-                and self._checkpoints.outlives_process
-            )
-            if not (called_again and checkpoint.is_resumable):
-                self.discard(checkpoint, error)
-            raise
-
-    def discard(self, checkpoint: Checkpoint, error: BaseException | None = None) -> None:
-        """Abort an upload, then clear its checkpoint: killed in between, the next copier finds it gone and begins anew.
-
-        When S3 fails, that is noted on ``error``, if there is one.
-        """
-        try:
-            self._s3_object.abort_upload(checkpoint.upload_id)
-        except CourierError as failed:
-            if error is None:
-                raise
-            error.add_note(f"and its multipart upload {checkpoint.upload_id} could not be aborted: {failed}")
-            return
-        self._checkpoints.clear(checkpoint.upload_id)
-
-    def sweep(self) -> None:
-        """Abort every upload that is open under the key, once the report is stored there.
-
-        Such an upload is of a copier that was killed, or never got S3's response, before it could save the upload's id;
-        or of a concurrent copier, which finds the report instead. A failure must not cost the report: the bucket's
-        lifecycle rule aborts what S3 does not let us abort.
-        """
-        if not self._checkpoints.outlives_process:
-            # A copy by hand: the key is not the courier's alone, and neither are its uploads.
-            return
-        with suppress(CourierError):
-            _abort_all(self._s3_object)
-
-
-def abort_upload(s3: "S3Client", destination: Destination, upload_id: str) -> None:
-    """Abort the upload of a copy that was given up; one that is already gone is fine.
-
-    Raises
-    ------
-    ArtifactUnavailableError
-        S3 does not respond; call again later.
-    SettingsError
-        S3 refuses.
-    """
-    S3Object(s3, destination, _ONE_ATTEMPT).abort_upload(upload_id)
-
-
-def abort_uploads_below(s3: "S3Client", folder: Destination) -> None:
-    """Abort every upload that is open under a key that begins with the folder's.
-
-    Raises
-    ------
-    ArtifactUnavailableError
-        S3 does not respond; call again later.
-    SettingsError
-        S3 refuses.
-    """
-    _abort_all(S3Object(s3, folder, _ONE_ATTEMPT), below=True)
-
-
-def _abort_all(s3_object: S3Object, *, below: bool = False) -> None:
-    for key, upload_id in s3_object.open_uploads(below=below):
-        s3_object.abort_upload(upload_id, key=key)

@@ -1,4 +1,4 @@
-"""Every S3 call of a copy: conditional creates, parts with checksums, and what is stored under the key already."""
+"""Every S3 operation of a copy: conditional creates that are proven, parts with checksums, what has the key already."""
 
 import base64
 import hashlib
@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from botocore import exceptions as botocore_errors
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import HTTPClientError, IncompleteReadError
 
 from courier.backoff import Backoff
-from courier.errors import ArtifactError, ArtifactUnavailableError, SettingsError
-from courier.transfer.options import MIB, CopyOptions, Destination
+from courier.errors import SettingsError
+from courier.transfer.options import MIB, Destination
+from courier.transfer.s3_calls import AbsentError, ForbiddenError, S3Calls, UploadGoneError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -23,53 +22,8 @@ ETAG_KEY: Final = "source-etag"
 SHA256_KEY: Final = "sha256"
 
 _READ_BYTES: Final = MIB
-_NOT_FOUND: Final = frozenset({"404", "NoSuchKey", "NotFound"})
-# Transient although they are 4xx: bytes damaged on the way, a slow sender, concurrent conditional creates.
-_TRANSIENT: Final = frozenset(
-    {"BadDigest", "XAmzContentChecksumMismatch", "RequestTimeout", "SlowDown", "ConditionalRequestConflict"}
-    | {"OperationAborted", "Throttling", "ThrottlingException", "TooManyRequests", "429", "409"}
-)
-_SERVER_ERROR: Final = 500
-_FORBIDDEN: Final = 403
-_BROKEN: Final = (
-    botocore_errors.HTTPClientError,
-    botocore_errors.ConnectionError,
-    botocore_errors.IncompleteReadError,
-)
-
-
-class UploadGoneError(Exception):
-    """The multipart upload does not exist any more: another copier completed or aborted it, or it expired."""
-
-
-class KeyExistsError(Exception):
-    """The conditional create found an object under the key."""
-
-
-class StalePartsError(Exception):
-    """The list of parts is not what S3 holds any more."""
-
-
-class _AbsentError(Exception):
-    """There is no object under the key."""
-
-
-def storage_config(workers: int = CopyOptions.workers) -> Config:
-    """Return the settings for the S3 client of a copy.
-
-    botocore would hash every part again: a checksum of its own, and SHA-256 for the signature as soon as
-    a checksum is given. The part's CRC32 that we send is enough over TLS. Retries are the copy's own.
-    """
-    return Config(
-        connect_timeout=10,
-        read_timeout=60,
-        max_pool_connections=workers + 2,
-        retries={"mode": "standard", "total_max_attempts": 1},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        tcp_keepalive=True,
-        s3={"payload_signing_enabled": False},
-    )
+# Amazon S3 and its endpoints in other partitions and in VPCs: If-None-Match is honoured there (since August 2024).
+_AMAZON: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn")
 
 
 @dataclass(frozen=True)
@@ -96,33 +50,58 @@ class StoredObject:
         return origin_etag is not None and (self.metadata.get(ETAG_KEY), self.size_bytes) == (origin_etag, size_bytes)
 
 
+@dataclass(frozen=True)
+class CreatedObject:
+    """An object that S3 has proven to have created."""
+
+    version_id: str | None
+
+
 class S3Object:
-    """All S3 calls for one key, with retries; S3's errors are mapped to ours.
+    """All S3 operations for one key. They raise what `S3Calls.call` raises.
 
-    Needs ``s3:PutObject``, ``s3:GetObject``, ``s3:AbortMultipartUpload`` and
-    ``s3:ListMultipartUploadParts`` on the key, and on the bucket ``s3:ListBucket`` (without it S3 responds 403
-    for a key that does not exist) and ``s3:ListBucketMultipartUploads``.
+    On Amazon S3 the successful copy needs ``s3:PutObject`` alone, whatever its size. What else may be needed, and
+    by other stores always, is in `courier.transfer.s3_calls.RIGHTS`; sweeping needs ``s3:ListBucketMultipartUploads``.
 
-    Raises
-    ------
-    ArtifactUnavailableError
-        From every method: S3 does not respond, or responds 5xx, at every attempt.
-    SettingsError
-        From every method: S3 refuses permanently, such as AccessDenied or NoSuchBucket.
+    Parameters
+    ----------
+    content_md5
+        Send Content-MD5 in the place of ``x-amz-checksum-*``.
+    honours_conditions
+        Whether the store is known to honour ``If-None-Match``; None: Amazon S3 does, any other may ignore it.
     """
 
-    def __init__(self, s3: "S3Client", destination: Destination, backoff: Backoff) -> None:
+    def __init__(
+        self,
+        s3: "S3Client",
+        destination: Destination,
+        backoff: Backoff,
+        *,
+        content_md5: bool = False,
+        honours_conditions: bool | None = None,
+    ) -> None:
         self._s3 = s3
-        self._where = {"Bucket": destination.bucket, "Key": destination.key}
-        self._name = f"s3://{destination.bucket}"
-        self._backoff = backoff
+        self._calls = S3Calls(s3, destination, backoff)
+        self._content_md5 = content_md5
+        if honours_conditions is None:
+            host = urlsplit(s3.meta.endpoint_url).hostname or ""
+            honours_conditions = host.endswith(_AMAZON)
+        self.honours_conditions = honours_conditions
 
-    def head(self) -> StoredObject | None:
-        """Return the object under the key; None when there is none."""
+    def head(self, *, if_allowed: bool = False) -> StoredObject | None:
+        """Return the object under the key; None when there is none.
+
+        With ``if_allowed``, None also where we may not know, and the store honours ``If-None-Match`` in any case.
+        """
+        mode: Any = {} if self._content_md5 else {"ChecksumMode": "ENABLED"}
         try:
-            found = self._call("HeadObject", self._s3.head_object, ChecksumMode="ENABLED")
-        except _AbsentError:
+            found = self._calls.call("HeadObject", self._s3.head_object, **mode)
+        except AbsentError:
             return None
+        except ForbiddenError as exc:
+            if if_allowed and self.honours_conditions:
+                return None
+            raise SettingsError(str(exc)) from exc
         checksum = found.get("ChecksumSHA256", "")
         # A composite checksum ("...-12") is not that of the whole object.
         whole = checksum and "-" not in checksum and found.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
@@ -134,33 +113,48 @@ class S3Object:
             metadata=found.get("Metadata", {}),
         )
 
-    def put(self, body: bytearray, *, sha256: bytes, content_type: str, origin_etag: str | None) -> str | None:
-        """Create the object in one request, which S3 checks against the digest; return its version.
+    def look_before_writing(self) -> StoredObject | None:
+        """Return the object under the key if the store may ignore ``If-None-Match``; else None, without a request."""
+        return None if self.honours_conditions else self.head()
+
+    def put(
+        self,
+        body: bytearray,
+        *,
+        sha256: bytes,
+        content_type: str,
+        content_encoding: str | None = None,
+        origin_etag: str | None,
+    ) -> CreatedObject | StoredObject:
+        """Create the object in one request, which S3 checks against the digest; return as `_create` does.
 
         Raises
         ------
         KeyExistsError
             There is an object under the key.
         """
-        stored = self._call(
+        checksum = {"ContentMD5": _md5(body)} if self._content_md5 else {"ChecksumSHA256": _base64(sha256)}
+        return self._create(
             "PutObject",
             self._s3.put_object,
+            len(body),
             Body=body,
             ContentLength=len(body),
             ContentType=content_type,
-            ChecksumSHA256=base64.b64encode(sha256).decode(),
+            **_encoding(content_encoding),
+            **checksum,
             Metadata={SHA256_KEY: sha256.hex(), **_etag_metadata(origin_etag)},
-            IfNoneMatch="*",
         )
-        return _version(stored)
 
-    def create_upload(self, *, content_type: str, origin_etag: str | None) -> str:
+    def create_upload(self, *, content_type: str, content_encoding: str | None = None, origin_etag: str | None) -> str:
         """Create a multipart upload and return its id."""
-        created = self._call(
+        algorithm: Any = {} if self._content_md5 else {"ChecksumAlgorithm": "CRC32"}
+        created = self._calls.call(
             "CreateMultipartUpload",
             self._s3.create_multipart_upload,
             ContentType=content_type,
-            ChecksumAlgorithm="CRC32",
+            **_encoding(content_encoding),
+            **algorithm,
             Metadata=_etag_metadata(origin_etag),
         )
         return str(created["UploadId"])
@@ -173,15 +167,15 @@ class S3Object:
         UploadGoneError
             The upload does not exist any more.
         """
-        checksum = base64.b64encode(crc32.to_bytes(4, "big")).decode()
-        stored = self._call(
+        checksum = None if self._content_md5 else _base64(crc32.to_bytes(4, "big"))
+        stored = self._calls.call(
             "UploadPart",
             self._s3.upload_part,
             UploadId=upload_id,
             PartNumber=number,
             Body=body,
             ContentLength=len(body),
-            ChecksumCRC32=checksum,
+            **({"ContentMD5": _md5(body)} if checksum is None else {"ChecksumCRC32": checksum}),
         )
         return UploadedPart(stored["ETag"], checksum, len(body))
 
@@ -196,7 +190,7 @@ class S3Object:
         found: dict[int, UploadedPart] = {}
         marker: dict[str, int] = {}
         while True:  # ends: S3 lists 10,000 parts at most, and a marker that does not move ends it as well
-            page = self._call("ListParts", self._s3.list_parts, UploadId=upload_id, **marker)
+            page = self._calls.call("ListParts", self._s3.list_parts, UploadId=upload_id, **marker)
             listed = page.get("Parts", [])
             for part in listed:
                 found[part["PartNumber"]] = UploadedPart(part["ETag"], part.get("ChecksumCRC32"), part["Size"])
@@ -205,8 +199,8 @@ class S3Object:
                 return found
             marker = {"PartNumberMarker": following}
 
-    def complete_upload(self, upload_id: str, parts: Mapping[int, UploadedPart]) -> str | None:
-        """Create the object from its parts and return its version.
+    def complete_upload(self, upload_id: str, parts: Mapping[int, UploadedPart]) -> CreatedObject | StoredObject:
+        """Create the object from its parts; return as `_create` does.
 
         Raises
         ------
@@ -214,6 +208,8 @@ class S3Object:
             There is an object under the key; the upload is still open.
         UploadGoneError
             The upload does not exist any more.
+        CreateConflictError
+            There was another write to the key; the upload is of no more use.
         StalePartsError
             Another copier uploaded a part again meanwhile, so its ETag is another one.
         """
@@ -221,32 +217,32 @@ class S3Object:
             {"PartNumber": number, "ETag": part.etag, **({"ChecksumCRC32": part.crc32} if part.crc32 else {})}
             for number, part in sorted(parts.items())
         ]
-        completed = self._call(
+        size_bytes = sum(part.length for part in parts.values())
+        return self._create(
             "CompleteMultipartUpload",
             self._s3.complete_multipart_upload,
+            size_bytes,
             UploadId=upload_id,
             MultipartUpload={"Parts": listed},
-            MpuObjectSize=sum(part.length for part in parts.values()),
-            IfNoneMatch="*",
+            MpuObjectSize=size_bytes,
         )
-        return _version(completed)
 
     def open_uploads(self, *, below: bool = False) -> list[tuple[str, str]]:
         """Return key and id of the multipart uploads that are open under the key, the first thousand.
 
         With ``below``, the key is a folder's: uploads under every key that begins with it are listed.
         """
-        listed = self._call(
+        listed = self._calls.call(
             "ListMultipartUploads",
             lambda **where: self._s3.list_multipart_uploads(Bucket=where["Bucket"], Prefix=where["Key"]),
         )
         found = [(str(upload["Key"]), str(upload["UploadId"])) for upload in listed.get("Uploads", [])]
-        return [(key, upload_id) for key, upload_id in found if below or key == self._where["Key"]]
+        return [(key, upload_id) for key, upload_id in found if below or key == self._calls.key]
 
     def abort_upload(self, upload_id: str, *, key: str | None = None) -> None:
         """Abort an upload, under another key if one is named; an upload that is already gone is fine."""
         try:
-            self._call(
+            self._calls.call(
                 "AbortMultipartUpload",
                 lambda **where: self._s3.abort_multipart_upload(**{**where, "Key": key or where["Key"]}),
                 UploadId=upload_id,
@@ -269,67 +265,65 @@ class S3Object:
         while position < stored.size_bytes:  # ends: every round makes progress, or counts as a failure
             began_at = position
             reason: Exception | None = None
+            asked = {"IfMatch": stored.etag, "Range": f"bytes={position}-"}
+            response = self._calls.call("GetObject", self._s3.get_object, **asked)
             try:
-                with self._call("GetObject", self._s3.get_object, IfMatch=stored.etag, Range=f"bytes={position}-")[
-                    "Body"
-                ] as body:
-                    while piece := body.read(_READ_BYTES):
-                        check()
-                        digest.update(piece)
-                        position += len(piece)
-            except _BROKEN as exc:
+                with response["Body"] as body:
+                    if _is_rest(response, stored, position):
+                        while piece := body.read(_READ_BYTES):
+                            check()
+                            digest.update(piece)
+                            position += len(piece)
+            except (HTTPClientError, IncompleteReadError) as exc:
                 reason = exc
             if reason is not None or position == began_at:
                 failures += 1
-                if failures >= self._backoff.attempts:
-                    raise ArtifactUnavailableError(f"{self._name} breaks off while the report is read back") from reason
-                self._backoff.wait(failures)
+                self._calls.unread(failures, reason)
         return digest.hexdigest()
 
-    def _call(self, operation: str, call: Callable[..., Any], **arguments: Any) -> Any:  # noqa: ANN401 - boto3's shape
-        """Call S3, retry, and map its errors: nothing else in the copy knows them."""
+    def _create(
+        self,
+        operation: str,
+        call: Callable[..., Any],
+        size_bytes: int,
+        **arguments: Any,  # noqa: ANN401 - boto3's shape
+    ) -> CreatedObject | StoredObject:
+        """Create the object unless there is one, and believe only a response that proves it.
+
+        Where the response proves nothing (an empty 200, a page of a proxy), or the store may ignore the condition,
+        return instead what is found under the key, to be compared by the caller.
+        """
         failures = 0
-        while True:  # ends with a response, or after `Backoff.attempts` failures
-            try:
-                return call(**self._where, **arguments)
-            except ClientError as exc:
-                code = str(exc.response.get("Error", {}).get("Code", "unknown"))
-                status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-                self._raise_permanent(operation, code, status, exc)
-                failures += 1
-                if failures >= self._backoff.attempts:
-                    raise self._unavailable(operation, code, failures) from exc
-            except _BROKEN as exc:
-                failures += 1
-                if failures >= self._backoff.attempts:
-                    # The client's own endpoint: botocore's message has the whole URL, and with it the key.
-                    host = urlsplit(self._s3.meta.endpoint_url).netloc.rpartition("@")[2]
-                    raise self._unavailable(operation, f"{type(exc).__name__} at {host}", failures) from exc
-            except BotoCoreError as exc:
-                raise SettingsError(f"{operation} on {self._name} cannot be sent: {type(exc).__name__}") from exc
-            self._backoff.wait(failures)
+        while True:  # ends with an object, or after `Backoff.attempts` failures
+            response = self._calls.call(operation, call, **arguments, IfNoneMatch="*")
+            etag = response.get("ETag")
+            if etag and self.honours_conditions:
+                return CreatedObject(_version(response))
+            stored = self.head()
+            if stored is not None:
+                is_ours = etag is not None and (stored.etag, stored.size_bytes) == (etag, size_bytes)
+                return CreatedObject(_version(response)) if is_ours else stored
+            failures += 1
+            self._calls.pause(operation, "a success is reported, and no object is stored", failures)
 
-    def _raise_permanent(self, operation: str, code: str, status: int, exc: ClientError) -> None:
-        """Raise the error that an error response stands for; return when it is transient."""
-        if code == "NoSuchUpload":
-            raise UploadGoneError(operation) from exc
-        if operation == "HeadObject" and code in _NOT_FOUND:
-            raise _AbsentError from exc
-        if code in {"PreconditionFailed", "412"}:
-            if operation == "GetObject":
-                raise ArtifactUnavailableError(f"the report in {self._name} was replaced while it was read") from exc
-            raise KeyExistsError(operation) from exc
-        if code in {"InvalidPart", "InvalidPartOrder"} and operation == "CompleteMultipartUpload":
-            raise StalePartsError(code) from exc
-        # A store without conditional creates responds 501; without one the copy could overwrite an object.
-        if code != "NotImplemented" and (status >= _SERVER_ERROR or code in _TRANSIENT):
-            return
-        hint = " (grant s3:ListBucket too, without it S3 says so of keys that do not exist)"
-        unclear = operation == "HeadObject" and status == _FORBIDDEN
-        raise SettingsError(f"S3 refuses {operation} on {self._name}: {code}{hint if unclear else ''}") from exc
 
-    def _unavailable(self, operation: str, reason: str, attempts: int) -> ArtifactError:
-        return ArtifactUnavailableError(f"{operation} on {self._name} failed {attempts} times: {reason}")
+def _is_rest(response: Mapping[str, Any], stored: StoredObject, position: int) -> bool:
+    """Whether a response is the rest of the object: not a page, not the whole object again, not another one."""
+    is_whole = position == 0 and response["ContentLength"] == stored.size_bytes
+    rest = f"bytes {position}-{stored.size_bytes - 1}/{stored.size_bytes}"
+    return response["ETag"] == stored.etag and (is_whole or response.get("ContentRange") == rest)
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def _md5(body: bytearray) -> str:
+    return _base64(hashlib.md5(body, usedforsecurity=False).digest())
+
+
+def _encoding(content_encoding: str | None) -> dict[str, str]:
+    return {} if content_encoding is None else {"ContentEncoding": content_encoding}
 
 
 def _etag_metadata(origin_etag: str | None) -> dict[str, str]:

@@ -165,7 +165,7 @@ class Container:
     @cached_property
     def copy_client(self) -> S3Client:
         """The S3 client of the copy."""
-        from courier.transfer.s3_object import storage_config  # noqa: PLC0415
+        from courier.transfer.s3_calls import storage_config  # noqa: PLC0415
 
         return aws.storage_client(storage_config())
 

@@ -81,7 +81,7 @@ def _abort_upload(container: Container, row: BuildRow) -> None:
     if row.checkpoint_upload is None or row.checkpoint_key is None:
         return
     from courier.transfer.options import Destination  # noqa: PLC0415
-    from courier.transfer.publisher import abort_upload  # noqa: PLC0415 - few builds leave an upload
+    from courier.transfer.upload_cleanup import abort_upload  # noqa: PLC0415 - few builds leave an upload
 
     destination = Destination(bucket=container.environment.required("bucket"), key=row.checkpoint_key)
     try:
@@ -99,7 +99,7 @@ def _sweep_uploads(container: Container, passage: Passage) -> None:
     if day is None:
         return
     from courier.transfer.options import Destination  # noqa: PLC0415
-    from courier.transfer.publisher import abort_uploads_below  # noqa: PLC0415 - few builds are given up
+    from courier.transfer.upload_cleanup import abort_uploads_below  # noqa: PLC0415 - few builds are given up
 
     folder = artifact_folder(container.environment.prefix, passage.build.ref, day)
     try:
