@@ -16,6 +16,7 @@ from courier.errors import SettingsError
 
 if TYPE_CHECKING:
     from cli.stack import EndedRecord, Stack
+    from courier.config.settings import SourceSettings
     from courier.ledger import SourceState
     from courier.sources.catalog import Sources
 
@@ -109,22 +110,44 @@ def _print_sources(console: Console, stack: Stack, sources: Sources) -> None:
     table.add_column("oldest", no_wrap=True)
     table.add_column("health", overflow="fold")
     now = stack.container.clock()
+    notes: list[str] = []
     for name, settings in sorted(sources.usable.items()):
         waiting = stack.container.builds.in_flight(name, limit=MOST_IN_FLIGHT)
         oldest = min((build.first_seen_at for build in waiting), default=None)
         count = f"{len(waiting)}{'+' if len(waiting) == MOST_IN_FLIGHT else ''}"
-        health = _health(stack.container.source_ledger.state(name), now)
-        table.add_row(Text(name), settings.provider, count, _age(now, oldest), health)
+        state = stack.container.source_ledger.state(name)
+        table.add_row(Text(name), settings.provider, count, _age(now, oldest), _health(state, now))
+        notes += _scope_notes(stack, settings, state, now)
     for name, reason in sorted(sources.broken.items()):
         table.add_row(Text(name), "", "", "", Text(f"misconfigured: {reason}", style="red"))
     _print_table(console, table)
+    for note in notes:
+        _print_paragraph(console, note)
+
+
+def _scope_notes(stack: Stack, settings: SourceSettings, state: SourceState, now: datetime) -> list[str]:
+    """Return what a source's line has no room for: scopes that cannot be listed, and those not listed yet."""
+    notes = []
+    if state.failing_scopes:
+        failing = stack.container.source_ledger.failing_scopes(settings.name)
+        notes += [
+            f"{settings.name}/{scope} cannot be listed for {_age(now, details.since)}: {details.message}"
+            for scope, details in sorted(failing.items())
+        ]
+    if state.unlisted_scopes and state.round_started_at is not None:
+        notes.append(
+            f"{settings.name}: {state.unlisted_scopes} of {state.scopes} scopes are still to be listed in a round that "
+            f"has taken {_age(now, state.round_started_at)}; requests_per_minute is {settings.requests_per_minute}"
+        )
+    return notes
 
 
 def _health(state: SourceState, now: datetime) -> Text:
     if state.unhealthy_error:
-        reason = _REASONS.get(state.unhealthy_error, state.unhealthy_error)
+        reason = _REASONS.get(state.unhealthy_error) or state.last_error or state.unhealthy_error
         return Text(f"unhealthy for {_age(now, state.unhealthy_since)}: {reason}", style="red")
     failures = f"{state.failures} failure{'' if state.failures == 1 else 's'} in a row"
+    failures += f": {state.last_error}" if state.last_error else ""
     if state.backoff_until and state.backoff_until > now:
         return Text(f"backing off for {_age(state.backoff_until, now)}, {failures}", style="yellow")
     if state.failures:

@@ -124,8 +124,9 @@ def _failures(run_report: RunReport) -> list[str]:
     for letter, times in Counter(run_report.dead_letters).items():
         lines.append(f"{letter.function} failed {_times(letter.attempts * times)}: {letter.error}: {letter.message}")
     lines += [f"source {name} is unhealthy: {reason}" for name, reason in run_report.unhealthy.items()]
-    lines += [f"source {name} did not respond" for name in run_report.unresponsive]
-    lines += [f"{name}: its API has not responded ({host})" for name, host in run_report.never_responded.items()]
+    lines += [f"source {name} cannot be polled: {error}" for name, error in run_report.unresponsive.items()]
+    lines += [f"source {name} has not responded ({cause})" for name, cause in run_report.never_responded.items()]
+    lines += [f"{scope} cannot be listed: {error}" for scope, error in run_report.failing_scopes.items()]
     lines += [f"{place} was not served when the run ended" for place in run_report.unserved_requests]
     lines += [f"{build} was still running when the run ended" for build in run_report.unfinished]
     return [" ".join(line.split()) for line in lines]

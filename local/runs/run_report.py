@@ -46,9 +46,11 @@ class RunReport:
     ``unhealthy``
         The published problem of each unhealthy source, which only its owner can fix.
     ``unresponsive``
-        Sources that repeatedly did not respond.
+        The last error of each source whose requests failed repeatedly.
     ``never_responded``
-        The hosts of sources without a single good response, by source.
+        The host of each source without a single good response, and its last error.
+    ``failing_scopes``
+        The last error of each scope that could not be listed, by ``source/scope``.
     ``unserved_requests``
         The labels of requests that have not been processed.
     ``is_still_running``
@@ -59,8 +61,9 @@ class RunReport:
     dead_letters: Sequence[DeadLetter] = ()
     unfinished: Sequence[str] = ()
     unhealthy: Mapping[str, str] = field(default_factory=dict)
-    unresponsive: Sequence[str] = ()
+    unresponsive: Mapping[str, str] = field(default_factory=dict)
     never_responded: Mapping[str, str] = field(default_factory=dict)
+    failing_scopes: Mapping[str, str] = field(default_factory=dict)
     unserved_requests: Sequence[str] = ()
     is_still_running: bool = False
 
@@ -74,7 +77,8 @@ class RunReport:
     @property
     def has_user_errors(self) -> bool:
         """Whether the configuration or a request is wrong."""
-        return bool(self.unhealthy) or any(dead_letter.is_user_error for dead_letter in self.dead_letters)
+        wrong_requests = any(dead_letter.is_user_error for dead_letter in self.dead_letters)
+        return bool(self.unhealthy or self.failing_scopes or wrong_requests)
 
 
 def is_backing_off(row: Mapping[str, object]) -> bool:
@@ -89,7 +93,7 @@ def find_never_responded(
     with_builds: Set[str],
     has_discovered: bool,
 ) -> dict[str, str]:
-    """Return the hosts of sources without a good response that are neither unhealthy nor backing off.
+    """Return host and last error of sources without a good response that are neither unhealthy nor backing off.
 
     Parameters
     ----------
@@ -107,7 +111,8 @@ def find_never_responded(
             continue
         can_list = provider_class({"provider": source.provider}).can_list
         if row.get("failures") or (can_list and not has_discovered):
-            hosts[source.name] = urlsplit(source.endpoint).hostname or source.endpoint
+            host = urlsplit(source.endpoint).hostname or source.endpoint
+            hosts[source.name] = f"{host}: {row['last_error']}" if row.get("last_error") else host
     return hosts
 
 

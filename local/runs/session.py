@@ -175,7 +175,12 @@ class Session:
             dead_letters=[read_dead_letter(text, names) for text in self.dead_letters()],
             unfinished=[line.build for line in builds if line.outcome is None],
             unhealthy=self._health_problems({name for name, row in rows.items() if row.get("illness")}),
-            unresponsive=[name for name, row in rows.items() if not row.get("illness") and is_backing_off(row)],
+            unresponsive={
+                name: str(row.get("last_error", ""))
+                for name, row in rows.items()
+                if not row.get("illness") and is_backing_off(row)
+            },
+            failing_scopes=self._failing_scopes(rows),
             never_responded=find_never_responded(
                 self._sources,
                 rows,
@@ -275,6 +280,16 @@ class Session:
     def _source_rows(self) -> dict[str, Mapping[str, object]]:
         rows = {str(row["build"]): row for row in self.aws.ledger_rows()}
         return {key.removeprefix("#source/"): row for key, row in rows.items() if key.startswith("#source/")}
+
+    def _failing_scopes(self, rows: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+        """Return the last error of each scope that cannot be listed, of sources that are not unhealthy as a whole."""
+        found: dict[str, str] = {}
+        for row in self.aws.ledger_rows():
+            source = str(row["build"]).removeprefix("#failing/")
+            if source in rows and not rows[source].get("illness"):
+                scopes = json.loads(str(row["scopes"]))
+                found |= {f"{source}/{scope}": details["message"] for scope, details in scopes.items()}
+        return found
 
     def _health_problems(self, sources: Set[str]) -> dict[str, str]:
         """Return the published problem of each source that is unhealthy now."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from courier.ledger import BuildLedger, SourceLedger, Table
+from courier.ledger.sources import FailingScope
 from courier.models import Outcome, Problem
 from courier.outcomes.records import RecordStore, make_record
 from tests.functional.cli.operator_setup import OperatorSetup
@@ -45,8 +46,8 @@ def test_every_health_of_a_source_is_shown(operator: OperatorSetup) -> None:
     assert re.fullmatch(f"penniless {unhealthy} its account is out of credits", rows["penniless"])
     assert re.fullmatch(f"wrong {unhealthy} its settings or its secret are wrong", rows["wrong"])
     assert re.search(r"0 backing off for \d+ min, 5 failures", rows["down"])
-    assert rows["down"].endswith("min, 5 failures in a row")
-    assert rows["shaky"].endswith("0 1 failure in a row")
+    assert rows["down"].endswith("min, 5 failures in a row: 500")
+    assert rows["shaky"].endswith("0 1 failure in a row: 500")
     assert rows["broken"].startswith("broken misconfigured: secret: field required; organization: field required")
     assert result.out.endswith("\nNo outcomes yet\n")
 
@@ -79,6 +80,20 @@ def test_the_last_ten_outcomes_come_from_all_days_and_sources_newest_first(opera
     assert lines[1].endswith("  failed         gone/sales/b0  no [red]reason[/red]")
     # Five, four for each source, and one for each record read or list of a day.
     assert sum(operator.aws.calls().values()) - calls <= 5 + 2 * 4 + 11 + 12
+
+
+def test_scopes_that_cannot_be_listed_and_a_slow_round_are_named(operator: OperatorSetup) -> None:
+    operator.push([operator.insights()], "--no-check")
+    ledger = SourceLedger(_table(operator), lambda: NOW)
+    failing = FailingScope(
+        error="BuildNotFoundError", message="list_builds returned 404", since=NOW - HOUR, failures=3, retry_at=NOW
+    )
+    ledger.set_failing_scopes("insights", {"gone": failing})
+    ledger.set_progress("insights", next_scope="m", round_started_at=NOW - 2 * HOUR, scopes=2_000, unlisted=1_400)
+    result = operator.command("status")
+    assert "insights/gone cannot be listed for 1 h: list_builds returned 404" in result.out
+    said = " ".join(result.out.split())
+    assert "1400 of 2000 scopes are still to be listed in a round that has taken 2 h; requests_per_minute is 60" in said
 
 
 def test_a_terminal_of_80_columns_shows_every_word(operator: OperatorSetup) -> None:

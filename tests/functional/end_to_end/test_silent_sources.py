@@ -61,7 +61,7 @@ def test_a_request_that_nobody_answered_is_named_with_its_file(tmp_path: Path) -
     ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)  # noqa: S603 - our own command
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == [
-        "courier: red-team: its API has not responded (127.0.0.1)",
+        "courier: source red-team has not responded (127.0.0.1: red-team: preflight cannot connect: Connection refused)",
         f"courier: request {wish} was not served when the run ended",
     ]
     assert HINT not in ended.stdout
@@ -70,7 +70,9 @@ def test_a_request_that_nobody_answered_is_named_with_its_file(tmp_path: Path) -
 def test_a_source_that_has_not_answered_yet_is_named_with_its_host(tmp_path: Path) -> None:
     ended = courier("run", *configure(tmp_path, MODELS), "--timeout", 2)
     assert ended.exit_code == 1
-    assert ended.error_line == "courier: models: its API has not responded (127.0.0.1)"
+    assert ended.error_line == (
+        "courier: source models has not responded (127.0.0.1: models: list_models cannot connect: Connection refused)"
+    )
     assert HINT not in ended.out
 
 

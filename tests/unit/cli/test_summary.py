@@ -39,7 +39,7 @@ def test_a_dead_letter_is_read_as_lambda_writes_it_even_without_a_response() -> 
         (RunReport(dead_letters=[letter("BuildNotFoundError")]), [], 2),
         (RunReport(dead_letters=[letter()]), [], 1),
         (RunReport(unfinished=["s/scope/b"]), [], 1),
-        (RunReport(unresponsive=["models"]), ["sources[0]: wrong"], 1),
+        (RunReport(unresponsive={"models": "timed out"}), ["sources[0]: wrong"], 1),
         (RunReport(never_responded={"models": "host"}, unhealthy={"reports": "dead key"}), [], 1),
         (RunReport(unserved_requests=["request r.json"]), [], 1),
         (RunReport(unhealthy={"models": "dead key"}, unfinished=["s/scope/b"]), [], 1),
