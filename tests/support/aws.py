@@ -1,4 +1,4 @@
-"""The template's stores in moto, made of its own properties, so that keys and index are the real ones."""
+"""The template's table and bucket in moto, created from the template, so that keys and index are the real ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _properties(resource: str) -> dict[str, Any]:
     return properties
 
 
-# Clients are slow to make, and moto stands in for those that were made before it as well.
+# Clients are slow to make, and moto also intercepts those that were made before it started.
 @cache
 def _dynamodb() -> DynamoDBClient:
     return boto3.client("dynamodb", region_name=REGION, aws_access_key_id="t", aws_secret_access_key="t")
@@ -35,12 +35,12 @@ def _dynamodb() -> DynamoDBClient:
 
 @cache
 def s3() -> S3Client:
-    """Give a client for what a test has to do in the bucket itself."""
+    """Return a client for what a test does in the bucket itself."""
     return boto3.client("s3", region_name=REGION, aws_access_key_id="t", aws_secret_access_key="t")
 
 
 def make_table() -> Table:
-    """Make the ledger's table, with the key schema and the index that the template gives it."""
+    """Create the ledger's table, with the key schema and the index of the template."""
     properties = _properties("LedgerTable")
     client = _dynamodb()
     client.create_table(
@@ -54,7 +54,7 @@ def make_table() -> Table:
 
 
 def make_bucket() -> None:
-    """Make a versioned bucket, as the template's is."""
+    """Create a versioned bucket, as in the template."""
     client = s3()
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     client.put_bucket_versioning(

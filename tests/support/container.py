@@ -34,7 +34,7 @@ class FakeCatalog:
 
 
 class FakePublisher:
-    """A topic that keeps what is published."""
+    """A topic that stores what is published."""
 
     def __init__(self) -> None:
         self.published: list[Publication] = []
@@ -66,7 +66,7 @@ class FakeContainer(Container):
         self.config_version = "1"
 
     @cached_property
-    def sources(self) -> FakeCatalog:  # type: ignore[override]  # it loads the same
+    def sources(self) -> FakeCatalog:  # type: ignore[override]  # a fake
         return FakeCatalog(Sources({name: fake.settings for name, fake in self.fakes.items()}, self.broken))
 
     @cached_property
@@ -78,12 +78,12 @@ class FakeContainer(Container):
         return Executions(STATE_MACHINE, self.stepfunctions, self.builds)  # type: ignore[arg-type]  # a fake
 
     @cached_property
-    def notices(self) -> FakePublisher:  # type: ignore[override]  # it keeps what it is given
+    def notices(self) -> FakePublisher:  # type: ignore[override]  # a fake
         return FakePublisher()
 
     @cached_property
     def poller(self) -> Poller:
-        # One request after the other, so that a test can tell what came first; test_poller_concurrency has several.
+        # One call after the other, so that a test knows their order; test_poller_concurrency makes several at once.
         return self.poller_with(concurrent_requests=1)
 
     def poller_with(self, *, concurrent_requests: int) -> Poller:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from courier.config.secrets import ApiKey
 from courier.config.settings import PollingSettings, SourceSettings
@@ -13,9 +13,6 @@ from courier.errors import BuildNotFoundError, CourierError, SourceProtocolError
 from courier.links import ArtifactLink, SecretUrl
 from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, NextStep, Passage
 from courier.providers.base import Provider
-
-if TYPE_CHECKING:
-    pass
 
 NOON = datetime(2026, 4, 15, 12, 0, tzinfo=UTC)
 REGION = "eu-central-1"
@@ -25,7 +22,7 @@ STATE_MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:build-courier-b
 
 
 class FakeSettings(SourceSettings):
-    """A source of the fake provider; every test may set what it needs."""
+    """Settings of a source of the fake provider."""
 
     provider: Literal["fake"] = "fake"
     requests: tuple[BuildRequest, ...] = ()
@@ -64,7 +61,7 @@ def passage_of(build: Build | None = None, verdict: NextStep = NextStep.WAIT, **
 
 
 class FakeProvider(Provider):
-    """A provider without a vendor: builds lie in a dictionary; every call is counted and may fail.
+    """A provider without a vendor: its builds are in a dictionary; every call is counted and may fail.
 
     ``failures`` maps the name of a method, or of a method and a build's id (``get_build b1``), to the errors
     that its next calls raise, or to one error that they all raise.
@@ -78,7 +75,7 @@ class FakeProvider(Provider):
     def __init__(
         self, settings: SourceSettings | None = None, *, can_list: bool = True, can_cancel: bool = True
     ) -> None:
-        super().__init__(settings or settings_of(), None)  # type: ignore[arg-type]  # it never asks anybody
+        super().__init__(settings or settings_of(), None)  # type: ignore[arg-type]  # it never makes a request
         self.can_list = can_list  # type: ignore[misc]  # tests want both kinds
         self.can_cancel = can_cancel  # type: ignore[misc]  # the same
         self.known: dict[BuildRef, Build] = {}

@@ -1,4 +1,4 @@
-"""What state machines hand to ``record_outcome``, and what is found in the bucket after it."""
+"""Events of ``record_outcome``, and what it leaves in the bucket."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def lambda_cause(message: str, **more: object) -> str:
     return json.dumps({"errorMessage": message, "errorType": "ArtifactExpiredError", "requestId": "r", **more})
 
 
-def settle(container: FakeContainer, passage: Passage, entered_at: datetime = LATER) -> Publication:
+def record(container: FakeContainer, passage: Passage, entered_at: datetime = LATER) -> Publication:
     return record_outcome(container, RecordRequest(passage=passage, execution=EXECUTION, entered_at=entered_at))
 
 

@@ -26,9 +26,9 @@ def _step_functions() -> SFNClient:
 
 
 class FakeStepFunctions:
-    """Step Functions as far as the courier talks to it, with the real client's exceptions.
+    """Step Functions as far as the courier uses it, with the real client's exceptions.
 
-    Executions do not run by themselves: `arrive` lets one come to wait, as the definition does it.
+    Executions do not run by themselves: `arrive` puts one into its waiting state, as the definition does.
     """
 
     def __init__(self, table: Table) -> None:
@@ -61,7 +61,7 @@ class FakeStepFunctions:
         self.released.append(News.model_validate_json(output))
 
     def arrive(self, ref: BuildRef, token: str | None = None) -> str:
-        """Let the build's execution write its task token, as the waiting states do."""
+        """Write a task token into the build's row, as the waiting states do."""
         token = token or f"token-of-{ref.build_id}-{len(self.released)}"
         self.waiting[token] = str(ref)
         self._table.update(
@@ -80,7 +80,7 @@ class FakeStepFunctions:
 def start_waiting(
     builds: BuildLedger, stepfunctions: FakeStepFunctions, refs: Iterable[Build], *, due: datetime = NOON
 ) -> None:
-    """Register builds, start their executions, and let these wait."""
+    """Register builds, start their executions, and put these into their waiting state."""
     for build in refs:
         builds.register(passage_of(build), next_poll_at=due)
         builds.set_execution(build.ref, f"execution-of-{build.ref.build_id}", waits=True)

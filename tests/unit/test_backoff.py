@@ -14,7 +14,7 @@ NOW = datetime(2026, 4, 15, 12, 0, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("random", "expected"), [(0.0, [0, 0, 0, 0]), (0.999, [0.5, 1, 2, 4]), (0.5, [0.25, 0.5, 1, 2])]
 )
-def test_full_jitter_between_nothing_and_twice_as_much_each_time(random: float, expected: list[float]) -> None:
+def test_the_jitter_covers_a_range_that_doubles_each_time(random: float, expected: list[float]) -> None:
     waits: list[float] = []
     backoff = Backoff(random=lambda: random, sleep=waits.append)
     for failures in (1, 2, 3, 4):

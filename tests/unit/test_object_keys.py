@@ -66,7 +66,7 @@ def test_hostile_names_get_different_segments() -> None:
 
 
 @pytest.mark.parametrize("length", [119, 120, 121, 300])
-def test_a_name_that_looks_like_a_cut_one_does_not_meet_it(length: int) -> None:
+def test_a_name_equal_to_a_truncated_segment_gets_another_segment(length: int) -> None:
     cut = segment("x" * length)
     assert segment(cut) != cut or cut == "x" * length
 
@@ -117,7 +117,7 @@ def test_builds_that_differ_only_in_their_scope_get_their_own_executions() -> No
 
 
 @pytest.mark.parametrize("scope", ["a/2026/04/15/b1", "a"])
-def test_a_scope_that_looks_like_a_date_stays_in_its_place(scope: str) -> None:
+def test_a_scope_that_resembles_a_date_keeps_its_position(scope: str) -> None:
     key = artifact_key("", ref_of(scope=scope), NOON, "r.pdf")
     assert key == f"artifacts/insights/{scope}/2026/04/15/b1/r.pdf"
 

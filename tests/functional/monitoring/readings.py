@@ -1,4 +1,4 @@
-"""What the dashboard and the alarms read, and what the functions emit, in one shape."""
+"""The metrics that dashboard and alarms read, and those that the functions emit, in one form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VALUES = re.compile(r'(\w+)="([^"]+)"')
 
 @dataclass(frozen=True)
 class Series:
-    """A metric with a set of dimensions; ``values`` are those that are asked for by name."""
+    """A metric with a set of dimensions; ``values`` are the requested ones."""
 
     namespace: str
     metric: str
@@ -27,29 +27,29 @@ class Series:
     values: frozenset[tuple[str, str]] = frozenset()
 
     @property
-    def anybody(self) -> Series:
+    def without_values(self) -> Series:
         """The same without the values."""
         return Series(self.namespace, self.metric, self.dimensions)
 
 
 def dashboard(deployed: Template) -> dict[str, Any]:
-    """Give the dashboard's body as CloudWatch gets it."""
+    """Return the dashboard's body as CloudWatch receives it."""
     ((_, resource),) = resources_of(deployed, "AWS::CloudWatch::Dashboard")
     body: dict[str, Any] = json.loads(resource["Properties"]["DashboardBody"])
     return body
 
 
 def alarms(deployed: Template) -> dict[str, dict[str, Any]]:
-    """Give the alarms' properties by logical id."""
+    """Return the alarms' properties by logical id."""
     return {name: alarm["Properties"] for name, alarm in resources_of(deployed, "AWS::CloudWatch::Alarm")}
 
 
 def read_by_widgets(body: Mapping[str, Any]) -> Iterator[Series]:
-    """Give every series that a widget shows."""
+    """Yield every series that a widget shows."""
     for widget in body["widgets"]:
         if widget["type"] == "text":
             continue
-        assert widget["type"] == "metric", f"a test has to learn what a {widget['type']} widget reads"
+        assert widget["type"] == "metric", f"this test does not know what a {widget['type']} widget reads"
         for row in widget["properties"]["metrics"]:
             if isinstance(row[0], dict):
                 yield from _found_by(row[0]["expression"])
@@ -59,7 +59,7 @@ def read_by_widgets(body: Mapping[str, Any]) -> Iterator[Series]:
 
 
 def read_by_alarms(found: Iterable[Mapping[str, Any]]) -> Iterator[Series]:
-    """Give every series that an alarm watches."""
+    """Yield every series that an alarm evaluates."""
     for alarm in found:
         for metric in [alarm, *(each.get("MetricStat", {}).get("Metric", {}) for each in alarm.get("Metrics", []))]:
             if "MetricName" in metric:
@@ -68,7 +68,7 @@ def read_by_alarms(found: Iterable[Mapping[str, Any]]) -> Iterator[Series]:
 
 
 def emitted_by(lines: Iterable[str]) -> Iterator[tuple[Series, str]]:
-    """Give every series in embedded metric format, with its unit ("Specification: Embedded metric format")."""
+    """Yield every series in embedded metric format, with its unit ("Specification: Embedded metric format")."""
     for line in lines:
         if '"CloudWatchMetrics"' not in line:
             continue

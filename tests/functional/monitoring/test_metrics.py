@@ -1,4 +1,4 @@
-"""What the dashboard and the alarms read is what a whole run emits, and nothing else is emitted."""
+"""Dashboard and alarms read exactly the metrics that a whole run emits."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def read(checkout: Checkout) -> frozenset[Series]:
 
 @pytest.fixture(scope="module")
 def emitted() -> dict[Series, set[str]]:
-    """Let everything happen that is measured, and give the series with their units."""
+    """Run everything that emits a metric, and return the series with their units."""
     faults = FaultPlan(
         FaultRule(ErrorStatus(429), RequestKind.GET_JOB),
         # Discovery stops at the second data model, and the next one continues there.
@@ -96,20 +96,22 @@ def test_every_metric_is_emitted(emitted: dict[Series, set[str]]) -> None:
     assert {series.namespace for series in emitted} == {NAMESPACE}
 
 
-def test_what_is_read_is_emitted_and_what_is_emitted_is_read(
+def test_every_metric_read_is_emitted_and_every_metric_emitted_is_read(
     emitted: dict[Series, set[str]], read: frozenset[Series]
 ) -> None:
-    ours = {series.anybody for series in read if series.namespace == NAMESPACE}
-    assert ours == {series.anybody for series in emitted}
+    ours = {series.without_values for series in read if series.namespace == NAMESPACE}
+    assert ours == {series.without_values for series in emitted}
 
 
-def test_readers_and_functions_mean_the_same_stack(emitted: dict[Series, set[str]], read: frozenset[Series]) -> None:
+def test_dashboard_alarms_and_functions_use_the_same_stack_name(
+    emitted: dict[Series, set[str]], read: frozenset[Series]
+) -> None:
     stack = ("service", "build-courier")
     assert all(series.values == {stack} for series in read if series.namespace == NAMESPACE)
     assert all(stack in series.values for series in emitted)
 
 
-def test_a_metric_has_one_unit_and_the_titles_say_it(emitted: dict[Series, set[str]], checkout: Checkout) -> None:
+def test_a_metric_has_one_unit_and_the_titles_name_it(emitted: dict[Series, set[str]], checkout: Checkout) -> None:
     units: dict[str, set[str]] = {}
     for series, its in emitted.items():
         units.setdefault(series.metric, set()).update(its)
@@ -120,14 +122,14 @@ def test_a_metric_has_one_unit_and_the_titles_say_it(emitted: dict[Series, set[s
         assert all(unit.lower() in title for unit in shown - {"Count"}), title
 
 
-def test_what_is_read_of_aws_is_published_by_aws(read: frozenset[Series]) -> None:
-    theirs = [series for series in read if series.namespace != NAMESPACE]
-    assert {(series.namespace, series.metric) for series in theirs} == AWS_METRICS.keys()
-    for series in theirs:
+def test_every_aws_metric_read_is_published_by_aws(read: frozenset[Series]) -> None:
+    aws_series = [series for series in read if series.namespace != NAMESPACE]
+    assert {(series.namespace, series.metric) for series in aws_series} == AWS_METRICS.keys()
+    for series in aws_series:
         assert set(series.dimensions) in AWS_METRICS[series.namespace, series.metric], series
 
 
-def test_what_is_read_of_aws_belongs_to_the_stack(read: frozenset[Series], checkout: Checkout) -> None:
+def test_every_aws_metric_read_belongs_to_the_stack(read: frozenset[Series], checkout: Checkout) -> None:
     text = str(checkout.defaults["Resources"])
     table = checkout.defaults["Resources"]["LedgerTable"]["Properties"]
     indexes = {index["IndexName"] for index in table["GlobalSecondaryIndexes"]}
@@ -159,7 +161,7 @@ def _scenario() -> Scenario:
 
 
 def _run(providers: SimulatedProviders, clock: ManualClock) -> Iterator[str]:
-    """Run a courier with sources that are well, ill and wrong, and give what its functions wrote."""
+    """Run a courier with healthy, unhealthy and misconfigured sources, and yield the log lines of its functions."""
     loopback = {"endpoint": providers.url, "insecure": True}
     treasure = {**loopback, "provider": "treasure_insights"}
     place = {"organization": "acme", "workspace": "main", "project": "chatbot"}
@@ -181,15 +183,15 @@ def _run(providers: SimulatedProviders, clock: ManualClock) -> Iterator[str]:
         client.put_parameter(Name=f"{path}/broken", Value='{"name": "broken"}', Type="String")
         report = {"preset": {"format": "pdf", "sections": ["risk_score_metrics"]}}
         session.submit([BuildRequest.model_validate({"source": "red-team", "report": report})])
-        # The second discovery finds what the first one has begun in flight, and the source with the dead key at rest.
+        # The second discovery finds builds in flight, and the source with the dead key backing off.
         for _ in range(2):
             session.aws.invoke("discover_builds", {})
 
-        def go_on(_: Sequence[BuildLine]) -> None:
-            # No build ends before two of a model were looked at together.
+        def advance(_: Sequence[BuildLine]) -> None:
+            # No build ends before two of a data model were polled with one list call.
             if any('"BatchSize"' in line.text for line in session.aws.logs("poll_builds")):
                 clock.advance(MINUTE_SECONDS)
 
-        session.run(until_idle=True, timeout_seconds=60, on_change=go_on, monotonic=time.monotonic)
+        session.run(until_idle=True, timeout_seconds=60, on_change=advance, monotonic=time.monotonic)
         assert all(line.outcome for line in session.builds()), session.builds()
         yield from [line.text for line in session.aws.logs()]

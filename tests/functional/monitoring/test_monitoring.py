@@ -1,4 +1,4 @@
-"""The dashboard can be seen, every alarm is heard and explained, and the nested stack gets what it asks for."""
+"""The dashboard is complete, every alarm is sent and explained, and the nested stack gets its parameters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def template() -> dict[str, Any]:
     return document
 
 
-def test_widgets_lie_on_the_grid_and_beside_each_other(checkout: Checkout) -> None:
+def test_widgets_are_on_the_grid_and_do_not_overlap(checkout: Checkout) -> None:
     widgets = dashboard(checkout.defaults)["widgets"]
     for one in widgets:
         assert one["x"] >= 0
@@ -65,7 +65,7 @@ def test_every_alarm_is_explained_in_the_runbook_and_every_section_has_its_alarm
         assert alarm["AlarmName"] == f"build-courier-{named[name]}"
 
 
-def test_every_alarm_says_when_it_rings_and_when_it_is_over(checkout: Checkout) -> None:
+def test_every_alarm_notifies_when_it_starts_and_when_it_ends(checkout: Checkout) -> None:
     topic = "arn:aws:sns:eu-central-1:123456789012:AlarmsTopic"
     for alarm in alarms(checkout.all_options).values():
         assert [str(arn).rpartition(":")[2] for arn in alarm["AlarmActions"]] == ["AlarmsTopic"], topic
@@ -73,23 +73,25 @@ def test_every_alarm_says_when_it_rings_and_when_it_is_over(checkout: Checkout) 
         assert alarm["TreatMissingData"] in {"breaching", "notBreaching"}
 
 
-def test_the_nested_stack_gets_what_it_asks_for_and_nothing_else(checkout: Checkout, template: dict[str, Any]) -> None:
-    given = template["Resources"]["Monitoring"]["Properties"]["Parameters"]
-    asked = checkout.nested["monitoring.yaml"]["Parameters"]
-    assert given.keys() == asked.keys()
-    for name, value in given.items():
+def test_the_nested_stack_gets_exactly_its_parameters(checkout: Checkout, template: dict[str, Any]) -> None:
+    passed = template["Resources"]["Monitoring"]["Properties"]["Parameters"]
+    declared = checkout.nested["monitoring.yaml"]["Parameters"]
+    assert passed.keys() == declared.keys()
+    for name, value in passed.items():
         if isinstance(value, dict) and value.get("Ref") in template["Parameters"]:
-            outer, inner = template["Parameters"][value["Ref"]], asked[name]
+            outer, inner = template["Parameters"][value["Ref"]], declared[name]
             assert outer["Type"] == inner["Type"], name
             for bound in ("MinValue", "MaxValue", "Default"):
                 assert outer.get(bound) == inner.get(bound, outer.get(bound)), name
 
 
-def test_what_is_taken_from_the_nested_stack_is_there(checkout: Checkout, template: dict[str, Any]) -> None:
+def test_every_output_taken_from_the_nested_stack_exists(checkout: Checkout, template: dict[str, Any]) -> None:
     taken = set(re.findall(r"Monitoring\.Outputs\.(\w+)", (ROOT / "template.yaml").read_text(encoding="utf-8")))
     assert taken == checkout.nested["monitoring.yaml"]["Outputs"].keys()
 
 
-def test_the_poller_is_not_missed_where_it_is_switched_off(checkout: Checkout, template: dict[str, Any]) -> None:
+def test_the_poller_alarm_does_not_exist_where_polling_is_disabled(
+    checkout: Checkout, template: dict[str, Any]
+) -> None:
     assert checkout.nested["monitoring.yaml"]["Resources"]["PollerAlarm"]["Condition"] == "Polls"
     assert template["Resources"]["Monitoring"]["Properties"]["Parameters"]["PollState"] == {"Ref": "PollState"}

@@ -1,7 +1,7 @@
-"""What functions and state machine do is allowed, and what they are allowed is done: nothing less, nothing more.
+"""Functions and state machine have exactly the permissions that they use.
 
-Every call of every chaos scenario is looked up in the policies of the deployed roles: these scenarios
-come past every place of the courier's code that calls AWS.
+Every call of every chaos scenario is compared with the policies of the deployed roles: these scenarios reach every
+place of the courier's code that calls AWS.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ ROLES = {
     STATE_MACHINE: "BuildLifecycleRole",
 }
 
-# Calls that name nothing; on AWS the policy is asked about the state machine (see scripts/checks/permissions.py).
+# Calls that name no resource; AWS evaluates the policy for the state machine (see scripts/checks/permissions.py).
 NAMELESS = {"states:SendTaskSuccess": "BuildLifecycle"}
 
-# Rights without a call of ours, each with its reason.
+# Permissions without a call of ours, each with its reason.
 UNCALLED = {
     (
         "copy_artifact",
         "s3:ListBucket",
-    ): "no call: without it S3 answers 403 instead of 404 for a missing key",
+    ): "no call: without it S3 returns 403 instead of 404 for a missing key",
     ("record_outcome", "s3:ListBucket"): "likewise",
     ("discover_builds", "sqs:SendMessage"): "Lambda itself sends failed events, with the function's role",
     ("request_build", "sqs:SendMessage"): "likewise",
@@ -62,46 +62,46 @@ UNCALLED = {
 
 
 @dataclass(frozen=True, order=True)
-class Right:
+class Permission:
     """One action on one resource, a pattern where it is allowed and an ARN where it was used."""
 
     caller: str
     action: str
     resource: str
 
-    def covers(self, used: Right) -> bool:
+    def covers(self, used: Permission) -> bool:
         return (self.caller, self.action) == (used.caller, used.action) and fnmatchcase(used.resource, self.resource)
 
 
 @pytest.fixture(scope="module")
-def rights() -> Iterator[tuple[set[Right], set[Right]]]:
-    """Give what is allowed, and what was used, over all scripts."""
+def permissions() -> Iterator[tuple[set[Permission], set[Permission]]]:
+    """Return what is allowed, and what was used, over all scenarios."""
     with ExperimentRunner() as runner:
-        allowed = {right for caller, role in ROLES.items() for right in allowed_to(runner.aws, caller, role)}
+        allowed = {permission for caller, role in ROLES.items() for permission in allowed_to(runner.aws, caller, role)}
         for make in SCENARIOS:
             runner.run(make())
         used = {
-            Right(caller, iam_action(action), arn_of(runner.aws, action, resource))
+            Permission(caller, iam_action(action), arn_of(runner.aws, action, resource))
             for caller, action, resource in runner.aws.calls()
             if caller in ROLES
         }
         yield allowed, used
 
 
-def allowed_to(aws: EmbeddedAws, caller: str, role: str) -> Iterator[Right]:
-    # Nobody else needs IAM, so its types are not there.
+def allowed_to(aws: EmbeddedAws, caller: str, role: str) -> Iterator[Permission]:
+    # IAM is used here only, so its type stubs are not installed.
     clients: Any = aws.client
     iam, name = clients("iam"), aws.resources[role]
     for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
         document: Any = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-        # moto keeps what CloudFormation gives a role as the text of a Python value.
+        # moto stores the policy of a role in CloudFormation as the text of a Python value.
         if isinstance(document, str):
             document = json.loads(document) if document.startswith('{"') else ast.literal_eval(document)
         for statement in document["Statement"]:
             assert statement["Effect"] == "Allow"
             for action in listed(statement["Action"]):
                 for resource in listed(statement["Resource"]):
-                    yield Right(caller, action, resource)
+                    yield Permission(caller, action, resource)
 
 
 def listed(value: str | list[str]) -> list[str]:
@@ -127,28 +127,28 @@ def arn_of(aws: EmbeddedAws, action: str, resource: str) -> str:
             raise AssertionError(f"{service} calls {resource} without an ARN")
 
 
-def test_every_call_is_allowed(rights: tuple[set[Right], set[Right]]) -> None:
-    allowed, used = rights
-    assert {right.caller for right in used} == set(ROLES)
-    assert sorted(right for right in used if not any(each.covers(right) for each in allowed)) == []
+def test_every_call_is_allowed(permissions: tuple[set[Permission], set[Permission]]) -> None:
+    allowed, used = permissions
+    assert {permission.caller for permission in used} == set(ROLES)
+    assert sorted(permission for permission in used if not any(each.covers(permission) for each in allowed)) == []
 
 
-def test_every_right_is_used(rights: tuple[set[Right], set[Right]]) -> None:
-    allowed, used = rights
-    unused = {each for each in allowed if not any(each.covers(right) for right in used)}
+def test_every_permission_is_used(permissions: tuple[set[Permission], set[Permission]]) -> None:
+    allowed, used = permissions
+    unused = {each for each in allowed if not any(each.covers(permission) for permission in used)}
     assert sorted(each for each in unused if (each.caller, each.action) not in UNCALLED) == []
 
 
-def test_every_exception_is_needed(rights: tuple[set[Right], set[Right]]) -> None:
-    allowed, used = rights
+def test_every_exception_is_needed(permissions: tuple[set[Permission], set[Permission]]) -> None:
+    allowed, used = permissions
     assert {(each.caller, each.action) for each in allowed} >= UNCALLED.keys()
     assert not {(each.caller, each.action) for each in used} & UNCALLED.keys()
 
 
-def test_a_missing_and_a_needless_right_are_found(rights: tuple[set[Right], set[Right]]) -> None:
-    allowed, used = rights
-    taken = next(each for each in sorted(allowed) if each.action == "states:SendTaskSuccess")
-    missing = {right for right in used if not any(each.covers(right) for each in allowed - {taken})}
-    assert {(right.caller, right.action) for right in missing} == {(taken.caller, taken.action)}
-    needless = Right("record_outcome", "s3:DeleteObject", "*")
-    assert not any(needless.covers(right) for right in used)
+def test_a_missing_and_a_needless_permission_are_found(permissions: tuple[set[Permission], set[Permission]]) -> None:
+    allowed, used = permissions
+    removed = next(each for each in sorted(allowed) if each.action == "states:SendTaskSuccess")
+    missing = {permission for permission in used if not any(each.covers(permission) for each in allowed - {removed})}
+    assert {(permission.caller, permission.action) for permission in missing} == {(removed.caller, removed.action)}
+    needless = Permission("record_outcome", "s3:DeleteObject", "*")
+    assert not any(needless.covers(permission) for permission in used)

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "samples" / "v1.0"
 
 
 def names(kind: str) -> list[str]:
-    """Give the names of the samples of one kind."""
+    """Return the names of the samples of one kind."""
     found = sorted(path.stem for path in (FOLDER / kind).glob("*.json"))
     assert found, f"there is no sample in {kind}"
     return found
@@ -27,7 +27,7 @@ def text(kind: str, name: str) -> str:
 
 
 def sample(kind: str, name: str) -> dict[str, Any]:
-    """Give one sample as plain values; a row of the ledger as the courier reads it."""
+    """Return one sample as plain values, a row of the ledger as the courier reads it."""
     document: dict[str, Any] = json.loads(text(kind, name))
     return dict(decode(document)) if kind == "ledger" else document
 

@@ -50,12 +50,12 @@ def test_what_a_later_version_wrote_is_not_moved_back_in_time(store: RecordStore
     assert newest() == later
 
 
-def test_what_a_later_version_wrote_gives_way_to_a_newer_build(store: RecordStore) -> None:
+def test_a_newer_build_replaces_what_a_later_version_wrote(store: RecordStore) -> None:
     put({**sample("records", "delivered"), "schema_version": "1.1", "cost": 1})
     assert store.write_latest(another(days=1))
     assert newest()["build"] == {**sample("records", "delivered")["build"], "build_id": "another"}
 
 
-def test_what_nobody_can_read_is_replaced(store: RecordStore) -> None:
-    put("somebody's note")
+def test_an_unreadable_latest_is_replaced(store: RecordStore) -> None:
+    put("a note")
     assert store.write_latest(another(days=-1))

@@ -1,4 +1,4 @@
-"""Rows that an earlier version wrote into the ledger: today's courier goes on with them."""
+"""Rows that an earlier version wrote into the ledger: the current version continues with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.providers import settings_of
 SALES = "5d1d4f1c-1111-4222-8333-444444444444"
 BUILDS = [name for name in names("ledger") if name.startswith("build_")]
 SOURCES = [name for name in names("ledger") if name.startswith("source_")]
-# For the index, the time to live and whoever looks at the table; nothing reads them back into a build's row.
+# For the index, the time to live and an operator; nothing reads them back into a build's row.
 WRITTEN_ONLY = {"due_source", "ended_at", "expires_at", "completed_at", "released_at"}
 # Read by conditions and counters of their own, not as the state of a source.
 OF_THE_SOURCE_ROW = {"build", "schema_version", "budget_minute", "spent", "announcing_at"}
@@ -65,9 +65,7 @@ def test_a_build_in_flight_is_released_with_the_token_that_it_waits_for(containe
     assert not container.in_flight(ref)
 
 
-def test_a_build_that_was_looked_at_is_released_with_the_token_that_was_put_aside(
-    container: FakeContainer, table: Table
-) -> None:
+def test_a_polled_build_is_released_with_its_stored_token(container: FakeContainer, table: Table) -> None:
     kept, token = restore(table, "build_watched"), restore(table, "token")["task_token"]
     ref = BuildRef.parse(kept["build"])
     container.stepfunctions.waiting[token] = kept["build"]
@@ -76,7 +74,7 @@ def test_a_build_that_was_looked_at_is_released_with_the_token_that_was_put_asid
     assert not container.in_flight(ref)
 
 
-def test_a_build_in_flight_keeps_its_deadline_and_its_misses(container: FakeContainer, table: Table) -> None:
+def test_a_build_in_flight_keeps_its_deadline_and_its_failure_counts(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "build_waiting")
     ref = BuildRef.parse(kept["build"])
     row = container.builds.find(ref)
@@ -96,7 +94,7 @@ def test_a_registered_build_without_an_execution_gets_the_very_same_one(containe
     assert passage == Passage.model_validate_json(kept["passage"])
 
 
-def test_a_copy_goes_on_from_its_checkpoint(container: FakeContainer, table: Table) -> None:
+def test_a_copy_continues_from_its_checkpoint(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "build_copying")
     store = LedgerCheckpointStore(container.builds, BuildRef.parse(kept["build"]), kept["checkpoint_key"])
     checkpoint = store.load()
@@ -112,7 +110,7 @@ def test_a_copy_goes_on_from_its_checkpoint(container: FakeContainer, table: Tab
 
 
 @pytest.mark.parametrize("name", ["build_ended", "build_ended_unregistered", "build_released"])
-def test_a_build_that_is_known_is_not_begun_again(name: str, container: FakeContainer, table: Table) -> None:
+def test_a_known_build_is_not_registered_again(name: str, container: FakeContainer, table: Table) -> None:
     ref = BuildRef.parse(restore(table, name)["build"])
     container.use(settings_of(ref.source))
     build = Build(ref=ref, status=BuildStatus.RUNNING, created_at=LATER)
@@ -127,7 +125,7 @@ def test_an_ended_build_keeps_the_key_of_its_record(container: FakeContainer, ta
     assert row.record_key == kept["record_key"]
 
 
-def test_a_request_that_was_served_is_not_asked_for_again(container: FakeContainer, table: Table) -> None:
+def test_a_served_request_is_not_repeated(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "request_started")
     restore(table, "build_waiting")
     request_id = kept["build"].rpartition("/")[2]
@@ -138,9 +136,7 @@ def test_a_request_that_was_served_is_not_asked_for_again(container: FakeContain
     assert container.fake.counts["start_build"] == 0
 
 
-def test_a_request_that_was_cut_off_is_looked_for_and_not_asked_for_again(
-    container: FakeContainer, table: Table
-) -> None:
+def test_a_request_that_was_cut_off_is_searched_for_and_not_repeated(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "request_asked")
     asked_at = container.requests.claimed_at("red-team", "cut-off-request")
     assert asked_at == datetime.fromisoformat(kept["asked_at"])
@@ -152,7 +148,7 @@ def test_a_request_that_was_cut_off_is_looked_for_and_not_asked_for_again(
     assert container.fake.counts["start_build"] == 0
 
 
-def test_a_source_goes_on_where_it_was(container: FakeContainer, table: Table) -> None:
+def test_a_source_keeps_its_state(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "source_backing_off")
     state = container.source_ledger.state("insights")
     assert (state.failures, state.next_scope) == (3, SALES)
@@ -160,9 +156,7 @@ def test_a_source_goes_on_where_it_was(container: FakeContainer, table: Table) -
     assert state.backoff_until == datetime.fromisoformat(kept["rest_until"])
 
 
-def test_an_illness_that_was_announced_is_not_announced_again_but_its_end_is(
-    container: FakeContainer, table: Table
-) -> None:
+def test_an_announced_unhealthy_source_is_only_reported_as_recovered(container: FakeContainer, table: Table) -> None:
     restore(table, "source_unhealthy")
     settings = settings_of("red-team")
     state = container.health.state("red-team")
@@ -171,22 +165,20 @@ def test_an_illness_that_was_announced_is_not_announced_again_but_its_end_is(
     assert [publication.attributes["health"]["StringValue"] for publication in container.published] == ["recovered"]
 
 
-def test_the_durations_of_a_scope_are_remembered(container: FakeContainer, table: Table) -> None:
+def test_the_durations_of_a_scope_are_still_read(container: FakeContainer, table: Table) -> None:
     restore(table, "scope")
     assert sorted(container.source_ledger.durations("insights", SALES)) == [61.0, 1190.0, 1245.5]
 
 
-def test_attributes_of_a_later_version_are_passed_over(container: FakeContainer, table: Table) -> None:
+def test_attributes_of_a_later_version_are_ignored(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "build_waiting", schema_version=2, priority="high")
     row = container.builds.find(BuildRef.parse(kept["build"]))
     assert row is not None
     assert (row.schema_version, row.task_token) == (2, kept["task_token"])
 
 
-def test_a_row_that_cannot_be_read_is_put_off_and_stands_in_no_others_way(
-    container: FakeContainer, table: Table
-) -> None:
-    restore(table, "build_waiting", status="a word of a later version")
+def test_an_unreadable_row_is_postponed_and_does_not_block_others(container: FakeContainer, table: Table) -> None:
+    restore(table, "build_waiting", status="a status of a later version")
     other = restore(table, "build_registered")
     assert [due.build for due in container.builds.due("insights", limit=10)] == [other["build"]]
     put_off = BuildLedger(table, lambda: LATER + timedelta(minutes=61))

@@ -1,4 +1,4 @@
-"""The version stands in one place, and everything else takes it from there."""
+"""The version is defined in one place, and everything else reads it from there."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
     assert releases == sorted(releases, key=lambda v: [int(n) for n in v.split(".")], reverse=True)
 
 
-def test_the_command_says_it() -> None:
+def test_the_command_prints_it() -> None:
     assert CliRunner().invoke(app, ["--version"]).output.strip() == f"courier {__version__}"
 
 
-def test_providers_are_told_it() -> None:
+def test_requests_to_providers_have_it_in_their_user_agent() -> None:
     assert DEFAULT_HEADERS["User-Agent"] == f"build-courier/{__version__}"
 
 

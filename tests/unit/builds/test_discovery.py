@@ -17,69 +17,69 @@ from tests.support.providers import HOUR, NOON, build_of, passage_of, ref_of, se
 DAY = timedelta(days=1)
 
 
-def begun(container: FakeContainer) -> list[str]:
+def started_ids(container: FakeContainer) -> list[str]:
     return [passage.build.ref.build_id for passage in container.stepfunctions.passages()]
 
 
-def test_builds_begin_in_the_order_of_their_making(container: FakeContainer) -> None:
+def test_builds_are_registered_in_the_order_of_their_creation(container: FakeContainer) -> None:
     container.fake.put(
         build_of("new", created=NOON), build_of("old", created=NOON - HOUR), build_of("undated", created=None)
     )
     container.discover()
-    assert begun(container) == ["undated", "old", "new"]
+    assert started_ids(container) == ["undated", "old", "new"]
 
 
-def test_what_had_ended_before_the_first_sight_is_history(container: FakeContainer) -> None:
+def test_a_build_that_ended_before_the_first_discovery_is_ignored(container: FakeContainer) -> None:
     container.fake.put(build_of("history", BuildStatus.FAILED, completed=NOON - HOUR))
     assert container.discover() == 0
     assert container.builds.find(ref_of("history")) is None
 
 
-def test_backfill_takes_in_so_many_hours_of_history(container: FakeContainer) -> None:
+def test_backfill_includes_builds_that_ended_in_those_hours(container: FakeContainer) -> None:
     container.use(settings_of(backfill_hours=2))
     container.fake.put(
         build_of("recent", BuildStatus.SUCCEEDED, completed=NOON - HOUR),
         build_of("history", BuildStatus.SUCCEEDED, completed=NOON - 3 * HOUR),
     )
     container.discover()
-    assert begun(container) == ["recent"]
+    assert started_ids(container) == ["recent"]
 
 
-def test_what_ends_between_two_discoveries_is_no_history(container: FakeContainer) -> None:
+def test_a_build_that_ends_between_two_discoveries_is_registered(container: FakeContainer) -> None:
     container.discover()
     container.manual_clock.advance(300)
     container.fake.put(build_of("quick", BuildStatus.FAILED, created=NOON + HOUR / 30, completed=NOON + HOUR / 20))
     container.discover()
-    assert begun(container) == ["quick"]
+    assert started_ids(container) == ["quick"]
 
 
-def test_a_running_build_is_looked_after_however_old_it_is(container: FakeContainer) -> None:
+def test_a_running_build_is_registered_whatever_its_age(container: FakeContainer) -> None:
     container.fake.put(build_of("old", created=NOON - 30 * DAY))
     container.discover()
-    assert begun(container) == ["old"]
+    assert started_ids(container) == ["old"]
 
 
-def test_an_ended_build_beyond_the_horizon_is_left_alone_for_ever(container: FakeContainer) -> None:
+def test_an_ended_build_older_than_the_maximum_age_is_ignored(container: FakeContainer) -> None:
     container.discover()
     container.manual_clock.advance(201 * 24 * 3600)
     container.fake.put(build_of("forgotten", BuildStatus.SUCCEEDED, created=NOON, completed=NOON + DAY))
     assert container.discover() == 0
 
 
-def test_a_running_build_is_waited_for_however_old_it_says_it_is(container: FakeContainer) -> None:
+def test_a_running_build_with_an_impossible_age_is_registered(container: FakeContainer) -> None:
     container.fake.put(build_of("ancient", created=NOON - 201 * DAY), build_of("zero", created=NOON.replace(year=1)))
     assert container.discover() == 2
 
 
-def test_an_unknown_word_with_a_time_of_completion_is_history_too(container: FakeContainer) -> None:
+def test_an_unknown_status_with_a_completion_time_counts_as_ended(container: FakeContainer) -> None:
     container.fake.put(
         build_of("expired", BuildStatus.UNKNOWN, completed=NOON - DAY), build_of("new", BuildStatus.UNKNOWN)
     )
     container.discover()
-    assert begun(container) == ["new"]
+    assert started_ids(container) == ["new"]
 
 
-def test_a_build_without_any_time_is_begun_once(container: FakeContainer) -> None:
+def test_a_build_without_any_time_is_registered_once(container: FakeContainer) -> None:
     container.fake.put(build_of("undated", BuildStatus.SUCCEEDED, created=None))
     assert [container.discover(), container.discover()] == [1, 0]
 
@@ -89,15 +89,15 @@ def test_an_ended_build_is_not_started_again(container: FakeContainer) -> None:
     container.builds.register(passage_of(), next_poll_at=NOON)
     container.builds.close(ref_of("b1"), Outcome.SUCCEEDED, record_key="k", build={})
     container.discover()
-    assert begun(container) == []
+    assert started_ids(container) == []
 
 
-def test_a_row_that_cannot_be_read_is_known_all_the_same(container: FakeContainer) -> None:
+def test_a_build_whose_row_is_unreadable_is_not_registered_again(container: FakeContainer) -> None:
     container.fake.put(build_of("b1"), build_of("b2"))
     container.builds.register(passage_of(build_of("b1")), next_poll_at=NOON)
     container.table.update(str(ref_of("b1")), Change(set={"outcome": "an outcome of tomorrow"}))
     assert container.discover() == 1
-    assert begun(container) == ["b2"]
+    assert started_ids(container) == ["b2"]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_run_continues_after_the_scopes_that_failed(container: FakeContainer) 
     assert container.discover() == 1
 
 
-def test_scopes_that_time_did_not_suffice_for_have_their_turn(container: FakeContainer) -> None:
+def test_scopes_left_out_when_time_was_up_are_listed_next(container: FakeContainer) -> None:
     container.fake.scope_names = ("a", "b", "c", "d", "e")
     for _ in range(4):
         container.discover(scopes_left=2)
@@ -144,7 +144,7 @@ def test_scopes_that_time_did_not_suffice_for_have_their_turn(container: FakeCon
     ]
 
 
-def test_scopes_that_the_rate_limit_did_not_suffice_for_have_their_turn(container: FakeContainer) -> None:
+def test_scopes_left_out_by_the_rate_limit_are_listed_next(container: FakeContainer) -> None:
     container.fake.scope_names = tuple("abcdef")
     limited = SourceThrottledError("requests_per_minute is used up", retry_after_seconds=30, own_limit=True)
     for run in range(3):
@@ -157,7 +157,7 @@ def test_scopes_that_the_rate_limit_did_not_suffice_for_have_their_turn(containe
 
 
 @pytest.mark.long
-def test_a_round_that_takes_too_long_is_reported_with_what_would_suffice(
+def test_a_round_that_takes_too_long_is_reported_with_a_sufficient_rate_limit(
     container: FakeContainer, caplog: pytest.LogCaptureFixture
 ) -> None:
     container.use(settings_of(requests_per_minute=60))
@@ -171,7 +171,7 @@ def test_a_round_that_takes_too_long_is_reported_with_what_would_suffice(
     assert container.source_ledger.state("insights").unlisted_scopes == 2_000 - 14 * 59
 
 
-def test_a_scope_that_fails_is_tried_again_with_patience_and_reported(container: FakeContainer) -> None:
+def test_a_failing_scope_is_listed_less_and_less_often_and_reported(container: FakeContainer) -> None:
     container.fake.scope_names = ("a", "b")
     container.fake.failures["list_builds a"] = BuildNotFoundError("insights: list_builds returned 404")
     tries = []
@@ -199,7 +199,7 @@ def test_a_scope_that_can_be_listed_again_is_a_recovery(container: FakeContainer
     assert container.source_ledger.failing_scopes("insights") == {}
 
 
-def test_a_scope_that_fails_once_is_no_news(container: FakeContainer) -> None:
+def test_a_scope_that_fails_once_is_not_reported(container: FakeContainer) -> None:
     container.fake.scope_names = ("a", "b")
     container.fake.failures["list_builds a"] = [SourceUnavailableError("500")] * 2
     for _ in range(4):
@@ -231,7 +231,7 @@ def test_an_api_that_has_moved_makes_the_source_unhealthy(container: FakeContain
     assert "Check the endpoint" in notice.message["email"]
 
 
-def test_a_scope_that_is_gone_meanwhile_does_not_hold_up_the_turn(container: FakeContainer) -> None:
+def test_a_removed_scope_does_not_block_the_rotation(container: FakeContainer) -> None:
     container.fake.scope_names = ("a", "b", "c")
     container.discover(scopes_left=1)
     container.fake.scope_names = ("a", "c")
@@ -240,7 +240,7 @@ def test_a_scope_that_is_gone_meanwhile_does_not_hold_up_the_turn(container: Fak
     assert container.source_ledger.state("insights").next_scope is None
 
 
-def test_a_provider_that_cannot_list_is_not_asked(container: FakeContainer) -> None:
+def test_a_provider_that_cannot_list_is_not_called(container: FakeContainer) -> None:
     container.fake.forget_how_to_list()
     assert container.discover() is None
     assert container.fake.calls == []
@@ -252,14 +252,14 @@ def test_the_same_id_in_two_scopes_is_two_builds(container: FakeContainer) -> No
     assert container.discover() == 2
 
 
-def test_a_passage_that_nobody_can_read_does_not_stop_the_others(container: FakeContainer) -> None:
-    container.fake.put(build_of("poisoned"), build_of("sound"))
-    container.builds.register(passage_of(build_of("poisoned")), next_poll_at=NOON)
-    container.table.update(str(ref_of("poisoned")), Change(set={"passage": "{"}))
+def test_an_unreadable_passage_does_not_stop_the_other_builds(container: FakeContainer) -> None:
+    container.fake.put(build_of("unreadable"), build_of("sound"))
+    container.builds.register(passage_of(build_of("unreadable")), next_poll_at=NOON)
+    container.table.update(str(ref_of("unreadable")), Change(set={"passage": "{"}))
     assert container.discover() == 1
 
 
-def test_the_list_tells_the_end_of_known_builds_too(container: FakeContainer) -> None:
+def test_a_list_also_releases_known_builds_that_have_ended(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"), build_of("b2"))
     container.fake.set_status("b1", BuildStatus.SUCCEEDED)
     container.discover()

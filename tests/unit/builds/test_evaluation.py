@@ -1,4 +1,4 @@
-"""What a tick of the poller does when the provider does not answer as wished."""
+"""What a poll result means: a status, a failure, the deadline."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_an_ended_build_releases_its_execution_with_the_news(
     assert not container.in_flight(ref_of("b1"))
 
 
-def test_a_failed_build_brings_limits_and_advice(container: FakeContainer) -> None:
+def test_the_news_of_a_failed_build_has_limits_and_advice(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.fake.limits = AccountLimits(build_size_gb=8)
     container.fake.set_status("b1", BuildStatus.FAILED, error_message="out of memory")
@@ -51,7 +51,7 @@ def test_a_failed_build_brings_limits_and_advice(container: FakeContainer) -> No
     assert (news.problem.message, news.problem.advice) == ("out of memory", "Use less data than 8 GB.")
 
 
-def test_an_execution_that_does_not_wait_yet_is_tried_again_at_the_next_tick(container: FakeContainer) -> None:
+def test_an_execution_that_does_not_wait_yet_is_released_at_the_next_tick(container: FakeContainer) -> None:
     build = build_of("b1")
     container.fake.put(build)
     container.builds.register(passage_of(build), next_poll_at=NOON)
@@ -63,7 +63,7 @@ def test_an_execution_that_does_not_wait_yet_is_tried_again_at_the_next_tick(con
     assert container.poll().released == 1
 
 
-def test_an_execution_that_never_waited_is_not_asked_about_for_ever(container: FakeContainer) -> None:
+def test_a_build_whose_execution_never_waited_leaves_flight_after_the_grace_period(container: FakeContainer) -> None:
     build = build_of("b1")
     container.fake.put(build)
     container.builds.register(passage_of(build), next_poll_at=NOON)
@@ -87,7 +87,7 @@ def test_a_build_that_stays_unknown_for_half_an_hour_is_lost(container: FakeCont
     assert problem.name == "BuildNotFoundError"
 
 
-def test_a_build_found_again_starts_the_count_anew(container: FakeContainer) -> None:
+def test_a_found_build_resets_the_not_found_count(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     missing: list[CourierError] = [BuildNotFoundError("404")] * 2
     container.fake.failures["get_build"] = missing
@@ -108,7 +108,7 @@ def test_an_unknown_status_waits_and_never_ends_a_build(container: FakeContainer
     assert container.in_flight(ref_of("b1"))
 
 
-def test_a_build_past_its_deadline_is_timed_out_and_left_alone(container: FakeContainer) -> None:
+def test_a_build_past_its_deadline_times_out_without_a_cancel_request(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.poll(seconds=24 * 3600 - 1)
     assert outcomes(container) == []
@@ -117,7 +117,7 @@ def test_a_build_past_its_deadline_is_timed_out_and_left_alone(container: FakeCo
     assert container.fake.canceled == []
 
 
-def test_a_build_past_its_deadline_is_canceled_where_the_source_says_so(container: FakeContainer) -> None:
+def test_a_build_past_its_deadline_is_canceled_if_the_settings_say_so(container: FakeContainer) -> None:
     container.use(settings_of(cancel_on_timeout=True))
     container.wait_for(build_of("b1"))
     container.poll(seconds=24 * 3600)
@@ -127,7 +127,7 @@ def test_a_build_past_its_deadline_is_canceled_where_the_source_says_so(containe
     assert "asked to cancel" in problem.message
 
 
-def test_a_cancel_that_fails_does_not_hold_up_the_outcome(container: FakeContainer) -> None:
+def test_a_failed_cancel_request_does_not_delay_the_outcome(container: FakeContainer) -> None:
     container.use(settings_of(cancel_on_timeout=True))
     container.wait_for(build_of("b1"))
     container.fake.failures["cancel_build"] = DOWN
@@ -149,7 +149,7 @@ def test_a_build_whose_provider_is_down_past_the_deadline_is_timed_out(container
     assert outcomes(container) == [Outcome.TIMED_OUT]
 
 
-def test_a_build_that_does_not_move_is_given_up_where_the_source_says_so(container: FakeContainer) -> None:
+def test_a_status_that_does_not_change_times_out_if_the_settings_say_so(container: FakeContainer) -> None:
     container.use(settings_of(polling=PollingSettings(stall_after_hours=2)))
     container.wait_for(build_of("b1"))
     container.poll(seconds=7199)
@@ -158,7 +158,7 @@ def test_a_build_that_does_not_move_is_given_up_where_the_source_says_so(contain
     assert outcomes(container) == [Outcome.TIMED_OUT]
 
 
-def test_a_build_that_moved_just_now_has_not_stalled(container: FakeContainer) -> None:
+def test_a_status_that_has_just_changed_has_not_stalled(container: FakeContainer) -> None:
     container.use(settings_of(polling=PollingSettings(stall_after_hours=2)))
     container.wait_for(build_of("b1", BuildStatus.QUEUED))
     container.fake.set_status("b1", BuildStatus.RUNNING)
@@ -215,7 +215,7 @@ def test_a_completion_time_with_an_unknown_status_is_an_end(
     assert problem is None or "'archived'" in problem.message
 
 
-def test_limits_that_cannot_be_read_do_not_delay_the_news(container: FakeContainer) -> None:
+def test_a_failed_limits_request_does_not_delay_the_news(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.fake.failures["account_limits"] = DOWN
     container.fake.set_status("b1", BuildStatus.FAILED)

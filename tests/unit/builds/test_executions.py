@@ -1,4 +1,4 @@
-"""What a tick of the poller does when all is well: claims, calls, and releases."""
+"""Executions: one for each build, started and released through any crash in between."""
 
 import pytest
 from botocore.exceptions import ClientError
@@ -10,11 +10,11 @@ from tests.support.container import FakeContainer
 from tests.support.providers import NOON, build_of, passage_of, ref_of
 
 
-def begun(container: FakeContainer) -> list[str]:
+def started_ids(container: FakeContainer) -> list[str]:
     return [passage.build.ref.build_id for passage in container.stepfunctions.passages()]
 
 
-def test_a_build_whose_execution_was_not_started_gets_it(container: FakeContainer) -> None:
+def test_a_missing_execution_is_started_by_the_poller(container: FakeContainer) -> None:
     build = build_of("b1")
     container.fake.put(build)
     container.builds.register(passage_of(build), next_poll_at=NOON)
@@ -22,7 +22,7 @@ def test_a_build_whose_execution_was_not_started_gets_it(container: FakeContaine
     assert [passage.build.ref for passage in container.stepfunctions.passages()] == [build.ref]
 
 
-def test_an_ended_build_whose_execution_was_not_started_gets_it_and_no_look(container: FakeContainer) -> None:
+def test_a_missing_execution_of_an_ended_build_is_started_without_a_poll(container: FakeContainer) -> None:
     build = build_of("request-1", BuildStatus.UNKNOWN)
     passage = passage_of(build, NextStep.RECORD, outcome=Outcome.EMPTY, detected_at=NOON)
     container.builds.register(passage, next_poll_at=NOON)
@@ -32,7 +32,7 @@ def test_an_ended_build_whose_execution_was_not_started_gets_it_and_no_look(cont
     assert not container.in_flight(build.ref)
 
 
-def test_a_task_that_is_gone_takes_its_build_out_of_flight(container: FakeContainer) -> None:
+def test_a_release_without_a_waiting_task_takes_the_build_out_of_flight(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.stepfunctions.waiting.clear()
     container.fake.set_status("b1", BuildStatus.SUCCEEDED)
@@ -59,7 +59,7 @@ def test_a_poller_killed_after_the_release_is_repaired_by_the_next_tick(
     assert len(container.stepfunctions.released) == 1
 
 
-def test_a_wait_entered_again_during_the_release_is_not_forgotten(container: FakeContainer) -> None:
+def test_a_wait_that_starts_again_during_the_release_is_released_later(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.fake.set_status("b1", BuildStatus.SUCCEEDED)
 
@@ -74,43 +74,43 @@ def test_a_wait_entered_again_during_the_release_is_not_forgotten(container: Fak
     assert container.poll(seconds=900).released == 1
 
 
-def test_a_new_build_gets_one_execution_however_often_it_is_seen(container: FakeContainer) -> None:
+def test_a_build_that_is_listed_again_keeps_its_one_execution(container: FakeContainer) -> None:
     container.fake.put(build_of("b1"))
     assert [container.discover() for _ in range(3)] == [1, 0, 0]
-    assert begun(container) == ["b1"]
+    assert started_ids(container) == ["b1"]
     row = container.builds.find(ref_of("b1"))
     assert row is not None
     assert row.execution is not None
     assert row.next_poll_at is not None
 
 
-def test_a_crash_between_row_and_execution_is_healed_by_the_next_discovery(container: FakeContainer) -> None:
+def test_a_crash_between_row_and_execution_is_repaired_by_the_next_discovery(container: FakeContainer) -> None:
     container.fake.put(build_of("b1"))
     container.stepfunctions.failures = [ClientError({"Error": {"Code": "ThrottlingException"}}, "StartExecution")]
     with pytest.raises(ClientError):
         container.discover()
-    assert begun(container) == []
+    assert started_ids(container) == []
     container.discover()
-    assert begun(container) == ["b1"]
+    assert started_ids(container) == ["b1"]
 
 
-def test_a_crash_between_row_and_execution_is_healed_by_the_poller(container: FakeContainer) -> None:
+def test_a_crash_between_row_and_execution_is_repaired_by_the_poller(container: FakeContainer) -> None:
     container.fake.put(build_of("b1"))
     container.stepfunctions.failures = [ClientError({"Error": {"Code": "ThrottlingException"}}, "StartExecution")]
     with pytest.raises(ClientError):
         container.discover()
     container.poll(seconds=120)
-    assert begun(container) == ["b1"]
+    assert started_ids(container) == ["b1"]
 
 
-def test_an_execution_that_runs_already_is_noted(container: FakeContainer) -> None:
+def test_an_execution_that_already_runs_is_stored_in_the_row(container: FakeContainer) -> None:
     container.fake.put(build_of("b1"))
     container.discover()
     (passage,) = container.stepfunctions.executions.values()
-    # As it is when the function was killed before it had noted the execution.
+    # The function was killed before it stored the execution.
     container.table.update(str(ref_of("b1")), Change(set={"passage": passage}, remove=("execution",)))
     container.discover()
-    assert begun(container) == ["b1"]
+    assert started_ids(container) == ["b1"]
     row = container.builds.find(ref_of("b1"))
     assert row is not None
     assert (row.execution or "").startswith("arn:aws:states:eu-central-1:123456789012:execution:build-courier")

@@ -22,7 +22,7 @@ def test_the_passage_says_whether_the_build_can_leave_a_report(container: FakeCo
     assert passage.leaves_report is leaves
 
 
-def test_a_build_that_has_ended_already_skips_the_wait_and_is_never_polled(container: FakeContainer) -> None:
+def test_an_ended_build_skips_the_wait_and_is_never_polled(container: FakeContainer) -> None:
     container.discover()
     container.fake.put(build_of("b1", BuildStatus.SUCCEEDED, completed=NOON, has_artifact=True))
     container.discover()
@@ -31,7 +31,7 @@ def test_a_build_that_has_ended_already_skips_the_wait_and_is_never_polled(conta
     assert container.poll(seconds=3600).due == 0
 
 
-def test_a_failed_build_brings_its_problem(container: FakeContainer) -> None:
+def test_the_passage_of_a_failed_build_has_its_problem(container: FakeContainer) -> None:
     container.discover()
     container.fake.put(build_of("b1", BuildStatus.FAILED, completed=NOON, error_message="no memory"))
     container.discover()

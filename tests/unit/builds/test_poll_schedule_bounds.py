@@ -50,7 +50,7 @@ def test_every_gap_keeps_the_bounds(
 
 @thorough
 @given(ages, pollings(), seeds, histories)
-def test_the_same_question_has_the_same_answer(
+def test_the_same_arguments_give_the_same_gap(
     age: float, polling: PollingSettings, seed: str, history: list[float]
 ) -> None:
     assert next_gap(age, polling, seed=seed, history=history) == next_gap(
@@ -70,7 +70,7 @@ def test_a_build_is_never_forgotten_before_its_deadline(
         polls.append(age)
         assert len(polls) < deadline / first + 3
     assert polls[-1] == pytest.approx(deadline)
-    # The last look is asked for at least a tick before the deadline, and not long before it.
+    # The last poll is scheduled at least a tick before the deadline, and not long before it.
     last = polls[-2] if len(polls) > 1 else 0.0
     assert last >= deadline - 2 * first - 1e-6
     assert last <= deadline - first + 1e-6 or times < 2
@@ -78,7 +78,7 @@ def test_a_build_is_never_forgotten_before_its_deadline(
 
 @thorough
 @given(ages, pollings(), seeds, histories)
-def test_a_queued_build_is_not_asked_for_sooner_than_a_running_one(
+def test_a_queued_build_is_not_polled_sooner_than_a_running_one(
     age: float, polling: PollingSettings, seed: str, history: list[float]
 ) -> None:
     queued = next_gap(age, polling, seed=seed, history=history, status=BuildStatus.QUEUED)
@@ -95,20 +95,20 @@ def test_without_a_history_the_gap_never_shrinks_with_the_age(one: float, other:
 
 @thorough
 @given(st.lists(st.floats(300, 1200), min_size=5, max_size=40), st.floats(1, 10), seeds)
-def test_builds_that_take_longer_are_looked_at_later(history: list[float], times: float, seed: str) -> None:
+def test_builds_that_take_longer_are_polled_later(history: list[float], times: float, seed: str) -> None:
     polling = PollingSettings(longest_seconds=7200)
     longer = [seconds * times for seconds in history]
     one = next_gap(0, polling, seed=seed, history=history)
     other = next_gap(0, polling, seed=seed, history=longer)
     assert one is not None
     assert other is not None
-    # The reduction of a table to straight lines moves looks by up to a few percent.
+    # The reduction of a table to straight lines moves polls by up to a few percent.
     assert other >= one * 0.97
 
 
 @thorough
 @given(st.floats(-0.5, 2), st.floats(-1, 30), st.floats(-1, 30), seeds)
-def test_a_moment_is_never_past_the_deadline_nor_in_the_past(
+def test_the_next_poll_is_never_past_the_deadline_nor_in_the_past(
     late_hours: float, created_hours: float, deadline_hours: float, seed: str
 ) -> None:
     created = NOW - timedelta(hours=created_hours)

@@ -1,4 +1,4 @@
-"""What a tick of the poller does when the provider does not answer as wished."""
+"""What a tick of the poller does when calls fail."""
 
 from courier.errors import (
     BuildNotFoundError,
@@ -15,7 +15,7 @@ DOWN = SourceUnavailableError("insights: get_build timed out waiting for the res
 FORBIDDEN = SourceUnauthorizedError("insights: get_build returned 401")
 
 
-def test_a_scope_that_is_gone_is_asked_for_build_by_build(container: FakeContainer) -> None:
+def test_builds_of_a_removed_scope_are_requested_one_by_one(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"), build_of("b2"))
     container.fake.failures["list_builds"] = BuildNotFoundError("404")
     container.fake.set_status("b2", BuildStatus.SUCCEEDED)
@@ -29,7 +29,7 @@ def test_a_dead_provider_costs_one_failing_call_a_tick(container: FakeContainer)
     assert len(container.fake.calls) == 1
 
 
-def test_builds_that_were_not_asked_for_count_no_failure(container: FakeContainer) -> None:
+def test_builds_without_a_call_count_no_failure(container: FakeContainer) -> None:
     container.fake.forget_how_to_list()
     container.wait_for(build_of("b1"), build_of("b2"))
     container.fake.failures["get_build"] = DOWN
@@ -38,7 +38,7 @@ def test_builds_that_were_not_asked_for_count_no_failure(container: FakeContaine
     assert sorted(row.failures for row in rows.values() if row) == [0, 1]
 
 
-def test_one_build_with_a_senseless_answer_does_not_stop_the_others(container: FakeContainer) -> None:
+def test_one_unparsable_response_does_not_stop_the_other_builds(container: FakeContainer) -> None:
     container.fake.forget_how_to_list()
     container.wait_for(build_of("a-bad"), build_of("b1"), build_of("b2"))
     container.fake.failures["get_build a-bad"] = SourceProtocolError("no usable job")
@@ -50,7 +50,7 @@ def test_one_build_with_a_senseless_answer_does_not_stop_the_others(container: F
     assert row.failures == 1
 
 
-def test_one_build_that_is_refused_does_not_stop_the_others(container: FakeContainer) -> None:
+def test_one_rejected_request_does_not_stop_the_other_builds(container: FakeContainer) -> None:
     container.fake.forget_how_to_list()
     container.wait_for(build_of("a-bad"), build_of("b1"))
     container.fake.failures["get_build a-bad"] = SourceRejectedError("400")

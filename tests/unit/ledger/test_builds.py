@@ -39,11 +39,11 @@ def test_a_build_is_registered_once(builds: BuildLedger) -> None:
     assert row.deadline_at == NOON + timedelta(hours=24)
 
 
-def test_a_build_that_was_never_seen_is_unknown(builds: BuildLedger) -> None:
+def test_a_build_that_was_never_registered_is_not_found(builds: BuildLedger) -> None:
     assert builds.find(ref_of()) is None
 
 
-def test_what_an_execution_starts_with_is_kept_until_it_has_been_started(builds: BuildLedger) -> None:
+def test_the_passage_is_stored_until_the_execution_has_started(builds: BuildLedger) -> None:
     register(builds, "b1")
     assert found(builds).passage is not None
     builds.set_execution(ref_of(), "arn", waits=True)
@@ -58,7 +58,7 @@ def test_more_builds_than_one_batch_are_found(builds: BuildLedger) -> None:
     assert {ref.build_id for ref in found} == set(ids)
 
 
-def test_due_builds_come_in_the_order_of_their_waiting(builds: BuildLedger) -> None:
+def test_the_builds_that_have_waited_longest_are_due_first(builds: BuildLedger) -> None:
     register(builds, "second", due=NOON - MINUTE)
     register(builds, "first", due=NOON - 2 * MINUTE)
     register(builds, "now", due=NOON)
@@ -68,7 +68,7 @@ def test_due_builds_come_in_the_order_of_their_waiting(builds: BuildLedger) -> N
     assert [due.ref.build_id for due in builds.due("insights", limit=1)] == ["first"]
 
 
-def test_exactly_one_of_two_pollers_gets_a_build(builds: BuildLedger) -> None:
+def test_exactly_one_of_two_pollers_claims_a_build(builds: BuildLedger) -> None:
     register(builds, "b1")
     one, other = builds.due("insights", limit=10)[0], builds.due("insights", limit=10)[0]
     assert builds.claim(one, next_poll_at=NOON + MINUTE) is not None
@@ -78,7 +78,7 @@ def test_exactly_one_of_two_pollers_gets_a_build(builds: BuildLedger) -> None:
     assert row.polls == 1
 
 
-def test_a_claimed_build_is_not_due_before_its_next_look(builds: BuildLedger, clock: ManualClock) -> None:
+def test_a_claimed_build_is_not_due_before_its_next_poll(builds: BuildLedger, clock: ManualClock) -> None:
     register(builds, "b1")
     builds.claim(builds.due("insights", limit=10)[0], next_poll_at=NOON + MINUTE)
     clock.advance(59)
@@ -87,7 +87,7 @@ def test_a_claimed_build_is_not_due_before_its_next_look(builds: BuildLedger, cl
     assert len(builds.due("insights", limit=10)) == 1
 
 
-def test_a_released_build_cannot_be_claimed_by_who_saw_it_due(builds: BuildLedger, table: Table) -> None:
+def test_a_released_build_cannot_be_claimed_from_an_earlier_due_list(builds: BuildLedger, table: Table) -> None:
     register(builds, "b1")
     due = builds.due("insights", limit=10)[0]
     table.update(str(ref_of()), Change(set={"task_token": "t"}))
@@ -96,7 +96,7 @@ def test_a_released_build_cannot_be_claimed_by_who_saw_it_due(builds: BuildLedge
     assert builds.due("insights", limit=10) == []
 
 
-def test_a_release_leaves_alone_the_token_of_a_later_wait(builds: BuildLedger, table: Table) -> None:
+def test_a_release_keeps_the_token_of_a_later_wait(builds: BuildLedger, table: Table) -> None:
     register(builds, "b1")
     table.update(str(ref_of()), Change(set={"task_token": "of the first wait"}))
     seen = found(builds)
@@ -106,7 +106,7 @@ def test_a_release_leaves_alone_the_token_of_a_later_wait(builds: BuildLedger, t
     assert (row.task_token, row.next_poll_at is None) == ("of the redrive", False)
 
 
-def test_hurry_makes_a_build_due_and_wakes_no_ended_one(builds: BuildLedger) -> None:
+def test_make_due_affects_builds_in_flight_only(builds: BuildLedger) -> None:
     register(builds, "b1", due=NOON + HOUR)
     builds.make_due(ref_of())
     assert len(builds.due("insights", limit=10)) == 1
@@ -117,7 +117,7 @@ def test_hurry_makes_a_build_due_and_wakes_no_ended_one(builds: BuildLedger) -> 
     assert builds.find(ref_of("never-seen")) is None
 
 
-def test_misses_are_counted_apart_and_forgotten_by_an_answer(builds: BuildLedger) -> None:
+def test_failures_and_not_found_are_counted_separately_and_reset_by_a_status(builds: BuildLedger) -> None:
     register(builds, "b1", status=BuildStatus.RUNNING)
     row = builds.find(ref_of())
     assert row is not None
@@ -131,7 +131,7 @@ def test_misses_are_counted_apart_and_forgotten_by_an_answer(builds: BuildLedger
     assert (row.not_found, row.failures) == (0, 0)
 
 
-def test_the_time_of_a_status_is_kept_until_it_changes(builds: BuildLedger, clock: ManualClock) -> None:
+def test_status_since_changes_with_the_status_only(builds: BuildLedger, clock: ManualClock) -> None:
     register(builds, "b1", status=BuildStatus.QUEUED)
     for status, since in ((BuildStatus.QUEUED, NOON), (BuildStatus.RUNNING, NOON + 2 * MINUTE)):
         clock.advance(60)
@@ -143,24 +143,24 @@ def test_the_time_of_a_status_is_kept_until_it_changes(builds: BuildLedger, cloc
         assert (row.status, row.status_since) == (status, since)
 
 
-@pytest.mark.parametrize("write", ["status", "miss", "hurry", "released"])
-def test_a_late_write_does_not_bring_a_forgotten_build_back(builds: BuildLedger, table: Table, write: str) -> None:
+@pytest.mark.parametrize("write", ["status", "failure", "make_due", "released"])
+def test_a_late_write_does_not_recreate_a_deleted_row(builds: BuildLedger, table: Table, write: str) -> None:
     register(builds, "b1")
     row = builds.find(ref_of())
     assert row is not None
     table.delete(str(ref_of()))
     if write == "status":
         builds.set_status(row, BuildStatus.FAILED)
-    elif write == "miss":
+    elif write == "failure":
         assert builds.count_failure(row, "500", not_found=True) is None
-    elif write == "hurry":
+    elif write == "make_due":
         builds.make_due(ref_of())
     else:
         assert not builds.mark_released(row)
     assert rows(table) == {}
 
 
-def test_closing_keeps_the_first_record_key_and_ends_the_flight(
+def test_closing_keeps_the_first_record_key_and_takes_the_build_out_of_flight(
     builds: BuildLedger, table: Table, clock: ManualClock
 ) -> None:
     register(builds, "b1")
@@ -194,7 +194,9 @@ def test_a_row_of_a_newer_version_is_read(builds: BuildLedger, table: Table) -> 
 @pytest.mark.parametrize(
     "damage", [{"first_seen_at": "yesterday"}, {"deadline_at": "never"}, {"status": "paused"}, {"schema_version": "x"}]
 )
-def test_a_broken_row_says_so(builds: BuildLedger, table: Table, damage: dict[str, str | int]) -> None:
+def test_an_unreadable_row_is_an_error_that_names_the_build(
+    builds: BuildLedger, table: Table, damage: dict[str, str | int]
+) -> None:
     register(builds, "b1", "b2")
     table.update(str(ref_of("b1")), Change(set=damage))
     with pytest.raises(LedgerError, match="insights/sales/b1"):
@@ -202,7 +204,7 @@ def test_a_broken_row_says_so(builds: BuildLedger, table: Table, damage: dict[st
     assert builds.find_many([ref_of("b1"), ref_of("b2")])[ref_of("b1")] is None
 
 
-def test_a_broken_row_is_put_off_and_stands_in_no_others_way(
+def test_an_unreadable_row_is_postponed_and_does_not_block_others(
     builds: BuildLedger, table: Table, clock: ManualClock
 ) -> None:
     register(builds, "broken", due=NOON - HOUR)
@@ -215,14 +217,14 @@ def test_a_broken_row_is_put_off_and_stands_in_no_others_way(
     assert {due.ref.build_id for due in builds.due("insights", limit=10)} == {"sound", "broken"}
 
 
-def test_a_row_that_only_a_redriven_wait_wrote_is_put_off(builds: BuildLedger, table: Table) -> None:
+def test_a_row_written_only_by_a_redriven_wait_is_postponed(builds: BuildLedger, table: Table) -> None:
     table.update(
         str(ref_of()), Change(set={"task_token": "t", "due_source": "insights", "next_poll_at": "2026-04-15T11:00:00Z"})
     )
     assert builds.due("insights", limit=10) == []
 
 
-def test_a_checkpoint_is_kept_by_one_copy_only(builds: BuildLedger) -> None:
+def test_a_checkpoint_belongs_to_one_copy(builds: BuildLedger) -> None:
     register(builds, "b1")
     assert builds.save_checkpoint(ref_of(), upload_id="one", key="k", text="1")
     assert not builds.save_checkpoint(ref_of(), upload_id="other", key="k", text="2")

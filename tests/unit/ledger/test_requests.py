@@ -17,7 +17,7 @@ def requests(table: Table, clock: ManualClock) -> RequestLedger:
     return RequestLedger(table, clock)
 
 
-def test_a_request_is_claimed_once_and_forgotten_after_a_while(requests: RequestLedger, table: Table) -> None:
+def test_a_request_is_claimed_once_and_expires(requests: RequestLedger, table: Table) -> None:
     assert requests.claim("insights", "r1") == NOON
     assert requests.claim("insights", "r1") is None
     assert requests.claim("red-team", "r1") == NOON
@@ -25,13 +25,13 @@ def test_a_request_is_claimed_once_and_forgotten_after_a_while(requests: Request
     assert expires == int((NOON + KEEP_REQUESTS).timestamp())
 
 
-def test_a_withdrawn_request_may_ask_again(requests: RequestLedger) -> None:
+def test_a_withdrawn_request_can_be_claimed_again(requests: RequestLedger) -> None:
     requests.claim("insights", "r1")
     requests.withdraw("insights", "r1")
     assert requests.claim("insights", "r1") == NOON
 
 
-def test_a_request_remembers_the_build_that_it_led_to(requests: RequestLedger, clock: ManualClock) -> None:
+def test_a_request_stores_the_build_that_it_started(requests: RequestLedger, clock: ManualClock) -> None:
     requests.claim("insights", "r1")
     clock.advance(60)
     assert requests.started_build("insights", "r1") is None

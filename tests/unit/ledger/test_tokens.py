@@ -1,4 +1,4 @@
-"""A task token is put aside by the first look that goes on waiting, and releases its execution all the same."""
+"""A poll that waits on moves the task token out of the row; the token releases the execution all the same."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def row_of(container: FakeContainer) -> BuildRow:
 
 @pytest.fixture
 def polled_once(container: FakeContainer) -> FakeContainer:
-    """A container with one build that runs, was looked at once, and is due again."""
+    """Return a container with one build that runs, was polled once, and is due again."""
     container.wait_for(build_of())
     container.stepfunctions.waiting.clear()
     container.stepfunctions.arrive(ref_of(), TOKEN)
@@ -40,14 +40,14 @@ def end(container: FakeContainer) -> None:
     container.fake.set_status("b1", BuildStatus.SUCCEEDED)
 
 
-def test_a_row_that_is_looked_at_again_and_again_is_one_unit_to_write(polled_once: FakeContainer, table: Table) -> None:
+def test_a_row_that_is_polled_repeatedly_costs_one_write_unit(polled_once: FakeContainer, table: Table) -> None:
     row = row_of(polled_once)
     assert (row.task_token, row.kept_token, row.has_token) == (None, mark_of(TOKEN), True)
     (item,) = [item for key, item in rows(table).items() if key == str(ref_of())]
     assert sum(len(name) + len(str(value)) for name, value in decode(item).items()) < ONE_UNIT_BYTES / 2
 
 
-def test_an_execution_is_released_with_the_token_that_was_put_aside(polled_once: FakeContainer) -> None:
+def test_an_execution_is_released_with_its_stored_token(polled_once: FakeContainer) -> None:
     end(polled_once)
     assert polled_once.poll(seconds=LATER).released == 1
     assert polled_once.stepfunctions.waiting == {}
@@ -55,14 +55,14 @@ def test_an_execution_is_released_with_the_token_that_was_put_aside(polled_once:
     assert (row.kept_token, row.next_poll_at) == (None, None)
 
 
-def test_a_discovery_releases_with_it_as_well(polled_once: FakeContainer) -> None:
+def test_a_discovery_releases_with_a_stored_token(polled_once: FakeContainer) -> None:
     end(polled_once)
     polled_once.discover()
     assert len(polled_once.stepfunctions.released) == 1
     assert not polled_once.in_flight(ref_of())
 
 
-def test_a_wait_that_is_entered_again_is_released_with_its_own_token(polled_once: FakeContainer) -> None:
+def test_a_wait_that_starts_again_is_released_with_its_own_token(polled_once: FakeContainer) -> None:
     polled_once.stepfunctions.waiting.clear()
     polled_once.stepfunctions.arrive(ref_of(), "token of the redrive")
     end(polled_once)
@@ -71,7 +71,7 @@ def test_a_wait_that_is_entered_again_is_released_with_its_own_token(polled_once
     assert not polled_once.in_flight(ref_of())
 
 
-def test_a_wait_entered_again_during_the_release_is_not_forgotten(polled_once: FakeContainer) -> None:
+def test_a_wait_that_starts_again_during_the_release_is_released_later(polled_once: FakeContainer) -> None:
     end(polled_once)
 
     def redrive() -> None:
@@ -85,7 +85,7 @@ def test_a_wait_entered_again_during_the_release_is_not_forgotten(polled_once: F
     assert polled_once.poll(seconds=LATER).released == 1
 
 
-def test_a_late_look_puts_no_old_token_in_the_place_of_a_new_one(container: FakeContainer, table: Table) -> None:
+def test_a_late_poll_does_not_replace_a_newer_token(container: FakeContainer, table: Table) -> None:
     container.wait_for(build_of())
     late = row_of(container)
     container.stepfunctions.waiting.clear()
@@ -98,7 +98,7 @@ def test_a_late_look_puts_no_old_token_in_the_place_of_a_new_one(container: Fake
     assert container.poll(seconds=LATER).released == 1
 
 
-def test_a_look_that_was_killed_between_the_two_writes_is_repaired_by_the_next(
+def test_a_poll_killed_between_its_two_writes_is_repaired_by_the_next(
     container: FakeContainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     container.wait_for(build_of())
@@ -119,7 +119,7 @@ def test_a_look_that_was_killed_between_the_two_writes_is_repaired_by_the_next(
     assert container.poll(seconds=LATER).released == 1
 
 
-def test_a_release_by_a_row_that_was_read_before_ends_the_flight(container: FakeContainer) -> None:
+def test_a_release_with_an_earlier_read_of_the_row_takes_the_build_out_of_flight(container: FakeContainer) -> None:
     container.wait_for(build_of())
     before = row_of(container)
     container.poll()
@@ -143,7 +143,7 @@ def test_a_token_is_kept_for_longer_than_the_wait_can_take(polled_once: FakeCont
     assert timedelta(hours=1) < KEEP_TOKENS
 
 
-def test_a_build_that_is_waited_for_is_not_abandoned(polled_once: FakeContainer, table: Table) -> None:
+def test_a_build_with_a_token_stays_in_flight(polled_once: FakeContainer, table: Table) -> None:
     polled_once.builds.take_out_of_flight(ref_of())
     assert polled_once.in_flight(ref_of())
     table.update(str(ref_of()), Change(remove=("kept_token",)))
@@ -151,7 +151,7 @@ def test_a_build_that_is_waited_for_is_not_abandoned(polled_once: FakeContainer,
     assert not polled_once.in_flight(ref_of())
 
 
-def test_a_look_after_the_release_puts_nothing_aside(container: FakeContainer) -> None:
+def test_a_poll_after_the_release_moves_no_token(container: FakeContainer) -> None:
     container.wait_for(build_of())
     before = row_of(container)
     assert container.builds.mark_released(before)

@@ -1,4 +1,4 @@
-"""What subscribers receive, and whether it keeps its promises: CloudEvents, SNS limits, the published schemas."""
+"""What subscribers receive: CloudEvents within the limits of SNS, in the published schemas."""
 
 import json
 import re
@@ -33,7 +33,7 @@ SNS_LIMIT_BYTES = 256 * 1024
 EXECUTION = "arn:aws:states:eu-central-1:123456789012:execution:m:n"
 
 texts = st.text(max_size=300)
-# Whatever JSON escapes twice is the worst: a quote becomes three characters, a control character seven.
+# The longest is what JSON escapes twice: a quote becomes three characters, a control character seven.
 longest = st.sampled_from(['"', "\\", "\x01", "漢", "🚀", "a", "\n"]).map(lambda character: character * 10_000)
 problems = st.none() | st.builds(
     Problem, name=st.just("BuildFailed"), message=texts | longest, advice=st.none() | texts | longest
@@ -112,7 +112,7 @@ def schema(name: str) -> jsonschema.Draft202012Validator:
 RECORD_SCHEMA, NOTICE_SCHEMA = schema("record"), schema("notice")
 
 
-def check_promises(publication: Publication) -> None:
+def check_publication(publication: Publication) -> None:
     assert re.fullmatch(r"[\x21-\x7e][\x20-\x7e]{0,98}", publication.subject)
     attributes = publication.attributes
     assert all(value == {"DataType": "String", "StringValue": value["StringValue"]} for value in attributes.values())
@@ -120,7 +120,7 @@ def check_promises(publication: Publication) -> None:
     message = json.dumps(publication.message)
     sizes = [len(name) + len("String") + len(value["StringValue"].encode()) for name, value in attributes.items()]
     assert len(message.encode()) + sum(sizes) <= SNS_LIMIT_BYTES
-    # With every protocol at once, of which each gets its own words, "default" is what must be there.
+    # SNS requires "default"; the other protocols may have their own text.
     assert set(publication.message) >= {"default"}
     event = event_of(publication)
     NOTICE_SCHEMA.validate(event)
@@ -132,18 +132,23 @@ def check_promises(publication: Publication) -> None:
 
 
 @given(records())
-def test_any_record_and_its_notice_keep_their_promises(record: Record) -> None:
+def test_any_record_and_its_notice_fit_sns_cloudevents_and_their_schemas(record: Record) -> None:
     RECORD_SCHEMA.validate(json.loads(record.model_dump_json()))
-    check_promises(announce(record))
+    check_publication(announce(record))
 
 
 @given(problems.filter(lambda problem: problem is not None), moments)
-def test_any_notice_about_a_source_keeps_its_promises(problem: Problem, now: datetime) -> None:
-    for said in (problem, None):
+def test_any_source_notice_fits_sns_cloudevents_and_its_schema(problem: Problem, now: datetime) -> None:
+    for problem_or_none in (problem, None):
         publication = source_notice(
-            source="insights", provider="treasure_insights", stack="courier", since=NOON, problem=said, now=now
+            source="insights",
+            provider="treasure_insights",
+            stack="courier",
+            since=NOON,
+            problem=problem_or_none,
+            now=now,
         )
-        check_promises(publication)
+        check_publication(publication)
 
 
 @given(records())
@@ -152,7 +157,7 @@ def test_a_record_is_read_back_as_it_was_written(record: Record) -> None:
 
 
 @pytest.mark.parametrize("outcome", Outcome)
-def test_a_filter_policy_finds_what_it_needs(outcome: Outcome) -> None:
+def test_notices_have_the_attributes_for_filter_policies(outcome: Outcome) -> None:
     attributes = announce(record_of(outcome=outcome)).attributes
     assert {name: value["StringValue"] for name, value in attributes.items()} == {
         "source": "insights",
@@ -179,12 +184,14 @@ def test_other_outcomes_builds_scopes_and_stacks_have_other_ids() -> None:
     assert len(ids) == 5
 
 
-def test_an_illness_and_its_end_have_ids_of_their_own_and_the_next_one_too() -> None:
+def test_each_health_change_has_its_own_id() -> None:
     problem = Problem(name="SourceUnauthorizedError", message="401")
     ids = [
-        event_of(source_notice(source="s", provider="p", stack="c", since=since, problem=said, now=now))["id"]
+        event_of(source_notice(source="s", provider="p", stack="c", since=since, problem=problem_or_none, now=now))[
+            "id"
+        ]
         for since in (NOON, NOON + timedelta(days=1))
-        for said in (problem, None)
+        for problem_or_none in (problem, None)
         for now in (NOON, NOON + timedelta(hours=1))
     ]
     assert [ids[n] == ids[n + 1] for n in (0, 2, 4, 6)] == [True] * 4
@@ -196,7 +203,7 @@ def test_a_subject_of_hostile_names_is_one_harmless_line() -> None:
     assert subject == "[build-courier] failed: insights a?b ?gnp.exe?"
 
 
-def test_the_mail_tells_what_happened_in_plain_words() -> None:
+def test_the_email_says_what_happened_in_plain_words() -> None:
     text = announce(
         record_of(
             limits=AccountLimits(build_size_gb=8),
@@ -211,5 +218,5 @@ def test_the_mail_tells_what_happened_in_plain_words() -> None:
     assert "Record     s3://reports/records/source=insights/date=2026-04-15/sales/b1.json" in lines
 
 
-def test_a_number_of_gigabytes_that_is_none_is_said_so() -> None:
+def test_unreported_limits_are_not_shown_as_numbers() -> None:
     assert "8 GB" not in announce(record_of(limits=AccountLimits())).message["email"]

@@ -1,4 +1,4 @@
-"""The simulation does what is known of simple cases, and the beat reaches its targets in it."""
+"""The simulation reproduces known values of simple cases, and the schedule reaches its targets in it."""
 
 from collections import Counter
 from dataclasses import replace
@@ -15,7 +15,7 @@ from local.polling_study.workload import Workload, WorkloadBuild, WorkloadTrace,
 UNBOUND = Workload(builds=4000, scopes=400, in_flight=400, requests_per_minute=1_000_000)
 
 
-def test_a_fixed_beat_of_a_minute_needs_the_known_requests_and_lag() -> None:
+def test_a_fixed_gap_of_a_minute_needs_the_known_requests_and_lag() -> None:
     trace = draw_trace(UNBOUND)
     for finding in (simulate_fixed(UNBOUND, trace, 60), simulate_loop(UNBOUND, trace, 60)):
         assert finding.requests == pytest.approx(21.8, abs=0.3)
@@ -23,21 +23,21 @@ def test_a_fixed_beat_of_a_minute_needs_the_known_requests_and_lag() -> None:
         assert finding.lag_percentile(99) < 61
 
 
-def test_with_thirty_ended_builds_the_beat_is_within_a_seventh_of_the_limit() -> None:
+def test_with_thirty_ended_builds_the_schedule_is_within_a_seventh_of_the_limit() -> None:
     finding = simulate_courier(UNBOUND, draw_trace(UNBOUND))
     assert finding.requests <= 9.4
     assert finding.lag_seconds <= 45
     assert finding.requests * finding.lag_seconds <= 1.15 * 366
 
 
-def test_with_five_ended_builds_the_beat_is_within_a_third_of_the_limit() -> None:
+def test_with_five_ended_builds_the_schedule_is_within_a_third_of_the_limit() -> None:
     workload = replace(UNBOUND, history=5)
     finding = simulate_courier(workload, draw_trace(workload))
     assert finding.lag_seconds <= 45
     assert finding.requests * finding.lag_seconds <= 1.35 * 366
 
 
-def test_with_no_history_the_beat_needs_at_most_seventeen_requests_and_a_minute() -> None:
+def test_without_history_the_schedule_needs_at_most_seventeen_requests_and_a_minute() -> None:
     workload = replace(UNBOUND, history=0)
     finding = simulate_courier(workload, draw_trace(workload))
     assert finding.requests <= 17
@@ -57,32 +57,32 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not() -> None:
     assert one[0].counts != other[0].counts
 
 
-def test_looks_happen_on_ticks_only() -> None:
+def test_polls_happen_on_ticks_only() -> None:
     build = WorkloadBuild("insights/a/1", 0, created=30.0, ended=1000.0)
     workload = Workload(builds=1, latency_seconds=0)
     counts = poll_by_ticks(WorkloadTrace((build,), ((),)), workload, fixed_strategy(workload, 300))
-    # Wished for 270 s after each look: the ticks at 300, 600, 900 and 1200 s come next.
+    # Due 270 s after each poll: the ticks at 300, 600, 900 and 1200 s come next.
     assert counts.requests == 4
     assert counts.lags == [200.0]
     assert counts.ticks == 20
 
 
-def test_the_budget_holds_in_every_minute_and_nobody_is_forgotten() -> None:
+def test_the_rate_limit_holds_in_every_minute_and_every_build_is_polled() -> None:
     workload = Workload(builds=600, in_flight=300, requests_per_minute=20)
-    asked: Counter[float] = Counter()
+    polls: Counter[float] = Counter()
     trace = draw_trace(workload)
 
-    def watched(build: WorkloadBuild, age: float) -> float:
-        asked[round(build.created + age)] += age > 0
+    def counting(build: WorkloadBuild, age: float) -> float:
+        polls[round(build.created + age)] += age > 0
         return 30.0
 
-    counts = poll_by_ticks(trace, workload, watched)
-    assert max(asked.values()) <= 20
+    counts = poll_by_ticks(trace, workload, counting)
+    assert max(polls.values()) <= 20
     assert len(counts.lags) == workload.builds
     assert counts.requests <= 20 * counts.ticks
 
 
-def test_the_oldest_due_build_comes_first_when_the_budget_is_short() -> None:
+def test_the_oldest_due_build_comes_first_when_the_rate_limit_is_low() -> None:
     builds = tuple(WorkloadBuild(f"insights/a/{n}", 0, created=float(n), ended=1.0) for n in range(10))
     workload = Workload(builds=10, requests_per_minute=2, latency_seconds=0)
     counts = poll_by_ticks(WorkloadTrace(builds, ((),)), workload, fixed_strategy(workload, 60))
@@ -100,14 +100,14 @@ def test_a_list_request_serves_all_due_builds_of_a_scope() -> None:
     assert sorted(batched.lags) == pytest.approx(sorted(single.lags))
 
 
-def test_a_failed_look_costs_the_next_tick() -> None:
+def test_a_failed_poll_costs_the_next_tick() -> None:
     workload = replace(UNBOUND, fault_rate=0.3)
     trace = draw_trace(workload)
     faulty, sound = simulate_fixed(workload, trace, 60), simulate_fixed(UNBOUND, trace, 60)
     assert faulty.lag_seconds == pytest.approx(sound.lag_seconds + 60 * 0.3 / 0.7, abs=2)
 
 
-def test_what_outlives_the_deadline_is_given_up_by_everybody() -> None:
+def test_every_strategy_gives_up_at_the_deadline() -> None:
     polling = PollingSettings(give_up_after_hours=0.25)
     workload = Workload(builds=300, polling=polling)
     trace = draw_trace(workload)
@@ -117,7 +117,7 @@ def test_what_outlives_the_deadline_is_given_up_by_everybody() -> None:
         assert finding.counts.given_up == pytest.approx(too_long, abs=0.12 * too_long)
 
 
-def test_loops_above_what_the_provider_bears_are_refused() -> None:
+def test_loops_above_the_rate_limit_of_the_provider_are_throttled() -> None:
     workload = Workload(builds=300, in_flight=150, requests_per_minute=30)
     counts = poll_by_loops(draw_trace(workload), workload, 60)
     assert counts.throttled > counts.requests / 2

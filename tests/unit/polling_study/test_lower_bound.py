@@ -1,4 +1,4 @@
-"""The limits that the beat is measured against, against what is known of them."""
+"""The lower bounds that the schedule is compared with, checked against known values."""
 
 from math import exp, log
 
@@ -23,7 +23,7 @@ def test_keller_grows_with_the_duration() -> None:
 
 
 @pytest.mark.parametrize("price", [3.0, 6.0, 12.0])
-def test_the_best_looks_at_any_moment_meet_keller(price: float) -> None:
+def test_the_best_polls_at_any_moment_meet_keller(price: float) -> None:
     best = best_on_ticks(TWENTY_MINUTES, price_seconds=price, tick_seconds=10, phases=1)
     assert best.requests * best.lag_seconds == pytest.approx(KellerLimit.of(TWENTY_MINUTES).product_seconds, rel=0.02)
 
@@ -34,7 +34,7 @@ def test_ticks_of_a_minute_cost_a_little_more_than_the_limit() -> None:
     assert 1.0 < above < 1.04
 
 
-def test_a_price_of_nothing_buys_every_useful_look() -> None:
+def test_free_requests_buy_every_useful_poll() -> None:
     best = best_on_ticks(TWENTY_MINUTES, price_seconds=1e-9)
     assert best.lag_seconds == pytest.approx(30, abs=0.5)
 
@@ -45,7 +45,7 @@ def test_the_longest_gap_bounds_what_is_best() -> None:
     assert bound.requests > free.requests + 3
 
 
-def test_a_sample_is_smoothed_to_where_it_came_from() -> None:
+def test_a_smoothed_sample_has_the_distribution_that_it_came_from() -> None:
     quantiles = Sample([TWENTY_MINUTES.median_seconds * exp(0.35 * z / 10) for z in range(-15, 16)])
     total = sum(quantiles.density(age) for age in range(1, 6000))
     assert total == pytest.approx(1, abs=0.01)

@@ -29,7 +29,7 @@ def test_durations_are_read(tmp_path: Path, name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "complaint"),
+    ("name", "text", "message"),
     [
         ("a.csv", "60\nsoon\n", "line 2: 'soon'"),
         ("a.csv", "seconds\n", "one or more"),
@@ -39,9 +39,9 @@ def test_durations_are_read(tmp_path: Path, name: str, text: str) -> None:
         ("a.json", "[1, ", "Expecting value"),
     ],
 )
-def test_wrong_durations_are_refused_with_their_place(tmp_path: Path, name: str, text: str, complaint: str) -> None:
+def test_invalid_durations_are_refused_with_their_location(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(ValueError, match=message):
         read_durations(tmp_path / name)
 
 
@@ -52,7 +52,7 @@ def test_every_unit_has_a_price_and_a_source() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("gathered: 2026-01-01\nregion: [\n", "no valid YAML in line 3"),
         ("gathered: 2026-02-30\n", "no valid YAML: day"),
@@ -66,16 +66,16 @@ def test_every_unit_has_a_price_and_a_source() -> None:
         ("\udcff", "is not UTF-8 text"),
     ],
 )
-def test_what_is_no_price_list_is_refused_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
+def test_an_invalid_price_list_is_refused_with_its_location(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    with pytest.raises(SettingsError, match=complaint) as throttled:
+    with pytest.raises(SettingsError, match=message) as throttled:
         read_prices(path)
     assert str(throttled.value).startswith(f"{path}: ")
     assert "\n" not in str(throttled.value)
 
 
-def test_a_loop_of_twenty_looks_costs_what_the_sum_by_hand_says() -> None:
+def test_a_loop_of_twenty_polls_costs_the_sum_calculated_by_hand() -> None:
     counts = PollingCounts(
         builds=1000, requests=20_000, polls=20_000, invocations=20_000, provider_seconds=20_000 * 0.15
     )
@@ -84,7 +84,7 @@ def test_a_loop_of_twenty_looks_costs_what_the_sum_by_hand_says() -> None:
     assert units_by_loops(counts).dollars(read_prices()) == pytest.approx(by_hand)
 
 
-def test_the_ticking_poller_enters_five_states_however_often_it_looks() -> None:
+def test_the_ticking_poller_enters_five_states_for_any_number_of_polls() -> None:
     few, many = (PollingCounts(builds=10, polls=polls) for polls in (10, 1000))
     assert units_by_ticks(few).step_functions_transition == units_by_ticks(many).step_functions_transition == 50
     assert units_by_ticks(many).dynamodb_write_unit > units_by_ticks(few).dynamodb_write_unit
@@ -129,11 +129,11 @@ def _run(*arguments: str) -> str:
     return CliRunner().invoke(command, [*arguments]).output
 
 
-def test_the_command_shows_three_watchers_and_the_limit(tmp_path: Path) -> None:
+def test_the_command_shows_three_strategies_and_the_limit(tmp_path: Path) -> None:
     chart = tmp_path / "chart.svg"
     output = _run("--builds", "100", "--chart", str(chart))
-    for words in ("courier", "fixed 60 s", "Job-Poller loop", "lag p99", "dollars for 1,000", "Keller's limit"):
-        assert words in output
+    for text in ("courier", "fixed 60 s", "Job-Poller loop", "lag p99", "dollars for 1,000", "Keller's limit"):
+        assert text in output
     assert ET.parse(chart).getroot().tag.endswith("svg")  # noqa: S314 - our own
 
 
@@ -143,16 +143,16 @@ def test_the_command_reads_measured_durations(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (("--first-seconds", "100", "--longest-seconds", "10"), "longest_seconds must not be less"),
         (("--first-seconds", "-1"), "first_seconds"),
         (("--fault-rate", "1"), "fault-rate"),
     ],
 )
-def test_the_command_says_which_option_is_wrong(arguments: tuple[str, ...], complaint: str) -> None:
-    assert complaint in _run(*arguments)
+def test_the_command_says_which_option_is_wrong(arguments: tuple[str, ...], message: str) -> None:
+    assert message in _run(*arguments)
 
 
-def test_the_command_survives_builds_that_nobody_notices() -> None:
+def test_the_command_reports_that_no_end_was_detected() -> None:
     assert "No end was detected" in _run("--give-up-after-hours", "0.01", "--builds", "20")

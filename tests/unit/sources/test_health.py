@@ -1,4 +1,4 @@
-"""What a tick of the poller does when the provider does not answer as wished."""
+"""When a source backs off, becomes unhealthy, and recovers."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ def outcomes(container: FakeContainer) -> list[Outcome | None]:
     return [news.outcome for news in container.stepfunctions.released]
 
 
-def test_a_source_that_rests_is_not_asked(container: FakeContainer) -> None:
+def test_a_source_that_is_backing_off_is_not_called(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.source_ledger.count_failure("insights", "500", backoff=MINUTE, seen=5)
     container.poll()
@@ -35,7 +35,7 @@ def test_a_source_that_rests_is_not_asked(container: FakeContainer) -> None:
     assert container.fake.calls == ["get_build b1"]
 
 
-def test_an_unknown_build_says_nothing_about_the_source(container: FakeContainer) -> None:
+def test_a_build_that_is_not_found_counts_no_failure_of_the_source(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.fake.known.clear()
     container.poll()
@@ -55,16 +55,16 @@ def test_an_api_that_knows_none_of_several_builds_is_down(container: FakeContain
     assert row.not_found == 0
 
 
-def test_a_source_that_is_down_rests_longer_each_time_and_is_asked_again(container: FakeContainer) -> None:
+def test_a_source_that_is_down_backs_off_longer_each_time_and_is_called_again(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.fake.failures["get_build"] = DOWN
     for _ in range(3):
         container.poll(seconds=900)
     first = container.source_ledger.state("insights").backoff_until
     assert first == container.clock() + timedelta(minutes=1)
-    asked = len(container.fake.calls)
+    calls = len(container.fake.calls)
     container.poll(seconds=30)
-    assert len(container.fake.calls) == asked
+    assert len(container.fake.calls) == calls
     container.poll(seconds=900)
     assert container.source_ledger.state("insights").backoff_until == container.clock() + timedelta(minutes=2)
     container.fake.failures.clear()
@@ -74,7 +74,7 @@ def test_a_source_that_is_down_rests_longer_each_time_and_is_asked_again(contain
     assert container.published == []
 
 
-def test_a_source_that_answers_only_nonsense_is_down(container: FakeContainer) -> None:
+def test_a_source_with_only_unparsable_responses_counts_a_failure(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.fake.failures["get_build"] = SourceProtocolError("something that is not JSON")
     container.poll()
@@ -155,7 +155,7 @@ def test_a_recovered_source_is_announced_once(container: FakeContainer) -> None:
     assert [notice.attributes["health"]["StringValue"] for notice in container.published] == ["unhealthy", "recovered"]
 
 
-def test_a_dead_key_says_nothing_about_the_builds(container: FakeContainer) -> None:
+def test_a_dead_key_counts_no_failure_of_the_builds(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.fake.failures["get_build"] = FORBIDDEN
     container.poll()
@@ -164,7 +164,7 @@ def test_a_dead_key_says_nothing_about_the_builds(container: FakeContainer) -> N
     assert (row.failures, row.not_found) == (0, 0)
 
 
-def test_a_forbidden_scope_among_others_is_no_illness(container: FakeContainer) -> None:
+def test_one_forbidden_scope_among_others_does_not_make_the_source_unhealthy(container: FakeContainer) -> None:
     container.wait_for(*(build_of(f"{scope}{n}", scope=scope) for scope in ("closed", "open") for n in range(2)))
     container.fake.failures["list_builds closed"] = FORBIDDEN
     container.fake.set_status("open0", BuildStatus.SUCCEEDED)
@@ -172,14 +172,14 @@ def test_a_forbidden_scope_among_others_is_no_illness(container: FakeContainer) 
     assert container.published == []
 
 
-@pytest.mark.parametrize(("asked_for", "rest_seconds"), [(120, 120), (None, 60), (86_400, 3600), (1e300, 3600)])
-def test_a_throttled_source_rests_as_long_as_it_asks_for(
-    container: FakeContainer, asked_for: float | None, rest_seconds: int
+@pytest.mark.parametrize(("retry_after", "backoff_seconds"), [(120, 120), (None, 60), (86_400, 3600), (1e300, 3600)])
+def test_a_throttled_source_backs_off_for_its_retry_after(
+    container: FakeContainer, retry_after: float | None, backoff_seconds: int
 ) -> None:
     container.wait_for(*(build_of(f"b{n}", scope=f"scope-{n}") for n in range(3)))
-    container.fake.failures["get_build"] = SourceThrottledError("429", retry_after_seconds=asked_for)
+    container.fake.failures["get_build"] = SourceThrottledError("429", retry_after_seconds=retry_after)
     container.poll()
     assert len(container.fake.calls) == 1
-    assert container.source_ledger.state("insights").backoff_until == NOON + timedelta(seconds=rest_seconds)
-    container.poll(seconds=rest_seconds - 1)
+    assert container.source_ledger.state("insights").backoff_until == NOON + timedelta(seconds=backoff_seconds)
+    container.poll(seconds=backoff_seconds - 1)
     assert len(container.fake.calls) == 1

@@ -10,12 +10,12 @@ from courier.sources.rate_limit import BLOCK_REQUESTS, RateLimit
 from local.simulator import ManualClock
 from tests.support.aws import rows
 
-BUDGET = 20
-MakeBudget = Callable[[], RateLimit]
+PER_MINUTE = 20
+MakeRateLimit = Callable[[], RateLimit]
 
 
 @pytest.fixture
-def make(table: Table, clock: ManualClock) -> MakeBudget:
+def make(table: Table, clock: ManualClock) -> MakeRateLimit:
     settings = parse_source(
         {
             "name": "insights",
@@ -23,7 +23,7 @@ def make(table: Table, clock: ManualClock) -> MakeBudget:
             "endpoint": "https://api.example.com",
             "secret": "build-courier/key",
             "data_models": "all",
-            "requests_per_minute": BUDGET,
+            "requests_per_minute": PER_MINUTE,
         }
     )
     return lambda: RateLimit(settings, SourceLedger(table, clock), clock)
@@ -33,26 +33,26 @@ def spent(table: Table) -> int:
     return int(rows(table)["#source/insights"]["spent"]["N"])
 
 
-def test_requests_that_are_to_come_are_taken_together(make: MakeBudget, table: Table) -> None:
-    budget = make()
-    budget.expect(5)
-    assert all(budget.reserve() for _ in range(5))
+def test_expected_requests_are_taken_with_one_write(make: MakeRateLimit, table: Table) -> None:
+    rate_limit = make()
+    rate_limit.expect(5)
+    assert all(rate_limit.reserve() for _ in range(5))
     assert spent(table) == 5
-    assert budget.reserve()
+    assert rate_limit.reserve()
     assert spent(table) == 6
 
 
-def test_a_tick_takes_no_more_than_a_block_ahead(make: MakeBudget, table: Table) -> None:
-    budget = make()
-    budget.expect(100)
-    assert budget.reserve()
+def test_a_tick_takes_at_most_one_block_in_advance(make: MakeRateLimit, table: Table) -> None:
+    rate_limit = make()
+    rate_limit.expect(100)
+    assert rate_limit.reserve()
     assert spent(table) == BLOCK_REQUESTS
 
 
 @pytest.mark.parametrize("follows", [True, False])
 @pytest.mark.parametrize("opened", [True, False])
-def test_who_follows_a_tick_has_no_write_refused_and_the_same_answer(
-    make: MakeBudget, table: Table, monkeypatch: pytest.MonkeyPatch, follows: bool, opened: bool
+def test_expect_open_minute_saves_a_write_and_changes_nothing_else(
+    make: MakeRateLimit, table: Table, monkeypatch: pytest.MonkeyPatch, follows: bool, opened: bool
 ) -> None:
     if opened:
         assert make().reserve()
@@ -64,37 +64,37 @@ def test_who_follows_a_tick_has_no_write_refused_and_the_same_answer(
         return row
 
     monkeypatch.setattr(Table, "update", watched)
-    budget = make()
+    rate_limit = make()
     if follows:
-        budget.expect_open_minute()
-    budget.take("get_build")
+        rate_limit.expect_open_minute()
+    rate_limit.take("get_build")
     assert results == ([True] if follows == opened else [False, True])
     assert spent(table) == 1 + opened
 
 
 @pytest.mark.parametrize("expected", [0, 3, 100])
-def test_two_at_once_never_get_more_than_a_minute_has(make: MakeBudget, expected: int) -> None:
-    budgets = [make(), make()]
-    for budget in budgets:
-        budget.expect(expected)
-    granted = sum(budget.reserve() for _ in range(2 * BUDGET) for budget in budgets)
-    assert granted == BUDGET
+def test_two_invocations_never_exceed_the_rate_limit_together(make: MakeRateLimit, expected: int) -> None:
+    rate_limits = [make(), make()]
+    for rate_limit in rate_limits:
+        rate_limit.expect(expected)
+    granted = sum(rate_limit.reserve() for _ in range(2 * PER_MINUTE) for rate_limit in rate_limits)
+    assert granted == PER_MINUTE
     with pytest.raises(SourceThrottledError, match="requests_per_minute"):
         make().take("get_build")
 
 
-def test_what_a_minute_left_is_worth_nothing_in_the_next(make: MakeBudget, table: Table, clock: ManualClock) -> None:
-    budget = make()
-    budget.expect(BLOCK_REQUESTS)
-    assert budget.reserve()
+def test_requests_left_over_expire_with_their_minute(make: MakeRateLimit, table: Table, clock: ManualClock) -> None:
+    rate_limit = make()
+    rate_limit.expect(BLOCK_REQUESTS)
+    assert rate_limit.reserve()
     clock.advance(60)
-    assert sum(budget.reserve() for _ in range(2 * BUDGET)) == BUDGET
-    assert spent(table) == BUDGET
+    assert sum(rate_limit.reserve() for _ in range(2 * PER_MINUTE)) == PER_MINUTE
+    assert spent(table) == PER_MINUTE
 
 
-def test_a_reserved_request_that_is_given_back_is_there_for_another(make: MakeBudget, table: Table) -> None:
-    budget = make()
-    assert budget.reserve()
-    budget.release()
-    budget.take("get_build")
+def test_a_released_request_is_available_again(make: MakeRateLimit, table: Table) -> None:
+    rate_limit = make()
+    assert rate_limit.reserve()
+    rate_limit.release()
+    rate_limit.take("get_build")
     assert spent(table) == 1

@@ -10,7 +10,7 @@ def context_with(seconds: float) -> SimpleNamespace:
     return SimpleNamespace(get_remaining_time_in_millis=lambda: int(seconds * 1000))
 
 
-def test_an_event_that_does_not_fit_is_told_by_its_places_and_without_its_values() -> None:
+def test_an_invalid_event_is_reported_with_its_fields_and_without_their_values() -> None:
     with pytest.raises(SettingsError) as caught:
         read_event(Tick, {"source": "TD1 abcdef", "colour": "abcdef"})
     assert str(caught.value).startswith("the event does not fit Tick: source: ")
@@ -25,6 +25,6 @@ def test_an_event_that_is_no_object_is_refused(event: object) -> None:
 
 
 @pytest.mark.parametrize(("left", "up"), [(RESERVE_SECONDS + 1, False), (RESERVE_SECONDS - 1, True), (-1, True)])
-def test_nothing_new_is_begun_when_little_time_is_left(left: float, up: bool) -> None:
-    assert time_is_up(context_with(left))() is up  # type: ignore[arg-type]  # as much of a context as is asked for
+def test_time_is_up_when_only_the_reserve_is_left(left: float, up: bool) -> None:
+    assert time_is_up(context_with(left))() is up  # type: ignore[arg-type]  # as much of a context as is used
     assert seconds_left(context_with(left)) == left  # type: ignore[arg-type]  # the same

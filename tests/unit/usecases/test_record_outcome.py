@@ -1,4 +1,4 @@
-"""The end of every build: outcomes, records, and what repeating changes."""
+"""``record_outcome``: every outcome is recorded and published, and repeating it changes nothing."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ from tests.support.record_requests import (
     event_of,
     lambda_cause,
     objects,
-    settle,
+    record,
 )
 
 pytestmark = pytest.mark.usefixtures("bucket")
@@ -72,10 +72,10 @@ CASES: dict[str, tuple[Callable[[], Passage], Outcome]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_outcome_is_recorded_closed_and_announced(container: FakeContainer, case: str) -> None:
+def test_every_outcome_is_recorded_closed_and_published(container: FakeContainer, case: str) -> None:
     make, outcome = CASES[case]
     passage = make()
-    publication = settle(container, passage)
+    publication = record(container, passage)
     ref = passage.build.ref
     row = container.builds.find(ref)
     assert row is not None
@@ -90,9 +90,9 @@ def test_every_outcome_is_recorded_closed_and_announced(container: FakeContainer
 @pytest.mark.parametrize("case", CASES)
 def test_writing_twice_writes_the_same(container: FakeContainer, clock: ManualClock, case: str) -> None:
     passage = CASES[case][0]()
-    first, before = settle(container, passage), objects()
+    first, before = record(container, passage), objects()
     clock.advance(7200)
-    assert settle(container, passage) == first
+    assert record(container, passage) == first
     assert objects() == before
 
 
@@ -101,22 +101,22 @@ def test_a_wait_that_timed_out_names_the_last_report_each_time_it_is_recorded(co
     row = container.builds.find(ref_of())
     assert row is not None
     container.builds.count_failure(row, "insights: get_build returned 500", not_found=False)
-    texts = [settle(container, passage_of(caught=caught("States.Timeout"))).message["email"] for _ in range(2)]
+    texts = [record(container, passage_of(caught=caught("States.Timeout"))).message["email"] for _ in range(2)]
     assert "insights: get_build returned 500" in texts[0]
     assert texts[0] == texts[1]
 
 
 def test_a_redrive_on_another_day_keeps_the_key_and_the_event(container: FakeContainer) -> None:
     passage = passage_of(caught=caught("States.Timeout"))
-    first = settle(container, passage)
-    again = settle(container, passage, LATER + timedelta(days=2))
+    first = record(container, passage)
+    again = record(container, passage, LATER + timedelta(days=2))
     assert len(objects()) == 1
     assert event_of(again)["id"] == event_of(first)["id"]
 
 
-def test_a_report_delivered_by_a_redrive_replaces_what_was_said_before(container: FakeContainer) -> None:
-    first = settle(container, ended(caught=caught("ArtifactExpiredError")))
-    again = settle(container, ended(artifact=artifact()))
+def test_a_report_delivered_by_a_redrive_replaces_the_earlier_outcome(container: FakeContainer) -> None:
+    first = record(container, ended(caught=caught("ArtifactExpiredError")))
+    again = record(container, ended(artifact=artifact()))
     assert event_of(first)["data"]["record"] == event_of(again)["data"]["record"]
     assert event_of(first)["id"] != event_of(again)["id"]
     row = container.builds.find(ref_of())
@@ -124,9 +124,9 @@ def test_a_report_delivered_by_a_redrive_replaces_what_was_said_before(container
     assert row.outcome is Outcome.DELIVERED
 
 
-def test_an_execution_without_an_outcome_says_so(container: FakeContainer) -> None:
+def test_a_passage_without_an_outcome_is_an_error(container: FakeContainer) -> None:
     with pytest.raises(SettingsError, match="insights/sales/b1"):
-        settle(container, passage_of())
+        record(container, passage_of())
 
 
 @pytest.mark.parametrize(
@@ -151,24 +151,24 @@ def test_an_execution_without_an_outcome_says_so(container: FakeContainer) -> No
     ],
     ids=lambda value: value[:30],
 )
-def test_the_reason_is_read_out_of_any_cause(container: FakeContainer, cause: str, message: str) -> None:
-    event = event_of(settle(container, ended(caught=caught("ArtifactExpiredError", cause))))
+def test_the_message_is_read_from_any_cause(container: FakeContainer, cause: str, message: str) -> None:
+    event = event_of(record(container, ended(caught=caught("ArtifactExpiredError", cause))))
     assert event["data"]["problem"] == {"name": "ArtifactExpiredError", "message": message, "advice": None}
 
 
-def test_no_link_gets_out_whatever_the_cause_holds(container: FakeContainer) -> None:
+def test_no_link_in_a_cause_is_published(container: FakeContainer) -> None:
     cause = "x" * 100 + "https://s3.example.com/r.pdf?X-Amz-Signature=abc123&X-Amz-Credential=AKIAEXAMPLE"
-    for text in (cause, lambda_cause(cause), lambda_cause(cause)[:-40], json.dumps([cause])):
-        publication = settle(container, ended(caught=caught("ArtifactExpiredError", text)))
-        for words in (*publication.message.values(), *(body.decode() for body in objects().values())):
-            assert "abc123" not in words
-            assert "AKIAEXAMPLE" not in words
+    for cause_text in (cause, lambda_cause(cause), lambda_cause(cause)[:-40], json.dumps([cause])):
+        publication = record(container, ended(caught=caught("ArtifactExpiredError", cause_text)))
+        for text in (*publication.message.values(), *(body.decode() for body in objects().values())):
+            assert "abc123" not in text
+            assert "AKIAEXAMPLE" not in text
 
 
-def test_the_record_lies_at_the_day_of_the_end_of_the_build(container: FakeContainer) -> None:
-    settle(container, ended(outcome=Outcome.SUCCEEDED))
-    settle(container, ended(build_of("b2", BuildStatus.SUCCEEDED, completed=None), outcome=Outcome.SUCCEEDED))
-    settle(container, passage_of(build_of("b3"), caught=caught("States.Timeout")), NOON + timedelta(days=1))
+def test_the_record_key_has_the_date_on_which_the_build_ended(container: FakeContainer) -> None:
+    record(container, ended(outcome=Outcome.SUCCEEDED))
+    record(container, ended(build_of("b2", BuildStatus.SUCCEEDED, completed=None), outcome=Outcome.SUCCEEDED))
+    record(container, passage_of(build_of("b3"), caught=caught("States.Timeout")), NOON + timedelta(days=1))
     assert set(objects()) == {
         "records/source=insights/date=2026-04-15/sales/b1.json",
         "records/source=insights/date=2026-04-15/sales/b2.json",
@@ -177,11 +177,11 @@ def test_the_record_lies_at_the_day_of_the_end_of_the_build(container: FakeConta
     }
 
 
-def test_how_long_a_build_took_is_remembered_once(container: FakeContainer, table: Table) -> None:
+def test_the_duration_of_a_build_is_stored_once(container: FakeContainer, table: Table) -> None:
     for _ in range(2):
-        settle(container, ended(outcome=Outcome.SUCCEEDED))
-    settle(container, passage_of(build_of("b2"), caught=caught("States.Timeout")))
-    settle(
+        record(container, ended(outcome=Outcome.SUCCEEDED))
+    record(container, passage_of(build_of("b2"), caught=caught("States.Timeout")))
+    record(
         container,
         ended(build_of("b3", BuildStatus.FAILED, created=NOON, completed=NOON - HOUR), outcome=Outcome.FAILED),
     )
@@ -191,33 +191,31 @@ def test_how_long_a_build_took_is_remembered_once(container: FakeContainer, tabl
     assert list(took.values()) == [3600.0]
 
 
-def test_what_an_unfinished_copy_left_is_dropped(container: FakeContainer) -> None:
+def test_the_upload_of_an_unfinished_copy_is_aborted(container: FakeContainer) -> None:
     leave_upload(container)
     for _ in range(2):
-        settle(container, ended(caught=caught("ArtifactExpiredError")))
+        record(container, ended(caught=caught("ArtifactExpiredError")))
     assert s3().list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
     assert container.builds.checkpoint(ref_of()) is None
 
 
-def test_an_abort_that_s3_refuses_does_not_cost_the_record(
+def test_a_refused_abort_does_not_prevent_the_record(
     container: FakeContainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     leave_upload(container)
     refuse(monkeypatch, "AccessDenied")
-    publication = settle(container, ended(caught=caught("ArtifactExpiredError")))
+    publication = record(container, ended(caught=caught("ArtifactExpiredError")))
     assert recorded_outcome(publication) == Outcome.UNDELIVERABLE
     assert "upload not aborted" in caplog.text
 
 
-def test_an_abort_that_s3_may_accept_later_is_tried_again(
-    container: FakeContainer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_throttled_abort_is_retried(container: FakeContainer, monkeypatch: pytest.MonkeyPatch) -> None:
     leave_upload(container)
     with monkeypatch.context() as failing:
         refuse(failing, "SlowDown")
         with pytest.raises(ArtifactUnavailableError):
-            settle(container, ended(caught=caught("ArtifactExpiredError")))
-    settle(container, ended(caught=caught("ArtifactExpiredError")))
+            record(container, ended(caught=caught("ArtifactExpiredError")))
+    record(container, ended(caught=caught("ArtifactExpiredError")))
     assert s3().list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
     assert container.builds.checkpoint(ref_of()) is None
 
@@ -240,7 +238,7 @@ def recorded_outcome(publication: Publication) -> object:
     return json.loads(objects()[record])["outcome"]
 
 
-def test_uploads_of_killed_copies_are_dropped_with_a_report_that_is_given_up(container: FakeContainer) -> None:
+def test_uploads_of_killed_copies_are_aborted_with_an_undeliverable_report(container: FakeContainer) -> None:
     client = s3()
     container.builds.register(passage_of(ENDED), next_poll_at=NOON)
     key = artifact_key("", ref_of(), ENDED.completed_at or NOON, "report.pdf")
@@ -248,24 +246,24 @@ def test_uploads_of_killed_copies_are_dropped_with_a_report_that_is_given_up(con
     for each in (key, key, elsewhere):
         client.create_multipart_upload(Bucket=BUCKET, Key=each)
     for _ in range(2):
-        settle(container, ended(caught=caught("ArtifactUnavailableError")))
+        record(container, ended(caught=caught("ArtifactUnavailableError")))
     assert [each["Key"] for each in client.list_multipart_uploads(Bucket=BUCKET)["Uploads"]] == [elsewhere]
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "error",
     [
         ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListMultipartUploads"),
         ReadTimeoutError(endpoint_url="https://s3.example.com"),
     ],
     ids=["refused", "unanswered"],
 )
-def test_sweeping_in_vain_does_not_cost_the_record(
-    container: FakeContainer, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+def test_a_failed_cleanup_does_not_prevent_the_record(
+    container: FakeContainer, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def fail(**_: object) -> None:
-        raise trouble
+        raise error
 
     monkeypatch.setattr(aws.client("s3"), "list_multipart_uploads", fail)
-    publication = settle(container, ended(caught=caught("ArtifactUnavailableError")))
+    publication = record(container, ended(caught=caught("ArtifactUnavailableError")))
     assert recorded_outcome(publication) == Outcome.UNDELIVERABLE

@@ -1,4 +1,4 @@
-"""Every sample event is accepted by the function that it is for, at the level of its model."""
+"""Every sample event is accepted by the model of its function."""
 
 import json
 from collections.abc import Callable
