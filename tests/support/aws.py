@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import boto3
 from samtranslator.yaml_helper import yaml_parse
 
 from courier.ledger import Table
+from courier.ledger.table import Change, Scalar
 from tests.support.providers import REGION
 
 if TYPE_CHECKING:
@@ -37,6 +39,16 @@ def _dynamodb() -> DynamoDBClient:
 def s3() -> S3Client:
     """Return a client for what a test does in the bucket itself."""
     return boto3.client("s3", region_name=REGION, aws_access_key_id="t", aws_secret_access_key="t")
+
+
+class AtomicTable(Table):
+    """One write at a time, as in DynamoDB; moto's writes are not atomic."""
+
+    _writing = threading.Lock()
+
+    def update(self, key: str, change: Change) -> dict[str, Scalar] | None:
+        with self._writing:
+            return super().update(key, change)
 
 
 def make_table() -> Table:

@@ -1,4 +1,3 @@
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -9,6 +8,7 @@ from courier.ledger import RequestLedger, SourceLedger, Table
 from courier.ledger.sources import DURATION_SLOTS
 from courier.ledger.table import Change
 from local.simulator import ManualClock
+from tests.support.aws import AtomicTable
 from tests.support.providers import NOON, ref_of
 
 BACKOFF = timedelta(minutes=15)
@@ -82,15 +82,6 @@ def test_an_unreadable_row_is_an_error_that_names_the_source(sources: SourceLedg
 
 
 def test_concurrent_requests_never_exceed_the_rate_limit(table: Table, clock: ManualClock) -> None:
-    class AtomicTable(Table):
-        """One write at a time, as in DynamoDB; moto's writes are not atomic."""
-
-        lock = threading.Lock()
-
-        def update(self, key: str, change: Change) -> dict[str, str | int | float | bool] | None:
-            with self.lock:
-                return super().update(key, change)
-
     sources = SourceLedger(AtomicTable(table.name, table._client), clock)
     with ThreadPoolExecutor(8) as pool:
         granted = list(
