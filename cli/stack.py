@@ -90,7 +90,7 @@ def _outputs(name: str) -> Mapping[str, str]:
         raise SettingsError(
             f"there is no stack {name} in this account and region; deploy it, or pass --stack or --region"
         ) from exc
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    outputs = {output["OutputKey"]: output.get("OutputValue", "") for output in stack.get("Outputs", [])}
     if missing := _OUTPUTS - outputs.keys():
         raise SettingsError(
             f"stack {name} is not a Build Courier, or not complete: its status is {stack['StackStatus']} "

@@ -91,7 +91,7 @@ def deploy(expanded: Template, *, root: Path, location: StackLocation, client: O
         # moto answers an unexpected request with an HTML page; its traceback is on standard error.
         raise TemplateError(f"moto could not create the stack: {exc}") from exc
     stack = cloudformation.describe_stacks(StackName=location.stack_name)["Stacks"][0]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    outputs = {output["OutputKey"]: output.get("OutputValue", "") for output in stack.get("Outputs", [])}
     entries = cloudformation.describe_stack_resources(StackName=location.stack_name)["StackResources"]
     resources = {
         entry["LogicalResourceId"]: entry["PhysicalResourceId"] for entry in entries if "PhysicalResourceId" in entry

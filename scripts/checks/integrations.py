@@ -51,6 +51,7 @@ _STATES_ERRORS = {
 }
 _LAMBDA_ERRORS = {
     "Lambda.AWSLambdaException",
+    "Lambda.ClientExecutionTimeoutException",
     "Lambda.ServiceException",
     "Lambda.SdkClientException",
     "Lambda.TooManyRequestsException",

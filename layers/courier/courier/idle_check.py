@@ -12,4 +12,5 @@ def nothing_is_in_flight(environment: Environment) -> bool:
     response = aws.client("dynamodb").scan(
         TableName=environment.required("table"), IndexName=DUE_INDEX, Select="COUNT", Limit=1
     )
-    return response["Count"] == 0
+    # A page may be empty although the index is not.
+    return response["Count"] == 0 and "LastEvaluatedKey" not in response

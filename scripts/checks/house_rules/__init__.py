@@ -12,6 +12,7 @@ Rule = Callable[[Checkout], Iterator[str]]
 
 RULES: tuple[Rule, ...] = (
     state_machine.tasks_have_timeouts_and_retries,
+    state_machine.throttling_is_waited_out,
     state_machine.choices_have_defaults,
     state_machine.states_do_not_loop,
     state_machine.substitutions_match,
@@ -21,6 +22,8 @@ RULES: tuple[Rule, ...] = (
     error_classes.error_tree_is_documented,
     template.permissions_are_exact,
     template.functions_have_log_groups,
+    template.physical_names_are_unique,
+    template.metric_lines_pass_the_log_filter,
     template.function_names_agree,
     template.schedules_are_valid,
     template.asynchronous_functions_keep_failures,

@@ -11,6 +11,9 @@ from scripts.checks.integrations import tasks_of
 
 # Amazon States Language: more attempts than this are a loop without an end.
 LARGEST_MAX_ATTEMPTS = 99
+# "Handle Lambda service exceptions", Step Functions developer guide.
+THROTTLED = "Lambda.TooManyRequestsException"
+LEAST_PATIENCE_SECONDS = 4 * 3600
 
 
 def tasks_have_timeouts_and_retries(checkout: Checkout) -> Iterator[str]:
@@ -23,6 +26,20 @@ def tasks_have_timeouts_and_retries(checkout: Checkout) -> Iterator[str]:
         for rule in task.get("Retry", []):
             if rule.get("MaxAttempts", 3) > LARGEST_MAX_ATTEMPTS:
                 yield f"{name} retries more than {LARGEST_MAX_ATTEMPTS} times"
+
+
+def throttling_is_waited_out(checkout: Checkout) -> Iterator[str]:
+    """A function that is throttled is retried for hours: a new account has ten concurrent executions."""
+    for name, task in tasks_of(checkout.filled_definition()).items():
+        if ":function:" not in str(task["Resource"]) and "Function" not in str(task["Resource"]):
+            continue
+        patience = [
+            rule.get("MaxAttempts", 3) * rule.get("MaxDelaySeconds", 0)
+            for rule in task.get("Retry", [])
+            if THROTTLED in rule["ErrorEquals"]
+        ]
+        if not patience or patience[0] < LEAST_PATIENCE_SECONDS:
+            yield f"{name} gives up a throttled function within {LEAST_PATIENCE_SECONDS // 3600} hours"
 
 
 def choices_have_defaults(checkout: Checkout) -> Iterator[str]:

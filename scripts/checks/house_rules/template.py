@@ -24,6 +24,10 @@ MANAGED_POLICIES = {
 }
 
 # A partition in an ARN (a pattern may allow any), a region, an account.
+_NAME_PROPERTIES = {
+    "AlarmName", "BucketName", "DashboardName", "FunctionName", "GroupName", "LogGroupName", "Name",
+    "QueueName", "RoleName", "StateMachineName", "TableName", "TopicName",
+}  # fmt: skip
 _LOCATION = re.compile(r"arn:aws:|\b(?:af|ap|ca|cn|eu|il|me|mx|sa|us)(?:-gov|-iso[a-z]?)?-[a-z]+-\d\b|\b\d{12}\b")
 
 
@@ -59,6 +63,25 @@ def functions_have_log_groups(checkout: Checkout) -> Iterator[str]:
     for logical_id, group in groups.items():
         if "RetentionInDays" not in group["Properties"]:
             yield f"{logical_id} never expires its events"
+
+
+def physical_names_are_unique(checkout: Checkout) -> Iterator[str]:
+    """No resource has a name that a second stack in the same region would have too."""
+    for logical_id, resource in checkout.all_options["Resources"].items():
+        for name in _NAME_PROPERTIES & resource.get("Properties", {}).keys():
+            value = resource["Properties"][name]
+            # The name of another resource is a reference, resolved to its logical id.
+            is_reference = value != logical_id and value in checkout.all_options["Resources"]
+            is_literal = isinstance(value, str) and not is_reference
+            if is_literal and DEFAULT_LOCATION.stack_name not in value:
+                yield f"{logical_id} has the same {name} in every stack"
+
+
+def metric_lines_pass_the_log_filter(checkout: Checkout) -> Iterator[str]:
+    """Lambda keeps lines of the level INFO, among which it counts the lines that carry metrics."""
+    levels = checkout.defaults["Parameters"]["LogLevel"]["AllowedValues"]
+    for level in sorted(set(levels) - {"TRACE", "DEBUG", "INFO"}):
+        yield f"LogLevel {level} drops the metrics, so that alarms stay silent"
 
 
 def function_names_agree(checkout: Checkout) -> Iterator[str]:

@@ -18,7 +18,8 @@ def _serialize(fields: Mapping[str, object]) -> str:
 
 
 # The service name and the level come from the template's environment variables.
-logger = Logger(json_serializer=_serialize)
+# RFC 3339: the form of a timestamp that Lambda's log filter reads.
+logger = Logger(json_serializer=_serialize, use_rfc3339=True)
 
 # The level DEBUG applies to all libraries in Lambda, and botocore would log the responses of Secrets Manager.
 for library in ("boto3", "botocore", "urllib3"):
