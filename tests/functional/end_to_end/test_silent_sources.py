@@ -61,8 +61,10 @@ def test_a_request_that_nobody_answered_is_named_with_its_file(tmp_path: Path) -
     ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)  # noqa: S603 - our own command
     assert ended.returncode == 1
     assert ended.stderr.splitlines() == [
-        "courier: source red-team has not responded "
-        "(127.0.0.1: red-team: preflight cannot connect: Connection refused)",
+        (
+            "courier: source red-team has not responded "
+            "(127.0.0.1: red-team: preflight cannot connect: Connection refused)"
+        ),
         f"courier: request {wish} was not served when the run ended",
     ]
     assert HINT not in ended.stdout
