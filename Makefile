@@ -89,8 +89,8 @@ bench: setup  ## Measure the copy against other tools; writes bench/results.md (
 	@$(BIN)/python -m bench.copy
 
 bench-poll: setup  ## Measure polling, simulated and on the embedded AWS; writes bench/polling*.md (about 10 minutes)
-	@$(BIN)/python -m bench.poll
-	@$(BIN)/python -m bench.waiting
+	@$(BIN)/python -m bench.simulated_polling
+	@$(BIN)/python -m bench.polling
 
 chaos: setup  ## Run the chaos campaign: every kill point, fault and storm; writes docs/reliability.md (under 20 minutes)
 	@$(BIN)/python -m bench.chaos --write

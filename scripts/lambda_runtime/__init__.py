@@ -1,1 +1,1 @@
-"""Runs what `make build` made under Lambda's own runtime interface client; `make verify-runtime`."""
+"""Runs built functions in local sandboxes under Lambda's runtime interface client; `make verify-runtime`."""

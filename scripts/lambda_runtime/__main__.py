@@ -1,7 +1,7 @@
-"""``python -m scripts.lambda_runtime``: run the built functions as Lambda would, and time their cold starts.
+"""``python -m scripts.lambda_runtime``: run the built functions as Lambda does, and time their cold starts.
 
-Needs what `make build` made, the dependencies built for this machine in ``.aws-sam/runtime``, and
-``.venv-runtime``; `make verify-runtime` sees to all three.
+Needs the output of `make build`, the dependencies built for this machine in ``.aws-sam/runtime``, and
+``.venv-runtime``; `make verify-runtime` provides all three.
 """
 
 import sys
@@ -15,7 +15,7 @@ from local.simulator import SimulatedProviders, demo_scenario
 from scripts.lambda_runtime.cold_starts import (
     BARE_SERVICE,
     FIRST_EVENT,
-    REACH,
+    MAX_RATIO,
     ROUNDS,
     SAMPLES,
     ColdStartTimer,
@@ -31,17 +31,17 @@ BUILD = ROOT / ".aws-sam/build"
 LAYERS = (BUILD / "CourierLayer", ROOT / ".aws-sam/runtime/DependenciesLayer")
 
 
-def show_life() -> list[str]:
-    """Run the whole life of the simulated providers' builds; what went wrong."""
-    life = run_lifecycle(PYTHON, BUILD, LAYERS)
-    outcomes = ", ".join(f"{source} {outcome} {count}" for (source, outcome), count in sorted(life.outcomes.items()))
-    print(f"lives of {life.outcomes.total()} builds in {life.seconds:.0f} s: {outcomes}")
-    print(f"invocations: {', '.join(f'{name} {count}' for name, count in life.invocations.items())}")
-    return list(life.faults)
+def show_lifecycle() -> list[str]:
+    """Run the whole lifecycle of the simulated providers' builds and return the faults."""
+    run = run_lifecycle(PYTHON, BUILD, LAYERS)
+    outcomes = ", ".join(f"{source} {outcome} {count}" for (source, outcome), count in sorted(run.outcomes.items()))
+    print(f"lifecycles of {run.outcomes.total()} builds in {run.seconds:.0f} s: {outcomes}")
+    print(f"invocations: {', '.join(f'{name} {count}' for name, count in run.invocations.items())}")
+    return list(run.faults)
 
 
 def show_cold_starts() -> list[str]:
-    """Time the cold starts beside the bare handlers, and send all sample events; what went wrong."""
+    """Time the cold starts beside the bare handlers, send all sample events, and return the faults."""
     specs: dict[str, FunctionSpec] = {}
 
     def remember(spec: FunctionSpec) -> Handler:
@@ -54,11 +54,11 @@ def show_cold_starts() -> list[str]:
         Session(sources=demo_sources(scenario, providers.url), secrets=demo_secrets(scenario), load_handler=remember),
     ):
         watch = ColdStartTimer(PYTHON, specs, build=BUILD, layers=LAYERS, events=ROOT / "events")
-        print("cold starts: median (least) of whole, until all top imports are done, and CPU time, in ms")
+        print("cold starts in ms: median (minimum) of the whole, of the imports at the top (init), and CPU time")
         faults = [fault for name in FIRST_EVENT for fault in _show_function(watch, name)]
-        rejected = watch.reject_events()
+        rejected = watch.rejected_events()
         count = len(list((ROOT / "events").iterdir()))
-        print(f"sample events: {count - len(rejected)} of {count} pass through the built functions")
+        print(f"sample events: the built functions accept {count - len(rejected)} of {count}")
     return faults + rejected
 
 
@@ -67,35 +67,35 @@ def _show_function(watch: ColdStartTimer, name: str) -> list[str]:
     bare = Timing(f"bare, with a client of {service}")
     faults = set()
     for _ in range(ROUNDS):
-        # In turns, so that what else this machine does disturbs both alike.
+        # Alternating, so that other load of the machine disturbs both equally.
         for _ in range(SAMPLES):
             outcome = watch.time_function(timing)
             if is_fault(outcome):
                 faults.add(f"{name}: {outcome.payload[:500]}")
             if service:
                 watch.time_bare(bare, service)
-        if faults or not service or timing.median < REACH * bare.median:
+        if faults or not service or timing.median < MAX_RATIO * bare.median:
             break
     watch.profile(timing)
     print(f"{name:16} {timing.describe()}  {timing.describe_imports()}")
     if service:
         ratio, cpu_ratio = timing.median / bare.median, timing.cpu_median / bare.cpu_median
-        # Said, and no error: a time is no fault of the change that happens to be judged on a busy machine.
-        word = "met" if ratio < REACH else "missed"
+        # Reported and no error: on a busy machine a slow start is not the fault of the change under test.
+        mark = "met" if ratio < MAX_RATIO else "missed"
         share = f"{ratio:.2f} times that (CPU time {cpu_ratio:.2f})"
-        print(f"{'':16} {bare.describe()}  {bare.name}: {share}, reach {REACH}: {word}")
+        print(f"{'':16} {bare.describe()}  {bare.name}: {share}, target {MAX_RATIO}: {mark}")
     if unwanted := unwanted_modules(timing):
         faults.add(f"{name} imports what it does not use: {', '.join(unwanted[:10])}")
     return sorted(faults)
 
 
-def _not_called(event: object, context: LambdaContext) -> object:  # noqa: ARG001 - what a handler takes
-    raise AssertionError("nothing is due while cold starts are timed")
+def _not_called(event: object, context: LambdaContext) -> object:  # noqa: ARG001 - the signature of a handler
+    raise AssertionError("no function may run while cold starts are timed")
 
 
 def main() -> int:
-    """Run both; the exit code is 1 if anything went wrong."""
-    faults = [*show_life(), *show_cold_starts()]
+    """Run both and return the exit code, which is 1 if there are faults."""
+    faults = [*show_lifecycle(), *show_cold_starts()]
     for fault in faults:
         print(f"error: {fault}", file=sys.stderr)
     return 1 if faults else 0

@@ -1,4 +1,4 @@
-"""How long the built functions take from the start of their process to the first answer, and where the time goes."""
+"""Times the built functions from the start of their process to the first response, and profiles their imports."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,15 @@ from scripts.lambda_runtime.import_profile import Imports, read_imports
 from scripts.lambda_runtime.sandbox import FunctionCode, InvocationOutcome, Sandbox
 
 TIMEOUT_SECONDS = 60.0
-# Enough for a median that one disturbance does not move; more rounds follow while a reach is missed.
+# Enough for a median that one disturbance does not move; more rounds follow while a target is missed.
 SAMPLES = 7
 ROUNDS = 3
 
-# Reach: a function with the service of the one client that it needs, and how many times the bare handler it may take.
-REACH = 1.3
+# A function with one client may take this many times as long as a bare handler that creates the same client.
+MAX_RATIO = 1.3
 BARE_SERVICE = {"poll_builds": "dynamodb", "record_outcome": "s3"}
 
-# The event that is each function's usual first one.
+# The usual first event of each function.
 FIRST_EVENT = {
     "poll_builds": "poll_builds.schedule.json",
     "record_outcome": "record_outcome.delivered.json",
@@ -27,15 +27,15 @@ FIRST_EVENT = {
     "discover_builds": "discover_builds.schedule.json",
 }
 
-# Modules that no first invocation may import, by function; "*" is all of them. Who reads the sources' parameters has
-# boto3 from Powertools.
+# Modules that no first invocation may import, by function; "*" stands for all. Functions that read the sources'
+# parameters import boto3 through Powertools.
 UNWANTED = {
     "*": ("rich", "typer", "moto", "local", "cli"),
     "poll_builds": ("boto3", "courier.transfer"),
     "record_outcome": ("boto3", "requests", "courier.config.settings", "courier.providers", "courier.transfer"),
 }
 
-_BARE = Path(__file__).with_name("bare")
+_BARE = Path(__file__).with_name("bare_function")
 
 
 @dataclass
@@ -51,21 +51,21 @@ class Timing:
 
     @property
     def median(self) -> float:
-        """Of the whole cold starts."""
+        """The median of the whole cold starts."""
         return statistics.median(self.totals)
 
     @property
     def cpu_median(self) -> float:
-        """Of the CPU time alone, which other work on this machine disturbs less."""
+        """The median of the CPU time, which other load of the machine disturbs less."""
         return statistics.median(self.cpus)
 
     def describe(self) -> str:
-        """Give median and least, the part until all imports at the top were done, and the CPU time."""
+        """Return median and minimum, the time until the imports at the top were finished, and the CPU time."""
         init = statistics.median(self.inits)
         return f"{self.median:5.0f} ms ({min(self.totals):4.0f})  init {init:4.0f}  cpu {self.cpu_median:4.0f}"
 
     def describe_imports(self) -> str:
-        """Give the share of imports, at the top and later, in the profiled cold start, and the largest packages."""
+        """Return the share of all imports in the profiled cold start, and the largest packages."""
         if self.imports is None:
             return "not profiled"
         share = self.imports.total_milliseconds / self.profiled_milliseconds
@@ -78,11 +78,11 @@ class ColdStartTimer:
     Parameters
     ----------
     python
-        Of an environment that holds awslambdaric and boto3 only.
+        Interpreter of an environment that contains awslambdaric and boto3 only.
     specs
         The functions as deployed, by name.
     build, layers
-        Where the built functions lie, by logical id, and the layers below them.
+        Folder of the built functions by logical id, and the folders of their layers.
     events
         Folder of the sample events.
     """
@@ -113,15 +113,15 @@ class ColdStartTimer:
             return _run(sandbox, "{}", timing)
 
     def profile(self, timing: Timing) -> None:
-        """Find out what one more cold start imports."""
+        """Profile the imports of one more cold start."""
         with self._sandbox(timing.name, profile=True) as sandbox:
             sandbox.invoke(self._event(FIRST_EVENT[timing.name]), timeout_seconds=TIMEOUT_SECONDS)
             timing.imports = read_imports(sandbox.output())
             if sandbox.cold_start is not None:
                 timing.profiled_milliseconds = sandbox.cold_start.total_seconds * 1000
 
-    def reject_events(self) -> list[str]:
-        """Send every sample event through its built function, and name those that are not understood."""
+    def rejected_events(self) -> list[str]:
+        """Send every sample event to its built function and return those that it rejects."""
         faults = []
         for name in self._specs:
             with self._sandbox(name) as sandbox:
@@ -141,9 +141,9 @@ class ColdStartTimer:
 
 
 def is_fault(outcome: InvocationOutcome) -> bool:
-    """Whether an invocation failed in a way that no provider is to blame for.
+    """Return whether an invocation failed for a reason other than its provider.
 
-    The samples name builds that the simulated providers do not know; saying so is right.
+    The samples name builds that the simulated providers do not know, so BuildNotFoundError is expected.
     """
     if outcome.error_type is None or outcome.error_type == "BuildNotFoundError":
         return False
@@ -151,7 +151,7 @@ def is_fault(outcome: InvocationOutcome) -> bool:
 
 
 def unwanted_modules(timing: Timing) -> list[str]:
-    """Name what a function imported and does not use."""
+    """Return the modules that a function imported and does not use."""
     if timing.imports is None:
         return []
     unwanted: Sequence[str] = (*UNWANTED["*"], *UNWANTED.get(timing.name, ()))

@@ -1,4 +1,4 @@
-"""What Python says about its imports (``PYTHONPROFILEIMPORTTIME``)."""
+"""Reads the import times that Python writes (``PYTHONPROFILEIMPORTTIME``)."""
 
 import re
 from collections import Counter
@@ -9,23 +9,23 @@ _LINE = re.compile(r"import time: +(\d+) \| +\d+ \| +(\S+)")
 
 @dataclass(frozen=True)
 class Imports:
-    """Milliseconds spent in each top-level package itself, and every module's name."""
+    """The milliseconds spent in each top-level package itself, and the names of all modules."""
 
     milliseconds: Counter[str]
     modules: frozenset[str]
 
     @property
     def total_milliseconds(self) -> float:
-        """All imports together."""
+        """The time of all imports."""
         return sum(self.milliseconds.values())
 
     def largest(self, count: int) -> str:
-        """Name the packages that take longest."""
+        """Return the slowest packages with their times."""
         return ", ".join(f"{name} {spent:.0f}" for name, spent in self.milliseconds.most_common(count))
 
 
 def read_imports(output: str) -> Imports:
-    """Read the lines that Python writes to standard error."""
+    """Parse the lines that Python writes to standard error."""
     milliseconds: Counter[str] = Counter()
     modules = set()
     for match in _LINE.finditer(output):

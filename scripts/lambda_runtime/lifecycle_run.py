@@ -1,4 +1,4 @@
-"""The whole life of builds of every provider, through the state machine, with the built functions in sandboxes."""
+"""Runs the whole lifecycle of builds of every provider, with the built functions in sandboxes."""
 
 import time
 from collections import Counter
@@ -11,43 +11,36 @@ from local.runs.demo import demo_requests, demo_secrets, demo_sources
 from local.runs.session import BuildLine, Session
 from local.simulator import SimulatedProviders, demo_scenario
 from scripts.lambda_runtime.pool import SandboxPool
-from scripts.lambda_runtime.sandbox import ColdStart, FunctionCode
+from scripts.lambda_runtime.sandbox import FunctionCode
 
-# A minute of the template's schedules; a tick is an invocation of a process here.
+# Real seconds per minute of the template's schedules.
 TICK_SECONDS = 1.5
 LONGEST_SECONDS = 120.0
 _SEED = 7
 
-# What one life of each provider must have seen, by source.
+# Outcomes that must occur, by source.
 EXPECTED = {"insights": {"succeeded", "failed", "canceled"}, "red-team": {"delivered"}, "sandbox": {"empty"}}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LifecycleRun:
-    """How it went.
-
-    ``cold_starts``
-        Of the functions' first sandboxes, with real work in the first invocation.
-    ``faults``
-        One line each; none is good.
-    """
+    """The result of a run; ``faults`` are one line each, and empty if the run passed."""
 
     seconds: float
     outcomes: Counter[tuple[str, str]]
     invocations: dict[str, int]
-    cold_starts: dict[str, list[ColdStart]]
     faults: tuple[str, ...]
 
 
 def run_lifecycle(python: Path, build: Path, layers: tuple[Path, ...]) -> LifecycleRun:
-    """Let the simulated providers' builds go from their request or discovery to their notice.
+    """Run the simulated providers' builds from their request or discovery to their notice.
 
     Parameters
     ----------
     python
-        Of an environment that holds awslambdaric and boto3 only.
+        Interpreter of an environment that contains awslambdaric and boto3 only.
     build, layers
-        Where the built functions lie, by logical id, and the layers below them.
+        Folder of the built functions by logical id, and the folders of their layers.
     """
 
     def code_of(spec: FunctionSpec) -> FunctionCode:
@@ -69,12 +62,12 @@ def run_lifecycle(python: Path, build: Path, layers: tuple[Path, ...]) -> Lifecy
         session.run(
             until_idle=True, timeout_seconds=LONGEST_SECONDS, on_change=lambda _: None, monotonic=time.monotonic
         )
-        verdict = session.finish()
+        result = session.finish()
         builds = session.builds()
         faults = [*_faults(builds)]
-        faults += [f"execution {run.name} ended as {run.status}" for run in verdict.failed_executions]
-        faults += [f"{letter.function} failed for good: {letter.message}" for letter in verdict.dead_letters]
-        faults += [f"{source} is ill: {words}" for source, words in verdict.unhealthy.items()]
+        faults += [f"execution {run.name} ended as {run.status}" for run in result.failed_executions]
+        faults += [f"{letter.function} failed for good: {letter.message}" for letter in result.dead_letters]
+        faults += [f"{source} is unhealthy: {words}" for source, words in result.unhealthy.items()]
         # One notice per build at least.
         if len(session.notices()) < len(builds):
             faults.append(f"{len(builds)} builds and {len(session.notices())} notices")
@@ -82,7 +75,6 @@ def run_lifecycle(python: Path, build: Path, layers: tuple[Path, ...]) -> Lifecy
             seconds=time.monotonic() - started,
             outcomes=Counter((line.ref[0], line.state) for line in builds),
             invocations={name: usage.invocations for name, usage in session.aws.usage().items()},
-            cold_starts=pool.cold_starts(),
             faults=tuple(dict.fromkeys(faults)),
         )
 
@@ -90,7 +82,7 @@ def run_lifecycle(python: Path, build: Path, layers: tuple[Path, ...]) -> Lifecy
 def _faults(builds: list[BuildLine]) -> Iterator[str]:
     for line in builds:
         if line.outcome is None:
-            yield f"{line.build} has no outcome, it is {line.status}"
+            yield f"{line.build} has no outcome; its status is {line.status}"
     seen: dict[str, set[str]] = {}
     for line in builds:
         seen.setdefault(line.ref[0], set()).add(line.state)

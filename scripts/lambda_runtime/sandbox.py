@@ -1,4 +1,4 @@
-"""One Lambda sandbox: a process of Python 3.13 that runs a built function with its layers, and nothing else."""
+"""One Lambda sandbox: a process that runs a function with its layers under a runtime client, and nothing else."""
 
 import json
 import os
@@ -12,20 +12,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from scripts.lambda_runtime.runtime_api import Event, RuntimeApi
+from scripts.lambda_runtime.runtime_api import InvocationEvent, RuntimeApi
 
-# How often it is checked that the process still lives.
-_BEAT_SECONDS = 0.05
-_END_SECONDS = 5.0
+# How often `invoke` checks whether the process is alive.
+_CHECK_SECONDS = 0.05
+_STOP_SECONDS = 5.0
 
-# Of this process's environment, what points the function at the embedded AWS (local.embedded.sandbox_env)
-# and keeps it there.
-_PASSED_ON = ("AWS_", "NO_PROXY", "no_proxy", "PATH")
+# Variables of this process that direct the function to the embedded AWS (local.embedded.sandbox_env).
+_INHERITED = ("AWS_", "NO_PROXY", "no_proxy", "PATH")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionCode:
-    """What is run: the folder of a built function, those of its layers, and ``module.function``."""
+    """The folder of a function, the folders of its layers, and the handler as ``module.function``."""
 
     folder: Path
     layers: tuple[Path, ...] = ()
@@ -34,7 +33,7 @@ class FunctionCode:
 
 @dataclass(frozen=True, kw_only=True)
 class InvocationOutcome:
-    """How an invocation ended: its result or error document as JSON text."""
+    """The result or error document of an invocation, as JSON text."""
 
     payload: str
     error_type: str | None
@@ -42,12 +41,12 @@ class InvocationOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class ColdStart:
-    """Seconds from the start of the process to its first answer.
+    """Seconds from the start of the process to its first response.
 
     ``init_seconds``
-        Until it asked for its first event: imports at the top are done by then.
+        Until it requested its first event: it has finished the imports at the top by then.
     ``cpu_seconds``
-        What the process computed until the answer; barely disturbed by what else the machine does.
+        CPU time of the process until the response, which other load of the machine hardly affects.
     """
 
     total_seconds: float
@@ -56,16 +55,18 @@ class ColdStart:
 
 
 class Sandbox:
-    """One sandbox, alive between ``with`` and its end; serves one invocation at a time.
+    """One sandbox, which serves one invocation at a time until its ``with`` block ends.
 
     Parameters
     ----------
     python
-        Of an environment that holds awslambdaric and boto3 only.
+        Interpreter of an environment that contains the client, and of a built function only awslambdaric and boto3.
     variables
         The function's environment variables.
+    client
+        Module of the runtime client, which is run with the handler as its argument.
     profile
-        Have Python write down what each import takes; `output` has it. Slows it down.
+        Make Python write the time of each import to `output`, which slows it down.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class Sandbox:
         *,
         variables: Mapping[str, str],
         name: str = "function",
+        client: str = "awslambdaric",
         profile: bool = False,
     ) -> None:
         self._python = python
         self._code = code
         self._name = name
+        self._client = client
         self._variables = dict(variables) | ({"PYTHONPROFILEIMPORTTIME": "1"} if profile else {})
         self._api = RuntimeApi()
         self._output = tempfile.TemporaryFile(mode="w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - `stop` does
@@ -88,63 +91,63 @@ class Sandbox:
         self.cold_start: ColdStart | None = None
 
     def __enter__(self) -> Self:
-        """Get ready; the process starts with the first invocation, as in Lambda."""
+        """Return the sandbox; its process starts with the first invocation, as in Lambda."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the process."""
+        """Stop the process."""
         self.stop()
 
     @property
     def is_alive(self) -> bool:
-        """Whether another invocation can be served."""
+        """Whether the sandbox can serve another invocation."""
         return self._process is None or self._process.poll() is None
 
     def invoke(self, payload: str, *, timeout_seconds: float, request_id: str | None = None) -> InvocationOutcome:
-        """Run the function once; an error of the function, a crash and a timeout are outcomes too."""
+        """Run the function once and return its result, its error, or the error of a crash or timeout."""
         request_id = request_id or str(uuid.uuid4())
-        event = Event(
+        event = InvocationEvent(
             request_id=request_id,
             arn=f"arn:aws:lambda:{os.environ.get('AWS_REGION', 'eu-central-1')}:123456789012:function:{self._name}",
             deadline_milliseconds=round((time.time() + timeout_seconds) * 1000),
             payload=payload,
         )
-        self._api.hand_out(event)
+        self._api.send(event)
         if self._process is None:
             self._start()
         give_up_at = time.monotonic() + timeout_seconds
         while time.monotonic() < give_up_at:
-            answer = self._api.answer(_BEAT_SECONDS)
-            if answer is not None:
+            response = self._api.wait_for_response(_CHECK_SECONDS)
+            if response is not None:
                 if self.cold_start is None:
-                    asked_at = self._api.first_asked_at or answer.at
+                    requested_at = self._api.first_request_at or response.received_at
                     self.cold_start = ColdStart(
-                        total_seconds=answer.at - self._started_at,
-                        init_seconds=asked_at - self._started_at,
+                        total_seconds=response.received_at - self._started_at,
+                        init_seconds=requested_at - self._started_at,
                         cpu_seconds=self._cpu_seconds(),
                     )
-                return InvocationOutcome(payload=answer.payload, error_type=answer.error_type)
+                return InvocationOutcome(payload=response.payload, error_type=response.error_type)
             if not self.is_alive:
-                return self._lost("Runtime.ExitError", f"the process ended: {self.output()[-2000:]}")
+                return _failure("Runtime.ExitError", f"the process ended: {self.output()[-2000:]}")
         self.stop()
-        return self._lost("Sandbox.Timedout", f"Task timed out after {timeout_seconds:.2f} seconds")
+        return _failure("Sandbox.Timedout", f"Task timed out after {timeout_seconds:.2f} seconds")
 
     def output(self) -> str:
-        """Give what the process wrote so far."""
+        """Return the output of the process so far."""
         if self._output.closed:
             return ""
         self._output.seek(0)
         return self._output.read()
 
     def stop(self) -> None:
-        """End the process; again does nothing."""
+        """Stop the process; a second call does nothing."""
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
             try:
-                process.wait(_END_SECONDS)
+                process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -153,9 +156,9 @@ class Sandbox:
             self._output.close()
 
     def _start(self) -> None:
-        environment = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+        environment = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
         environment |= {
-            # Lambda's own, as far as the runtime interface client and Powertools read them.
+            # Lambda's own variables, as far as the runtime client and Powertools read them.
             "AWS_LAMBDA_RUNTIME_API": self._api.address,
             "AWS_LAMBDA_FUNCTION_NAME": self._name,
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
@@ -165,11 +168,11 @@ class Sandbox:
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
             "PYTHONPATH": os.pathsep.join(str(path) for path in _search_path(self._code)),
-            # Its file system is read-only.
+            # As in Lambda, whose file system is read-only.
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONNOUSERSITE": "1",
         }
-        command: Sequence[str] = [str(self._python), "-m", "awslambdaric", self._code.handler]
+        command: Sequence[str] = [str(self._python), "-m", self._client, self._code.handler]
         self._started_at = time.monotonic()
         self._process = subprocess.Popen(
             command,
@@ -181,14 +184,15 @@ class Sandbox:
         )
 
     def _cpu_seconds(self) -> float:
-        # The first figure is the time spent on the CPU, in nanoseconds ("schedstat", Linux documentation).
+        # The first figure is the CPU time in nanoseconds ("schedstat", Linux documentation).
         tasks = Path(f"/proc/{self._process.pid}/task") if self._process else Path()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.glob("*")) / 1e9
-
-    def _lost(self, error_type: str, message: str) -> InvocationOutcome:
-        document = {"errorType": error_type, "errorMessage": message, "stackTrace": []}
-        return InvocationOutcome(payload=json.dumps(document), error_type=error_type)
 
 
 def _search_path(code: FunctionCode) -> list[Path]:
     return [code.folder, *(layer / "python" for layer in code.layers)]
+
+
+def _failure(error_type: str, message: str) -> InvocationOutcome:
+    document = {"errorType": error_type, "errorMessage": message, "stackTrace": []}
+    return InvocationOutcome(payload=json.dumps(document), error_type=error_type)

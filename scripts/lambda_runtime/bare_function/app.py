@@ -1,12 +1,12 @@
-"""The least that a function of this kind could do: import boto3 and make the one client that it needs."""
+"""The minimum of such a function: it imports boto3 and creates one client."""
 
 import os
 
 import boto3
 
-client = boto3.client(os.environ["SERVICE"])  # type: ignore[call-overload]  # whichever it is told
+client = boto3.client(os.environ["SERVICE"])  # type: ignore[call-overload]  # any service
 
 
 def handler(event: object, context: object) -> dict[str, str]:  # noqa: ARG001 - Lambda passes both
-    """FunctionResponse at once."""
+    """Respond at once."""
     return {"service": client.meta.service_model.service_name}

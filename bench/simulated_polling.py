@@ -1,6 +1,6 @@
 """How near the beat comes to the limit, and what waiting costs: writes polling.md and polling.svg beside this file.
 
-Run from the root of the repository: ``python -m bench.poll``. It runs the real polling module in the
+Run from the root of the repository: ``python -m bench.simulated_polling``. It runs the real polling module in the
 simulation of ``local/polling_study``; every number in the tables is measured by it, under fixed seeds.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from statistics import fmean, stdev
 
-from bench.folding import fold
+from bench.markdown import fold
 from courier.builds.poll_schedule import next_gap
 from courier.config.settings import PollingSettings
 from local.polling_study.chart_series import trade_off_chart

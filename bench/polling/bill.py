@@ -1,4 +1,4 @@
-"""What was used, in the units of the price list."""
+"""Usage in the units of the price list."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.waiting.capacity import CapacityMeter
-from bench.waiting.sandboxes import Run
+from bench.polling.capacity import CapacityMeter
+from bench.polling.sandboxes import Invocation
 from local.embedded.results import ExecutionReport
 from local.polling_study.prices import PriceList
 
-# What the requests to AWS are called in the price list. The rest costs nothing by itself: GetParametersByPath of
-# standard parameters, SendTaskSuccess and StartExecution (transitions are billed), Lambda's Invoke (runs are billed).
-# DynamoDB is counted at the table. AbortMultipartUpload is free.
+# Names of the requests in the price list. The other requests are free: GetParametersByPath of standard parameters,
+# SendTaskSuccess and StartExecution (transitions are billed), Lambda's Invoke (invocations are billed), and
+# AbortMultipartUpload. DynamoDB requests are counted at the table.
 _PRICED_CALLS = {
     "s3:PutObject": "s3_put",
     "s3:CreateMultipartUpload": "s3_put",
@@ -31,13 +31,13 @@ _FREE_SERVICES = ("dynamodb", "ssm", "sfn", "lambda")
 
 @dataclass(frozen=True)
 class Bill:
-    """Counts by the names of the price list; `notes` are counts that cost nothing by themselves."""
+    """Counts by the names of the price list; `notes` are counts that are not billed."""
 
     units: Mapping[str, float]
     notes: Mapping[str, float] = field(default_factory=dict)
 
     def dollars(self, prices: PriceList) -> float:
-        """Give what all of it costs."""
+        """Return the total cost."""
         return sum(prices.cost(self.units).values())
 
     def __add__(self, other: Bill) -> Bill:
@@ -57,45 +57,46 @@ def _sum(one: Mapping[str, float], other: Mapping[str, float]) -> Mapping[str, f
     return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in dict.fromkeys((*one, *other))}
 
 
-def bill_of(
+def count_usage(
     *,
-    runs: Sequence[Run],
+    invocations: Sequence[Invocation],
     executions: Iterable[ExecutionReport] = (),
     meter: CapacityMeter | None = None,
     ticks: int = 0,
     publishes: int = 0,
 ) -> Bill:
-    """Add up what these runs, executions, writes and reads cost.
+    """Sum up what these invocations, executions, writes and reads use.
 
     Parameters
     ----------
     ticks
-        Invocations that a schedule made.
+        Invocations by a schedule.
     publishes
-        Notices that state machines published themselves.
+        Notices that state machines published.
     """
     units: Counter[str] = Counter()
     calls: Counter[str] = Counter()
-    for run in runs:
-        calls.update(run.calls)
+    for each in invocations:
+        calls.update(each.calls)
     for call, count in calls.items():
         if call in _PRICED_CALLS:
             units[_PRICED_CALLS[call]] += count
         elif not call.startswith(_FREE_SERVICES):
-            raise ValueError(f"nobody knows what {call} costs")
+            raise ValueError(f"the price list has no price of {call}")
     states = sum(len(execution.states) for execution in executions)
     counted: dict[str, float] = {
         "step_functions_transition": states,
-        "lambda_request": len(runs),
-        "lambda_gb_second": sum(run.gb_seconds for run in runs),
+        "lambda_request": len(invocations),
+        "lambda_gb_second": sum(each.gb_seconds for each in invocations),
         "scheduler_invocation": ticks,
         "dynamodb_write_unit": sum(meter.write_units.values()) if meter else 0,
         "dynamodb_read_unit": sum(meter.read_units.values()) if meter else 0,
         "sns_publish": units.pop("sns_publish", 0) + publishes,
-        "log_byte": sum(run.log_bytes for run in runs),
+        "log_byte": sum(each.log_bytes for each in invocations),
         **units,
     }
-    notes = {f"runs of {name}": float(sum(run.function == name for run in runs)) for name in {r.function for r in runs}}
+    by_function = Counter(each.function for each in invocations)
+    notes = {f"invocations of {name}": float(count) for name, count in by_function.items()}
     notes["requests to AWS"] = sum(calls.values())
     if meter:
         notes |= {f"write units, {kind}": float(count) for kind, count in meter.write_units.items()}

@@ -1,4 +1,4 @@
-"""Whole lives of builds, on a clock that stands still while something works: a minute takes as long as its work."""
+"""The whole lifecycle of builds, on a clock that stops while anything works: a minute takes as long as its work."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from random import Random
 from statistics import NormalDist, fmean
 
-from bench.waiting.bill import Bill, bill_of
-from bench.waiting.capacity import CapacityMeter, metered
-from bench.waiting.sandboxes import Run, Sandboxes
+from bench.polling.bill import Bill, count_usage
+from bench.polling.capacity import CapacityMeter, metered
+from bench.polling.sandboxes import Invocation, MeasuredPool
 from courier.config.settings import SourceSettings
 from courier.ledger import SourceLedger, Table
 from courier.models import BuildRef
@@ -40,7 +40,7 @@ from local.simulator import (
 TEMPLATE = Path(__file__).resolve().parent.parent.parent / "template.yaml"
 MINUTE = 60.0
 DISCOVER_MINUTES = 5
-# The answer of a provider across the Internet; local.polling_study.workload has the same.
+# The response time of a provider across the Internet; local.polling_study.workload has the same.
 LATENCY_SECONDS = 0.15
 HISTORY = 30
 REPORT_BYTES = 64 * 1024
@@ -50,21 +50,21 @@ _LONGEST_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
-    """One way of waiting; ``lists`` of an account that can list its builds, in so many ``scopes``."""
+class PollingMode:
+    """How builds are polled: one by one, or by lists of an account (``lists``) with this number of ``scopes``."""
 
     name: str
     lists: bool
     scopes: int = 1
 
 
-SINGLY = Way(name="asked one by one, a report each", lists=False)
-LISTED = Way(name="listed and discovered, 5 scopes, no report", lists=True, scopes=5)
+SINGLE = PollingMode(name="polled one by one, a report each", lists=False)
+LISTED = PollingMode(name="listed and discovered, 5 scopes, no report", lists=True, scopes=5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is run: builds that begin at moments as of a Poisson process, so that ``in_flight`` run at a time."""
+class LifecyclePlan:
+    """The measured builds: they start in a Poisson process, so that ``in_flight`` run at a time."""
 
     builds: int = 40
     in_flight: float = 10.0
@@ -74,14 +74,14 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lives:
-    """What the builds of one way used, and how it was.
+class LifecycleCost:
+    """What the builds of one mode used.
 
     ``idle``
-        A minute with nothing in flight, on the same stack: what ticks cost that find nothing.
+        Usage of a minute with nothing in flight, on the same stack.
     """
 
-    way: Way
+    mode: PollingMode
     builds: int
     minutes: int
     mean_seconds: float
@@ -90,77 +90,77 @@ class Lives:
     lags: Sequence[float]
     provider_requests: Mapping[str, int]
     states: Mapping[str, int]
-    runs: Sequence[Run] = field(repr=False, default=())
+    invocations: Sequence[Invocation] = field(repr=False, default=())
 
     def per_thousand(self, in_flight: float) -> Bill:
-        """Give the bill of 1,000 builds, so many at a time.
+        """Return the usage of 1,000 builds with this number in flight.
 
-        The ticks are shared by those in flight: a tick more or less than there were costs or saves a minute
-        that is idle. What a look costs stays as measured, although more builds at a time share more of it.
+        All builds in flight share the ticks, so each tick more or less than measured costs or saves an idle minute.
+        The cost of a poll stays as measured, although more builds in flight share more of it.
         """
         minutes = self.builds * self.mean_seconds / MINUTE / in_flight
         return (self.bill + self.idle * (minutes - self.minutes)) * (1000 / self.builds)
 
 
 def durations(count: int, *, seed: int, of: LogNormal = TWENTY_MINUTES) -> list[float]:
-    """Give durations spread evenly over the distribution, so that few builds stand for many; in seconds, shuffled."""
+    """Return shuffled durations in seconds, spread evenly over the distribution, so that few builds represent many."""
     quantile = NormalDist(log(of.median_seconds), of.sigma).inv_cdf
     drawn = [exp(quantile((number + 0.5) / count)) for number in range(count)]
     Random(seed).shuffle(drawn)  # noqa: S311 - a benchmark, repeatable by its seed
     return drawn
 
 
-def live(way: Way, plan: Plan) -> Lives:
-    """Let all builds of a way be requested or discovered, waited for, copied, recorded and announced."""
-    taken = durations(plan.builds, seed=plan.seed)
-    starts = _starts(taken, plan)
+def measure_lifecycle(mode: PollingMode, plan: LifecyclePlan) -> LifecycleCost:
+    """Request or discover all builds of a mode, wait for them, copy, record and announce them."""
+    build_seconds = durations(plan.builds, seed=plan.seed)
+    starts = _starts(build_seconds, plan)
     clock = ManualClock(datetime.now(UTC).replace(second=0, microsecond=0))
-    scenario = scenario_of(way, taken, starts, plan)
+    scenario = build_scenario(mode, build_seconds, starts, plan)
     delayed = FaultPlan(FaultRule(Delay(plan.latency_seconds), times=None))
     with (
         SimulatedProviders(scenario, clock=clock, faults=delayed) as providers,
-        Sandboxes(clock=clock) as sandboxes,
+        MeasuredPool(clock=clock) as sandboxes,
         EmbeddedAws(TEMPLATE, load_handler=sandboxes.load) as aws,
     ):
-        source = source_of(way, scenario, providers.url)
-        configure(aws, [source], {source.secret: key_of(way, scenario)})
-        _remember(aws, way, source, clock)
+        source = build_source(mode, scenario, providers.url)
+        configure(aws, [source], {source.secret: api_key(mode, scenario)})
+        _store_history(aws, mode, source, clock)
         table = aws.client("dynamodb").describe_table(TableName=aws.outputs["LedgerTableName"])["Table"]
-        life = _Life(aws, clock)
-        # A source is known before its builds: the first discovery of all takes nothing for history.
-        life.tick()
-        seen = len(sandboxes.runs), len(providers.requests)
+        stack = _Stack(aws, clock)
+        # The first discovery of a source registers no builds that ended before it, so it runs before the builds.
+        stack.tick()
+        start = len(sandboxes.invocations), len(providers.requests)
         with metered(table) as meter:
-            requests = [] if way.lists else [clock() + timedelta(seconds=start) for start in starts]
-            minutes = life.until_ended(source, requests, builds=plan.builds)
+            requests = [] if mode.lists else [clock() + timedelta(seconds=start) for start in starts]
+            minutes = stack.until_ended(source, requests, builds=plan.builds)
             states = Counter(state for run in aws.executions() for state in run.states)
-            bill = _bill(life, sandboxes.runs[seen[0] :], meter, minutes, aws, requested=len(requests))
-        asked = Counter(str(entry.kind) for entry in list(providers.requests)[seen[1] :])
-        ended = len(sandboxes.runs)
+            bill = _bill(stack, sandboxes.invocations[start[0] :], meter, minutes, aws, requested=len(requests))
+        provider_requests = Counter(str(entry.kind) for entry in list(providers.requests)[start[1] :])
+        ended = len(sandboxes.invocations)
         with metered(table) as idle_meter:
             for _ in range(plan.idle_minutes):
-                life.pass_minute()
-                life.tick()
-            idle = bill_of(runs=sandboxes.runs[ended:], meter=idle_meter, ticks=life.ticks_in(plan.idle_minutes)) * (
-                1 / max(1, plan.idle_minutes)
-            )
-        truth = {build.build_id: build.completed for build in providers.builds}
-        return Lives(
-            way=way,
+                stack.pass_minute()
+                stack.tick()
+            idle = count_usage(
+                invocations=sandboxes.invocations[ended:], meter=idle_meter, ticks=stack.ticks_in(plan.idle_minutes)
+            ) * (1 / max(1, plan.idle_minutes))
+        completions = {build.build_id: build.completed for build in providers.builds}
+        return LifecycleCost(
+            mode=mode,
             builds=plan.builds,
             minutes=minutes,
-            mean_seconds=fmean(taken),
+            mean_seconds=fmean(build_seconds),
             bill=bill,
             idle=idle,
-            lags=[lag for row in aws.ledger_rows() if (lag := _lag(row, truth)) is not None],
-            provider_requests=asked,
+            lags=[lag for row in aws.ledger_rows() if (lag := _lag(row, completions)) is not None],
+            provider_requests=provider_requests,
             states=states,
-            runs=sandboxes.runs[seen[0] : ended],
+            invocations=sandboxes.invocations[start[0] : ended],
         )
 
 
-class _Life:
-    """The minutes of a stack, each with its ticks."""
+class _Stack:
+    """A deployed stack whose minutes, each with its ticks, pass one by one."""
 
     def __init__(self, aws: EmbeddedAws, clock: ManualClock) -> None:
         self._aws = aws
@@ -168,7 +168,7 @@ class _Life:
         self._minute = 0
 
     def tick(self) -> None:
-        """Let the schedules of this minute fire, and all that follows end."""
+        """Fire the schedules of this minute and wait until the stack is idle."""
         event = {"scheduled_time": self._clock().isoformat()}
         if self._minute % DISCOVER_MINUTES == 0:
             self._invoke("discover_builds", event)
@@ -176,7 +176,7 @@ class _Life:
         self._aws.wait_until_idle(_LONGEST_SECONDS)
 
     def pass_minute(self, source: SourceSettings | None = None, requests: Sequence[datetime] = ()) -> None:
-        """Move on to the next tick; builds are requested at their moments on the way."""
+        """Advance to the next tick and request builds at their times in between."""
         next_tick = self._clock() + timedelta(seconds=MINUTE)
         for moment in requests if source else ():
             self._clock.advance((moment - self._clock()).total_seconds())
@@ -186,12 +186,12 @@ class _Life:
         self._minute += 1
 
     def ticks_in(self, minutes: int) -> int:
-        """Count the ticks of the last so many minutes."""
+        """Return the number of ticks in the last minutes."""
         first = self._minute - minutes
         return minutes + sum(minute % DISCOVER_MINUTES == 0 for minute in range(first, self._minute))
 
     def until_ended(self, source: SourceSettings, requests: Sequence[datetime], *, builds: int) -> int:
-        """Go on until all builds have ended; gives the minutes that it took."""
+        """Tick until all builds have ended, and return the number of minutes."""
         begun_at, left = self._minute, sorted(requests)
         while len(self._aws.executions()) < builds or self._aws.busy():
             until = self._clock() + timedelta(seconds=MINUTE)
@@ -209,16 +209,22 @@ class _Life:
 
 
 def _bill(
-    life: _Life, runs: Sequence[Run], meter: CapacityMeter, minutes: int, aws: EmbeddedAws, *, requested: int
+    stack: _Stack,
+    invocations: Sequence[Invocation],
+    meter: CapacityMeter,
+    minutes: int,
+    aws: EmbeddedAws,
+    *,
+    requested: int,
 ) -> Bill:
     executions = aws.executions()
     failed = [execution.name for execution in executions if execution.status != "SUCCEEDED"]
     if failed:
         raise RuntimeError(f"executions failed: {failed}")
     publishes = sum(count for (caller, action, _), count in aws.calls().items() if _is_notice(caller, action))
-    # Requests come by an event or a schedule of somebody; it is counted like a tick.
-    ticks = life.ticks_in(minutes) + requested
-    return bill_of(runs=runs, executions=executions, meter=meter, ticks=ticks, publishes=publishes)
+    # A request arrives through an event or a schedule, which is counted like a tick.
+    ticks = stack.ticks_in(minutes) + requested
+    return count_usage(invocations=invocations, executions=executions, meter=meter, ticks=ticks, publishes=publishes)
 
 
 def _is_notice(caller: str, action: str) -> bool:
@@ -226,7 +232,7 @@ def _is_notice(caller: str, action: str) -> bool:
 
 
 def configure(aws: EmbeddedAws, sources: Sequence[SourceSettings], secrets: Mapping[str, str]) -> None:
-    """Put parameters and secrets where the functions look for them."""
+    """Store the parameters and secrets that the functions read."""
     for name, value in secrets.items():
         aws.client("secretsmanager").create_secret(Name=name, SecretString=value)
     for source in sources:
@@ -235,43 +241,45 @@ def configure(aws: EmbeddedAws, sources: Sequence[SourceSettings], secrets: Mapp
         )
 
 
-def _remember(aws: EmbeddedAws, way: Way, source: SourceSettings, clock: ManualClock) -> None:
-    """Give each scope the durations of builds that ended before."""
+def _store_history(aws: EmbeddedAws, mode: PollingMode, source: SourceSettings, clock: ManualClock) -> None:
+    """Store durations of ended builds for each scope."""
     ledger = SourceLedger(Table(aws.outputs["LedgerTableName"], aws.client("dynamodb")), clock)
-    for number, scope in enumerate(_scopes(way)):
+    for number, scope in enumerate(_scopes(mode)):
         for past, seconds in enumerate(durations(HISTORY, seed=100 + number)):
             ledger.store_duration(BuildRef(source=source.name, scope=scope, build_id=f"past-{past}"), seconds)
 
 
-def _scopes(way: Way) -> list[str]:
-    return [f"model-{number}" for number in range(way.scopes)] if way.lists else ["acme/main/chatbot"]
+def _scopes(mode: PollingMode) -> list[str]:
+    return [f"model-{number}" for number in range(mode.scopes)] if mode.lists else ["acme/main/chatbot"]
 
 
-def _starts(taken: Sequence[float], plan: Plan) -> list[float]:
+def _starts(build_seconds: Sequence[float], plan: LifecyclePlan) -> list[float]:
     random = Random(plan.seed)  # noqa: S311 - as above
-    rate = plan.in_flight / fmean(taken)
+    rate = plan.in_flight / fmean(build_seconds)
     starts, now = [], MINUTE
-    for _ in taken:
+    for _ in build_seconds:
         now += random.expovariate(rate)
         starts.append(now)
     return starts
 
 
-def scenario_of(way: Way, taken: Sequence[float], starts: Sequence[float], plan: Plan) -> Scenario:
-    """Let builds take so long; those of an account that lists them begin by themselves."""
-    if not way.lists:
+def build_scenario(
+    mode: PollingMode, build_seconds: Sequence[float], starts: Sequence[float], plan: LifecyclePlan
+) -> Scenario:
+    """Return a scenario with builds of these durations; builds of an account that lists them start on their own."""
+    if not mode.lists:
         jobs = tuple(
             JobPlan(queue_seconds=_QUEUE_SECONDS, run_seconds=seconds - _QUEUE_SECONDS, artifact_bytes=REPORT_BYTES)
-            for seconds in taken
+            for seconds in build_seconds
         )
         project = Project(slug="chatbot", uuid="2489e9ad-2ee2-4e00-8ec9-32d5f69181c0", when_started=jobs)
         return Scenario(airt=AirtAccount(projects=(project,)))
     random = Random(plan.seed)  # noqa: S311 - as above
-    builds: dict[str, list[ScheduledBuild]] = {oid: [] for oid in _scopes(way)}
-    for start, seconds in zip(starts, taken, strict=True):
+    builds: dict[str, list[ScheduledBuild]] = {oid: [] for oid in _scopes(mode)}
+    for start, seconds in zip(starts, build_seconds, strict=True):
         build = ScheduledBuild(
             BuildPlan(queue_seconds=_QUEUE_SECONDS, run_seconds=seconds - _QUEUE_SECONDS),
-            # The tick that lets the source be known comes first.
+            # One minute later, because the tick that registers the source comes first.
             created_offset_seconds=start + MINUTE,
         )
         builds[random.choice(list(builds))].append(build)
@@ -279,17 +287,17 @@ def scenario_of(way: Way, taken: Sequence[float], starts: Sequence[float], plan:
     return Scenario(treasure=TreasureAccount(models=models))
 
 
-def key_of(way: Way, scenario: Scenario) -> str:
-    """Give the API key of the account."""
-    return scenario.treasure.key if way.lists else scenario.airt.key
+def api_key(mode: PollingMode, scenario: Scenario) -> str:
+    """Return the API key of the account."""
+    return scenario.treasure.key if mode.lists else scenario.airt.key
 
 
-def source_of(way: Way, scenario: Scenario, endpoint: str) -> SourceSettings:
-    """Configure the account as a source."""
+def build_source(mode: PollingMode, scenario: Scenario, endpoint: str) -> SourceSettings:
+    """Return the settings of the account as a source."""
     common = {"endpoint": endpoint, "insecure": True, "secret": "build-courier/key", "requests_per_minute": 60}
-    if way.lists:
+    if mode.lists:
         return parse_source(
-            {**common, "name": "insights", "provider": "treasure_insights", "data_models": _scopes(way)}
+            {**common, "name": "insights", "provider": "treasure_insights", "data_models": _scopes(mode)}
         )
     project = scenario.airt.projects[0]
     return parse_source(
@@ -304,9 +312,9 @@ def source_of(way: Way, scenario: Scenario, endpoint: str) -> SourceSettings:
     )
 
 
-def _lag(row: Mapping[str, object], truth: Mapping[str, datetime | None]) -> float | None:
-    """Give the seconds from a build's end to the outcome in the ledger."""
-    completed = truth.get(str(row["build"]).rpartition("/")[2])
+def _lag(row: Mapping[str, object], completions: Mapping[str, datetime | None]) -> float | None:
+    """Return the seconds from the end of a build to its outcome in the ledger."""
+    completed = completions.get(str(row["build"]).rpartition("/")[2])
     if completed is None or "ended_at" not in row:
         return None
     return (datetime.fromisoformat(str(row["ended_at"])) - completed).total_seconds()

@@ -1,8 +1,8 @@
-"""Ten thousand builds in flight over fifty sources, and one real tick through the real handler.
+"""One real tick through the real handler, over ten thousand builds in flight of fifty sources.
 
-The rows are put into the ledger without executions, since none of these builds ends: 10,000 executions would only
-be 30,000 threads of the embedded AWS. Everything else is as ever: the dispatcher finds what is due, hands it out in
-segments by asynchronous invocations, and each segment is a process of its own.
+The ledger rows have no executions: none of these builds ends, and 10,000 executions would only be 30,000 threads of
+the embedded AWS. Everything else is real: the dispatcher finds the due builds, invokes a segment for each part of
+them asynchronously, and each segment runs in its own process.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from bench.waiting.lives import LATENCY_SECONDS, TEMPLATE, configure
-from bench.waiting.sandboxes import Run, Sandboxes
+from bench.polling.lifecycle import LATENCY_SECONDS, TEMPLATE, configure
+from bench.polling.sandboxes import Invocation, MeasuredPool
 from courier.builds.poll_schedule import next_gap
 from courier.clock import stamp
 from courier.config.settings import SourceSettings
@@ -37,32 +37,37 @@ if TYPE_CHECKING:
 
 MINUTE = 60.0
 _ROOT = Path(__file__).resolve().parent.parent.parent
-# Ages of the builds: young ones, which are looked at each minute, and old ones, evenly.
+# Ages of the builds: evenly distributed from young ones, which are polled each minute, to old ones.
 _OLDEST_SECONDS = 3 * 3600.0
 _WAIT_SECONDS = 24 * 3600
 _BATCH = 25
-# Processors are few here, and a process more or less changes nothing of what a segment needs.
-_AT_ONCE = 6
+# The machine has few processors; the number of concurrent processes does not change what a segment needs.
+_MAX_CONCURRENCY = 6
 _LONGEST_SECONDS = 300.0
 _END_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Group:
-    """So many sources alike, each with so many builds in flight, over so many scopes if it can list them."""
+class SourceGroup:
+    """A number of equal sources, each with this number of builds in flight, and of scopes if it can list them."""
 
     sources: int
     builds: int
     scopes: int = 0
 
 
-CROWD = (Group(1, 2000, 40), Group(24, 250, 5), Group(23, 86), Group(1, 21), Group(1, 1))
-SMALL_CROWD = (Group(1, 400, 4), Group(1, 30), Group(1, 1))
+FULL_LOAD = (
+    SourceGroup(1, 2000, 40),
+    SourceGroup(24, 250, 5),
+    SourceGroup(23, 86),
+    SourceGroup(1, 21),
+    SourceGroup(1, 1),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Account:
-    """One source and its builds: created at these moments, by id, by scope."""
+class SourceLoad:
+    """One source and the creation times of its builds, by scope and id."""
 
     settings: SourceSettings
     key: str
@@ -70,54 +75,59 @@ class Account:
 
     @property
     def single(self) -> bool:
-        """Whether it has one build only."""
+        """Whether the source has only one build."""
         return sum(map(len, self.builds.values())) == 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rush:
-    """How the tick went.
+class LoadResult:
+    """The measurements of the tick.
 
-    ``due``, ``looked``
-        Builds, by source: due when the tick began, and looked at when it was over.
-    ``asked``
-        Requests to all providers.
+    ``due``, ``polled``
+        Builds by source: due when the tick started, and polled when it had ended.
     ``most_in_a_minute``
-        Requests of each source within any minute, as the provider saw them.
+        The most requests of each source in any minute, as the provider counted them.
+    ``provider_requests``
+        Requests to all providers.
     ``aws_cpu_seconds``
-        What the embedded AWS computed meanwhile.
+        CPU time of the embedded AWS during the tick.
     """
 
-    accounts: Sequence[Account]
+    accounts: Sequence[SourceLoad]
     due: Counter[str]
-    looked: Counter[str]
+    polled: Counter[str]
     most_in_a_minute: Mapping[str, int]
-    dispatcher: Run
-    segments: Sequence[Run]
+    dispatcher: Invocation
+    segments: Sequence[Invocation]
     seconds: float
     aws_cpu_seconds: float
-    asked: int
+    provider_requests: int
 
     @property
     def builds(self) -> int:
-        """All builds in flight."""
+        """The number of builds in flight."""
         return sum(len(ids) for account in self.accounts for ids in account.builds.values())
 
     @property
-    def over_budget(self) -> list[str]:
-        """Sources that were asked more often than they bear."""
-        budgets = {account.settings.name: account.settings.requests_per_minute for account in self.accounts}
-        return [name for name, most in self.most_in_a_minute.items() if most > budgets[name]]
+    def over_rate_limit(self) -> list[str]:
+        """Sources that received more requests than their limit allows."""
+        limits = {account.settings.name: account.settings.requests_per_minute for account in self.accounts}
+        return [name for name, most in self.most_in_a_minute.items() if most > limits[name]]
 
 
-def rush(groups: Sequence[Group] = CROWD, *, seed: int = 1, latency_seconds: float = LATENCY_SECONDS) -> Rush:
-    """Put the crowd into a ledger, and let one tick look at what is due."""
+def run_load(
+    groups: Sequence[SourceGroup] = FULL_LOAD, *, seed: int = 1, latency_seconds: float = LATENCY_SECONDS
+) -> LoadResult:
+    """Fill a ledger with the builds, and let one tick poll those that are due."""
     random = Random(seed)  # noqa: S311 - a benchmark, repeatable by its seed
     now = datetime.now(UTC)
     builds = {name: _builds(group, now, random, name) for name, group in _named(groups)}
-    with _provider(builds, latency_seconds) as provider, Sandboxes(most_at_once=_AT_ONCE) as sandboxes:
+    with (
+        _provider(builds, latency_seconds) as provider,
+        MeasuredPool(max_concurrency=_MAX_CONCURRENCY) as sandboxes,
+    ):
         accounts = [
-            Account(settings=_source(name, group, provider.port), key=_key(name), builds=builds[name])
+            SourceLoad(settings=_source(name, group, provider.port), key=_key(name), builds=builds[name])
             for name, group in _named(groups)
         ]
         with EmbeddedAws(TEMPLATE, load_handler=sandboxes.load) as aws:
@@ -138,22 +148,24 @@ def rush(groups: Sequence[Group] = CROWD, *, seed: int = 1, latency_seconds: flo
             rows = {str(row["build"]): row for row in aws.ledger_rows()}
             if letters := aws.dead_letters():
                 raise RuntimeError(f"segments failed: {letters[0]}")
-        asked = provider.stop()
-    dispatcher, *segments = sorted(sandboxes.runs, key=lambda run: '"due": [{' in run.payload)
-    return Rush(
+        request_times = provider.stop()
+    dispatcher, *segments = sorted(sandboxes.invocations, key=lambda run: '"due": [{' in run.payload)
+    return LoadResult(
         accounts=accounts,
         due=Counter(build.partition("/")[0] for build in due),
-        looked=Counter(build.partition("/")[0] for build in due if int(str(rows[build].get("polls", 0))) == 1),
-        most_in_a_minute={account.settings.name: _most_in_a_minute(asked.get(account.key, ())) for account in accounts},
+        polled=Counter(build.partition("/")[0] for build in due if int(str(rows[build].get("polls", 0))) == 1),
+        most_in_a_minute={
+            account.settings.name: _most_in_a_minute(request_times.get(account.key, ())) for account in accounts
+        },
         dispatcher=dispatcher,
         segments=segments,
-        seconds=max(run.ended_at for run in sandboxes.runs) - began_at,
+        seconds=max(run.ended_at for run in sandboxes.invocations) - began_at,
         aws_cpu_seconds=cpu,
-        asked=sum(map(len, asked.values())),
+        provider_requests=sum(map(len, request_times.values())),
     )
 
 
-def _named(groups: Sequence[Group]) -> Iterator[tuple[str, Group]]:
+def _named(groups: Sequence[SourceGroup]) -> Iterator[tuple[str, SourceGroup]]:
     number = 0
     for group in groups:
         for _ in range(group.sources):
@@ -165,7 +177,7 @@ def _key(name: str) -> str:
     return f"key-of-{name}"
 
 
-def _builds(group: Group, now: datetime, random: Random, name: str) -> dict[str, dict[str, datetime]]:
+def _builds(group: SourceGroup, now: datetime, random: Random, name: str) -> dict[str, dict[str, datetime]]:
     scopes = [f"model-{number}" for number in range(group.scopes)] or [f"acme/main/{name}"]
     builds: dict[str, dict[str, datetime]] = {scope: {} for scope in scopes}
     for number in range(group.builds):
@@ -174,29 +186,29 @@ def _builds(group: Group, now: datetime, random: Random, name: str) -> dict[str,
     return builds
 
 
-def _source(name: str, group: Group, port: int) -> SourceSettings:
+def _source(name: str, group: SourceGroup, port: int) -> SourceSettings:
     common = {"name": name, "endpoint": f"http://127.0.0.1:{port}", "insecure": True, "secret": f"build-courier/{name}"}
     if group.scopes:
         return parse_source({**common, "provider": "treasure_insights", "data_models": "all"})
-    place = {"organization": "acme", "workspace": "main", "project": name}
-    return parse_source({**common, **place, "provider": "dreadnode_airt"})
+    project = {"organization": "acme", "workspace": "main", "project": name}
+    return parse_source({**common, **project, "provider": "dreadnode_airt"})
 
 
-def _fill(aws: EmbeddedAws, accounts: Sequence[Account], now: datetime, random: Random) -> dict[str, datetime]:
-    """Put a row for each build, with a next look where the beat may have put it; gives those by row."""
+def _fill(aws: EmbeddedAws, accounts: Sequence[SourceLoad], now: datetime, random: Random) -> dict[str, datetime]:
+    """Put a row for each build with a plausible next poll time, and return these times by row."""
     due_at: dict[str, datetime] = {}
     items: list[dict[str, UniversalAttributeValueTypeDef]] = []
     for account in accounts:
         for scope, builds in account.builds.items():
             for build_id, created in builds.items():
                 ref = BuildRef(source=account.settings.name, scope=scope, build_id=build_id)
-                # The last look was at some moment within the last gap, so that what is due now
-                # is what became due within the last minute.
+                # The last poll was at a random time within the last gap, so that the due builds are those
+                # that became due within the last minute.
                 gap = next_gap((now - created).total_seconds(), account.settings.polling, seed=str(ref)) or MINUTE
-                # A source with a single build is due as well: it must not be forgotten over the others.
+                # The build of a source with a single build is always due: larger sources must not starve it.
                 ahead = 0.0 if account.single else random.uniform(0, gap)
                 due_at[str(ref)] = now - timedelta(seconds=MINUTE - ahead)
-                items.append(row_of(ref, created, due_at[str(ref)]))
+                items.append(ledger_row(ref, created, due_at[str(ref)]))
     client = aws.client("dynamodb")
     for start in range(0, len(items), _BATCH):
         _put(client, aws.outputs["LedgerTableName"], items[start : start + _BATCH])
@@ -207,8 +219,8 @@ def _put(client: DynamoDBClient, table: str, items: Sequence[Mapping[str, Univer
     client.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": item}} for item in items]})
 
 
-def row_of(ref: BuildRef, created: datetime, due_at: datetime) -> dict[str, UniversalAttributeValueTypeDef]:
-    """Give a row as the ledger has it of a running build that was looked at before and whose execution waits."""
+def ledger_row(ref: BuildRef, created: datetime, due_at: datetime) -> dict[str, UniversalAttributeValueTypeDef]:
+    """Return the row of a running build that was polled before and whose execution waits."""
     row: dict[str, Scalar] = {
         "build": str(ref),
         "schema_version": 1,
@@ -236,10 +248,10 @@ class _Provider:
         self._process = process
 
     def stop(self) -> dict[str, list[float]]:
-        """End it, and give who asked when."""
-        said, _ = self._process.communicate(timeout=_END_SECONDS)
-        asked: dict[str, list[float]] = json.loads(said)
-        return asked
+        """Stop the provider and return the request times by API key."""
+        output, _ = self._process.communicate(timeout=_END_SECONDS)
+        request_times: dict[str, list[float]] = json.loads(output)
+        return request_times
 
 
 @contextmanager
@@ -256,7 +268,7 @@ def _provider(
         },
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.waiting.crowd_provider"],
+        [sys.executable, "-m", "bench.polling.load_provider"],
         cwd=_ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -264,7 +276,7 @@ def _provider(
     )
     try:
         if process.stdin is None or process.stdout is None:
-            raise AssertionError("opened with pipes")
+            raise AssertionError("the process has pipes")
         process.stdin.write(json.dumps(document) + "\n")
         process.stdin.flush()
         yield _Provider(process, int(process.stdout.readline()))

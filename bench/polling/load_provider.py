@@ -1,7 +1,7 @@
-"""Both providers for a crowd of sources, in a process of its own: every build runs, every answer takes its time.
+"""Both providers for the load test, in a process of its own: every build is running, every response has a latency.
 
-Reads one line of JSON: the latency and, by API key, the builds of each scope. Says its port, serves until the
-standard input ends, and then says who asked when. Nothing else is simulated, so that it costs little.
+Reads one line of JSON: the latency and, by API key, the builds of each scope. Prints its port, serves until the
+standard input ends, and then prints the times of the requests. It simulates nothing else, so it needs little CPU.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ _JOB = re.compile(r"/api/v1/org/[^/]+/ws/[^/]+/airt/projects/[^/]+/reports/build
 _NOT_FOUND = '{"message": "not found"}'
 
 
-class CrowdProvider:
-    """Answers that builds run; `asked` are the moments of the requests, by key, on the clock of the epoch."""
+class LoadProvider:
+    """Reports all builds as running; `request_times` are in seconds since the epoch, by API key."""
 
     def __init__(self, latency_seconds: float, builds: dict[str, dict[str, dict[str, str]]]) -> None:
-        self.asked: dict[str, list[float]] = defaultdict(list)
+        self.request_times: dict[str, list[float]] = defaultdict(list)
         self._latency_seconds = latency_seconds
         self._builds = builds
 
@@ -34,16 +34,16 @@ class CrowdProvider:
                 name, _, value = line.decode().partition(":")
                 if name.lower() == "authorization":
                     key = value.split()[-1]
-            self.asked[key].append(time.time())
+            self.request_times[key].append(time.time())
             await asyncio.sleep(self._latency_seconds)
-            body = self._answer(key, path)
+            body = self._body(key, path)
             status = "404 Not Found" if body == _NOT_FOUND else "200 OK"
             head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
             writer.write((head + body).encode())
             await writer.drain()
         writer.close()
 
-    def _answer(self, key: str, path: str) -> str:
+    def _body(self, key: str, path: str) -> str:
         scopes = self._builds.get(key, {})
         if match := _LISTING.fullmatch(path):
             return json.dumps([_build(oid, created) for oid, created in scopes.get(match[1], {}).items()])
@@ -62,11 +62,11 @@ def _build(oid: str, created: str) -> dict[str, str]:
 async def main() -> None:
     """Serve until the standard input ends."""
     settings = json.loads(sys.stdin.readline())
-    provider = CrowdProvider(settings["latency_seconds"], settings["builds"])
+    provider = LoadProvider(settings["latency_seconds"], settings["builds"])
     server = await asyncio.start_server(provider.serve, "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    print(json.dumps(provider.asked), flush=True)
+    print(json.dumps(provider.request_times), flush=True)
 
 
 if __name__ == "__main__":

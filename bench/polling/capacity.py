@@ -1,14 +1,14 @@
 """DynamoDB units of every request, counted at the table of the embedded AWS by the rules of the developer guide.
 
-* A write costs a unit for each started KB of the larger of the item before and after; one that a condition
-  refuses costs the same, by the item that is there. ("DynamoDB on-demand capacity mode", "Condition expressions")
-* A secondary index costs besides: one write of the entry that appears, disappears or changes, and two where its
-  key changes, because one entry is deleted and another put. Nothing that is projected changed: nothing.
+* A write costs a unit for each started KB of the larger of the item before and after; one that fails its
+  condition costs the same, by the existing item. ("DynamoDB on-demand capacity mode", "Condition expressions")
+* A secondary index costs extra: one write if an entry appears, disappears or changes, and two if its key changes,
+  because one entry is deleted and another one put. It costs nothing if no projected attribute changed.
   ("Write capacity for global secondary indexes")
-* A strongly consistent read costs a unit for each started 4 KB, an eventually consistent one half of that; an item
-  that does not exist costs like the smallest. A query is rounded up once, over all its entries; a BatchGetItem
-  item by item. ("Read consistency", "Read operations")
-* Sizes: names and texts by their bytes in UTF-8, a number by half its digits and a byte, a boolean by one byte.
+* A strongly consistent read costs a unit for each started 4 KB, an eventually consistent one half of that; a missing
+  item costs the minimum. A query is rounded up once over all its entries, a BatchGetItem per item.
+  ("Read consistency", "Read operations")
+* Sizes: names and strings in UTF-8 bytes, a number as half its digits plus one byte, a boolean as one byte.
   ("DynamoDB item sizes and formats")
 """
 
@@ -27,8 +27,8 @@ from local.embedded.server import OPERATOR_ACCESS_KEY
 KB = 1024
 READ_BYTES = 4 * KB
 
-# moto's task tokens have 36 characters. AWS's are of some hundred: up to 2,048 ("SendTaskSuccess", API reference),
-# observed ones stay below 1,000. A row is counted with one of this length.
+# moto's task tokens have 36 characters. AWS's have several hundred: up to 2,048 ("SendTaskSuccess", API reference),
+# observed ones stay below 1,000. The size of a row is computed with this length.
 TOKEN_BYTES = 1_000
 _TOKEN = "task_token"  # noqa: S105 - the name of an attribute
 
@@ -36,7 +36,7 @@ Item = Mapping[str, Mapping[str, Any]]
 
 
 def item_bytes(item: Item) -> int:
-    """Give the size of an item in DynamoDB's JSON, a task token in it as long as AWS's."""
+    """Return the size of an item in DynamoDB's JSON, with a task token as long as AWS's."""
     return sum(len(name.encode()) + _value_bytes(name, value) for name, value in item.items())
 
 
@@ -49,29 +49,29 @@ def _value_bytes(name: str, value: Mapping[str, Any]) -> int:
         return ceil(len(str(value["N"]).lstrip("-0.").replace(".", "")) / 2) + 1
     if "BOOL" in value:
         return 1
-    raise ValueError(f"{name}: the courier writes no {next(iter(value))}")
+    raise ValueError(f"{name}: the courier writes no values of type {next(iter(value))}")
 
 
 def write_units(size_bytes: int) -> int:
-    """Give the units of one write of so many bytes."""
+    """Return the units of one write of this size."""
     return max(1, ceil(size_bytes / KB))
 
 
 class Index:
-    """A secondary index: its keys, and what it holds of an item besides."""
+    """A secondary index: its keys and projected attributes."""
 
     def __init__(self, description: Mapping[str, Any], table_keys: list[str]) -> None:
         self.keys = [key["AttributeName"] for key in description["KeySchema"]]
         self._attributes = {*self.keys, *table_keys, *description["Projection"].get("NonKeyAttributes", ())}
 
     def entry(self, item: Item | None) -> Item | None:
-        """Give the entry of an item; None if it has none."""
+        """Return the index entry of an item, or None if it has none."""
         if item is None or not all(key in item for key in self.keys):
             return None
         return {name: value for name, value in item.items() if name in self._attributes}
 
     def units(self, before: Item | None, after: Item | None) -> int:
-        """Give the units that a change of an item costs here."""
+        """Return the units that a change of an item costs in this index."""
         old, new = self.entry(before), self.entry(after)
         if old == new:
             return 0
@@ -81,7 +81,7 @@ class Index:
 
 
 class CapacityMeter:
-    """Units and requests so far; `requests` by operation, `units` by operation and by what was written."""
+    """Units and requests so far: `requests` by operation, units by operation or by the kind of row."""
 
     def __init__(self, table: Mapping[str, Any]) -> None:
         self._keys = [key["AttributeName"] for key in table["KeySchema"]]
@@ -91,7 +91,7 @@ class CapacityMeter:
         self.write_units: Counter[str] = Counter()
         self.read_units: dict[str, float] = defaultdict(float)
 
-    def written(self, before: Item | None, after: Item | None, *, refused: bool) -> None:
+    def count_write(self, before: Item | None, after: Item | None, *, refused: bool) -> None:
         """Count one write."""
         units = write_units(max(item_bytes(item) if item else 0 for item in (before, after)))
         in_indexes = 0 if refused else sum(index.units(before, after) for index in self._indexes)
@@ -101,25 +101,29 @@ class CapacityMeter:
             self.write_units[f"{kind}, refused" if refused else kind] += units
             self.write_units["index"] += in_indexes
 
-    def read(self, operation: str, body: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+    def count_read(self, operation: str, body: Mapping[str, Any], response: Mapping[str, Any]) -> None:
         """Count one read."""
         with self._lock:
             self.requests[operation] += 1
-            self.read_units[operation] += _read_units(operation, body, answer)
+            self.read_units[operation] += _read_units(operation, body, response)
 
 
 def _kind(key: str) -> str:
     return key.partition("/")[0] if key.startswith("#") else "build"
 
 
-def _read_units(operation: str, body: Mapping[str, Any], answer: Mapping[str, Any]) -> float:
+def _read_units(operation: str, body: Mapping[str, Any], response: Mapping[str, Any]) -> float:
     if operation == "batch_get":
-        wanted = sum(len(table["Keys"]) for table in body["RequestItems"].values())
-        found = [item for items in answer["Responses"].values() for item in items]
-        return (sum(ceil(item_bytes(item) / READ_BYTES) for item in found) + wanted - len(found)) / 2
-    # A count comes without its items; the one there is asks for one item, which is smaller than a block.
+        requested = sum(len(table["Keys"]) for table in body["RequestItems"].values())
+        found = [item for items in response["Responses"].values() for item in items]
+        return (sum(ceil(item_bytes(item) / READ_BYTES) for item in found) + requested - len(found)) / 2
+    # A count returns no items; the only one reads a single item, which is smaller than a block.
     items = (
-        answer.get("Items", ()) if operation in {"query", "scan"} else [answer["Item"]] if answer.get("Item") else []
+        response.get("Items", ())
+        if operation in {"query", "scan"}
+        else [response["Item"]]
+        if response.get("Item")
+        else []
     )
     blocks = max(1, ceil(sum(map(item_bytes, items)) / READ_BYTES))
     return blocks if body.get("ConsistentRead") else blocks / 2
@@ -127,9 +131,9 @@ def _read_units(operation: str, body: Mapping[str, Any], answer: Mapping[str, An
 
 @contextmanager
 def metered(table: Mapping[str, Any]) -> Iterator[CapacityMeter]:
-    """Count what functions and state machines do to the tables, from now on; what a person reads is not counted.
+    """Count the requests of functions and state machines to the tables; the operator's reads are not counted.
 
-    moto is reached into here, because only it sees an item before and after a change, whoever made it.
+    This patches moto, because only moto sees an item before and after a change by any caller.
     """
     meter = CapacityMeter(table)
     with patch.multiple(
@@ -149,11 +153,11 @@ def _writing(original: Callable[[DynamoHandler], Any], meter: CapacityMeter) -> 
         before = _stored(handler)
         refused = True
         try:
-            answer = original(handler)
+            response = original(handler)
             refused = False
         finally:
-            meter.written(before, before if refused else _stored(handler), refused=refused)
-        return answer
+            meter.count_write(before, before if refused else _stored(handler), refused=refused)
+        return response
 
     return write
 
@@ -167,9 +171,9 @@ def _reading(
     operation: str, original: Callable[[DynamoHandler], Any], meter: CapacityMeter
 ) -> Callable[[DynamoHandler], Any]:
     def read(handler: DynamoHandler) -> Any:  # noqa: ANN401 - moto's own
-        answer = original(handler)
+        response = original(handler)
         if f"Credential={OPERATOR_ACCESS_KEY}/" not in handler.headers["Authorization"]:
-            meter.read(operation, handler.body, answer.result)
-        return answer
+            meter.count_read(operation, handler.body, response.result)
+        return response
 
     return read
