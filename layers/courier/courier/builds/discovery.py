@@ -70,6 +70,7 @@ class Discovery:
     def discover(
         self,
         provider: Provider,
+        state: SourceState,
         failing: FailingScopes,
         *,
         time_is_up: Callable[[], bool],
@@ -88,7 +89,6 @@ class Discovery:
         """
         run = DiscoveryRun()
         source = provider.settings.name
-        state = self._sources.state(source)
         scopes = provider.scopes()
         failing.keep_only(scopes)
         first = scopes.index(state.next_scope) if state.next_scope in scopes else 0

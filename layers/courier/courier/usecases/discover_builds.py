@@ -38,7 +38,7 @@ def discover_builds(container: Container, tick: Tick, *, time_is_up: Callable[[]
             if not provider.can_list:
                 return
             run = container.discovery.discover(
-                provider, failing, time_is_up=time_is_up, scheduled=tick.scheduled_time is not None
+                provider, state, failing, time_is_up=time_is_up, scheduled=tick.scheduled_time is not None
             )
         except (SourceError, SettingsError) as exc:
             health.record_failure(settings, state, exc, whole_source=True)
