@@ -14,14 +14,11 @@ from rich.console import Console
 from cli.config import config_app
 from cli.copy import copy_command
 from cli.run import run
-from cli.shared import EXIT_BAD_USAGE, EXIT_INTERRUPTED, say
+from cli.shared import EXIT_BAD_USAGE, EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, say
 from cli.simulate import simulate
 from cli.status import limits, status
 from courier import __version__
 from courier.errors import SettingsError
-
-# What shells report for a command that SIGPIPE ended.
-EXIT_BROKEN_PIPE = 141
 
 app = typer.Typer(
     name="courier",
@@ -57,19 +54,35 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(prog_name="courier", standalone_mode=False)
-    except SettingsError as exc:
-        _print_error(f"courier: {exc}")
-        code = EXIT_BAD_USAGE
-    except typer.TyperException as exc:
-        code = _explain_usage(exc)
-    except typer.Abort:
-        code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output is gone; the interpreter must not fail again when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _run_command()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+    except (BrokenPipeError, SystemExit) as exc:
+        # rich makes a SystemExit of it.
+        if isinstance(exc, SystemExit) and not isinstance(exc.__context__, BrokenPipeError):
+            raise
+        _discard_outputs()
         code = EXIT_BROKEN_PIPE
     sys.exit(code)
+
+
+def _run_command() -> int:
+    try:
+        return int(app(prog_name="courier", standalone_mode=False) or 0)
+    except SettingsError as exc:
+        _print_error(f"courier: {exc}")
+        return EXIT_BAD_USAGE
+    except typer.TyperException as exc:
+        return _explain_usage(exc)
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+
+
+def _discard_outputs() -> None:
+    """Point both outputs to nowhere: their reader is gone, and the interpreter flushes them when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
 
 
 def _explain_usage(exc: typer.TyperException) -> int:

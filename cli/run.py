@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli.shared import EXIT_BAD_USAGE, EXIT_FAILED, EXIT_INTERRUPTED, say
+from cli.shared import EXIT_BAD_USAGE, EXIT_BROKEN_PIPE, EXIT_FAILED, EXIT_INTERRUPTED, say
 from courier.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from local.runs.run_report import RunReport
     from local.runs.session import BuildLine, Session
 
-# After Ctrl-C, how long to wait for work in progress: a notice follows its record within a moment.
+# After Ctrl-C, or without a reader of the output, how long to wait for work in progress: a notice follows its record
+# within a moment.
 INTERRUPTED_GRACE_SECONDS = 2.0
 # How long a minute lasts in the demo, so that 20 minutes of polling take some seconds.
 DEMO_TICK_SECONDS = 1.0
@@ -41,7 +43,16 @@ LONGEST_TICK_SECONDS = 86_400.0
 _INPUT, _FAULTS, _RUN = "Sources and requests", "Faults", "Run"
 
 
-class _Output(Console):
+class End(Enum):
+    """How a run ended."""
+
+    IDLE = auto()
+    TIMEOUT = auto()
+    INTERRUPTED = auto()
+    READER_GONE = auto()
+
+
+class Output(Console):
     """A console that raises once when its reader is gone, as in ``courier run | head``, and is silent from then on."""
 
     def on_broken_pipe(self) -> None:
@@ -192,7 +203,8 @@ def run(
 
     **Exit code** 0: every build reached an outcome. 1: an execution or a function failed; or at the timeout a build
     was still running, a request was not served, or a provider had not responded; or, with faults, the checker found a
-    broken promise. 2: an option, a file or an API key is wrong. 130: interrupted.
+    broken promise. 2: an option, a file or an API key is wrong. 130: interrupted. 141: the reader of the output was
+    gone, as in `courier run | head`.
     """
     # Imported here, like in every command: the embedded AWS takes two seconds, which --help need not wait for.
     from cli.run_plan import make_plan, read_fault_profile
@@ -202,8 +214,8 @@ def run(
     from local.runs.session import GRACE_SECONDS, MINUTE_SECONDS, Session
 
     # The current streams: the embedded AWS replaces the standard output by one that is no terminal.
-    console = _Output(file=sys.stdout, highlight=False)
-    errors = Console(file=sys.stderr, highlight=False)
+    console = Output(file=sys.stdout, highlight=False)
+    errors = Output(file=sys.stderr, highlight=False)
     _check_seconds("--tick", tick, SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS)
     _check_seconds("--timeout", timeout, 0.0, math.inf)
     is_demo = sources is None
@@ -227,21 +239,21 @@ def run(
         started = time.monotonic()
         with Session(sources=plan.sources, secrets=plan.secrets, tick_seconds=tick_seconds) as session:
             chaos_run = _chaos_run(profile, plan, links, tick_seconds)
-            was_interrupted = _run_until_end(
-                session, plan, console, chaos_run, until_idle=until_idle or is_demo, timeout=timeout
-            )
-            grace = INTERRUPTED_GRACE_SECONDS if was_interrupted else GRACE_SECONDS
-            run_report = session.finish(grace_seconds=grace)
+            end = _run_until_end(session, plan, console, chaos_run, until_idle=until_idle or is_demo, timeout=timeout)
+            was_stopped = end in {End.INTERRUPTED, End.READER_GONE}
+            errors.quiet = end is End.READER_GONE
+            run_report = session.finish(grace_seconds=INTERRUPTED_GRACE_SECONDS if was_stopped else GRACE_SECONDS)
             write_results(session, out)
-            print_summary(console, errors, session, run_report, out, seconds=time.monotonic() - started)
             code = _exit_code(run_report, plan.mistakes)
-            # Builds that an interrupted run leaves unfinished violate nothing.
-            if chaos_run is not None and not was_interrupted:
-                chaos_report = chaos_run.check_run(session, plan.sources, run_report)
-                print_chaos_report(console, errors, chaos_run.profile, chaos_report)
-                code = 0 if chaos_report.is_good else EXIT_FAILED
-            if was_interrupted:
-                code = EXIT_INTERRUPTED
+            try:
+                print_summary(console, errors, session, run_report, out, seconds=time.monotonic() - started)
+                if chaos_run is not None:
+                    report = chaos_run.check_run(session, plan.sources, run_report, stopped_early=end is not End.IDLE)
+                    print_chaos_report(console, errors, chaos_run.profile, report)
+                    code = 0 if report.is_good and not report.unchecked else EXIT_FAILED
+            except BrokenPipeError:
+                end = End.READER_GONE
+            code = {End.INTERRUPTED: EXIT_INTERRUPTED, End.READER_GONE: EXIT_BROKEN_PIPE}.get(end, code)
             if run_report.is_still_running:
                 _leave(code)
     raise typer.Exit(code)
@@ -249,8 +261,9 @@ def run(
 
 def _leave(code: int) -> None:
     """End the process at once: the results are stored, and a copy in progress could take as long as its provider."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+    with suppress(BrokenPipeError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 
@@ -278,8 +291,8 @@ def _run_until_end(
     *,
     until_idle: bool,
     timeout: float | None,
-) -> bool:
-    """Run until the end; return True after Ctrl-C, or when the reader of the output is gone."""
+) -> End:
+    """Run until the end, and return what it was."""
     from cli.progress import progress_on
 
     try:
@@ -291,7 +304,7 @@ def _run_until_end(
                 if chaos_run is not None:
                     chaos_run.stop_faults_when_due()
 
-            session.run(
+            is_idle = session.run(
                 until_idle=until_idle,
                 timeout_seconds=timeout,
                 on_change=show,
@@ -299,9 +312,11 @@ def _run_until_end(
                 monotonic=time.monotonic,
                 may_end=lambda lines: chaos_run is None or chaos_run.is_over(session, lines),
             )
-    except (KeyboardInterrupt, BrokenPipeError):
-        return True
-    return False
+    except KeyboardInterrupt:
+        return End.INTERRUPTED
+    except BrokenPipeError:
+        return End.READER_GONE
+    return End.IDLE if is_idle else End.TIMEOUT
 
 
 @contextmanager

@@ -18,6 +18,8 @@ EXIT_FAILED: Final = 1
 EXIT_BAD_USAGE: Final = 2
 # What shells report for a command that Ctrl-C ended: 128 and the signal's number.
 EXIT_INTERRUPTED: Final = 130
+# And for one that SIGPIPE ended, because the reader of its output was gone, as with ``courier status | head``.
+EXIT_BROKEN_PIPE: Final = 141
 
 OUTCOME_COLOURS: Final[Mapping[str, str]] = MappingProxyType(
     {

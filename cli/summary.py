@@ -65,7 +65,7 @@ def print_summary(
 
 
 def print_chaos_report(console: Console, errors: Console, profile: FaultProfile, report: ChaosReport) -> None:
-    """Print which faults were injected and how often, and which promises were broken."""
+    """Print which faults were injected and how often, which promises were broken, and which were not checked."""
     say(console, "")
     say(console, f"{sum(report.injected.values())} faults injected, {profile}")
     for (fault, kind), times in report.injected.items():
@@ -74,6 +74,10 @@ def print_chaos_report(console: Console, errors: Console, profile: FaultProfile,
         say(console, f"explained by a fault: {explanation}")
     kept = "all kept" if report.is_good else f"{len(report.violations)} broken"
     say(console, f"{report.promises} promises checked over {report.builds} records: {kept}")
+    if report.unchecked:
+        builds = "1 build" if report.unchecked == 1 else f"{report.unchecked} builds"
+        text = f"the run ended before {builds} had an outcome; the promises of those were not checked"
+        say(errors, f"courier: {text}", style="yellow")
     for violation in report.violations:
         say(errors, f"courier: broken promise: {violation}", style="red")
 

@@ -10,7 +10,7 @@ from typing import Final
 from courier.config.settings import SourceSettings
 from courier.errors import SourceError
 from courier.models import BuildRequest
-from local.chaos.checker import PROMISES, Allowance, Violation, check
+from local.chaos.checker import PROMISES, Allowance, Violation, check, count_unfinished, execution_build
 from local.chaos.evidence import Evidence, SubmittedRequest, collect
 from local.chaos.scenario_facts import api_keys, scheduled_ids, scopes_of
 from local.chaos.storms import provider_fault_sample
@@ -63,12 +63,15 @@ class ChaosReport:
         How often each fault was injected into each kind of request; 0 for rules without a match.
     ``explained``
         Outcomes that differ from a run without faults, and are allowed because of the injected faults.
+    ``unchecked``
+        How many builds had no outcome when the run was stopped early: their promises were not checked.
     """
 
     injected: Mapping[tuple[str, str], int]
     violations: Sequence[Violation]
     explained: Sequence[str] = ()
     builds: int = 0
+    unchecked: int = 0
     promises: int = field(default=len(PROMISES))
 
     @property
@@ -128,20 +131,32 @@ class ChaosRun:
             self._seen, self._since = seen, self._monotonic()
         return self._monotonic() - self._since >= self._quiet_seconds
 
-    def check_run(self, session: Session, sources: Sequence[SourceSettings], run_report: RunReport) -> ChaosReport:
-        """Check the evidence of the run with the independent checker."""
+    def check_run(
+        self, session: Session, sources: Sequence[SourceSettings], run_report: RunReport, *, stopped_early: bool
+    ) -> ChaosReport:
+        """Check the evidence of the run with the independent checker.
+
+        Of a run that was stopped early, by its timeout or its user, only the builds are checked that have ended.
+        """
         injected_faults = self._providers.faults.injected
+        # Before the evidence is collected: work may still be in progress.
+        ended = _ended_builds(session) if stopped_early else None
         evidence = self._evidence(session, sources)
-        allowance = Allowance(outcomes_of=_explained_outcomes(evidence, injected_faults))
+        allowance = Allowance(outcomes_of=_explained_outcomes(evidence, injected_faults), ended=ended)
         violations = check(evidence, allowance)
         unexplained = [Violation("no failure", text) for text in _unexplained_dead_letters(run_report, injected_faults)]
         usual = {violation.detail for violation in violations}
-        explained = [v.detail for v in check(evidence) if v.promise == "true record" and v.detail not in usual]
+        explained = [
+            v.detail
+            for v in check(evidence, Allowance(ended=ended))
+            if v.promise == "true record" and v.detail not in usual
+        ]
         return ChaosReport(
             injected=self._injected(injected_faults),
             violations=[*violations, *unexplained],
             explained=explained,
-            builds=len(evidence.records),
+            builds=len(evidence.records) if ended is None else len(ended),
+            unchecked=0 if ended is None else count_unfinished(evidence, ended),
         )
 
     def _injected(self, injected_faults: Sequence[InjectedFault]) -> dict[tuple[str, str], int]:
@@ -169,6 +184,12 @@ class ChaosRun:
             history=frozenset(),
             secrets=[*api_keys(self._scenario), *self._links],
         )
+
+
+def _ended_builds(session: Session) -> frozenset[str]:
+    """Return the builds with an outcome whose execution has ended as well."""
+    running = {execution_build(run) for run in session.aws.executions() if run.status == "RUNNING"}
+    return frozenset({line.build for line in session.builds() if line.outcome is not None} - running)
 
 
 def _submitted_request(request_id: str, request: BuildRequest, projects: Mapping[str, str]) -> SubmittedRequest:

@@ -16,6 +16,7 @@ from typing import Any
 
 from local.chaos.evidence import Evidence, StoredVersion, SubmittedRequest
 from local.chaos.leaks import find_leaks
+from local.embedded.results import ExecutionReport
 from local.simulator import BuildState, ProviderName, RequestKind
 
 _DOCUMENTED = re.compile(
@@ -46,12 +47,15 @@ class Allowance:
         The number of notices beyond one per outcome, or per change of a source's health.
     ``failed_executions``
         Whether executions may have failed and wait for a redrive.
+    ``ended``
+        In a run that was stopped early, the builds that had an outcome by then; only theirs are promises. None: all.
     """
 
     outcomes: frozenset[str] = frozenset()
     outcomes_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
     repeated_notices: int = 0
     failed_executions: bool = False
+    ended: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -133,21 +137,68 @@ class EvidenceIndex:
             )
         }
 
+    @cached_property
+    def unfinished(self) -> set[str]:
+        """Builds that had no outcome when the run was stopped early."""
+        if self.allowance.ended is None:
+            return set()
+        known = {name for name, build in self.existing.items() if build.build_id not in self.evidence.history}
+        return (known | self.build_rows.keys() | self.record_keys.keys()) - self.allowance.ended
+
+    @cached_property
+    def open_requests(self) -> list[SubmittedRequest]:
+        """Requests that led neither to a record nor to a dead letter, nor to a build that waits for a redrive."""
+        return [
+            submitted
+            for submitted in self.evidence.submitted
+            if not any(_is_about(dead_letter, submitted) for dead_letter in self.evidence.dead_letters)
+            and self.build_of(submitted) not in self.record_keys
+            and self.build_of(submitted) not in self.failed_builds
+        ]
+
+    def build_of(self, submitted: SubmittedRequest) -> str:
+        """Return the build that a request has led to, or the name under which it is recorded as lost."""
+        if submitted.existing_build_id is not None:
+            return f"{submitted.source}/{submitted.scope}/{submitted.existing_build_id}"
+        rows = {str(row["build"]): row for row in self.evidence.rows}
+        row = rows.get(f"#request/{submitted.source}/{submitted.request_id}", {})
+        return str(row.get("started", f"{submitted.source}/{submitted.scope}/request-{submitted.request_id}"))
+
+    @cached_property
     def failed_builds(self) -> set[str]:
-        """Return the builds whose execution failed: the alarm is on, and they wait for a redrive."""
+        """The builds whose execution failed: the alarm is on, and they wait for a redrive."""
         if not self.allowance.failed_executions:
             return set()
-        names = set()
-        for run in self.evidence.executions:
-            if run.status != "SUCCEEDED":
-                names.add(_name(json.loads(run.input)["build"]["ref"]))
-        return names
+        return {execution_build(run) for run in self.evidence.executions if run.status != "SUCCEEDED"}
+
+    @cached_property
+    def excused(self) -> set[str]:
+        """The builds of which nothing is promised yet."""
+        return self.failed_builds | self.unfinished
+
+
+def execution_build(run: ExecutionReport) -> str:
+    """Return the build that an execution is about."""
+    return _name(json.loads(run.input)["build"]["ref"])
 
 
 def check(evidence: Evidence, allowance: Allowance | None = None) -> list[Violation]:
     """Return every broken promise."""
     index = EvidenceIndex(evidence, allowance or Allowance())
     return sorted(Violation(name, detail) for name, promise in PROMISES.items() for detail in promise(index))
+
+
+def count_unfinished(evidence: Evidence, ended: frozenset[str]) -> int:
+    """Count the builds without an outcome when a run was stopped early, and the requests that led to none yet."""
+    index = EvidenceIndex(evidence, Allowance(ended=ended))
+    # A build that was started and is not in the ledger yet is counted as its request.
+    unknown = {
+        name
+        for name, build in index.existing.items()
+        if build.build_id not in evidence.scheduled and name not in index.build_rows
+    }
+    builds = index.unfinished - unknown
+    return len(builds) + sum(index.build_of(request) not in builds for request in index.open_requests)
 
 
 def repeated_notices(evidence: Evidence) -> int:
@@ -157,13 +208,12 @@ def repeated_notices(evidence: Evidence) -> int:
 
 
 def _every_ended_build_has_one_record(index: EvidenceIndex) -> Iterator[str]:
-    failed = index.failed_builds()
     unknown = Counter[str]()
     for name in index.ended:
         keys = index.record_keys.get(name, [])
         if len(keys) > 1:
             yield f"{name} has {len(keys)} records"
-        if not keys and name not in failed:
+        if not keys and name not in index.excused:
             unknown[name.rpartition("/")[0]] += 1
     lost = Counter(
         name.rpartition("/")[0]
@@ -222,14 +272,16 @@ def _artifacts_are_true(index: EvidenceIndex) -> Iterator[str]:
             yield f"{artifact['key']} is not the provider's report"
         elif (artifact["sha256"], artifact["size_bytes"]) != (report.sha256, report.size_bytes):
             yield f"{key} has a wrong digest or size"
-    failed = {name.rpartition("/")[2] for name in index.failed_builds()}
+    excused = {name.rpartition("/")[2] for name in index.excused}
     for key in stored:
-        if key.startswith("artifacts/") and key not in wanted and key.split("/")[-2] not in failed:
+        if key.startswith("artifacts/") and key not in wanted and key.split("/")[-2] not in excused:
             yield f"{key} has no record"
 
 
 def _executions_end(index: EvidenceIndex) -> Iterator[str]:
     for run in index.evidence.executions:
+        if run.status == "RUNNING" and execution_build(run) in index.unfinished:
+            continue
         if run.status == "RUNNING" or (run.status != "SUCCEEDED" and not index.allowance.failed_executions):
             yield f"{run.name} is {run.status} ({run.error}: {(run.cause or '')[:200]}), last in {run.states[-1:]}"
 
@@ -260,10 +312,9 @@ def _outcomes_are_announced(index: EvidenceIndex) -> Iterator[str]:
             times[news.subject, str(news.data["outcome"])] += 1
             if news.data["record"]["key"] not in index.records:
                 yield f"{news.subject} has a notice and no record"
-    failed = index.failed_builds()
     for name, keys in index.record_keys.items():
         outcome = str(index.records[keys[0]].get("outcome"))
-        if times[name, outcome] == 0 and name not in failed:
+        if times[name, outcome] == 0 and name not in index.excused:
             yield f"{name} is {outcome} and no notice was sent"
     for (name, outcome), found in ids.items():
         if len(found) > 1:
@@ -293,20 +344,16 @@ def _nothing_is_started_twice(index: EvidenceIndex) -> Iterator[str]:
 
 
 def _requests_lead_somewhere(index: EvidenceIndex) -> Iterator[str]:
-    rows = {str(row["build"]): row for row in index.evidence.rows}
-    for submitted in index.evidence.submitted:
-        if any(_is_about(dead_letter, submitted) for dead_letter in index.evidence.dead_letters):
-            continue
-        name = f"{submitted.source}/{submitted.scope}/{submitted.existing_build_id}"
-        if submitted.existing_build_id is None:
-            row = rows.get(f"#request/{submitted.source}/{submitted.request_id}", {})
-            name = str(row.get("started", f"{submitted.source}/{submitted.scope}/request-{submitted.request_id}"))
-        if name not in index.record_keys and name not in index.failed_builds():
+    if index.allowance.ended is None:
+        for submitted in index.open_requests:
             yield f"{submitted.request_id} of {submitted.source} led neither to a record nor to a dead letter"
 
 
 def _no_upload_is_left_open(index: EvidenceIndex) -> Iterator[str]:
-    yield from index.evidence.open_uploads
+    unfinished = {name.rpartition("/")[2] for name in index.unfinished}
+    for key in index.evidence.open_uploads:
+        if not unfinished & set(key.split("/")):
+            yield key
 
 
 def _nothing_lies_elsewhere(index: EvidenceIndex) -> Iterator[str]:
@@ -316,9 +363,8 @@ def _nothing_lies_elsewhere(index: EvidenceIndex) -> Iterator[str]:
 
 
 def _the_ledger_is_closed(index: EvidenceIndex) -> Iterator[str]:
-    failed = index.failed_builds()
     for name, row in index.build_rows.items():
-        if name in failed:
+        if name in index.excused:
             continue
         if left := [attribute for attribute in _IN_FLIGHT if attribute in row]:
             yield f"{name} still has {', '.join(left)}"
@@ -342,7 +388,8 @@ def _latest_is_the_newest_good_build(index: EvidenceIndex) -> Iterator[str]:
         for version in index.evidence.objects
         if version.is_latest and version.key.startswith("latest/") and (record := _parsed(version))
     }
-    for scope in sorted(newest.keys() | found.keys()):
+    unfinished = {name.rpartition("/")[0] for name in index.unfinished}
+    for scope in sorted((newest.keys() | found.keys()) - unfinished):
         if scope not in newest or scope not in found:
             yield f"{scope} has {'a false' if scope in found else 'no'} latest record"
             continue

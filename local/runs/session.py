@@ -137,8 +137,8 @@ class Session:
         pause: Callable[[float], object] | None = None,
         monotonic: Callable[[], float],
         may_end: Callable[[Sequence[BuildLine]], bool] = lambda _: True,
-    ) -> None:
-        """Fire the schedules until nothing is in flight, or until the timeout.
+    ) -> bool:
+        """Fire the schedules until nothing is in flight, or until the timeout; return False at the timeout.
 
         Parameters
         ----------
@@ -156,10 +156,10 @@ class Session:
             lines = self.builds()
             on_change(lines)
             if until_idle and self._seems_idle(lines) and may_end(lines) and self._is_idle():
-                return
+                return True
             left = _REFRESH_SECONDS if timeout_seconds is None else timeout_seconds - (monotonic() - started)
             if left <= 0:
-                return
+                return False
             pause(min(_REFRESH_SECONDS, left))
 
     def finish(self, *, grace_seconds: float = GRACE_SECONDS) -> RunReport:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local.chaos.checker import PROMISES, Allowance, check
+from local.chaos.checker import PROMISES, Allowance, check, count_unfinished, execution_build
 from local.chaos.evidence import Evidence, ExpectedArtifact, StoredVersion, SubmittedRequest
 from local.embedded.results import ReceivedNotice
 
@@ -132,6 +132,10 @@ def without_a_notice(evidence: Evidence) -> Evidence:
     return replace(evidence, notices=evidence.notices[1:])
 
 
+def without_a_notice_about(evidence: Evidence, subject: str) -> Evidence:
+    return replace(evidence, notices=[notice for notice in evidence.notices if not about(notice, subject)])
+
+
 def with_another_id_for_a_repetition(evidence: Evidence) -> Evidence:
     return with_notice(
         replace(evidence, notices=[evidence.notices[0], *evidence.notices]), lambda event: {**event, "id": "another"}
@@ -234,6 +238,41 @@ def test_an_undisturbed_run_breaks_no_promise(of_insights: Evidence, of_reports:
         "failed": 1,
         "empty": 1,
     }
+
+
+def build_name(record: StoredVersion) -> str:
+    build = json.loads(record.text or "")["build"]
+    return f"{build['source']}/{build['scope']}/{build['build_id']}"
+
+
+def test_of_a_run_that_was_stopped_early_only_the_builds_that_ended_are_checked(of_reports: Evidence) -> None:
+    unfinished = build_name(delivered_record(of_reports))
+    ended = frozenset(build_name(each) for each in of_reports.records.values()) - {unfinished}
+    stopped = without_a_notice_about(without_a_record(of_reports), unfinished)
+    stopped = replace(
+        stopped,
+        rows=[{**row, "next_poll_at": "soon"} if row["build"] == unfinished else row for row in stopped.rows],
+        executions=[
+            replace(run, status="RUNNING") if execution_build(run) == unfinished else run for run in stopped.executions
+        ],
+        open_uploads=[f"artifacts/{unfinished}/report.pdf"],
+    )
+    assert {violation.promise for violation in check(stopped)} > {"one record", "executions end", "closed ledger"}
+    assert check(stopped, Allowance(ended=ended)) == []
+    assert count_unfinished(stopped, ended) == 1
+    assert count_unfinished(of_reports, ended | {unfinished}) == 0
+    with_open_requests = with_a_request_that_led_nowhere(stopped)
+    assert check(with_open_requests, Allowance(ended=ended)) == []
+    assert count_unfinished(with_open_requests, ended) == 2
+
+
+@pytest.mark.parametrize("promise", ["written once", "true artifact", "announced", "closed ledger", "no open upload"])
+def test_a_breach_by_a_build_that_ended_is_found_in_a_run_that_was_stopped_early(
+    of_reports: Evidence, promise: str
+) -> None:
+    ended = frozenset(build_name(each) for each in of_reports.records.values())
+    for plant in PLANTED[promise]:
+        assert promise in {violation.promise for violation in check(plant(of_reports), Allowance(ended=ended))}
 
 
 def test_every_promise_has_a_planted_breach() -> None:

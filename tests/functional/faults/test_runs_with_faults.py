@@ -124,11 +124,28 @@ def test_a_broken_promise_makes_the_run_fail(tmp_path: Path) -> None:
     assert ended.error_line == "courier: broken promise: not repeated: 1 notices were repeated, 0 are allowed"
 
 
-def test_a_fault_that_lets_no_build_end_is_no_good_end(tmp_path: Path) -> None:
+def unchecked(ended: CommandResult) -> int:
+    """Return how many builds the run says had no outcome at its end."""
+    said = r"^courier: the run ended before (\d+) builds had an outcome; the promises of those were not checked$"
+    (builds,) = re.findall(said, ended.err, re.MULTILINE)
+    return int(builds)
+
+
+def test_a_run_that_ran_out_of_time_has_broken_no_promise(tmp_path: Path) -> None:
     never = {"on": "list_builds", "fault": "error_status", "with": {"status": 503}, "nth": 3, "times": None}
     ended = run(tmp_path, "--faults", plan(tmp_path, never), "--timeout", 5)
     assert ended.exit_code == 1
-    assert "courier: broken promise: one record: " in ended.err
+    assert "broken promise" not in ended.err
+    assert unchecked(ended) > 0
+    assert re.search(r"promises checked over \d+ records: all kept", ended.out)
+
+
+def test_a_run_that_ended_before_its_first_build_says_so(tmp_path: Path) -> None:
+    ended = run(tmp_path, "--faults", plan(tmp_path, {"fault": "delay", "with": {"seconds": 9}}), "--timeout", 0.1)
+    assert ended.exit_code == 1
+    assert "broken promise" not in ended.err
+    # The requests and the builds of the other models.
+    assert unchecked(ended) >= len(demo_scenario().treasure.models)
 
 
 def test_what_was_interrupted_has_broken_no_promise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,5 +155,6 @@ def test_what_was_interrupted_has_broken_no_promise(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(ChaosRun, "stop_faults_when_due", interrupt)
     ended = run(tmp_path, "--chaos", 4)
     assert ended.exit_code == 130
-    assert "promise" not in ended.out + ended.err
+    assert "broken promise" not in ended.err
+    assert unchecked(ended) > 0
     assert (tmp_path / "out" / "executions.json").exists()

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from cli.run import _exit_code, _Output
+from cli.run import Output, _exit_code
 from cli.summary import _failures
 from local.runs.run_report import DeadLetter, RunReport, read_dead_letter
 
@@ -56,7 +56,7 @@ def test_a_broken_pipe_is_raised_once_and_then_the_output_is_silent() -> None:
         def write(self, _: str) -> int:
             raise BrokenPipeError
 
-    console = _Output(file=Gone())
+    console = Output(file=Gone())
     with pytest.raises(BrokenPipeError):
         console.print("first line")
     console.print("second line")
