@@ -18,6 +18,8 @@ waits.
 
 from local.simulator.fault_plan import FaultPlan, FaultRule, FaultSample
 from local.simulator.faults import (
+    CHALLENGE_HEADERS,
+    GATEWAY_TEXT,
     HTML_PAGE,
     XML_ERROR,
     CorruptBody,
@@ -40,14 +42,18 @@ from local.simulator.faults import (
     Unanswered,
 )
 from local.simulator.faults_json import (
+    AddText,
+    CapitalIds,
     DropFields,
     DropItems,
     FloodList,
+    Paginate,
     ReorderItems,
     RepeatItems,
     SetFields,
     ShiftTimes,
     WrapBody,
+    WriteTimes,
 )
 from local.simulator.ground_truth import BuildState
 from local.simulator.manual_clock import ManualClock
@@ -69,11 +75,15 @@ from local.simulator.scenario import (
 )
 
 __all__ = [
+    "CHALLENGE_HEADERS",
+    "GATEWAY_TEXT",
     "HTML_PAGE",
     "XML_ERROR",
+    "AddText",
     "AirtAccount",
     "BuildPlan",
     "BuildState",
+    "CapitalIds",
     "ConnectionEnd",
     "CorruptBody",
     "CutBody",
@@ -96,6 +106,7 @@ __all__ = [
     "ManualClock",
     "NoLength",
     "ObjectChanged",
+    "Paginate",
     "Project",
     "ProviderName",
     "Redirect",
@@ -120,5 +131,6 @@ __all__ = [
     "TreasureAccount",
     "Unanswered",
     "WrapBody",
+    "WriteTimes",
     "demo_scenario",
 ]

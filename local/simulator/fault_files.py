@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints, ValidationError, create_model
 from pydantic import Field as Bounds
@@ -39,6 +39,10 @@ _KINDS: Final[Sequence[type[Fault]]] = (
     faults_json.SetFields,
     faults_json.DropFields,
     faults_json.ShiftTimes,
+    faults_json.WriteTimes,
+    faults_json.CapitalIds,
+    faults_json.AddText,
+    faults_json.Paginate,
     faults_json.RepeatItems,
     faults_json.ReorderItems,
     faults_json.DropItems,
@@ -67,6 +71,9 @@ _NARROWER: Final[Mapping[tuple[type[Fault], str], Any]] = {
     (faults.Redirect, "url"): _Line,
     (faults.Redirect, "status"): Annotated[int, Bounds(ge=300, le=399)],
     (faults_json.SetFields, "fields"): dict[str, JsonValue],
+    (faults_json.AddText, "charset"): Literal["utf-8", "utf-16", "iso-8859-1", "shift_jis"],
+    (faults_json.Paginate, "page_items"): Annotated[int, Bounds(ge=1)],
+    (faults_json.WriteTimes, "offset_hours"): Annotated[float, Bounds(ge=-14, le=14)],
     (faults_json.RepeatItems, "times"): Annotated[int, Bounds(ge=2, le=100)],
     (faults_json.DropItems, "keep"): Annotated[int, Bounds(ge=0)],
     (faults_json.FloodList, "count"): Annotated[int, Bounds(ge=1, le=100_000)],

@@ -21,6 +21,8 @@ from local.simulator.error_bodies import error_response
 from local.simulator.messages import ConnectionEnd, Request, SimulatedResponse
 
 HTML_PAGE = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Please sign in</h1></body></html>"
+GATEWAY_TEXT = b"404 page not found\n"
+CHALLENGE_HEADERS = {"cf-mitigated": "challenge", "Server": "cloudflare"}
 XML_ERROR = b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InternalError</Code><Message>x</Message></Error>'
 
 

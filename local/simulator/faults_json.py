@@ -6,9 +6,10 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Final
+from typing import Final, Literal
+from urllib.parse import parse_qs
 
 from typing_extensions import override
 
@@ -93,6 +94,93 @@ class ShiftTimes(ObjectFault):
             # Another fault replaced it, or the result would be outside the range of dates.
             return value
         return shifted.isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True)
+class WriteTimes(ObjectFault):
+    """Times are written in another form.
+
+    ``text`` is ``2026-01-05 08:36:21 UTC``; ``epoch`` and ``epoch_ms`` are numbers; ``local`` has no zone and is
+    ``offset_hours`` ahead of UTC; ``words`` is no time at all.
+    """
+
+    form: Literal["text", "epoch", "epoch_ms", "local", "words"]
+    offset_hours: float = 0.0
+
+    @override
+    def change(self, item: JsonObject) -> JsonObject:
+        return {name: self._write(value) if name in TIME_FIELDS else value for name, value in item.items()}
+
+    def _write(self, value: JsonValue) -> JsonValue:
+        try:
+            instant = datetime.fromisoformat(value) if isinstance(value, str) else None
+        except ValueError:
+            instant = None
+        if instant is None:
+            return value
+        match self.form:
+            case "text":
+                return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            case "epoch":
+                return int(instant.timestamp())
+            case "epoch_ms":
+                return int(instant.timestamp() * 1000)
+            case "local":
+                local = instant.astimezone(UTC).replace(tzinfo=None) + timedelta(hours=self.offset_hours)
+                return local.isoformat(timespec="seconds")
+            case "words":
+                return "a while ago"
+
+
+@dataclass(frozen=True)
+class CapitalIds(ObjectFault):
+    """Ids are written in capitals."""
+
+    @override
+    def change(self, item: JsonObject) -> JsonObject:
+        return {
+            name: value.upper() if name in {"oid", "job_id"} and isinstance(value, str) else value
+            for name, value in item.items()
+        }
+
+
+@dataclass(frozen=True)
+class AddText(Fault):
+    """Every object begins with ``text``, written as it is: a NaN, a name that stands twice, another charset.
+
+    The body is written in ``charset``, and the Content-Type declares it.
+    """
+
+    text: str = '"score": NaN, "tags": 1, "tags": 2, "owner": "Jos\u00e9", '
+    charset: str = "iso-8859-1"
+
+    @override
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        if response.headers.get("Content-Type") != "application/json":
+            return response
+        body = bytes(response.body).decode().replace("{", "{" + self.text)
+        headers = {**response.headers, "Content-Type": f"application/json; charset={self.charset}"}
+        return replace(response, headers=headers, body=body.encode(self.charset, "replace"))
+
+
+@dataclass(frozen=True)
+class Paginate(Fault):
+    """A list comes in pages of ``page_items``, with X-Total-Count, and with Link unless ``linked`` is false."""
+
+    page_items: int = 2
+    linked: bool = True
+
+    @override
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        body = json.loads(bytes(response.body)) if response.headers.get("Content-Type") == "application/json" else None
+        if not isinstance(body, list):
+            return response
+        page = int(parse_qs(request.query).get("page", ["1"])[0])
+        end = page * self.page_items
+        headers = {**response.headers, "X-Total-Count": str(len(body))}
+        if self.linked and end < len(body):
+            headers["Link"] = f'<{request.path}?page={page + 1}>; rel="next"'
+        return replace(response, headers=headers, body=json.dumps(body[end - self.page_items : end]).encode())
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The domain models: builds, statuses, outcomes, and the payloads of the state machine."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -24,6 +25,14 @@ Scope = Annotated[
 ]
 SLUG_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$"
 Slug = Annotated[str, StringConstraints(pattern=SLUG_PATTERN)]
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def canonical_id(text: str) -> str:
+    """Return an identifier as it is compared: a UUID in lower case, because its case means nothing (RFC 9562, 4)."""
+    return text.lower() if _UUID.fullmatch(text) else text
+
 
 # A partition key has at most 2,048 bytes (DynamoDB developer guide, "Constraints"); a character takes up to four.
 KEY_LIMIT_BYTES = 2_048
@@ -129,9 +138,15 @@ class Build(FrozenModel):
 
     ``artifact_bytes`` is the size that the provider reports, None where it reports none. ``provider_status`` is the
     provider's own status, where it is unknown to us.
+
+    Two fields are in no payload: ``times_unreadable`` says that the provider reports a time that we cannot read, and
+    ``spelled_ref`` is the reference in the provider's own spelling, where that differs: the courier stored it so
+    before it compared UUIDs without case.
     """
 
     ref: BuildRef
+    spelled_ref: Annotated[BuildRef | None, Field(exclude=True)] = None
+    times_unreadable: Annotated[bool, Field(exclude=True)] = False
     status: BuildStatus
     provider_status: ShortText | None = None
     has_artifact: bool = False
@@ -199,9 +214,9 @@ class BuildRequest(StrictModel):
     """
 
     source: Slug
-    data_model: Identifier | None = None
+    data_model: Annotated[Identifier, AfterValidator(canonical_id)] | None = None
     report: dict[str, JsonValue] | None = None
-    build_id: Identifier | None = None
+    build_id: Annotated[Identifier, AfterValidator(canonical_id)] | None = None
     scope: Scope | None = None
 
     @model_validator(mode="after")

@@ -93,7 +93,7 @@ RULE = '{"fault": "error_status", "with": {"status": 503}}'
         ('{"rules": [7]}', "rules[0]: must be a mapping"),
         ('{"rule": []}', "rule: is unknown; did you mean rules?"),
         (f'{{"rules": [{RULE}, {{}}]}}', "rules[1].fault: field required"),
-        ('{"rules": [{"fault": "rain"}]}', "rules[0].fault: 'rain' is unknown; use one of corrupt_body, cut_body"),
+        ('{"rules": [{"fault": "rain"}]}', "rules[0].fault: 'rain' is unknown; use one of add_text, capital_ids"),
         ('{"rules": [{"fault": "link_expired", "on": "lunch"}]}', "rules[0].on: input should be 'list_models'"),
         (
             '{"rules": [{"fault": "link_expired", "nth": 0}]}',

@@ -28,6 +28,7 @@ from local.simulator import (
     Scenario,
     ScheduledBuild,
     SetFields,
+    SetHeaders,
     SimulatedProviders,
     TreasureAccount,
 )
@@ -82,6 +83,8 @@ def emitted() -> dict[Series, set[str]]:
         FaultRule(ErrorStatus(429), RequestKind.LIST_BUILDS, scope=OTHER_MODEL, times=3),
         FaultRule(DropFields(("oid",)), RequestKind.LIST_BUILDS, scope=OTHER_MODEL, nth=4),
         FaultRule(SetFields({"status": "resting"}, ODD_BUILD), RequestKind.LIST_BUILDS, scope=MODEL, times=2),
+        FaultRule(SetFields({"started": "soon"}, ODD_BUILD), RequestKind.LIST_BUILDS, scope=MODEL, times=2),
+        FaultRule(SetHeaders({"X-Total-Count": "99"}), RequestKind.LIST_BUILDS, scope=MODEL, times=2),
     )
     found: dict[Series, set[str]] = {}
     clock = ManualClock(datetime.now(UTC))

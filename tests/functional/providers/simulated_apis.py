@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from courier.config.secrets import ApiKey
 from courier.models import BuildRequest
-from courier.observability.provider_events import RequestAttempt
+from courier.observability.provider_events import ProviderCallbacks, RequestAttempt, UnexpectedValue
 from courier.providers import parse_source
 from courier.providers.dreadnode_airt import DreadnodeAirt, DreadnodeAirtSettings
 from courier.providers.http_client import BACKOFF, ApiClient
@@ -31,6 +31,7 @@ class SimulatedApis:
     clock: ManualClock
     scenario: Scenario
     attempts: list[RequestAttempt] = field(default_factory=list)
+    unexpected: list[UnexpectedValue] = field(default_factory=list)
 
     def insights(self, *, key: str | None = None, ca_bundle: str | None = None, **more: object) -> TreasureInsights:
         document = self._document("insights", "treasure_insights", ca_bundle, more)
@@ -46,7 +47,9 @@ class SimulatedApis:
                 ca_bundle=ca_bundle,
                 on_request=self.attempts.append,
                 backoff=NO_WAITING,
+                now=self.clock,
             ),
+            ProviderCallbacks(on_unexpected_value=self.unexpected.append),
         )
 
     def red_team(self, *, key: str | None = None, **more: object) -> DreadnodeAirt:
@@ -61,7 +64,9 @@ class SimulatedApis:
                 source="red-team",
                 on_request=self.attempts.append,
                 backoff=NO_WAITING,
+                now=self.clock,
             ),
+            ProviderCallbacks(on_unexpected_value=self.unexpected.append),
         )
 
     def break_with(self, fault: Fault, kind: RequestKind, *, times: int | None = 1) -> None:

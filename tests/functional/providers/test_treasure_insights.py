@@ -16,17 +16,26 @@ from courier.errors import (
     SourceUnavailableError,
 )
 from courier.models import AccountLimits, BuildRef, BuildStatus
+from courier.observability.provider_events import UnexpectedKind
 from local.simulator import (
+    CHALLENGE_HEADERS,
+    GATEWAY_TEXT,
     HTML_PAGE,
+    AddText,
+    CapitalIds,
     ErrorStatus,
+    Fault,
     FloodList,
     ManualClock,
+    Paginate,
     ProviderName,
     ReorderItems,
     Reply,
     RequestKind,
     SetFields,
+    ShiftTimes,
     Unanswered,
+    WriteTimes,
 )
 from tests.functional.providers.conftest import scenario
 from tests.functional.providers.simulated_apis import BUILD_REQUEST, MODEL, OTHER_MODEL, SimulatedApis
@@ -121,6 +130,83 @@ def test_a_gateways_error_page_is_tolerated(apis: SimulatedApis) -> None:
     with pytest.raises(SourceUnavailableError, match="list_models returned 502: ") as caught:
         apis.insights().scopes()
     assert "<" not in str(caught.value)
+
+
+def test_a_gateways_404_says_nothing_about_a_build(apis: SimulatedApis) -> None:
+    insights = apis.insights()
+    ref = insights.start_build(BUILD_REQUEST).ref
+    apis.break_with(Reply(404, GATEWAY_TEXT, content_type="text/plain; charset=utf-8"), RequestKind.GET_BUILD)
+    with pytest.raises(SourceUnavailableError, match="a gateway responded 404 with text/plain: 404 page not found"):
+        insights.get_build(ref)
+    assert insights.get_build(ref).ref == ref
+
+
+def test_a_challenge_says_nothing_about_the_key(apis: SimulatedApis) -> None:
+    apis.break_with(Reply(403, HTML_PAGE, headers=CHALLENGE_HEADERS), RequestKind.LIST_MODELS)
+    with pytest.raises(SourceUnavailableError, match="a gateway responded 403 with text/html, a challenge: Sign in"):
+        apis.insights().scopes()
+
+
+def test_a_read_that_is_not_ready_names_its_time(apis: SimulatedApis) -> None:
+    apis.break_with(Reply(202, b"", headers={"Retry-After": "40"}), RequestKind.LIST_BUILDS)
+    with pytest.raises(SourceThrottledError, match="returned 202") as caught:
+        apis.insights().list_builds(MODEL)
+    assert caught.value.retry_after_seconds == 40
+
+
+@pytest.mark.parametrize("form", ["text", "epoch", "epoch_ms"])
+def test_the_history_is_the_same_in_every_form_of_time(
+    apis: SimulatedApis, form: Literal["text", "epoch", "epoch_ms"]
+) -> None:
+    insights = apis.insights()
+    insights.start_build(BUILD_REQUEST)
+    apis.clock.advance(60)
+    (usual,) = insights.list_builds(MODEL)
+    apis.break_with(WriteTimes(form), RequestKind.LIST_BUILDS)
+    assert insights.list_builds(MODEL) == [usual]
+    assert apis.unexpected == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (WriteTimes("words"), UnexpectedKind.UNREADABLE_TIME),
+        (WriteTimes("local", offset_hours=-8), UnexpectedKind.NAIVE_TIME),
+        (ShiftTimes(9 * 3600), UnexpectedKind.FUTURE_TIME),
+        (Paginate(1, linked=False), UnexpectedKind.UNREAD_PAGE),
+    ],
+)
+def test_what_would_hide_builds_is_reported(apis: SimulatedApis, fault: Fault, kind: UnexpectedKind) -> None:
+    insights = apis.insights()
+    insights.start_build(BUILD_REQUEST)
+    insights.start_build(BUILD_REQUEST)
+    apis.break_with(fault, RequestKind.LIST_BUILDS)
+    assert insights.list_builds(MODEL)
+    assert {value.kind for value in apis.unexpected} == {kind}
+
+
+def test_pages_are_read_to_the_last(apis: SimulatedApis) -> None:
+    insights = apis.insights()
+    refs = {insights.start_build(BUILD_REQUEST).ref for _ in range(5)}
+    apis.break_with(Paginate(2), RequestKind.LIST_BUILDS, times=None)
+    assert {build.ref for build in insights.list_builds(MODEL)} == refs
+    assert apis.request_count(RequestKind.LIST_BUILDS) == 3
+    assert apis.unexpected == []
+
+
+def test_a_build_has_one_identity_in_capitals_and_in_lower_case(apis: SimulatedApis) -> None:
+    insights = apis.insights()
+    ref = insights.start_build(BUILD_REQUEST).ref
+    apis.break_with(CapitalIds(), RequestKind.LIST_BUILDS)
+    assert [build.ref for build in insights.list_builds(MODEL)] == [ref]
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1", "utf-16"])
+def test_fields_that_nobody_reads_may_be_anything(apis: SimulatedApis, charset: str) -> None:
+    insights = apis.insights()
+    build = insights.start_build(BUILD_REQUEST)
+    apis.break_with(AddText(charset=charset), RequestKind.GET_BUILD)
+    assert insights.get_build(build.ref).ref == build.ref
 
 
 def test_a_long_retry_after_is_passed_to_the_caller(apis: SimulatedApis) -> None:

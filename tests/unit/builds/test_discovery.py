@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -10,7 +10,7 @@ from courier.errors import (
     SourceUnavailableError,
 )
 from courier.ledger.table import Change
-from courier.models import BuildStatus, Outcome
+from courier.models import BuildRef, BuildStatus, Outcome
 from tests.support.container import FakeContainer
 from tests.support.providers import HOUR, NOON, build_of, passage_of, ref_of, settings_of
 
@@ -77,6 +77,41 @@ def test_an_unknown_status_with_a_completion_time_counts_as_ended(container: Fak
     )
     container.discover()
     assert started_ids(container) == ["new"]
+
+
+@pytest.mark.parametrize("status", [BuildStatus.SUCCEEDED, BuildStatus.UNKNOWN])
+def test_an_ended_build_with_unreadable_times_is_history(container: FakeContainer, status: BuildStatus) -> None:
+    container.discover()
+    container.fake.put(build_of("old", status, created=None, times_unreadable=True))
+    assert container.discover() == 0
+
+
+def test_a_running_build_with_unreadable_times_is_registered(container: FakeContainer) -> None:
+    container.fake.put(build_of("b1", BuildStatus.RUNNING, created=None, times_unreadable=True))
+    assert container.discover() == 1
+    (passage,) = container.stepfunctions.passages()
+    assert not passage.build.times_unreadable
+
+
+@pytest.mark.parametrize(("created", "registered"), [(NOON - HOUR, 0), (NOON + HOUR / 60, 1)])
+def test_a_build_whose_completion_time_is_unreadable_counts_by_its_creation(
+    container: FakeContainer, created: datetime, registered: int
+) -> None:
+    container.discover()
+    container.manual_clock.advance(120)
+    container.fake.put(build_of("b1", BuildStatus.SUCCEEDED, created=created, times_unreadable=True))
+    assert container.discover() == registered
+
+
+@pytest.mark.parametrize("stored", [ref_of("AB-1"), ref_of("AB-1", scope="SALES"), ref_of("ab-1", scope="SALES")])
+def test_a_build_that_was_stored_in_another_spelling_is_not_registered_again(
+    container: FakeContainer, stored: BuildRef
+) -> None:
+    container.wait_for(build_of(stored.build_id, scope=stored.scope))
+    container.fake.known.clear()
+    container.fake.put(build_of("ab-1", BuildStatus.SUCCEEDED, spelled_ref=stored))
+    assert container.discover() == 0
+    assert [news.build.ref for news in container.stepfunctions.released] == [stored]
 
 
 def test_a_build_without_any_time_is_registered_once(container: FakeContainer) -> None:

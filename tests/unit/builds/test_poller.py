@@ -38,6 +38,16 @@ def test_a_build_missing_from_the_list_is_requested_alone(container: FakeContain
     assert container.fake.calls == ["list_builds sales", "get_build b2"]
 
 
+def test_builds_that_were_stored_in_another_spelling_are_found_in_the_list(container: FakeContainer) -> None:
+    container.wait_for(build_of("AB-1"), build_of("AB-2"))
+    container.fake.known.clear()
+    for number in (1, 2):
+        container.fake.put(build_of(f"ab-{number}", BuildStatus.SUCCEEDED, spelled_ref=ref_of(f"AB-{number}")))
+    container.poll()
+    assert container.fake.calls == ["list_builds sales"]
+    assert {news.build.ref.build_id for news in container.stepfunctions.released} == {"AB-1", "AB-2"}
+
+
 def test_a_running_build_waits_until_its_next_poll(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.poll()

@@ -19,9 +19,10 @@ from courier.errors import (
     SourceRejectedError,
     SourceThrottledError,
     SourceUnauthorizedError,
+    SourceUnavailableError,
 )
 from courier.models import BuildRef, BuildRequest, BuildStatus
-from courier.observability.provider_events import ProviderCallbacks, UnexpectedValue
+from courier.observability.provider_events import ProviderCallbacks, UnexpectedKind, UnexpectedValue
 from courier.providers import parse_source
 from courier.providers.dreadnode_airt import DreadnodeAirt, DreadnodeAirtSettings
 from tests.unit.providers.fake_api import FakeApi, Reply, Step
@@ -42,6 +43,7 @@ COMPLETED = {
     "presigned_url": URL,
     "url_expires_at": "2026-04-15T13:00:42Z",
 }
+NOT_FOUND = {"code": 404, "detail": "job not found", "type": "not_found"}
 NOTHING_EMPTY = Reply(json={"sections": []})
 
 
@@ -97,10 +99,71 @@ def test_a_failed_job_carries_its_error_message() -> None:
 
 def test_an_unknown_status_waits_and_is_reported() -> None:
     unexpected: list[UnexpectedValue] = []
-    job = {**COMPLETED, "status": "expired"}
+    job = {**COMPLETED, "status": "expired\n", "presigned_url": None}
     build = provider(Reply(json=job), unexpected=unexpected).get_build(REF)
-    assert (build.status, build.has_artifact) == (BuildStatus.UNKNOWN, False)
+    assert (build.status, build.provider_status, build.has_artifact) == (BuildStatus.UNKNOWN, "expired", False)
     assert [value.detail for value in unexpected] == ["expired"]
+
+
+def test_a_link_proves_a_report_whatever_the_status_is_called() -> None:
+    build = provider(Reply(json={**COMPLETED, "status": "done"})).get_build(REF)
+    assert (build.status, build.provider_status, build.has_artifact) == (BuildStatus.UNKNOWN, "done", True)
+
+
+def test_a_known_status_is_not_repeated() -> None:
+    assert provider(Reply(json=COMPLETED)).get_build(REF).provider_status is None
+
+
+def test_a_job_whose_times_are_unexpected_is_read_and_reported() -> None:
+    unexpected: list[UnexpectedValue] = []
+    job = {**COMPLETED, "created_at": "soon", "completed_at": "2026-04-15T12:00:42", "url_expires_at": "then"}
+    build = provider(Reply(json=job), unexpected=unexpected).get_build(REF)
+    assert (build.status, build.created_at) == (BuildStatus.SUCCEEDED, None)
+    assert [(value.kind, value.detail) for value in unexpected] == [
+        (UnexpectedKind.UNREADABLE_TIME, "created_at: soon"),
+        (UnexpectedKind.NAIVE_TIME, "completed_at: 9999-99-99T99:99:99"),
+    ]
+
+
+def test_a_job_id_is_compared_without_case() -> None:
+    job = provider(Reply(json={**COMPLETED, "job_id": JOB.upper()}))
+    assert job.get_build(REF).ref == REF
+    started = provider(NOTHING_EMPTY, Reply(202, json={"job_id": JOB.upper()})).start_build(REQUEST)
+    assert started.ref == REF
+
+
+@pytest.mark.parametrize(
+    "text", [b'"status": "queued", "status": "completed"', b'"presigned_url": 1, "presigned_url": 2']
+)
+def test_a_field_that_stands_twice_with_two_values_is_a_protocol_error(text: bytes) -> None:
+    body = b'{"status": "completed", ' + text + b"}"
+    with pytest.raises(SourceProtocolError):
+        provider(Reply(body=body)).get_build(REF)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"detail": "Not Found"}, {"message": "no Route matched with those values"}, {"code": 404}, [NOT_FOUND], None],
+)
+def test_a_404_that_is_not_in_the_platforms_form_is_a_gateways(document: object) -> None:
+    with pytest.raises(SourceUnavailableError, match="a gateway responded 404"):
+        provider(Reply(404, json=document)).get_build(REF)
+    with pytest.raises(SourceUnavailableError, match="a gateway responded 404"):
+        provider(NOTHING_EMPTY, Reply(404, json=document)).start_build(REQUEST)
+
+
+@pytest.mark.parametrize("more", [{}, {"code": 404}, {"type": "not_found"}])
+def test_a_404_in_the_platforms_form_is_about_the_job(more: dict[str, object]) -> None:
+    with pytest.raises(BuildNotFoundError):
+        provider(Reply(404, json=NOT_FOUND | more)).get_build(REF)
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(404, body=b"<html>404</html>"), Reply(404, json={"detail": "Not Found"}), Reply(405)]
+)
+def test_a_platform_without_the_dry_run_may_say_so_in_any_form(reply: Reply) -> None:
+    started = provider(reply, Reply(202, json={"job_id": JOB})).start_build(REQUEST)
+    assert started.ref == REF
 
 
 @pytest.mark.parametrize("document", [{}, [], None, {"job_id": JOB}, {**COMPLETED, "job_id": "other"}])
@@ -248,7 +311,7 @@ def test_the_operator_chooses_the_header(text: str) -> None:
 
 
 def test_names_are_quoted() -> None:
-    fake = FakeApi(Reply(404))
+    fake = FakeApi(Reply(404, json=NOT_FOUND))
     with pytest.raises(BuildNotFoundError):
         DreadnodeAirt(settings(project="a b?c"), fake.client).get_build(REF)
     assert fake.sent[0].path == f"/org/acme/ws/main/airt/projects/a%20b%3Fc/reports/build/{JOB}"
@@ -282,7 +345,9 @@ def test_a_request_that_does_not_fit_names_its_field(fields: dict[str, str], fie
 
 
 def test_the_check_starts_nothing() -> None:
-    assert "to verify" in provider(Reply(404)).check()
+    assert "to verify" in provider(Reply(404, json=NOT_FOUND)).check()
+    with pytest.raises(SourceUnavailableError, match="a gateway responded 404"):
+        provider(Reply(404, body=b"404 page not found")).check()
     assert "can be built" in provider(NOTHING_EMPTY, requests=[{"report": PRESET}]).check()
     empty = Reply(json={"sections": [{"key": "risk"}]})
     assert "would be empty in sections risk" in provider(empty, requests=[{"report": PRESET}]).check()

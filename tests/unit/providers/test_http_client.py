@@ -12,7 +12,6 @@ from pydantic import JsonValue
 
 from courier import __version__
 from courier.errors import (
-    BuildNotFoundError,
     CourierError,
     RequestUncertainError,
     SettingsError,
@@ -109,8 +108,9 @@ def test_a_long_retry_after_is_left_to_the_caller(header: str) -> None:
 
 def test_a_long_retry_after_of_an_outage_is_not_slept_through_either() -> None:
     fake = FakeApi(Reply(503, headers={"Retry-After": "600"}))
-    with pytest.raises(SourceUnavailableError):
+    with pytest.raises(SourceUnavailableError) as caught:
         get(fake)
+    assert caught.value.retry_after_seconds == 600
     assert (fake.slept, len(fake.sent)) == ([], 1)
 
 
@@ -149,11 +149,58 @@ def test_the_same_key_is_not_tried_twice() -> None:
     assert (fake.fetched, len(fake.sent)) == ([False, True], 1)
 
 
-@pytest.mark.parametrize(("addresses_build", "error"), [(True, BuildNotFoundError), (False, SourceRejectedError)])
-def test_a_404_is_about_a_build_only_where_one_was_addressed(addresses_build: bool, error: type[CourierError]) -> None:
-    with pytest.raises(error) as caught:
-        FakeApi(Reply(404)).client.get_json("/x", kind="get", addresses_build=addresses_build)
-    assert type(caught.value) is error
+def test_a_key_that_expired_with_403_is_replaced_too() -> None:
+    fake = FakeApi(Reply(403, json={"error": "token expired"}), GOOD, keys=["old-key-1", "new-key-2"])
+    assert get(fake) == [{"oid": "a"}]
+    assert fake.fetched == [False, True]
+
+
+def test_a_forbidden_request_reads_the_key_once_and_is_not_repeated_with_the_same_one() -> None:
+    fake = FakeApi(Reply(403, json={"error": "no permission"}))
+    with pytest.raises(SourceUnauthorizedError) as caught:
+        get(fake)
+    assert caught.value.forbidden
+    assert (fake.fetched, len(fake.sent)) == ([False, True], 1)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(401, body=b"<!DOCTYPE html><html>Sign in</html>"),
+        Reply(403, body=b"x", headers={"Content-Type": "text/html"}),
+        Reply(403, body=b"x", headers={"cf-mitigated": "challenge"}),
+        Reply(403, json={}, headers={"Retry-After": "9"}),
+    ],
+)
+def test_a_gateway_that_refuses_says_nothing_about_the_key(reply: Reply) -> None:
+    fake = FakeApi(reply, keys=["old-key-1", "new-key-2"])
+    with pytest.raises(SourceUnavailableError):
+        get(fake)
+    assert (fake.fetched, len(fake.sent)) == ([False], 1)
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("9999999", 86_400.0)])
+def test_a_delayed_response_is_neither_read_nor_requested_again_at_once(header: str, seconds: float) -> None:
+    fake = FakeApi(Reply(202, json=[], headers={"Retry-After": header}))
+    with pytest.raises(SourceThrottledError, match=r"list_models returned 202: .*not yet") as caught:
+        get(fake)
+    assert (caught.value.retry_after_seconds, caught.value.own_limit) == (seconds, False)
+    assert (fake.slept, len(fake.sent)) == ([], 1)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "soon"}])
+def test_an_accepted_read_without_a_time_is_a_response_like_any_other(headers: dict[str, str]) -> None:
+    assert get(FakeApi(Reply(202, json=[], headers=headers))) == []
+
+
+def test_an_accepted_start_is_no_delay() -> None:
+    assert post(FakeApi(Reply(202, json={"oid": "b"}, headers={"Retry-After": "30"}))) == {"oid": "b"}
+
+
+def test_a_challenge_in_place_of_a_start_has_started_nothing() -> None:
+    fake = FakeApi(Reply(202, body=b"", headers={"x-amzn-waf-action": "challenge"}))
+    with pytest.raises(SourceUnavailableError, match="a gateway responded 202 with an empty body, a challenge"):
+        post(fake)
 
 
 def test_a_redirect_is_not_followed_and_names_the_endpoint() -> None:
@@ -194,15 +241,10 @@ def test_each_attempt_is_reported_with_its_failure() -> None:
         b"<html>502</html>",
         b"",
         b"{",
-        b'{"a": NaN}',
-        b'{"a": Infinity}',
-        b'{"a": 1e999}',
-        b'{"a": 1, "a": 2}',
         b"[" * 200_000,
         b"\xff\xfe\x00",
-        b'{"a": ' + b"9" * 10_000 + b"}",
     ],
-    ids=["html", "empty", "cut", "nan", "infinity", "huge", "twice", "nested", "no-text", "digits"],
+    ids=["html", "empty", "cut", "nested", "no-text"],
 )
 def test_a_success_that_is_not_json_is_a_protocol_error(body: bytes) -> None:
     fake = FakeApi(Reply(200, body=body, headers={"Content-Type": "text/html; charset=utf-8"}))

@@ -1,14 +1,14 @@
-"""Error bodies as messages, and fields that are read leniently."""
+"""JSON as servers write it, error bodies as messages, and fields that are read leniently."""
 
 from __future__ import annotations
 
 import json
-import time
-from datetime import UTC, datetime
+import math
 
 import pytest
+from pydantic import ValidationError
 
-from courier.providers.parsing import error_message, parse_instant, parse_number
+from courier.providers.parsing import AMBIGUOUS, LenientModel, PathIdentifier, decode_json, error_message, parse_number
 
 TREASURE = {
     "error": "Not found",
@@ -69,36 +69,6 @@ def test_any_body_yields_a_bounded_message(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        "2026-01-05T08:36:21.749+00:00",
-        "2026-01-05T08:36:21.749Z",
-        "2026-01-05T08:36:21.749",
-        " 2026-01-05T09:36:21.749+01:00 ",
-    ],
-)
-def test_all_notations_of_an_instant_are_equal(text: str) -> None:
-    instant = parse_instant(text)
-    assert instant == datetime(2026, 1, 5, 8, 36, 21, 749_000, tzinfo=UTC)
-    assert instant.utcoffset() is not None
-
-
-def test_an_instant_without_a_zone_is_not_taken_as_this_machines_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
-    time.tzset()
-    try:
-        assert parse_instant("2026-01-05T08:36:21") == datetime(2026, 1, 5, 8, 36, 21, tzinfo=UTC)
-    finally:
-        monkeypatch.undo()
-        time.tzset()
-
-
-@pytest.mark.parametrize("value", [None, "", "yesterday", 1_700_000_000, [], "0001-01-01T00:00:00+14:00", "2026-13-01"])
-def test_anything_else_is_no_instant(value: object) -> None:
-    assert parse_instant(value) is None
-
-
-@pytest.mark.parametrize(
     ("value", "number"),
     [
         (8, 8.0),
@@ -114,3 +84,70 @@ def test_anything_else_is_no_instant(value: object) -> None:
 )
 def test_numbers_may_be_strings(value: object, number: float | None) -> None:
     assert parse_number(value) == number
+
+
+class Document(LenientModel):
+    oid: PathIdentifier
+    size: object = None
+
+
+@pytest.mark.parametrize(
+    "unread",
+    ["NaN", "-Infinity", "1e999", "9" * 10_000, '{"a": 1, "a": 2}', '{"a": {"b": [1]}, "a": {"b": [2]}}', '"\\ud800"'],
+    ids=["nan", "infinity", "huge", "digits", "twice", "deeply twice", "surrogate"],
+)
+def test_a_field_that_is_not_read_may_be_anything(unread: str) -> None:
+    document = decode_json(f'{{"oid": "a", "score": {unread}, "tags": 1, "tags": 2}}'.encode())
+    assert Document.model_validate(document).oid == "a"
+
+
+def test_numbers_that_are_no_json_are_floats() -> None:
+    assert decode_json(b"[Infinity, 1e999, -1e999]") == [math.inf, math.inf, -math.inf]
+    assert decode_json(b"9" * 10_000) == math.inf
+
+
+def test_a_name_that_stands_twice_counts_where_both_values_are_equal() -> None:
+    assert decode_json(b'{"oid": "a", "oid": "a", "b": {"c": 1}, "b": {"c": 1}}') == {"oid": "a", "b": {"c": 1}}
+    assert decode_json(b'{"a": 1, "a": 2, "a": 1}') == {"a": AMBIGUOUS}
+
+
+@pytest.mark.parametrize("text", [b'{"oid": "a", "oid": "b"}', b'{"oid": "a", "size": 1, "size": null}'])
+def test_an_ambiguous_field_that_is_read_makes_the_document_malformed(text: bytes) -> None:
+    with pytest.raises(ValidationError, match="stands twice"):
+        Document.model_validate(decode_json(text))
+
+
+@pytest.mark.parametrize(
+    ("charset", "declared"),
+    [
+        ("iso-8859-1", 'application/json; charset="ISO-8859-1"'),
+        ("cp1252", "application/json;charset=windows-1252"),
+        ("shift_jis", "application/json; version=1; Charset=Shift_JIS"),
+        ("euc_jp", "application/json; charset=euc-jp"),
+        ("utf-16", "application/json; charset=utf-16"),
+        ("utf-16-le", "application/json; charset=utf-16le"),
+        ("utf-32", "application/json"),
+        ("utf-8-sig", "application/json"),
+        ("utf-8", "application/json; charset=ISO-8859-1"),
+        ("utf-8", "application/json; charset=none-such"),
+    ],
+)
+def test_a_declared_charset_counts_where_the_body_is_not_in_one_of_jsons(charset: str, declared: str) -> None:
+    name = "売上" if charset in {"shift_jis", "euc_jp"} else "José"
+    body = json.dumps({"owner": name}, ensure_ascii=False).encode(charset)
+    assert decode_json(body, content_type=declared) == {"owner": name}
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "application/json", "x; charset=idna", "x; charset=unicode_escape", "x; charset=hex"]
+)
+def test_bytes_of_an_unknown_charset_spoil_only_the_field_that_they_are_in(content_type: str) -> None:
+    document = decode_json(b'{"oid": "a", "owner": "Jos\xe9"}', content_type=content_type)
+    assert Document.model_validate(document).oid == "a"
+    with pytest.raises(ValidationError):
+        Document.model_validate(decode_json(b'{"oid": "Jos\xe9"}', content_type=content_type))
+
+
+def test_a_gateways_page_in_another_charset_is_shown_in_it() -> None:
+    page = json.dumps({"error": "café"}, ensure_ascii=False).encode("latin-1")
+    assert error_message(page, content_type="application/json; charset=latin1") == "café"

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from courier.config.secrets import ApiKey
-from courier.errors import RequestUncertainError, SettingsError, SourceProtocolError, SourceRejectedError
+from courier.errors import (
+    BuildNotFoundError,
+    RequestUncertainError,
+    SettingsError,
+    SourceProtocolError,
+    SourceRejectedError,
+    SourceUnavailableError,
+)
 from courier.models import AccountLimits, BuildRef, BuildRequest, BuildStatus
 from courier.observability.provider_events import ProviderCallbacks, UnexpectedKind, UnexpectedValue
 from courier.providers import parse_source
 from courier.providers.treasure_insights import TreasureInsights, TreasureInsightsSettings
-from tests.unit.providers.fake_api import FakeApi, Reply
+from tests.unit.providers.fake_api import START, FakeApi, Reply
 
 MODEL = "5d1d4f1c-1111-4222-8333-444444444444"
 BUILD = "0b0f6d0e-5a57-4a53-9a0a-3f1f7a1c0001"
@@ -38,6 +46,14 @@ def settings(**more: object) -> TreasureInsightsSettings:
     parsed = parse_source(document)
     assert isinstance(parsed, TreasureInsightsSettings)
     return parsed
+
+
+def vendors_text(text: str) -> object:
+    return text.replace("T", " ").replace("Z", " UTC")
+
+
+def epoch_milliseconds(text: str) -> object:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def provider(fake: FakeApi, unexpected: list[UnexpectedValue] | None = None, **more: object) -> TreasureInsights:
@@ -78,6 +94,136 @@ def test_times_may_be_null_absent_or_malformed() -> None:
     document = {"oid": BUILD, "status": "pending", "created": None, "started": "soon"}
     build = provider(FakeApi(Reply(json=document))).get_build(REF)
     assert (build.created_at, build.started_at, build.completed_at) == (None, None, None)
+    assert build.times_unreadable
+
+
+def test_times_that_are_unexpected_are_reported_once_for_each_form() -> None:
+    unexpected: list[UnexpectedValue] = []
+    entries = [
+        {**DONE, "oid": str(number), "started": "2026-01-05T08:36", "completed": f"{number} minutes ago"}
+        for number in range(9)
+    ]
+    builds = provider(FakeApi(Reply(json=entries)), unexpected).list_builds(MODEL)
+    assert len(builds) == 9
+    assert all(build.times_unreadable for build in builds)
+    assert [(value.kind, value.detail) for value in unexpected] == [
+        (UnexpectedKind.NAIVE_TIME, "started: 9999-99-99T99:99"),
+        (UnexpectedKind.UNREADABLE_TIME, "completed: 9 minutes ago"),
+    ]
+
+
+@pytest.mark.parametrize(("ahead", "reported"), [(timedelta(minutes=29), False), (timedelta(hours=1), True)])
+def test_a_time_ahead_of_our_clock_by_hours_is_kept_and_reported(ahead: timedelta, reported: bool) -> None:
+    unexpected: list[UnexpectedValue] = []
+    entry = {**DONE, "completed": (START + ahead).isoformat()}
+    (build,) = provider(FakeApi(Reply(json=[entry])), unexpected).list_builds(MODEL)
+    assert (build.completed_at, build.times_unreadable) == (START + ahead, False)
+    expected = [(UnexpectedKind.FUTURE_TIME, "completed is in the future")] if reported else []
+    assert [(value.kind, value.detail) for value in unexpected] == expected
+
+
+@pytest.mark.parametrize("write", [vendors_text, epoch_milliseconds])
+def test_the_forms_of_the_vendors_other_api_are_the_same_build(write: Callable[[str], object]) -> None:
+    other = {name: write(value) if value.endswith("Z") else value for name, value in DONE.items()}
+    unexpected: list[UnexpectedValue] = []
+    assert provider(FakeApi(Reply(json=other)), unexpected).get_build(REF) == provider(
+        FakeApi(Reply(json=DONE))
+    ).get_build(REF)
+    assert unexpected == []
+
+
+def test_an_unknown_status_is_kept_in_the_providers_words() -> None:
+    build = provider(FakeApi(Reply(json={**DONE, "status": "archived " + "x" * 99}))).get_build(REF)
+    assert build.status is BuildStatus.UNKNOWN
+    assert build.provider_status is not None
+    assert build.provider_status.startswith("archived x")
+    assert len(build.provider_status) == 40
+    assert provider(FakeApi(Reply(json=DONE))).get_build(REF).provider_status is None
+
+
+def test_ids_are_compared_without_case_and_stored_in_lower_case() -> None:
+    capitals = [{**DONE, "oid": BUILD.upper()}]
+    fake = FakeApi(Reply(json=[{"oid": MODEL.upper()}]), Reply(json=capitals), Reply(json={"oid": BUILD.upper()}))
+    insights = provider(fake)
+    (scope,) = insights.scopes()
+    (build,) = insights.list_builds(scope)
+    started = insights.start_build(BuildRequest(source="insights", data_model=MODEL.upper()))
+    assert scope == MODEL
+    assert build.ref == started.ref == REF
+    assert build.spelled_ref == BuildRef(source="insights", scope=MODEL.upper(), build_id=BUILD.upper())
+    assert [sent.path for sent in fake.sent[1:]] == [f"/reporting/datamodels/{MODEL}/builds"] * 2
+
+
+def test_configured_data_models_are_compared_without_case() -> None:
+    insights = provider(FakeApi(Reply(json=[DONE])), data_models=[MODEL.upper(), MODEL, "Not-A-UUID"])
+    assert insights.scopes() == [MODEL, "Not-A-UUID"]
+    (build,) = insights.list_builds(MODEL)
+    assert (build.ref, build.spelled_ref) == (REF, BuildRef(source="insights", scope=MODEL.upper(), build_id=BUILD))
+    assert insights.request_scope(BuildRequest(source="insights", data_model=MODEL.upper(), scope=MODEL)) == MODEL
+    assert provider(FakeApi(Reply(json=[{"oid": MODEL}])), data_models=[MODEL.upper()]).check().endswith("among them")
+
+
+def test_a_build_that_was_stored_in_capitals_keeps_its_name_when_it_is_polled() -> None:
+    stored = BuildRef(source="insights", scope=MODEL.upper(), build_id=BUILD.upper())
+    build = provider(FakeApi(Reply(json=DONE))).get_build(stored)
+    assert (build.ref, build.spelled_ref) == (stored, None)
+    (listed,) = provider(FakeApi(Reply(json=[DONE]))).list_builds(stored.scope)
+    assert (listed.ref, listed.spelled_ref) == (REF, stored.model_copy(update={"build_id": BUILD}))
+
+
+def test_neither_the_spelling_nor_unreadable_times_go_on_the_wire() -> None:
+    entry = {**DONE, "oid": BUILD.upper(), "created": "soon"}
+    (build,) = provider(FakeApi(Reply(json=[entry]))).list_builds(MODEL)
+    assert {"spelled_ref", "times_unreadable"}.isdisjoint(build.model_dump())
+
+
+@pytest.mark.parametrize(
+    "document", [{"message": "no Route matched with those values"}, {"detail": "Not Found"}, {}, [], None]
+)
+def test_a_404_that_is_not_in_the_vendors_form_is_a_gateways(document: object) -> None:
+    insights = provider(FakeApi(Reply(404, json=document)))
+    request = BuildRequest(source="insights", data_model=MODEL)
+    attempts: list[Callable[[], object]] = [
+        lambda: insights.get_build(REF),
+        lambda: insights.list_builds(MODEL),
+        lambda: insights.cancel_build(REF),
+        lambda: insights.start_build(request),
+    ]
+    for attempt in attempts:
+        with pytest.raises(SourceUnavailableError, match="a gateway responded 404"):
+            attempt()
+
+
+@pytest.mark.parametrize("document", [{"error": "Not found"}, {"text": "x"}, {"message": "x", "status_code": 404}])
+def test_a_404_in_the_vendors_form_is_about_the_build(document: object) -> None:
+    with pytest.raises(BuildNotFoundError):
+        provider(FakeApi(Reply(404, json=document))).get_build(REF)
+    with pytest.raises(SourceRejectedError):
+        provider(FakeApi(Reply(404, json=document))).start_build(BuildRequest(source="insights", data_model=MODEL))
+
+
+def test_a_next_page_is_read_or_reported() -> None:
+    unexpected: list[UnexpectedValue] = []
+    second = {**DONE, "oid": "second"}
+    linked = Reply(json=[DONE], headers={"Link": '<?page=2>; rel="next"'})
+    insights = provider(
+        FakeApi(linked, Reply(json=[second]), Reply(json=[DONE], headers={"X-Total-Count": "2"})), unexpected
+    )
+    assert [build.ref.build_id for build in insights.list_builds(MODEL)] == [BUILD, "second"]
+    assert unexpected == []
+    insights.list_builds(MODEL)
+    insights.list_builds(MODEL)
+    assert [(value.kind, value.detail) for value in unexpected] == [
+        (UnexpectedKind.UNREAD_PAGE, "list_builds: 1 entries of 2 that its headers announce")
+    ]
+
+
+def test_an_entry_whose_id_stands_twice_hides_no_other() -> None:
+    unexpected: list[UnexpectedValue] = []
+    body = b'[{"oid": "a", "oid": "b", "status": "done"}, {"oid": "c", "status": "done", "x": NaN, "y": 1, "y": 2}]'
+    builds = provider(FakeApi(Reply(body=body)), unexpected).list_builds(MODEL)
+    assert [build.ref.build_id for build in builds] == ["c"]
+    assert [value.kind for value in unexpected] == [UnexpectedKind.MALFORMED_ENTRY]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +290,7 @@ def test_all_models_are_listed_and_bad_ones_left_out() -> None:
 
 def test_configured_models_cost_no_request() -> None:
     fake = FakeApi(Reply(500))
-    assert provider(fake, data_models=["b", "a", "b"]).scopes() == ("b", "a")
+    assert provider(fake, data_models=["b", "a", "b"]).scopes() == ["b", "a"]
     assert fake.sent == []
 
 
@@ -206,7 +352,7 @@ def test_without_an_account_no_request_is_made_for_limits() -> None:
 
 def test_an_unknown_account_is_refused() -> None:
     with pytest.raises(SourceRejectedError, match="insights: account_limits returned 404"):
-        provider(FakeApi(Reply(404)), account_id="9").account_limits()
+        provider(FakeApi(Reply(404, json={"error": "account not found"})), account_id="9").account_limits()
 
 
 def test_the_advice_carries_the_limits() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from courier.errors import LedgerError, SourceError, SourceExhaustedError, SourceThrottledError
 from courier.ledger.builds import KEEP_ENDED
+from courier.models import BuildStatus
 from courier.observability.logger import logger
 from courier.sources.health import CallResults
 
@@ -163,12 +164,12 @@ class Discovery:
         relevant = [
             build for build in listed if self._is_relevant(build, provider.settings, first_discovery_at, last_list_at)
         ]
-        known = self._builds.find_many(build.ref for build in relevant)
-        by_ref = {build.ref: build for build in relevant}
+        by_ref = by_reference(relevant)
+        known = self._builds.find_many(by_ref)
         for ref, row in known.items():
             if row is not None and ref not in evaluated:
                 self._update_known(provider, row, by_ref[ref])
-        new = [build for build in relevant if build.ref not in known]
+        new = [build for build in relevant if build.ref not in known and build.spelled_ref not in known]
         registered = sum(self._intake.register(provider, build) for build in _oldest_first(new))
         if last_list_at is None or started_at - last_list_at > LIST_OVERLAP / 2:
             self._sources.set_last_list_at(source, scope, started_at)
@@ -188,11 +189,15 @@ class Discovery:
         self, build: Build, settings: SourceSettings, first_discovery_at: datetime, last_list_at: datetime | None
     ) -> bool:
         """Return False for history: builds that ended before the first discovery, or were in an earlier list."""
-        # A status that we do not know may be terminal too; a time of completion says that it is.
-        if not build.status.is_terminal and build.completed_at is None:
+        # A status that we do not know may be terminal too; a time of completion says that it is, readable or not.
+        is_unclear = build.status is BuildStatus.UNKNOWN and build.times_unreadable
+        if not build.status.is_terminal and build.completed_at is None and not is_unclear:
             # However old the provider says it is: it has not ended, and once it has ended it is history.
             return True
         created_at = build.created_at or build.started_at or build.completed_at
+        if created_at is None and build.times_unreadable:
+            # The provider client has reported it. Taken for new, the whole history would be.
+            return False
         if created_at is not None and created_at < self._clock() - MAX_BUILD_AGE:
             return False
         if (
@@ -203,6 +208,16 @@ class Discovery:
             return False
         ended_at = build.completed_at or created_at
         return ended_at is None or ended_at >= first_discovery_at - timedelta(hours=settings.backfill_hours)
+
+
+def by_reference(listed: Iterable[Build]) -> dict[BuildRef, Build]:
+    """Return builds by their references, and by the spelling under which an earlier version may have stored them."""
+    builds = {}
+    for build in listed:
+        builds[build.ref] = build
+        if build.spelled_ref is not None:
+            builds[build.spelled_ref] = build.model_copy(update={"ref": build.spelled_ref, "spelled_ref": None})
+    return builds
 
 
 def list_max_age(settings: SourceSettings) -> timedelta:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from courier.builds.discovery import list_max_age
+from courier.builds.discovery import by_reference, list_max_age
 from courier.builds.poll_schedule import age_starts_at, next_poll_at
 from courier.errors import (
     BuildNotFoundError,
@@ -264,12 +264,12 @@ class Poller:
             self._apply_failure(run, rows, exc)
             raise
         run.results.any_success = True
-        listed = {build.ref.build_id: build for build in found}
+        listed = by_reference(found)
         # Builds in the list cost no further request. A list without a build proves nothing; a request for it does.
-        absent = [row for row in rows if row.ref.build_id not in listed]
+        absent = [row for row in rows if row.ref not in listed]
         for row in rows:
-            if row.ref.build_id in listed:
-                released = self._evaluator.apply_status(provider, row, listed[row.ref.build_id])
+            if row.ref in listed:
+                released = self._evaluator.apply_status(provider, row, listed[row.ref])
                 run.count(polled=1, released=released)
         run.count(
             batch=len(rows) - len(absent),

@@ -38,6 +38,8 @@ class Metric(StrEnum):
     THROTTLED_REQUESTS = "ThrottledRequests"
     UNKNOWN_STATUS_WORDS = "UnknownStatusWords"
     MALFORMED_ENTRIES = "MalformedEntries"
+    UNEXPECTED_TIMES = "UnexpectedTimes"
+    UNREAD_PAGES = "UnreadPages"
     SOURCE_BACKING_OFF = "SourceAtRest"
     UNLISTED_SCOPES = "UnlistedScopes"
     DISCOVERY_ROUND = "DiscoveryRound"
@@ -95,8 +97,15 @@ class Meter:
 
         # Through the functions' own logger: other loggers write plain text to CloudWatch, without these fields.
         logger.warning(UNEXPECTED_VALUE_MESSAGE, source=value.source, unexpected=value.kind.value, detail=value.detail)
-        unknown = value.kind is UnexpectedKind.UNKNOWN_STATUS
-        self.count(Metric.UNKNOWN_STATUS_WORDS if unknown else Metric.MALFORMED_ENTRIES)
+        match value.kind:
+            case UnexpectedKind.UNKNOWN_STATUS:
+                self.count(Metric.UNKNOWN_STATUS_WORDS)
+            case UnexpectedKind.MALFORMED_ENTRY:
+                self.count(Metric.MALFORMED_ENTRIES)
+            case UnexpectedKind.UNREAD_PAGE:
+                self.count(Metric.UNREAD_PAGES)
+            case _:
+                self.count(Metric.UNEXPECTED_TIMES)
 
     def write(self) -> None:
         """Write the collected metrics to the log, from which CloudWatch extracts them, and start anew."""

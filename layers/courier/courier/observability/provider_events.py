@@ -41,13 +41,17 @@ class UnexpectedKind(StrEnum):
 
     UNKNOWN_STATUS = "unknown_status"
     MALFORMED_ENTRY = "malformed_entry"
+    UNREADABLE_TIME = "unreadable_time"
+    NAIVE_TIME = "naive_time"
+    FUTURE_TIME = "future_time"
+    UNREAD_PAGE = "unread_page"
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnexpectedValue:
     """A value that the provider's documentation does not list; worth a metric, no reason to stop.
 
-    ``detail`` is short, redacted and free of secrets: a status, or what is wrong with a list's entry.
+    ``detail`` is short, redacted and free of secrets: a status, the form of a time, or what is wrong with a list.
     """
 
     source: str

@@ -1,8 +1,9 @@
 """Clients of the providers' APIs, and the registry, the only place that knows all providers.
 
 One provider request passes through, in this order: the provider's module (``treasure_insights``, ``dreadnode_airt``),
-which implements the contract in ``base``; ``http_client``, which sends and retries; ``error_mapping``, which turns
-failures into our errors; ``parsing``, which reads the response.
+which implements the contract in ``base``; ``paging``, which reads a list with all its pages; ``http_client``, which
+sends and retries over ``transport``; ``network_errors`` and ``error_mapping``, which turn failures into our errors;
+``parsing`` and ``times``, which read the response.
 
 The HTTP libraries are imported only when a provider is opened: functions that only read the settings start faster
 without them.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from courier.clock import Clock, utc_now
 from courier.config.settings import SourceSettings
 from courier.config.validation import describe_validation
 from courier.errors import SettingsError
@@ -81,6 +83,7 @@ def open_provider(
     read_key: ReadKey | None = None,
     callbacks: ProviderCallbacks | None = None,
     call_limit_seconds: float | None = None,
+    clock: Clock = utc_now,
 ) -> Provider:
     """Return the client of a source; it sends nothing before the first call.
 
@@ -92,6 +95,8 @@ def open_provider(
         Receive requests and unexpected values.
     call_limit_seconds
         Longest duration of one call with all its attempts; a minute by default.
+    clock
+        The time that a provider's times are compared with.
     """
     # Imported here: see the top of the file.
     from courier.config.secrets import read_api_key  # noqa: PLC0415
@@ -112,5 +117,6 @@ def open_provider(
         ca_bundle=settings.ca_bundle,
         before_request=callbacks.before_request,
         on_request=callbacks.on_request,
+        now=clock,
     )
     return provider(settings, api, callbacks)

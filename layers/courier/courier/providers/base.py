@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
 
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
     from courier.links import ArtifactLink
     from courier.models import AccountLimits, Build, BuildRef, BuildRequest
     from courier.providers.http_client import ApiClient
+    from courier.providers.times import ReadTime
 
 # An endless stream of new values must not fill a warm function's memory.
 _REPORTED_LIMIT = 100
 # The documented statuses have at most eleven.
 _STATUS_LIMIT_CHARACTERS = 40
+# Half an hour is more than clocks differ by, and less than any time zone: a local time without its zone is found.
+_CLOCK_TOLERANCE = timedelta(minutes=30)
 
 
 def path_segment(text: str) -> str:
@@ -161,12 +165,26 @@ class Provider(ABC):
     def check(self) -> str:
         """Make one harmless request, and return a sentence about its result for the operator."""
 
-    def map_status(self, status: str) -> BuildStatus:
-        """Map the provider's status; an unknown one is reported and becomes UNKNOWN, so that the build waits on."""
+    def map_status(self, status: str) -> tuple[BuildStatus, str | None]:
+        """Map the provider's status.
+
+        An unknown one is reported and becomes UNKNOWN, so that the build waits on; then it is returned as well,
+        redacted.
+        """
         mapped = self.statuses.get(status.strip().lower(), BuildStatus.UNKNOWN)
-        if mapped is BuildStatus.UNKNOWN:
-            self.report_unexpected(UnexpectedKind.UNKNOWN_STATUS, redact(status, limit=_STATUS_LIMIT_CHARACTERS))
-        return mapped
+        if mapped is not BuildStatus.UNKNOWN:
+            return mapped, None
+        shown = redact(status, limit=_STATUS_LIMIT_CHARACTERS)
+        self.report_unexpected(UnexpectedKind.UNKNOWN_STATUS, shown)
+        return mapped, shown
+
+    def time_of(self, name: str, read: ReadTime) -> datetime | None:
+        """Return a past time of a response, and report what is unexpected about it: its form, or that it is ahead."""
+        if read.unexpected is not None:
+            self.report_unexpected(read.unexpected, f"{name}: {read.form}")
+        if read.at is not None and read.at - self.api.now() > _CLOCK_TOLERANCE:
+            self.report_unexpected(UnexpectedKind.FUTURE_TIME, f"{name} is in the future")
+        return read.at
 
     def report_unexpected(self, kind: UnexpectedKind, detail: str) -> None:
         """Report a value that the provider's documentation does not list, once for each different one."""

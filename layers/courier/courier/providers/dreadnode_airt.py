@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -28,8 +27,6 @@ from courier.errors import (
     EmptyReportError,
     RequestUncertainError,
     SettingsError,
-    SourceError,
-    SourceExhaustedError,
     SourceProtocolError,
     SourceRejectedError,
 )
@@ -38,19 +35,18 @@ from courier.models import Build, BuildRef, BuildRequest, BuildStatus, Identifie
 from courier.observability.provider_events import ProviderCallbacks
 from courier.observability.redaction import redact
 from courier.providers.base import Provider, path_segment
-from courier.providers.dreadnode_empty_sections import find_empty_sections
-from courier.providers.parsing import (
-    LenientInstant,
-    LenientModel,
-    LenientText,
-    PathIdentifier,
-    parse_number,
-    reject_dot_segments,
+from courier.providers.dreadnode_errors import (
+    empty_report_error,
+    find_empty_sections,
+    map_error,
+    map_preflight_error,
+    section_names,
 )
+from courier.providers.parsing import LenientModel, LenientText, ResponseIdentifier, parse_number, reject_dot_segments
+from courier.providers.times import NO_TIME, LenientTime
 
 if TYPE_CHECKING:
     from courier.config.secrets import ApiKey
-    from courier.providers.error_mapping import ErrorResponse
     from courier.providers.http_client import ApiClient
 
 _PREFIX = re.compile(r"^Bearer(?:\s+|$)", re.IGNORECASE)
@@ -144,21 +140,21 @@ class _JobResponse(LenientModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     # Absent in the documentation's own example (2.4); a request for one job returns that job.
-    job_id: PathIdentifier | None = None
+    job_id: ResponseIdentifier | None = None
     status: str
-    created_at: LenientInstant = None
-    completed_at: LenientInstant = None
+    created_at: LenientTime = NO_TIME
+    completed_at: LenientTime = NO_TIME
     error_message: LenientText = None
     file_size_bytes: Annotated[int | None, BeforeValidator(_size_or_none)] = None
     presigned_url: Annotated[SecretUrl | None, BeforeValidator(_url_or_none)] = None
-    url_expires_at: LenientInstant = None
+    url_expires_at: LenientTime = NO_TIME
 
 
 class _StartResponse(LenientModel):
-    job_id: PathIdentifier
+    job_id: ResponseIdentifier
     # The job exists whatever the other fields hold, and its id is enough to poll it.
     status: Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else "queued")] = "queued"
-    created_at: LenientInstant = None
+    created_at: LenientTime = NO_TIME
 
 
 class DreadnodeAirt(Provider):
@@ -208,14 +204,17 @@ class DreadnodeAirt(Provider):
     def get_build(self, ref: BuildRef) -> Build:
         """Return one job."""
         response = self._get_job(ref)
-        status = self.map_status(response.status)
+        status, unknown_status = self.map_status(response.status)
+        # A link proves a report, whatever the new word for success may be.
+        has_link = status is BuildStatus.UNKNOWN and response.presigned_url is not None
         return Build(
             ref=ref,
             status=status,
-            has_artifact=status is BuildStatus.SUCCEEDED,
+            provider_status=unknown_status,
+            has_artifact=status is BuildStatus.SUCCEEDED or has_link,
             artifact_bytes=response.file_size_bytes,
-            created_at=response.created_at,
-            completed_at=response.completed_at,
+            created_at=self.time_of("created_at", response.created_at),
+            completed_at=self.time_of("completed_at", response.completed_at),
             error_message=response.error_message,
         )
 
@@ -239,7 +238,7 @@ class DreadnodeAirt(Provider):
             raise SettingsError("report: field required to start a build")
         self._preflight(request.report)
         document = self.api.post_json(
-            f"{self._project_path()}/reports/build", request.report, kind="start_build", map_error=_map_error
+            f"{self._project_path()}/reports/build", request.report, kind="start_build", map_error=map_error
         )
         try:
             response = _StartResponse.model_validate(document)
@@ -247,9 +246,13 @@ class DreadnodeAirt(Provider):
         except ValidationError as exc:
             text = f"{self.settings.name}: start_build was accepted, but the response names no job"
             raise RequestUncertainError(text) from exc
-        status = self.map_status(response.status)
+        status, unknown_status = self.map_status(response.status)
         return Build(
-            ref=ref, status=status, has_artifact=status is BuildStatus.SUCCEEDED, created_at=response.created_at
+            ref=ref,
+            status=status,
+            provider_status=unknown_status,
+            has_artifact=status is BuildStatus.SUCCEEDED,
+            created_at=self.time_of("created_at", response.created_at),
         )
 
     def locate_artifact(self, ref: BuildRef) -> ArtifactLink:
@@ -258,12 +261,12 @@ class DreadnodeAirt(Provider):
         if response.presigned_url is None:
             raise SourceProtocolError(
                 f"{self.settings.name}: get_build returned no link to the report; "
-                f"the build is {self.map_status(response.status)}"
+                f"the build is {self.map_status(response.status)[0]}"
             )
         return ArtifactLink(
             url=response.presigned_url,
             size_bytes=response.file_size_bytes,
-            expires_at=response.url_expires_at,
+            expires_at=response.url_expires_at.at,
             filename=f"{ref.build_id}{_suffix_of(response.presigned_url)}",
         )
 
@@ -274,9 +277,8 @@ class DreadnodeAirt(Provider):
             try:
                 self._dry_run(self.settings.requests[0].report)
             except EmptyReportError as exc:
-                return (
-                    f"{name}: the API key works for {scope}; its first report would be empty in {_joined(exc.sections)}"
-                )
+                empty = section_names(exc.sections)
+                return f"{name}: the API key works for {scope}; its first report would be empty in {empty}"
             return f"{name}: the API key works for {scope}, and its first report can be built"
         try:
             self._get_job(BuildRef(source=name, scope=scope, build_id=_NONEXISTENT_JOB))
@@ -294,15 +296,15 @@ class DreadnodeAirt(Provider):
 
     def _dry_run(self, report: Mapping[str, JsonValue]) -> None:
         path = f"{self._project_path()}/reports/preflight"
-        document = self.api.post_json(path, report, kind="preflight", starts_build=False, map_error=_map_error)
+        document = self.api.post_json(path, report, kind="preflight", starts_build=False, map_error=map_preflight_error)
         # An empty list, or none at all, means that every section has content (2.5).
         sections = find_empty_sections(document)
         if sections:
-            raise _empty_report(self.settings.name, sections)
+            raise empty_report_error(self.settings.name, sections)
 
     def _get_job(self, ref: BuildRef) -> _JobResponse:
         path = f"{self._project_path()}/reports/build/{path_segment(ref.build_id)}"
-        document = self.api.get_json(path, kind="get_build", addresses_build=True, map_error=_map_error)
+        document = self.api.get_json(path, kind="get_build", addresses_build=True, map_error=map_error)
         try:
             response = _JobResponse.model_validate(document)
         except ValidationError as exc:
@@ -314,25 +316,6 @@ class DreadnodeAirt(Provider):
     def _project_path(self) -> str:
         organization, workspace = path_segment(self.settings.organization), path_segment(self.settings.workspace)
         return f"/org/{organization}/ws/{workspace}/airt/projects/{path_segment(self.settings.project)}"
-
-
-def _map_error(response: ErrorResponse) -> SourceError | None:
-    """Distinguish the meanings of the two ambiguous statuses (2.5, 2.7)."""
-    if response.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        sections = find_empty_sections(response.document)
-        return None if sections is None else _empty_report(response.source, sections)
-    # The vendor's own client searches for the same word.
-    if response.status == HTTPStatus.TOO_MANY_REQUESTS and "credit" in response.message.lower():
-        return SourceExhaustedError(str(response))
-    return None
-
-
-def _empty_report(source: str, sections: Sequence[str]) -> EmptyReportError:
-    return EmptyReportError(f"{source}: the report would be empty in {_joined(sections)}", sections=sections)
-
-
-def _joined(sections: Sequence[str]) -> str:
-    return f"sections {', '.join(sections)}" if sections else "sections"
 
 
 def _suffix_of(url: SecretUrl) -> str:

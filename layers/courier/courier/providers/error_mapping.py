@@ -1,20 +1,19 @@
 """Mapping of failed provider requests to the courier's errors.
 
-A request fails in one of two ways: an attempt brings no usable response (`AttemptFailure`, from an exception of
-the HTTP libraries), or the provider returns a status other than 2xx (`ErrorResponse`).
+A request fails in one of two ways: an attempt brings no usable response (`AttemptFailure`), or the response is not
+the one that was requested (`ErrorResponse`): a status other than 2xx, a gateway's challenge, or "not yet".
 """
 
-import http.client
-import ssl
+from __future__ import annotations
+
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import requests
-import urllib3.exceptions
 from pydantic import JsonValue
 
 from courier.backoff import retry_after_seconds
@@ -29,10 +28,30 @@ from courier.errors import (
     SourceUnauthorizedError,
     SourceUnavailableError,
 )
+from courier.observability.redaction import redact
 from courier.providers.parsing import decode_json, error_message, secret_values
 
+if TYPE_CHECKING:
+    # The providers' modules import this one, and settings are read without the HTTP libraries.
+    import requests
+
+    from courier.providers.network_errors import AttemptFailure
+
 # The first digit of a status is its class (RFC 9110, 15).
-_REDIRECTS, _CLIENT_ERRORS, _SERVER_ERRORS = 3, 4, 5
+_SUCCESSES, _REDIRECTS, _CLIENT_ERRORS, _SERVER_ERRORS = 2, 3, 4, 5
+NOT_FOUND_STATUSES = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+# The API itself is not, or no longer, there: every other request would be refused the same way.
+_WRONG_ENDPOINT_STATUSES = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE, HTTPStatus.UPGRADE_REQUIRED})
+_RETRYABLE_CLIENT_ERRORS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY})
+# With any other client error, a Retry-After says that the same request may succeed later; these say that it will not.
+_PERMANENT_STATUSES = _WRONG_ENDPOINT_STATUSES | {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}
+# Headers of a firewall that answers in place of the API (docs/source-apis.md, 1.8); the values are lower case.
+_CHALLENGES: Final[Mapping[str, frozenset[str]]] = {
+    "cf-mitigated": frozenset({"challenge"}),
+    "x-amzn-waf-action": frozenset({"challenge", "captcha"}),
+}
+_MEDIA_TYPE_LIMIT_CHARACTERS = 100
+_PAGE = re.compile(rb"\s*(<!--.{0,1000}?-->\s*)?<(!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
 
 
 MapError = Callable[["ErrorResponse"], SourceError | None]
@@ -50,7 +69,7 @@ class Operation:
     starts_build
         Whether the request starts a build when the provider accepts it.
     addresses_build
-        Whether a 404 says that a build is unknown.
+        Whether a 404 of the API says that a build is unknown.
     map_error
         The provider's own mapping, which takes precedence.
     """
@@ -60,37 +79,6 @@ class Operation:
     starts_build: bool = False
     addresses_build: bool = False
     map_error: MapError | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttemptFailure:
-    """The reason why an attempt brought no usable response.
-
-    Attributes
-    ----------
-    label
-        For metrics.
-    text
-        For people; free of secrets.
-    cause
-        The library's exception; None when there is none, or when its text shows a header.
-    transient
-        Whether another attempt may succeed.
-    unsendable
-        Whether the request could not even be built, so that the settings are wrong.
-    may_have_arrived
-        Whether the provider may have received the request.
-    status
-        The response's status, where one came before the failure.
-    """
-
-    label: str
-    text: str
-    cause: BaseException | None = None
-    transient: bool = True
-    unsendable: bool = False
-    may_have_arrived: bool = True
-    status: int | None = None
 
 
 def error_from_failure(failure: AttemptFailure, operation: Operation) -> SourceError | SettingsError:
@@ -103,146 +91,9 @@ def error_from_failure(failure: AttemptFailure, operation: Operation) -> SourceE
     return SourceUnavailableError(text) if failure.transient else SourceProtocolError(text)
 
 
-NETWORK_ERRORS: Final = (
-    requests.RequestException,
-    urllib3.exceptions.HTTPError,
-    http.client.HTTPException,
-    OSError,
-    # urllib3 and http.client raise bare ones too.
-    ValueError,
-)
-
-# Classes, label, text, transient. The first class found in the exception or among its causes decides, so the most
-# specific ones come first.
-_FAILURES: Final[tuple[tuple[tuple[type[BaseException], ...], str, str, bool], ...]] = (
-    (
-        (ssl.SSLCertVerificationError,),
-        "untrusted",
-        "received a certificate that is not trusted: {reason}; add a private authority to the source's ca_bundle",
-        True,
-    ),
-    ((urllib3.exceptions.NameResolutionError,), "unresolved", "cannot resolve the endpoint's host name", True),
-    ((urllib3.exceptions.NewConnectionError, ConnectionRefusedError), "unreachable", "cannot connect: {reason}", True),
-    (
-        (requests.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError),
-        "connect_timeout",
-        "timed out while connecting",
-        True,
-    ),
-    (
-        (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError),
-        "timeout",
-        "timed out waiting for the response",
-        True,
-    ),
-    (
-        (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError),
-        "undecodable",
-        "received a body that cannot be decoded",
-        False,
-    ),
-    (
-        (ssl.SSLError, requests.exceptions.SSLError, urllib3.exceptions.SSLError),
-        "tls",
-        "failed in TLS: {reason}",
-        True,
-    ),
-    (
-        (
-            requests.ConnectionError,
-            requests.exceptions.ChunkedEncodingError,
-            requests.Timeout,
-            requests.exceptions.RetryError,
-            urllib3.exceptions.ProtocolError,
-            urllib3.exceptions.PoolError,
-            urllib3.exceptions.TimeoutError,
-            http.client.HTTPException,
-            OSError,
-        ),
-        "broken",
-        "lost the connection: {reason}",
-        True,
-    ),
-)
-
-# Some of these are OSErrors too, so they are checked before the table.
-_UNSENDABLE: Final = (
-    requests.exceptions.InvalidHeader,
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.MissingSchema,
-    requests.URLRequired,
-    requests.exceptions.InvalidJSONError,
-    requests.exceptions.UnrewindableBodyError,
-    urllib3.exceptions.LocationValueError,
-    urllib3.exceptions.UnrewindableBodyError,
-    urllib3.exceptions.ProxySchemeUnsupported,
-)
-
-
-def map_network_error(error: BaseException, *, may_have_arrived: bool) -> AttemptFailure:
-    """Return what an exception of requests, urllib3 or the standard library means.
-
-    Parameters
-    ----------
-    may_have_arrived
-        Whether the provider may have received the request.
-    """
-    if isinstance(error, requests.RequestException):
-        # The request carries the API key, and error trackers record the attributes of exceptions.
-        error.request = error.response = None
-    if isinstance(error, _UNSENDABLE):
-        # No cause: InvalidHeader's text shows the header's value.
-        text = "could not be sent; check the source's endpoint and secret"
-        return AttemptFailure(
-            label="unbuildable", text=text, transient=False, unsendable=True, may_have_arrived=may_have_arrived
-        )
-    chain = _causes(error)
-    for classes, label, text, transient in _FAILURES:
-        found = next((link for link in chain if isinstance(link, classes)), None)
-        if found is not None:
-            text_with_reason = text.format(reason=_reason(found))
-            return AttemptFailure(
-                label=label,
-                text=text_with_reason,
-                cause=error,
-                transient=transient,
-                may_have_arrived=may_have_arrived,
-            )
-    text = f"received an unreadable response ({type(error).__name__})"
-    return AttemptFailure(
-        label="unreadable", text=text, cause=error, transient=False, may_have_arrived=may_have_arrived
-    )
-
-
-def _causes(error: BaseException) -> list[BaseException]:
-    """Return the exception and those that it wraps: requests keeps urllib3's in ``args``, urllib3 in ``reason``."""
-    chain: list[BaseException] = []
-    waiting: list[object] = [error]
-    # Wrapping is three or four deep; the bound is for exceptions that refer to each other.
-    while waiting and len(chain) < 16:  # noqa: PLR2004 - explained above
-        candidate = waiting.pop(0)
-        if isinstance(candidate, BaseException) and not any(candidate is link for link in chain):
-            chain.append(candidate)
-            inner = (getattr(candidate, "reason", None), *candidate.args, candidate.__cause__, candidate.__context__)
-            waiting.extend(inner)
-    return chain
-
-
-def _reason(error: BaseException) -> str:
-    """Return the system's message, else the class name: other texts repeat addresses and objects."""
-    # Only a failed handshake sets the attribute, the class alone does not.
-    if isinstance(error, ssl.SSLCertVerificationError) and hasattr(error, "verify_message"):
-        return error.verify_message
-    for link in _causes(error):
-        if isinstance(link, OSError) and link.strerror:
-            return link.strerror
-    return type(error).__name__
-
-
 @dataclass(frozen=True, kw_only=True)
 class ErrorResponse:
-    """A response with a status other than 2xx.
+    """A response that is not the one that was requested.
 
     Attributes
     ----------
@@ -250,6 +101,12 @@ class ErrorResponse:
         The body, where it is JSON; else None.
     message
         The provider's message: redacted, bounded, on one line.
+    media_type
+        The body's declared media type, in lower case; empty where there is none.
+    is_page
+        Whether the body is an HTML page.
+    is_challenge
+        Whether a header says that a firewall challenges the client.
     retry_after_seconds
         What the Retry-After header asks for, at most a day; None when there is none.
     redirect_target
@@ -261,11 +118,34 @@ class ErrorResponse:
     status: int
     document: JsonValue
     message: str
+    media_type: str = ""
+    is_page: bool = False
+    is_challenge: bool = False
     retry_after_seconds: float | None = None
     redirect_target: str | None = None
 
     def __str__(self) -> str:
         return f"{self.source}: {self.kind} returned {self.status}" + (f": {self.message}" if self.message else "")
+
+    @property
+    def refuses_key(self) -> bool:
+        """Whether the API refuses the key: a gateway's page says nothing about it, nor does "slow down" with 403."""
+        if self.is_page or self.is_challenge:
+            return False
+        return self.status == HTTPStatus.UNAUTHORIZED or (
+            self.status == HTTPStatus.FORBIDDEN and self.retry_after_seconds is None
+        )
+
+
+def is_usable(received: requests.Response, *, now: datetime, reads: bool) -> bool:
+    """Return whether a response is the one that was requested.
+
+    A firewall's challenge may come with 202, and so may "not yet" to a request that ``reads`` something.
+    """
+    if received.status_code // 100 != _SUCCESSES or _is_challenge(received.headers):
+        return False
+    is_delayed = reads and received.status_code == HTTPStatus.ACCEPTED
+    return not is_delayed or retry_after_seconds(received.headers.get("Retry-After"), now=now) is None
 
 
 def read_error_response(
@@ -277,8 +157,9 @@ def read_error_response(
     now: datetime,
 ) -> ErrorResponse:
     """Return what a response says; what it echoes of the request's headers is redacted."""
+    content_type = received.headers.get("Content-Type", "")
     try:
-        document = decode_json(body)
+        document = decode_json(body, content_type=content_type)
     except ValueError:
         document = None
     return ErrorResponse(
@@ -286,34 +167,81 @@ def read_error_response(
         kind=operation.kind,
         status=received.status_code,
         document=document,
-        message=error_message(body, secrets=secret_values(request_headers)),
+        message=error_message(body, content_type=content_type, secrets=secret_values(request_headers)),
+        media_type=media_type_of(content_type),
+        is_page=_PAGE.match(body) is not None or "html" in media_type_of(content_type),
+        is_challenge=_is_challenge(received.headers),
         retry_after_seconds=retry_after_seconds(received.headers.get("Retry-After"), now=now),
         redirect_target=_scheme_and_host(received.headers.get("Location", "")),
     )
 
 
+def media_type_of(content_type: str) -> str:
+    """Return the media type in a Content-Type header, for messages."""
+    return redact(content_type.partition(";")[0].strip().lower(), limit=_MEDIA_TYPE_LIMIT_CHARACTERS)
+
+
 def error_from_response(response: ErrorResponse, operation: Operation) -> SourceError:
     """Return the error that an error response stands for."""
+    if response.is_challenge:
+        return gateway_error(response)
     if operation.map_error is not None and (error := operation.map_error(response)) is not None:
         return error
-    status, text = response.status, str(response)
     if operation.starts_build and not _certainly_started_nothing(response):
-        return RequestUncertainError(f"{text}; the build may have started anyway")
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return SourceThrottledError(text, retry_after_seconds=response.retry_after_seconds)
-    if status // 100 == _REDIRECTS:
+        return RequestUncertainError(f"{response}; the build may have started anyway")
+    return _error_of_status(response, operation)
+
+
+def _error_of_status(response: ErrorResponse, operation: Operation) -> SourceError:
+    status_class, text = response.status // 100, str(response)
+    if status_class == _SUCCESSES:
+        return SourceThrottledError(f"{text}; not yet", retry_after_seconds=response.retry_after_seconds)
+    if status_class == _REDIRECTS:
         target = f" to {response.redirect_target}" if response.redirect_target else ""
-        return SourceRejectedError(f"{text}; redirects{target} are not followed, correct the source's endpoint")
-    error_class: type[SourceError] = SourceProtocolError
+        text = f"{text}; redirects{target} are not followed, correct the source's endpoint"
+        return SourceRejectedError(text, wrong_endpoint=True)
+    if status_class == _CLIENT_ERRORS:
+        return _client_error(response, operation)
+    if status_class == _SERVER_ERRORS:
+        return SourceUnavailableError(text, retry_after_seconds=response.retry_after_seconds)
+    return SourceProtocolError(text)
+
+
+def gateway_error(response: ErrorResponse) -> SourceUnavailableError:
+    """Return the error of a response that a gateway wrote in place of the API, which it cannot or will not reach."""
+    form = response.media_type or ("no content type" if response.message else "an empty body")
+    challenge = ", a challenge" if response.is_challenge else ""
+    message = f": {response.message}" if response.message else ""
+    return SourceUnavailableError(
+        f"{response.source}: {response.kind} failed: a gateway responded {response.status} with {form}"
+        f"{challenge}{message}",
+        retry_after_seconds=response.retry_after_seconds,
+    )
+
+
+def _client_error(response: ErrorResponse, operation: Operation) -> SourceError:
+    status, text = response.status, str(response)
+    is_own = isinstance(response.document, dict)
+    if status in NOT_FOUND_STATUSES and operation.addresses_build:
+        # A gateway whose backends are away says 404 too, in a form of its own.
+        return BuildNotFoundError(text) if is_own else gateway_error(response)
+    if (status == HTTPStatus.NOT_FOUND and not is_own) or (
+        status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN} and response.is_page
+    ):
+        return gateway_error(response)
+    if status in _RETRYABLE_CLIENT_ERRORS:
+        return SourceUnavailableError(text, retry_after_seconds=response.retry_after_seconds)
+    if status == HTTPStatus.TOO_MANY_REQUESTS or (
+        response.retry_after_seconds is not None and status not in _PERMANENT_STATUSES
+    ):
+        return SourceThrottledError(text, retry_after_seconds=response.retry_after_seconds)
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        error_class = SourceUnauthorizedError
-    elif status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE} and operation.addresses_build:
-        error_class = BuildNotFoundError
-    elif status == HTTPStatus.REQUEST_TIMEOUT or status // 100 == _SERVER_ERRORS:
-        error_class = SourceUnavailableError
-    elif status // 100 == _CLIENT_ERRORS:
-        error_class = SourceRejectedError
-    return error_class(text)
+        return SourceUnauthorizedError(text, forbidden=status == HTTPStatus.FORBIDDEN)
+    return SourceRejectedError(text, wrong_endpoint=status in _WRONG_ENDPOINT_STATUSES)
+
+
+def _is_challenge(headers: Mapping[str, str]) -> bool:
+    return any(headers.get(name, "").strip().lower() in values for name, values in _CHALLENGES.items())
 
 
 def _certainly_started_nothing(response: ErrorResponse) -> bool:

@@ -1,12 +1,10 @@
 """HTTP client of the provider APIs: bounded in time and size, cautious with retries, raising only our errors."""
 
-import io
 import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final, Literal
 
 import requests
@@ -18,20 +16,19 @@ from courier.backoff import Backoff
 from courier.clock import Clock, utc_now
 from courier.errors import SettingsError, SourceUnavailableError
 from courier.observability.provider_events import RequestAttempt
-from courier.observability.redaction import redact
 from courier.providers.error_mapping import (
-    NETWORK_ERRORS,
-    AttemptFailure,
     ErrorResponse,
     MapError,
     Operation,
     error_from_failure,
     error_from_response,
-    map_network_error,
+    is_usable,
+    media_type_of,
     read_error_response,
 )
+from courier.providers.network_errors import NETWORK_ERRORS, AttemptFailure, map_network_error
 from courier.providers.parsing import decode_json
-from courier.tls import tls_context
+from courier.providers.transport import TrackedBody, make_transport, read_body
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
@@ -43,8 +40,6 @@ RETRY_AFTER_SLEPT_SECONDS = 5.0
 # A data model's whole history comes in one response without paging: 250 bytes a build, so room for 130,000 builds.
 BODY_LIMIT_BYTES = 32 * 1024**2
 ERROR_BODY_LIMIT_BYTES = 64 * 1024
-_CHUNK_BYTES = 64 * 1024
-_POOL_SIZE = 10
 
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 
@@ -68,7 +63,8 @@ class ApiClient:
     endpoint
         URL in front of every path, without a slash at its end.
     authorize
-        See `Authorize`. A 401 makes the client read the key again, once per call, because keys are rotated.
+        See `Authorize`. A 401 or 403 makes the client read the key again, once per call, because keys are rotated:
+        some APIs respond 403 to a key that has expired.
     transport
         Replaces the connection to the network, in tests.
     ca_bundle
@@ -109,8 +105,8 @@ class ApiClient:
         self._read_timeout_seconds = read_timeout_seconds
         self._backoff = backoff
         self._clock = clock
-        self._now = now
-        self._transport = transport or _make_transport(source, ca_bundle)
+        self.now = now
+        self._transport = transport or make_transport(source, ca_bundle)
 
     def get_json(
         self, path: str, *, kind: str, addresses_build: bool = False, map_error: MapError | None = None
@@ -129,10 +125,25 @@ class ApiClient:
         SourceError
             The subclass says what went wrong.
         """
+        return self.get_page(path, kind=kind, addresses_build=addresses_build, map_error=map_error).document
+
+    def get_page(
+        self, path: str, *, kind: str, addresses_build: bool = False, map_error: MapError | None = None
+    ) -> "Page":
+        """Get a document with the headers of its response, as `get_json` does."""
         call = _Call(
             method="GET", path=path, source=self.source, kind=kind, addresses_build=addresses_build, map_error=map_error
         )
-        return self._decode(call, self._execute(call))
+        response = self._execute(call)
+        return Page(document=self._decode(call, response), headers=response.headers)
+
+    def deadline(self) -> float:
+        """Return when a call that starts now must end, on the clock of this client."""
+        return self._clock() + self._call_limit_seconds
+
+    def is_past(self, deadline: float) -> bool:
+        """Return whether a deadline has passed."""
+        return self._clock() > deadline
 
     def post_json(
         self,
@@ -170,7 +181,7 @@ class ApiClient:
         )
         return self._decode(call, self._execute(call))
 
-    def delete(self, path: str, *, kind: str) -> None:
+    def delete(self, path: str, *, kind: str, map_error: MapError | None = None) -> None:
         """Delete something; deleting twice is harmless, so it is retried like a GET.
 
         Raises
@@ -180,17 +191,18 @@ class ApiClient:
         SourceError
             As with `get_json`.
         """
-        self._execute(_Call(source=self.source, method="DELETE", path=path, kind=kind, addresses_build=True))
+        self._execute(
+            _Call(source=self.source, method="DELETE", path=path, kind=kind, addresses_build=True, map_error=map_error)
+        )
 
     def _execute(self, call: "_Call") -> "_Response":
         """Return the response to one call; reads the key again if the provider refuses it."""
-        deadline = self._clock() + self._call_limit_seconds
+        deadline = self.deadline()
         headers = self._authorize(False)
         result = self._send_with_retries(call, headers, deadline=deadline)
-        # Not after 403, which a new key of the same user gets too.
-        if result.status == HTTPStatus.UNAUTHORIZED:
+        if isinstance(result, ErrorResponse) and result.refuses_key:
             rotated = self._authorize(True)
-            # A provider returns 401 before it does any work, so that even a POST may be repeated.
+            # A provider refuses a key before it does any work, so that even a POST may be repeated.
             if rotated != headers:
                 result = self._send_with_retries(call, rotated, deadline=deadline)
         if isinstance(result, ErrorResponse):
@@ -231,7 +243,7 @@ class ApiClient:
             raise SettingsError(f"{self.source}: the API key holds characters that a header cannot carry")
         if self._before_request is not None:
             self._before_request(call.kind)
-        body = _TrackedBody(call.payload) if call.payload is not None else None
+        body = TrackedBody(call.payload) if call.payload is not None else None
         started = self._clock()
         result: _Response | ErrorResponse | AttemptFailure
         if body is not None and call.starts_build:
@@ -255,7 +267,7 @@ class ApiClient:
         return result
 
     def _exchange(
-        self, call: "_Call", headers: Mapping[str, str], body: "_TrackedBody | None", *, deadline: float
+        self, call: "_Call", headers: Mapping[str, str], body: TrackedBody | None, *, deadline: float
     ) -> "_Response | ErrorResponse | AttemptFailure":
         left_seconds = max(deadline - self._clock(), 0.001)
         sent = {**DEFAULT_HEADERS, **headers}
@@ -270,40 +282,37 @@ class ApiClient:
             stream=True,
             timeout=(min(CONNECT_TIMEOUT_SECONDS, left_seconds), min(self._read_timeout_seconds, left_seconds)),
         ) as received:
-            if not 200 <= received.status_code < 300:  # noqa: PLR2004 - the class of successes
+            if not is_usable(received, now=self.now(), reads=call.method == "GET"):
                 content = b""
                 # The status says enough, so an error's body may be cut off or lost.
                 with suppress(*NETWORK_ERRORS):
-                    content = self._read_body(received, limit=ERROR_BODY_LIMIT_BYTES, deadline=deadline)
+                    content = read_body(received, limit=ERROR_BODY_LIMIT_BYTES, deadline=deadline, clock=self._clock)
                 return read_error_response(
-                    received, content[:ERROR_BODY_LIMIT_BYTES], call, request_headers=headers, now=self._now()
+                    received, content[:ERROR_BODY_LIMIT_BYTES], call, request_headers=headers, now=self.now()
                 )
-            content = self._read_body(received, limit=BODY_LIMIT_BYTES, deadline=deadline)
+            content = read_body(received, limit=BODY_LIMIT_BYTES, deadline=deadline, clock=self._clock)
             if len(content) > BODY_LIMIT_BYTES:
                 text = f"returned more than {BODY_LIMIT_BYTES} bytes"
                 return AttemptFailure(label="oversized", text=text, transient=False, status=received.status_code)
             return _Response(status=received.status_code, headers=received.headers, body=content)
 
-    def _read_body(self, received: requests.Response, *, limit: int, deadline: float) -> bytes:
-        """Read a body, stopping soon after ``limit`` bytes, whatever length was declared."""
-        content = bytearray()
-        # read1 returns what has arrived, so that the deadline is checked however slowly the body comes.
-        while chunk := received.raw.read1(_CHUNK_BYTES, decode_content=True):
-            if content and self._clock() > deadline:
-                raise TimeoutError("the body is late")
-            content += chunk
-            if len(content) > limit:
-                break
-        return bytes(content)
-
     def _decode(self, call: "_Call", response: "_Response") -> JsonValue:
+        content_type = response.headers.get("Content-Type", "")
         try:
-            return decode_json(response.body)
+            return decode_json(response.body, content_type=content_type)
         except ValueError as exc:
-            content_type = response.headers.get("Content-Type", "").partition(";")[0].strip() or "no content type"
-            text = f"returned {response.status} with a body that is not JSON ({redact(content_type, limit=100)})"
+            media_type = media_type_of(content_type) or "no content type"
+            text = f"returned {response.status} with a body that is not JSON ({media_type})"
             failure = AttemptFailure(label="undecodable", text=text, transient=False)
             raise error_from_failure(failure, call) from exc
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A JSON document, and the headers of the response that it came with."""
+
+    document: JsonValue
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,29 +327,3 @@ class _Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-class _TrackedBody(io.BytesIO):
-    """A request body that records whether the transport began to send it.
-
-    The transport reads it after the headers are out. As long as it was not read, no server can have received the
-    whole request, whatever failed: name resolution, connection, TLS handshake, or anything unforeseen.
-    """
-
-    was_read = False
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self.was_read = True
-        return super().read(size)
-
-
-def _make_transport(source: str, ca_bundle: str | None) -> requests.adapters.BaseAdapter:
-    transport = requests.adapters.HTTPAdapter()
-    if ca_bundle is not None:
-        try:
-            context = tls_context(ca_bundle)
-        except SettingsError as exc:
-            raise SettingsError(f"{source}: {exc}") from exc
-        # requests has no parameter for a context; this replaces the connections that it prepared, none of them open.
-        transport.init_poolmanager(_POOL_SIZE, _POOL_SIZE, ssl_context=context)
-    return transport

@@ -1,19 +1,20 @@
-"""Parsing of API responses: strict JSON, lenient fields, and error bodies as messages.
+"""Parsing of API responses: JSON as servers write it, lenient fields, and error bodies as messages.
 
 The documentation of both APIs has gaps (docs/source-apis.md), so an optional field is read leniently: absent, null
-and malformed are all None. Only what identifies a build and its status is strict.
+and malformed are all None. Only what identifies a build and its status is strict, and what is not read may be
+anything: a NaN, a name that stands twice, text in another charset.
 """
 
+import codecs
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, JsonValue, model_validator
 
-from courier.models import Identifier
+from courier.models import Identifier, canonical_id
 from courier.observability.redaction import redact
 
 # A gateway's error page states its error at the start; the bound keeps the redaction cheap.
@@ -24,6 +25,12 @@ _SHORTEST_SECRET_CHARACTERS = 8
 
 _HIDDEN_ELEMENT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
+_CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([A-Za-z0-9._:-]+)", re.IGNORECASE)
+# Python also knows codecs that are none of a text's, or that are slow.
+_TEXT_CODEC = re.compile(r"ascii|utf-(8|16|32)(-[bl]e)?|iso8859-\d+|cp\d+|koi8-[ru]|shift_jis|euc_\w+|gb\w+|big5")
+
+AMBIGUOUS: Final[Any] = type("Ambiguous", (), {"__repr__": lambda _: "AMBIGUOUS"})()
+"""Stands for the value of a name that stands twice in one object, with different values."""
 
 
 class LenientModel(BaseModel):
@@ -31,20 +38,12 @@ class LenientModel(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True)
 
-
-def parse_instant(value: object) -> datetime | None:
-    """Return a time as an aware UTC datetime; None for null and for anything that is not a time.
-
-    ``Z`` and ``+00:00`` are the same instant: the two calls of Treasure Insights write the same
-    build's times differently (docs/source-apis.md, 1.4). A time without a zone is taken as UTC.
-    """
-    if not isinstance(value, str):
-        return None
-    try:
-        instant = datetime.fromisoformat(value.strip())
-        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    @model_validator(mode="before")
+    @classmethod
+    def _no_field_is_ambiguous(cls, value: object) -> object:
+        if isinstance(value, dict) and any(value.get(name) is AMBIGUOUS for name in cls.model_fields):
+            raise ValueError("a field stands twice, with different values")
+        return value
 
 
 def parse_number(value: object) -> float | None:
@@ -72,46 +71,70 @@ def reject_dot_segments(value: str) -> str:
 PathIdentifier = Annotated[Identifier, AfterValidator(reject_dot_segments)]
 """An identifier that can be a segment of an API's path."""
 
-LenientInstant = Annotated[datetime | None, BeforeValidator(parse_instant)]
+ResponseIdentifier = Annotated[PathIdentifier, AfterValidator(canonical_id)]
+"""An identifier in a response, as it is compared: a UUID in lower case."""
+
 LenientText = Annotated[str | None, BeforeValidator(_text_or_none)]
 
 
-def decode_json(body: bytes) -> JsonValue:
+def decode_json(body: bytes, *, content_type: str = "") -> JsonValue:
     """Return a JSON document.
+
+    NaN and infinite numbers are floats, a name that stands twice with different values is `AMBIGUOUS`, and bytes of
+    an unknown charset are lone surrogates: no strict field accepts any of them, so only a field that is read is
+    affected.
+
+    Parameters
+    ----------
+    content_type
+        The response's header; its charset counts where the body is not in one that JSON must have.
 
     Raises
     ------
     ValueError
-        It is not strict JSON. NaN, numbers beyond any float, duplicate names in one object (parsers disagree on
-        which one counts) and excessive nesting are refused as well.
+        It is not JSON, or it is nested too deeply.
     """
+    text = _decode_text(body, content_type).removeprefix("\ufeff")
     try:
-        document: JsonValue = json.loads(
-            body,
-            parse_constant=_refuse_constant,
-            parse_float=_finite_float,
-            object_pairs_hook=_object_without_duplicates,
-        )
+        document: JsonValue = json.loads(text, parse_int=_parse_int, object_pairs_hook=_object_with_marked_duplicates)
     except RecursionError as exc:
         raise ValueError("it is nested too deeply") from exc
     return document
 
 
-def _refuse_constant(word: str) -> float:
-    raise ValueError(f"{word} is not JSON")
+def _decode_text(body: bytes, content_type: str) -> str:
+    # UTF-8, UTF-16 or UTF-32, by the zero bytes of the first characters: JSON must be in one of them.
+    encoding = json.detect_encoding(body)
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError:
+        declared = _CHARSET.search(content_type)
+        with_declared = None if declared is None else _decode_declared(body, declared[1])
+        return body.decode(encoding, "surrogateescape") if with_declared is None else with_declared
 
 
-def _finite_float(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("a number is too large")
-    return number
+def _decode_declared(body: bytes, charset: str) -> str | None:
+    try:
+        name = codecs.lookup(charset).name
+        return body.decode(name) if _TEXT_CODEC.fullmatch(name) else None
+    except (LookupError, UnicodeDecodeError):
+        return None
 
 
-def _object_without_duplicates(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+def _parse_int(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        # Python reads no integer of more than 4,300 digits.
+        return math.inf
+
+
+def _object_with_marked_duplicates(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        raise ValueError("an object holds the same name twice")
+        for name, value in pairs:
+            if document[name] is not AMBIGUOUS and document[name] != value:
+                document[name] = AMBIGUOUS
     return document
 
 
@@ -129,10 +152,10 @@ def secret_values(headers: Mapping[str, str]) -> list[str]:
     return sorted(parts, key=len, reverse=True)
 
 
-def error_message(body: bytes, *, secrets: Iterable[str] = ()) -> str:
+def error_message(body: bytes, *, content_type: str = "", secrets: Iterable[str] = ()) -> str:
     """Return the message in an error's body: from the provider's JSON envelope, or from a gateway's page."""
     try:
-        document = decode_json(body)
+        document = decode_json(body, content_type=content_type)
     except ValueError:
         document = None
     message = _envelope_message(document) if isinstance(document, dict) else ""

@@ -13,13 +13,18 @@ from pydantic import BeforeValidator, JsonValue, TypeAdapter, ValidationError, f
 
 from courier.config.settings import SourceSettings
 from courier.errors import RequestUncertainError, SettingsError, SourceProtocolError
-from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, StrictModel
+from courier.models import AccountLimits, Build, BuildRef, BuildRequest, BuildStatus, StrictModel, canonical_id
 from courier.observability.provider_events import ProviderCallbacks, UnexpectedKind
 from courier.providers.base import Provider, path_segment
-from courier.providers.parsing import LenientInstant, LenientModel, PathIdentifier, parse_number
+from courier.providers.error_mapping import NOT_FOUND_STATUSES, gateway_error
+from courier.providers.paging import read_list
+from courier.providers.parsing import LenientModel, PathIdentifier, ResponseIdentifier, parse_number
+from courier.providers.times import NO_TIME, LenientTime
 
 if TYPE_CHECKING:
     from courier.config.secrets import ApiKey
+    from courier.errors import SourceError
+    from courier.providers.error_mapping import ErrorResponse, MapError
     from courier.providers.http_client import ApiClient
 
 _PREFIX = re.compile(r"^TD1(?:\s+|$)", re.IGNORECASE)
@@ -76,7 +81,10 @@ class TreasureInsightsSettings(SourceSettings):
         for position, oid in enumerate(value):
             if not _is_path_identifier(oid):
                 raise ValueError(f"entry {position} is not a data model oid")
-        return tuple(dict.fromkeys(value))
+        spellings: dict[str, str] = {}
+        for oid in value:
+            spellings.setdefault(canonical_id(oid), oid)
+        return tuple(spellings.values())
 
     def build_requests(self) -> tuple[BuildRequest, ...]:
         """Return the builds to start each time the request schedule fires."""
@@ -84,22 +92,22 @@ class TreasureInsightsSettings(SourceSettings):
 
 
 class _BuildResponse(LenientModel):
-    oid: PathIdentifier
+    oid: ResponseIdentifier
     status: str
-    created: LenientInstant = None
-    started: LenientInstant = None
-    completed: LenientInstant = None
+    created: LenientTime = NO_TIME
+    started: LenientTime = NO_TIME
+    completed: LenientTime = NO_TIME
 
 
 class _StartResponse(LenientModel):
-    oid: PathIdentifier
+    oid: ResponseIdentifier
     # The build exists whatever the other fields hold, and its oid is enough to poll it.
     status: Annotated[str, BeforeValidator(lambda value: value if isinstance(value, str) else "pending")] = "pending"
-    created: LenientInstant = None
+    created: LenientTime = NO_TIME
 
 
 class _ModelResponse(LenientModel):
-    oid: PathIdentifier
+    oid: ResponseIdentifier
 
 
 class TreasureInsights(Provider):
@@ -129,6 +137,9 @@ class TreasureInsights(Provider):
         self, settings: TreasureInsightsSettings, api: ApiClient, callbacks: ProviderCallbacks | None = None
     ) -> None:
         super().__init__(settings, api, callbacks)
+        configured = () if settings.data_models == "all" else settings.data_models
+        # The spelling of each scope, by the scope.
+        self._spelled_scopes = {canonical_id(oid): oid for oid in configured}
 
     @classmethod
     def authorization(cls, settings: SourceSettings, key: ApiKey) -> Mapping[str, str]:
@@ -141,36 +152,39 @@ class TreasureInsights(Provider):
     def scopes(self) -> Sequence[str]:
         """Return the configured oids, or those of all data models that the key can see."""
         if self.settings.data_models != "all":
-            return self.settings.data_models
+            return [canonical_id(oid) for oid in self.settings.data_models]
         return self._list_models()
 
     def get_build(self, ref: BuildRef) -> Build:
         """Return one build."""
-        document = self.api.get_json(self._build_path(ref), kind="get_build", addresses_build=True)
+        document = self.api.get_json(
+            self._build_path(ref), kind="get_build", addresses_build=True, map_error=_map_error
+        )
         build = self._read_build(document, ref.scope)
         if isinstance(build, str):
             raise SourceProtocolError(f"{self.settings.name}: get_build returned {build}")
         if build.ref.build_id.lower() != ref.build_id.lower():
             raise SourceProtocolError(f"{self.settings.name}: get_build returned another build")
-        return build.model_copy(update={"ref": ref})
+        return build.model_copy(update={"ref": ref, "spelled_ref": None})
 
     def list_builds(self, scope: str) -> Sequence[Build]:
         """Return all builds of a data model: the whole history, in no order (1.3)."""
-        entries = self._list(self._builds_path(scope), kind="list_builds", addresses_build=True)
+        entries = self._list(self._builds_path(scope), kind="list_builds", addresses_build=True, map_error=_map_error)
         return [build for entry in entries if (build := self._usable(self._read_build(entry, scope))) is not None]
 
     def request_scope(self, request: BuildRequest) -> str:
         """Return the data model that the request is about."""
         if request.report is not None:
             raise SettingsError(f"report: source {self.settings.name} builds data models; use data_model")
+        scope = None if request.scope is None else canonical_id(request.scope)
         if request.data_model is not None:
-            if request.scope not in {None, request.data_model}:
+            if scope not in {None, request.data_model}:
                 raise SettingsError("scope: must equal data_model, or be left out")
             return request.data_model
-        if request.scope is not None:
-            return request.scope
+        if scope is not None:
+            return scope
         if self.settings.data_models != "all" and len(self.settings.data_models) == 1:
-            return self.settings.data_models[0]
+            return canonical_id(self.settings.data_models[0])
         raise SettingsError(f"scope: source {self.settings.name} has several data models; name that of the build")
 
     def start_build(self, request: BuildRequest) -> Build:
@@ -179,16 +193,17 @@ class TreasureInsights(Provider):
         if request.data_model is None:
             raise SettingsError("data_model: field required to start a build")
         # The vendor's own workflows write the field in camel case; an unofficial client does not (1.3).
-        document = self.api.post_json(
-            self._builds_path(scope), {"buildType": self.settings.build_type}, kind="start_build"
-        )
+        body: dict[str, JsonValue] = {"buildType": self.settings.build_type}
+        document = self.api.post_json(self._builds_path(scope), body, kind="start_build", map_error=_map_error)
         try:
             response = _StartResponse.model_validate(document)
             ref = BuildRef(source=self.settings.name, scope=scope, build_id=response.oid)
         except ValidationError as exc:
             text = f"{self.settings.name}: start_build was accepted, but the response names no build"
             raise RequestUncertainError(text) from exc
-        return Build(ref=ref, status=self.map_status(response.status), created_at=response.created)
+        status, unknown_status = self.map_status(response.status)
+        created_at = self.time_of("created", response.created)
+        return Build(ref=ref, status=status, provider_status=unknown_status, created_at=created_at)
 
     def account_limits(self) -> AccountLimits | None:
         """Return the size limits of builds and queries; None without ``account_id`` or when the API returns none."""
@@ -221,7 +236,7 @@ class TreasureInsights(Provider):
 
     def cancel_build(self, ref: BuildRef) -> None:
         """Cancel a build; known from one unofficial client only (1.3, number 11), so the API may refuse it."""
-        self.api.delete(self._build_path(ref), kind="cancel_build")
+        self.api.delete(self._build_path(ref), kind="cancel_build", map_error=_map_error)
 
     def check(self) -> str:
         """Compare the data models that the key can see with the configured ones."""
@@ -229,7 +244,7 @@ class TreasureInsights(Provider):
         text = f"{self.settings.name}: the API key works and can see {len(visible)} data models"
         if self.settings.data_models == "all":
             return text
-        missing = [oid for oid in self.settings.data_models if oid not in visible]
+        missing = [oid for oid in self.settings.data_models if canonical_id(oid) not in visible]
         return f"{text}, but not {', '.join(missing)}" if missing else f"{text}, all configured ones among them"
 
     def _list_models(self) -> list[str]:
@@ -241,27 +256,37 @@ class TreasureInsights(Provider):
                 self.report_unexpected(UnexpectedKind.MALFORMED_ENTRY, "a data model without a usable oid")
             else:
                 oids[model.oid] = None
+                self._spelled_scopes[model.oid] = _spelled_oid(entry)
         return list(oids)
 
-    def _list(self, path: str, *, kind: str, addresses_build: bool = False) -> list[JsonValue]:
-        document = self.api.get_json(path, kind=kind, addresses_build=addresses_build)
-        if not isinstance(document, list):
-            raise SourceProtocolError(f"{self.settings.name}: {kind} returned a document that is not a list")
-        return document
+    def _list(
+        self, path: str, *, kind: str, addresses_build: bool = False, map_error: MapError | None = None
+    ) -> list[JsonValue]:
+        found = read_list(self.api, path, kind=kind, addresses_build=addresses_build, map_error=map_error)
+        if found.unread is not None:
+            self.report_unexpected(UnexpectedKind.UNREAD_PAGE, found.unread)
+        return found.entries
 
     def _read_build(self, document: JsonValue, scope: str) -> Build | str:
         """Return one build, or what is wrong with the document."""
         try:
             response = _BuildResponse.model_validate(document)
-            ref = BuildRef(source=self.settings.name, scope=scope, build_id=response.oid)
+            ref = BuildRef(source=self.settings.name, scope=canonical_id(scope), build_id=response.oid)
         except ValidationError:
             return "a build without a usable oid and status"
+        spelling = {"scope": self._spelled_scopes.get(scope, scope), "build_id": _spelled_oid(document)}
+        is_canonical = spelling == {"scope": ref.scope, "build_id": ref.build_id}
+        status, unknown_status = self.map_status(response.status)
+        times = (response.created, response.started, response.completed)
         return Build(
             ref=ref,
-            status=self.map_status(response.status),
-            created_at=response.created,
-            started_at=response.started,
-            completed_at=response.completed,
+            spelled_ref=None if is_canonical else ref.model_copy(update=spelling),
+            status=status,
+            provider_status=unknown_status,
+            created_at=self.time_of("created", response.created),
+            started_at=self.time_of("started", response.started),
+            completed_at=self.time_of("completed", response.completed),
+            times_unreadable=any(time.unexpected is UnexpectedKind.UNREADABLE_TIME for time in times),
         )
 
     def _usable(self, build: Build | str) -> Build | None:
@@ -275,6 +300,22 @@ class TreasureInsights(Provider):
 
     def _build_path(self, ref: BuildRef) -> str:
         return f"{self._builds_path(ref.scope)}/{path_segment(ref.build_id)}"
+
+
+def _map_error(response: ErrorResponse) -> SourceError | None:
+    """Take a 404 for the API's only in its form (1.8): a gateway's JSON says no more than ``message``."""
+    if response.status in NOT_FOUND_STATUSES and not _is_own_error(response.document):
+        return gateway_error(response)
+    return None
+
+
+def _is_own_error(document: JsonValue) -> bool:
+    return isinstance(document, dict) and not {"error", "text", "severity", "status_code"}.isdisjoint(document)
+
+
+def _spelled_oid(document: JsonValue) -> str:
+    """Return the oid of a document that holds one, as the API spells it."""
+    return str(document["oid"]) if isinstance(document, dict) else ""
 
 
 def _find_number(document: JsonValue, name: str) -> float | None:

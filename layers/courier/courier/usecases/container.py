@@ -187,7 +187,7 @@ class Container:
             on_request=meter.count_request,
             on_unexpected_value=meter.count_unexpected_value,
         )
-        return open_provider(settings, callbacks=callbacks, call_limit_seconds=call_limit_seconds)
+        return open_provider(settings, callbacks=callbacks, call_limit_seconds=call_limit_seconds, clock=self.clock)
 
     def meter(self, source: str) -> Meter:
         """Return the meter of one source, the same for the whole invocation."""

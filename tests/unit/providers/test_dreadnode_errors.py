@@ -3,7 +3,7 @@
 import pytest
 from pydantic import JsonValue
 
-from courier.providers.dreadnode_empty_sections import find_empty_sections
+from courier.providers.dreadnode_errors import find_empty_sections
 
 RISK: dict[str, JsonValue] = {"key": "risk_score_metrics", "title": "Risk score"}
 NAMELESS: dict[str, JsonValue] = {"key": None, "title": "Findings"}
