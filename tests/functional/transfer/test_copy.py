@@ -164,7 +164,7 @@ def test_waits_heed_retry_after_within_reason(new_harness: NewHarness) -> None:
     harness.inject(ErrorStatus(503, retry_after=86_400), nth=2)
     harness.inject(ErrorStatus(503, retry_after=harness.clock() + timedelta(seconds=4)), nth=3)
     harness.copy()
-    assert harness.waits == [3.0, 8.0, 4.0]
+    assert harness.waits == [3.0, 120.0, 4.0]
 
 
 def test_stream_that_breaks_off_begins_anew(new_harness: NewHarness) -> None:

@@ -60,7 +60,7 @@ FAULTS: list[Fault] = [
     Reply(304),
     Redirect("https://evil.example/?X-Amz-Signature=abc"),
     Redirect("http://[broken?X-Amz-Signature=abc"),
-    SetHeaders({"Content-Range": "X-Amz-Signature"}),
+    SetHeaders({"Content-Range": "X-Amz-Signature=abc", "Content-Type": "X-Amz-Signature=abc"}),
     Echo(403),
     Echo(500),
     Echo(200),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from courier.transfer.content import OrderedSha256
 from courier.transfer.options import OutOfTimeError
-from courier.transfer.parts import PartUploader
+from courier.transfer.parts import OrderedSha256, PartUploader
 from courier.transfer.s3_object import S3Object, UploadedPart
 
 
@@ -71,3 +71,42 @@ def test_without_a_hash_parts_come_in_any_order() -> None:
     parts.store(7, bytearray(b"seventh"))
     assert stored_parts.kept == {7: (b"seventh", zlib.crc32(b"seventh"))}
     assert parts.sha256 is None
+
+
+def test_digest_does_not_depend_on_the_order_of_arrival() -> None:
+    parts = [bytes([number]) * 1_000 for number in range(1, 41)]
+    digest = OrderedSha256()
+    # Threads take the parts in order and finish them in any order, as workers do.
+    left = iter(range(1, 41))
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                number = next(left, None)
+            if number is None:
+                return
+            digest.add(number, memoryview(parts[number - 1]))
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(work) for _ in range(4)]:
+            future.result()
+    assert digest.hexdigest() == hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+@pytest.mark.parametrize("length", [1, 65_535, 65_536, 65_537, 1_000_000])
+def test_the_checksum_of_a_part_comes_with_its_hash(length: int) -> None:
+    first, second = bytes(range(256)) * 4_000, b"second"
+    digest = OrderedSha256()
+    assert digest.add(1, memoryview(first)[:length]) == zlib.crc32(first[:length])
+    assert digest.add(2, memoryview(second)) == zlib.crc32(second)
+    assert digest.hexdigest() == hashlib.sha256(first[:length] + second).hexdigest()
+
+
+def test_stop_ends_the_wait_for_a_part_that_will_not_come() -> None:
+    digest = OrderedSha256()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(digest.add, 2, memoryview(b"x"))
+        digest.stop()
+        with pytest.raises(OutOfTimeError):
+            waiting.result()

@@ -5,16 +5,22 @@ The modules in reading order. `functions/copy_artifact/app.py` and `courier.usec
 
     copy            the public `copy`: what it takes and raises
     copy_job        the course of one copy: how to begin, when to resume, pause or start over
-    download        the first response, exact parts under If-Match, retries, and a fresh link when one is refused
-    http_client     GET over pinned connections: redirects, TLS, exact reads
-    url_policy      the hosts and addresses that a link may have
-    content         checks of content type, range, length and end mark; the SHA-256 in order
+    download        the first response, exact parts under If-Match, retries, one plain GET where ranges fail
+    ranges          what a store makes of a request for a range
+    http_client     GET over pinned connections: redirects, TLS
+    content         content type and coding, as readers judge them; length
     parts           parts in parallel or one after another, each hashed, uploaded and counted
     publisher       the end of a copy: published once under its key, and proven
-    upload_cleanup  the other end of an upload: aborted and swept
     s3_object       every S3 operation
-    s3_calls        one call to S3: retried, proven, errors mapped
 
+Called by them, each for one decision::
+
+    link_refresh    a fresh link when one is refused
+    http_response   the head of a response as servers really send it, exact reads
+    url_policy      the hosts and addresses that a link may have
+    end_marks       how formats end
+    s3_calls        one call to S3: retried, proven, errors mapped
+    upload_cleanup  the other end of an upload: aborted and swept
     options         data: options, expectations, destination, plan of the parts, deadline
     checkpoint      data: what an unfinished copy leaves for the next invocation
 

@@ -22,8 +22,8 @@ class Checkpoint(FrozenModel):
     etag
         Strong validator of the artifact, sent as ``If-Match``. None when the store sends none or
         serves no ranges: such a copy cannot be resumed, its upload is only remembered to be aborted.
-    content_type
-        The media type that the artifact was found to have.
+    content_type, content_encoding
+        The media type and the coding that the artifact was found to have.
     started_at
         When the copy began, for its limit over all invocations.
     continuations
@@ -39,6 +39,7 @@ class Checkpoint(FrozenModel):
     size_bytes: Annotated[int, Field(gt=0)] | None
     etag: str | None
     content_type: str
+    content_encoding: str | None = None
     started_at: AwareDatetime
     continuations: Annotated[int, Field(ge=0)] = 0
     done_bytes: Annotated[int, Field(ge=0)] = 0

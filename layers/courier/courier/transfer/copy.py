@@ -12,8 +12,9 @@ from courier.models import StoredArtifact
 from courier.transfer.checkpoint import CheckpointStore
 from courier.transfer.content import SizeLimits
 from courier.transfer.copy_job import CopyJob
-from courier.transfer.download import Download, LinkRefresher
+from courier.transfer.download import Download
 from courier.transfer.http_client import HttpClient, Resolver, resolve, shared_tls_context
+from courier.transfer.link_refresh import LinkRefresher
 from courier.transfer.options import CopyOptions, Deadline, Destination, Expected
 from courier.transfer.parts import Progress
 from courier.transfer.publisher import Publisher
@@ -99,6 +100,7 @@ def copy(
             deadline=deadline,
             content_types=expected.content_types,
             limits=SizeLimits(expected.largest_bytes),
+            ranges=options.ranges,
         ),
         s3_object=s3_object,
         publisher=Publisher(

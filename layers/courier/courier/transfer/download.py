@@ -1,32 +1,27 @@
-"""The download: a first response that shows what there is, then exact parts; retries, and fresh links."""
+"""The download: a first response that shows what there is, then exact parts; retries, and one plain GET at the end."""
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, TypeVar
 
 from courier.backoff import Backoff, retry_after_seconds
-from courier.errors import ArtifactExpiredError, ArtifactIncompleteError
-from courier.links import ArtifactLink, SecretUrl
-from courier.transfer.content import (
-    CHANGED,
-    LEADING_BYTES,
-    TRAILING_BYTES,
-    SizeLimits,
-    check_content_type,
-    check_encoding,
-    check_range,
-)
-from courier.transfer.http_client import DownloadError, HttpClient, Response
+from courier.errors import ArtifactError, ArtifactExpiredError, ArtifactIncompleteError
+from courier.links import ArtifactLink
+from courier.transfer.content import LEADING_BYTES, Content, SizeLimits, check_content, coding_of
+from courier.transfer.end_marks import TRAILING_BYTES
+from courier.transfer.http_client import HttpClient
+from courier.transfer.http_response import DownloadError, Response
+from courier.transfer.link_refresh import LinkRefresher, LinkRefusedError
 from courier.transfer.options import Deadline, OutOfTimeError, Part
+from courier.transfer.ranges import CHANGED, RangesFailedError, check_range, is_first_range
 
 _T = TypeVar("_T")
 
-# Fresh links in a row that are refused before one byte came: the second may have crossed a rotation of keys.
-_MOST_REFUSALS: Final = 3
 # Client errors that do not refuse the link.
-_TRANSIENT: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_TRANSIENT: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
+# Responses that are no range, at the first request, before a plain GET is sent.
+_MOST_ODD_RANGES: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +30,8 @@ class FirstResponse:
 
     Attributes
     ----------
-    content_type
-        The media type, checked against the first bytes.
+    content
+        Type and coding, checked against the first bytes.
     total_bytes
         The artifact's length, None when the store does not announce it.
     promised_bytes
@@ -57,7 +52,7 @@ class FirstResponse:
         The open response behind the filled bytes, None if they are all, and the client whose connection it is.
     """
 
-    content_type: str
+    content: Content
     total_bytes: int | None
     promised_bytes: int | None
     etag: str | None
@@ -69,64 +64,12 @@ class FirstResponse:
     client: HttpClient
 
 
-class LinkRefresher:
-    """The current link, shared by the workers, and a fresh one from the provider when it is refused.
-
-    ``expires_at`` of a link is ignored: some links die earlier, and some live longer.
-    """
-
-    def __init__(self, locate: Callable[[], ArtifactLink]) -> None:
-        self._locate = locate
-        self._link: ArtifactLink | None = None
-        self._refusals = 0
-        self._expired: str | None = None
-        self._lock = threading.Lock()
-
-    def current(self) -> ArtifactLink:
-        """Return the link that worked last; request the first one from the provider."""
-        with self._lock:
-            if self._link is None:
-                self._link = self._locate()
-            return self._link
-
-    def note_success(self) -> None:
-        """Note that a request with a link succeeded."""
-        with self._lock:
-            self._refusals = 0
-
-    def refresh(self, refused: SecretUrl, reason: str) -> None:
-        """Request a link from the provider in place of one that was refused, unless another worker already has.
-
-        Raises
-        ------
-        ArtifactExpiredError
-            The provider returns the same link again, or its links are refused one after another.
-        """
-        with self._lock:
-            if self._expired is not None:
-                raise ArtifactExpiredError(self._expired)
-            if self._link is not None and self._link.url != refused:
-                return
-            self._refusals += 1
-            if self._refusals >= _MOST_REFUSALS:
-                self._expired = f"{self._refusals} fresh links in a row were refused ({reason})"
-                raise ArtifactExpiredError(self._expired)
-            link = self._locate()
-            if link.url == refused:
-                self._expired = f"the store refuses the link ({reason}), and the provider returns the same link again"
-                raise ArtifactExpiredError(self._expired)
-            self._link = link
-
-
-class LinkRefusedError(Exception):
-    """The object store refuses the link (4xx); a fresh one may help. Internal to the download."""
-
-
 class Download:
     """Reads the artifact, with retries and fresh links.
 
     A refused link is replaced by a fresh one; broken connections, 408, 429, 5xx and bodies that end early
-    are retried after a wait; everything else is final.
+    are retried after a wait; everything else is final. Before a copy is given up because of responses to ranges,
+    of which none was a part, the whole artifact is requested in one plain GET.
 
     Parameters
     ----------
@@ -150,6 +93,7 @@ class Download:
         deadline: Deadline,
         content_types: Sequence[str],
         limits: SizeLimits,
+        ranges: bool = True,
     ) -> None:
         self.links = links
         self._new_client = new_client
@@ -159,6 +103,13 @@ class Download:
         self.limits = limits
         self._clients: list[HttpClient] = []
         self._is_cut = False
+        self._ranges = ranges
+        self._odd_ranges = 0
+        self._ranges_work = False
+
+    def trust_ranges(self) -> None:
+        """Note that parts were downloaded before: a failure to come is not due to ranges."""
+        self._ranges_work = True
 
     def open_client(self) -> HttpClient:
         """Return a new client that `cut` and `close` reach."""
@@ -191,7 +142,31 @@ class Download:
         OutOfTimeError
             The time was up first.
         """
-        return self._retry(client, lambda link: self._open_ranged(client, link, part_size_bytes))
+        if not self._ranges:
+            return self._retry(client, lambda link: self._open_whole(client, link, part_size_bytes))
+        try:
+            return self._retry(client, lambda link: self._open_ranged(client, link, part_size_bytes))
+        except RangesFailedError as failed:
+            return self.open_whole(client, part_size_bytes, failed)
+
+    def open_whole(self, client: HttpClient, part_size_bytes: int, failed: RangesFailedError) -> FirstResponse:
+        """Request the whole artifact in one plain GET after ranges failed; there are no ranges from here on.
+
+        Raises
+        ------
+        ArtifactError
+            ``failed.final`` if there is no usable response either.
+        OutOfTimeError
+            The time was up first.
+        """
+        self._deadline.check()
+        try:
+            first = self._open_whole(client, self.links.current(), part_size_bytes)
+        except (LinkRefusedError, DownloadError):
+            raise failed.final from failed
+        self.links.note_success()
+        self._ranges = False
+        return first
 
     def read_part(
         self,
@@ -201,11 +176,13 @@ class Download:
         *,
         etag: str,
         total_bytes: int,
+        encoding: str | None,
         opened: FirstResponse | None = None,
     ) -> None:
-        """Fill ``view`` with one part of the artifact that has this ETag and length.
+        """Fill ``view`` with one part of the artifact that has this ETag, length and coding.
 
-        ``opened`` is the first response, whose body is read on; a read that broke continues where it stopped.
+        ``opened`` is the first response, whose body is read on; a read that broke continues where it stopped, as does
+        one whose response was shorter than requested.
 
         Raises
         ------
@@ -215,6 +192,8 @@ class Download:
             A permanent one.
         OutOfTimeError
             The time was up first.
+        RangesFailedError
+            No request for a part has succeeded yet, and a plain GET may.
         """
         filled = 0
         pending = None
@@ -223,51 +202,70 @@ class Download:
 
         def attempt(link: ArtifactLink) -> None:
             nonlocal filled, pending
-            response, pending = pending, None
-            first, last = part.start + filled, part.start + part.length - 1
-            is_new = response is None
-            if response is None:
-                response = self._request(client, link, {"Range": f"bytes={first}-{last}", "If-Match": etag})
-            try:
-                if is_new:
-                    check_range(response, first, last, etag=etag, total_bytes=total_bytes)
-                filled += response.read_into(view[filled:])
-            finally:
-                response.close()
-            if filled < part.length:
-                raise DownloadError(f"part {part.number} ends after {filled} of {part.length} bytes", short=True)
+            while filled < part.length:  # ends: every round reads all of a range, or raises
+                response, pending = pending, None
+                first, last = part.start + filled, part.start + part.length - 1
+                try:
+                    if response is None:
+                        response = self._request(client, link, {"Range": f"bytes={first}-{last}", "If-Match": etag})
+                        end = check_range(response, first, last, etag=etag, total_bytes=total_bytes, encoding=encoding)
+                        self._ranges_work = True
+                    else:
+                        end = response.content_range()[1] + 1
+                    stop = min(end - part.start, part.length)
+                    filled += response.read_into(view[filled:stop])
+                finally:
+                    if response is not None:
+                        response.close()
+                if filled < stop:
+                    raise DownloadError(f"part {part.number} ends after {filled} of {part.length} bytes", short=True)
+                if filled < part.length:
+                    self._deadline.check()
 
         self._retry(client, attempt)
 
     def _open_ranged(self, client: HttpClient, link: ArtifactLink, part_size_bytes: int) -> FirstResponse:
         response = self._request(client, link, {"Range": f"bytes=0-{part_size_bytes - 1}"})
-        if _needs_whole_body(response, part_size_bytes):
-            response.close()
-            response = self._request(client, link, {})
         try:
-            return self._inspect(client, response, link, part_size_bytes)
+            is_usable = is_first_range(response, part_size_bytes)
+        except DownloadError:
+            response.close()
+            self._odd_ranges += 1
+            if self._odd_ranges < _MOST_ODD_RANGES:
+                raise
+            is_usable = False
         except BaseException:
             response.close()
             raise
+        if not is_usable:
+            response.close()
+            return self._open_whole(client, link, part_size_bytes)
+        return self._inspect(client, response, link, part_size_bytes)
+
+    def _open_whole(self, client: HttpClient, link: ArtifactLink, part_size_bytes: int) -> FirstResponse:
+        response = self._request(client, link, {})
+        if response.status != HTTPStatus.OK:
+            response.close()
+            raise DownloadError(f"{response.host} responded with {response.status}")
+        return self._inspect(client, response, link, part_size_bytes)
 
     def _inspect(
         self, client: HttpClient, response: Response, link: ArtifactLink, part_size_bytes: int
     ) -> FirstResponse:
-        if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            # S3 responds so to any range of an empty object.
-            raise ArtifactIncompleteError("the report has no bytes")
+        """Read the beginning of a 200, or of a 206 whose range was checked; close the response on errors."""
+        try:
+            return self._read_beginning(client, response, link, part_size_bytes)
+        except BaseException:
+            response.close()
+            raise
+
+    def _read_beginning(
+        self, client: HttpClient, response: Response, link: ArtifactLink, part_size_bytes: int
+    ) -> FirstResponse:
         ranged = response.status == HTTPStatus.PARTIAL_CONTENT
-        if ranged:
-            first, last, total = response.content_range()
-            is_first_part = total is not None and (first, last + 1) == (0, min(total, part_size_bytes))
-            if not is_first_part or response.length not in {None, last + 1}:
-                raise DownloadError(f"{response.host} sent other bytes than requested")
-        elif response.status == HTTPStatus.OK:
-            total = response.length
-        else:
-            raise DownloadError(f"{response.host} responded with {response.status}")
+        total = response.content_range()[2] if ranged else response.length
         promised = link.promised_bytes
-        self.limits.check_length(total, promised)
+        self.limits.check_length(total, promised, coding_of(response))
         longest = LEADING_BYTES if ranged else part_size_bytes
         wanted = total if total is not None and total <= part_size_bytes else longest
         buffer = bytearray(wanted)
@@ -277,17 +275,17 @@ class Download:
             raise DownloadError(f"{response.host} ended after {filled} of {total} bytes", short=True)
         if filled == 0:
             raise ArtifactIncompleteError("the report has no bytes")
-        header = response.headers.get("Content-Type")
-        media = check_content_type(header, bytes(buffer[: min(filled, LEADING_BYTES)]), self._content_types)
+        content = check_content(response, bytes(buffer[: min(filled, LEADING_BYTES)]), self._content_types)
         ended = filled < wanted or filled == total
         self.limits.check_received(filled, promised)
         if total is None and ended:
-            self.limits.check_end(filled, promised, media, bytes(buffer[:filled][-TRAILING_BYTES:]))
+            trailing = bytes(buffer[:filled][-TRAILING_BYTES:])
+            self.limits.check_end(filled, promised, content, trailing, is_terminated=response.is_chunked)
         if ended:
             response.close()
             del buffer[filled:]
         return FirstResponse(
-            content_type=media,
+            content=content,
             total_bytes=total,
             promised_bytes=promised,
             etag=response.strong_etag,
@@ -302,16 +300,14 @@ class Download:
     def _request(self, client: HttpClient, link: ArtifactLink, headers: dict[str, str]) -> Response:
         """Send one request; return a response with status 200, 206, 412 or 416, raise for every other."""
         response = client.get(link.url, headers)
-        if response.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-            check_encoding(response)
-            return response
-        if response.status in CHANGED:
+        if response.status in CHANGED | {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             return response
         retry_after = retry_after_seconds(response.headers.get("Retry-After"), now=self._deadline.now())
         error = response.read_error()
         if response.status // 100 == 4 and response.status not in _TRANSIENT:  # noqa: PLR2004 - client errors
             raise LinkRefusedError(error)
-        raise DownloadError(f"{response.host} responded with {error}", retry_after_seconds=retry_after or 0.0)
+        text = f"{response.host} responded with {error}"
+        raise DownloadError(text, answered=True, retry_after_seconds=retry_after or 0.0)
 
     def _retry(self, client: HttpClient, attempt: Callable[[ArtifactLink], _T]) -> _T:
         """Make one attempt after another, up to the limits of `Backoff.attempts` and of `LinkRefresher`."""
@@ -322,24 +318,28 @@ class Download:
             try:
                 result = attempt(link)
             except LinkRefusedError as refused:
-                self.links.refresh(link.url, str(refused))
+                try:
+                    self.links.refresh(link.url, str(refused))
+                except ArtifactExpiredError as expired:
+                    raise self._given_up(expired, answered=True) from refused
             except DownloadError as error:
                 client.close()
                 self._deadline.check()
                 if client.is_cut:
                     raise OutOfTimeError from error
                 failures += 1
-                if failures >= self._backoff.attempts:
+                asked = min(error.retry_after_seconds, self._backoff.longest_asked_seconds)
+                if not self._deadline.has(asked):
                     raise error.as_permanent(failures) from error
-                self._backoff.wait(failures, at_least_seconds=error.retry_after_seconds)
+                if failures >= self._backoff.attempts:
+                    raise self._given_up(error.as_permanent(failures), answered=error.answered) from error
+                self._backoff.wait(failures, at_least_seconds=asked)
             else:
                 self.links.note_success()
                 return result
 
-
-def _needs_whole_body(response: Response, requested_bytes: int) -> bool:
-    """Whether one request must fetch it all: parts without a validator may belong to different versions."""
-    if response.status != HTTPStatus.PARTIAL_CONTENT:
-        return False
-    _, _, total = response.content_range()
-    return total is None or (total > requested_bytes and response.strong_etag is None)
+    def _given_up(self, final: ArtifactError, *, answered: bool) -> Exception:
+        """Return what to raise: ranges are to blame as long as none has arrived, and there were responses."""
+        if answered and self._ranges and not self._ranges_work:
+            return RangesFailedError(final)
+        return final

@@ -9,18 +9,18 @@ import http.client
 import re
 import socket
 import ssl
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from email.message import Message
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urljoin
 
 from courier import __version__
-from courier.errors import ArtifactError, ArtifactIncompleteError, ArtifactRefusedError, ArtifactUnavailableError
+from courier.errors import ArtifactRefusedError
 from courier.links import SecretUrl
 from courier.tls import tls_context
+from courier.transfer.http_response import DownloadError, RealResponse, Response, errors_mapped
 from courier.transfer.options import CopyOptions
 from courier.transfer.url_policy import AllowedUrl, LinkRules
 
@@ -28,34 +28,9 @@ Resolver = Callable[[str, int], Sequence[str]]
 
 MOST_REDIRECTS: Final = 3
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-# An error body is read this far to find its code; reading so small a rest is cheaper than a new connection.
-_SMALL_REST_BYTES: Final = 4_096
-_ERROR_CODE: Final = re.compile(rb"<Code>([A-Za-z0-9]{1,60})</Code>")
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15}|\*)\s*\Z")
-# Kept as metadata of the copy, which has 2 KB in all.
-_LONGEST_ETAG: Final = 256
-
-
-class DownloadError(Exception):
-    """A request failed in a way that may be transient: a broken connection, 5xx, fewer bytes than announced.
-
-    Parameters
-    ----------
-    short
-        The body ended early, as opposed to no response or an error response.
-    retry_after_seconds
-        What the server asks for, 0 when it does not say.
-    """
-
-    def __init__(self, message: str, *, short: bool = False, retry_after_seconds: float = 0.0) -> None:
-        super().__init__(message)
-        self.short = short
-        self.retry_after_seconds = retry_after_seconds
-
-    def as_permanent(self, attempts: int) -> ArtifactError:
-        """Return the error for a failure that so many attempts did not cure."""
-        kind = ArtifactIncompleteError if self.short else ArtifactUnavailableError
-        return kind(f"{self}; gave up after {attempts} tries")
+# Bytes that servers put into a Location as they are, although a URL has them escaped (RFC 3986, 2.1).
+_RAW: Final = re.compile(rb"[^!-~]")
+_REGION: Final = re.compile(r"[a-z0-9-]{1,40}\Z")
 
 
 def resolve(host: str, port: int) -> tuple[str, ...]:
@@ -76,87 +51,6 @@ def shared_tls_context(ca_bundle: str | None) -> ssl.SSLContext:
     context = tls_context(ca_bundle)
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-class Response:
-    """The head of one response, and its body as far as it is read.
-
-    Attributes
-    ----------
-    status, headers
-        As received.
-    host
-        The host that responded, fit for a message.
-    """
-
-    def __init__(self, response: http.client.HTTPResponse, host: str, give_up: Callable[[], None]) -> None:
-        self._response = response
-        self._give_up = give_up
-        self.status = response.status
-        self.headers: Message = response.headers
-        self.host = host
-
-    @property
-    def length(self) -> int | None:
-        """The rest of the body as announced; None when the end of the connection or of the chunks ends it."""
-        return self._response.length
-
-    @property
-    def strong_etag(self) -> str | None:
-        """The ETag if it identifies bytes; weak ones (RFC 9110, 8.8.1) and malformed ones do not."""
-        etag = self.headers.get("ETag")
-        if etag is None or len(etag) > _LONGEST_ETAG or not (etag.isascii() and etag.isprintable()):
-            return None
-        return etag if len(etag) > 2 and etag.startswith('"') and etag.endswith('"') else None  # noqa: PLR2004 - quotes
-
-    def content_range(self) -> tuple[int, int, int | None]:
-        """Read ``bytes first-last/total``; the total is None for ``*``.
-
-        Raises
-        ------
-        DownloadError
-            There is no such header.
-        """
-        match = _CONTENT_RANGE.match(self.headers.get("Content-Range", ""))
-        if match is None:
-            raise DownloadError(f"{self.host} sent 206 without a valid Content-Range")
-        first, last, total = match.groups()
-        return int(first), int(last), None if total == "*" else int(total)
-
-    def read_into(self, view: memoryview) -> int:
-        """Fill ``view``; fewer bytes than it holds mean that the body has ended.
-
-        Raises
-        ------
-        DownloadError
-            The connection broke, or the chunks ended early.
-        """
-        filled = 0
-        with _errors_mapped(self.host):
-            while filled < len(view) and (count := self._response.readinto(view[filled:])):
-                filled += count
-        return filled
-
-    def read_error(self) -> str:
-        """Return status and S3's error code, such as ``403 AccessDenied``, and close.
-
-        Only the code is taken from the body, because S3 repeats headers and parameters in it.
-        """
-        code = None
-        with suppress(DownloadError):
-            body = memoryview(bytearray(_SMALL_REST_BYTES))
-            code = _ERROR_CODE.search(body[: self.read_into(body)])
-        self.close()
-        return f"{self.status} {code[1].decode()}" if code else str(self.status)
-
-    def close(self) -> None:
-        """End the response; a small rest is read, a larger one costs the connection."""
-        if self.length is not None and self.length <= _SMALL_REST_BYTES:
-            with suppress(DownloadError):
-                self.read_into(memoryview(bytearray(self.length)))
-        if not self._response.isclosed():
-            self._give_up()
-        self._response.close()
 
 
 class HttpClient:
@@ -215,10 +109,14 @@ class HttpClient:
             response = self._request(allowed, headers)
             if response.status not in _REDIRECTS:
                 return response
-            location = response.headers.get("Location", "")
+            location = response.headers.get("Location")
+            if location is None:
+                raise ArtifactRefusedError(_redirect_to_nowhere(response))
             response.close()
             try:
-                allowed = self._rules.check(urljoin(allowed.url, location))
+                # Headers are read as Latin-1, whatever their bytes are.
+                escaped = _RAW.sub(lambda raw: b"%%%02X" % ord(raw[0]), location.strip().encode("latin-1"))
+                allowed = self._rules.check(urljoin(allowed.url, escaped.decode()))
             except ValueError:
                 raise ArtifactRefusedError(f"{response.host} redirects to something that is no URL") from None
         raise ArtifactRefusedError(f"{response.host} redirects more than {MOST_REDIRECTS} times")
@@ -257,16 +155,17 @@ class HttpClient:
             # A body that is encoded on the way has other bytes than the artifact.
             "Accept-Encoding": "identity",
         }
-        with _errors_mapped(url.host):
-            if connection.sock is None:
+        if connection.sock is None:
+            with errors_mapped(url.host, partial(_proxy_hint, url)):
                 connection.connect()
+        with errors_mapped(url.host):
             if self.is_cut:  # checked once `cut` can see the socket, so that one of the two threads notices
                 raise DownloadError("the download was cut off")
             connection.request("GET", url.path, headers={**own, **headers})
             return Response(connection.getresponse(), url.host, connection.close)
 
     def _addresses(self, url: AllowedUrl) -> tuple[str, ...]:
-        with _errors_mapped(url.host):
+        with errors_mapped(url.host, partial(_proxy_hint, url)):
             found = self._resolve(url.host, url.port)
         if not found:
             raise DownloadError(f"{url.host} has no address")
@@ -275,6 +174,8 @@ class HttpClient:
 
 class _PinnedConnection(http.client.HTTPConnection):
     """A connection to one of the addresses that were checked, with SNI and certificate check for the name."""
+
+    response_class = RealResponse
 
     def __init__(
         self,
@@ -317,21 +218,19 @@ class _PinnedConnection(http.client.HTTPConnection):
         self.sock = self._live = sock
 
 
-@contextmanager
-def _errors_mapped(host: str) -> Generator[None, None, None]:
-    """Raise our errors, none of which contains a URL, in place of the network's."""
-    try:
-        yield
-    except ssl.SSLCertVerificationError as exc:
-        raise ArtifactRefusedError(
-            f"the certificate of {host} is not trusted ({exc.verify_message}); name its authority in ca_bundle"
-        ) from exc
-    except http.client.IncompleteRead:
-        raise DownloadError(f"{host} ended its response early", short=True) from None
-    except http.client.HTTPException as exc:
-        # Their texts repeat what the server sent, which may be anything; the class name says enough.
-        raise DownloadError(f"{host} does not respond in HTTP ({type(exc).__name__})") from None
-    except (OSError, ValueError) as exc:
-        # ValueError is what ssl raises when a connection is cut off while it is read.
-        reason = f" ({exc.strerror})" if isinstance(exc, OSError) and exc.strerror else ""
-        raise DownloadError(f"{host}: {type(exc).__name__}{reason}") from exc
+def _redirect_to_nowhere(response: Response) -> str:
+    """Return the message for a redirect without Location, which is how S3 says that a bucket is in another region."""
+    region = response.headers.get("x-amz-bucket-region", "")
+    where = f"; the bucket is in {region}, and the link must be signed for it" if _REGION.match(region) else ""
+    return f"{response.host} redirects without saying where ({response.read_error()}){where}"
+
+
+def _proxy_hint(url: AllowedUrl) -> str:
+    """Return a hint for a connection that cannot be made, where the environment names a proxy for it."""
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - for failures only
+
+    proxies = getproxies()
+    name = next((name for name in (url.scheme, "all") if proxies.get(name)), None)
+    if name is None or proxy_bypass(url.host):
+        return ""
+    return f"; the download connects by itself, and does not use the proxy that {name.upper()}_PROXY names"

@@ -250,6 +250,10 @@ class Deadline:
         if self._seconds_left() <= self._options.stop_seconds / 2 or self.is_overdue:
             raise OutOfTimeError
 
+    def has(self, seconds: float) -> bool:
+        """Whether there is time to wait for so long, and for another request after that."""
+        return self._seconds_left() - seconds > self._options.stop_seconds / 2
+
     def no_progress(self, reason: str) -> ArtifactError:
         """Return the error for an invocation without progress, which is excused if it began with little time."""
         if self._had_time:

@@ -3,19 +3,74 @@
 In parallel where the store serves ranges, else one after another out of a single response.
 """
 
+import hashlib
 import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
 
-from courier.transfer.content import TRAILING_BYTES, OrderedSha256, SizeLimits
+from courier.transfer.content import SizeLimits
 from courier.transfer.download import Download, FirstResponse
-from courier.transfer.http_client import DownloadError, HttpClient, Response
+from courier.transfer.end_marks import TRAILING_BYTES
+from courier.transfer.http_client import HttpClient
+from courier.transfer.http_response import DownloadError, Response
 from courier.transfer.options import CopyOptions, Deadline, OutOfTimeError, Part, PartPlan
 from courier.transfer.s3_object import S3Object, UploadedPart
 
 Progress = Callable[[int, int | None], None]
+
+# Fits into the fast cache of any processor of the last fifteen years, with room for everything else.
+_CACHED_BYTES: Final = 64 * 1024
+
+
+class OrderedSha256:
+    """The SHA-256 of the whole artifact, fed by workers that finish their parts in any order.
+
+    It keeps no bytes: a worker that is early waits with its part, so memory stays with the parts in flight.
+    The part's CRC32 is computed along with it: bytes that the one has just brought into the processor's
+    cache cost the other next to nothing, while a second pass over 8 MiB takes half as long as the first.
+    """
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._next = 1
+        self._turn = threading.Condition()
+        self._stopped = False
+
+    def add(self, number: int, data: memoryview) -> int:
+        """Wait until all parts before this one are hashed, then hash it, and return its CRC32.
+
+        Raises
+        ------
+        OutOfTimeError
+            `stop` was called: a part before this one will not come.
+        """
+        with self._turn:
+            self._turn.wait_for(lambda: self._stopped or self._next == number)
+            if self._next != number:
+                raise OutOfTimeError
+        crc32 = 0
+        # Only the thread with the next part gets here, and hashing releases the interpreter lock for the others.
+        for start in range(0, len(data), _CACHED_BYTES):
+            piece = data[start : start + _CACHED_BYTES]
+            self._hash.update(piece)
+            crc32 = zlib.crc32(piece, crc32)
+        with self._turn:
+            self._next += 1
+            self._turn.notify_all()
+        return crc32
+
+    def stop(self) -> None:
+        """Wake every thread that waits for its turn, and let none wait any longer."""
+        with self._turn:
+            self._stopped = True
+            self._turn.notify_all()
+
+    def hexdigest(self) -> str:
+        """Return the digest of what was added."""
+        return self._hash.hexdigest()
 
 
 class PartUploader:
@@ -104,17 +159,25 @@ class ParallelCopy:
 
     Parameters
     ----------
-    etag
-        Strong validator that every part must have.
+    etag, encoding
+        Strong validator and coding that every part must have.
     """
 
     def __init__(
-        self, download: Download, uploader: PartUploader, *, plan: PartPlan, etag: str, deadline: Deadline
+        self,
+        download: Download,
+        uploader: PartUploader,
+        *,
+        plan: PartPlan,
+        etag: str,
+        encoding: str | None,
+        deadline: Deadline,
     ) -> None:
         self._download = download
         self._uploader = uploader
         self._plan = plan
         self._etag = etag
+        self._encoding = encoding
         self._deadline = deadline
         self._missing = deque(part for part in plan if part.number not in uploader.done)
         self._clients: list[HttpClient] = []
@@ -129,7 +192,7 @@ class ParallelCopy:
         ------
         OutOfTimeError
             Parts are still missing; those that were begun are stored.
-        CourierError, UploadGoneError
+        CourierError, UploadGoneError, RangesFailedError
             The first failure of any worker; the others have ended.
         """
         workers = min(options.workers_for(self._plan.part_size_bytes), len(self._missing))
@@ -172,7 +235,13 @@ class ParallelCopy:
             if opened is not None:
                 view[: opened.filled] = opened.buffer
             self._download.read_part(
-                client, part, view, etag=self._etag, total_bytes=self._plan.size_bytes, opened=opened
+                client,
+                part,
+                view,
+                etag=self._etag,
+                total_bytes=self._plan.size_bytes,
+                encoding=self._encoding,
+                opened=opened,
             )
 
     def _take(self) -> Part | None:
@@ -256,7 +325,9 @@ def copy_sequentially(
             uploader.stop()
             raise
     if first.total_bytes is None:
-        limits.check_end(received, first.promised_bytes, first.content_type, bytes(trailing))
+        limits.check_end(
+            received, first.promised_bytes, first.content, bytes(trailing), is_terminated=response.is_chunked
+        )
     elif received < first.total_bytes:
         raise DownloadError(f"{response.host} ended after {received} of {first.total_bytes} bytes", short=True)
     return received, bytes(trailing)
