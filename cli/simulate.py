@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,7 +47,10 @@ def simulate(
     tick_seconds: Annotated[float, typer.Option(min=0.1, help="Interval at which the poller is invoked.")] = 60,
     seed: Annotated[int, typer.Option(help="The same seed makes the same builds.")] = 1,
     chart: Annotated[
-        Path | None, typer.Option(dir_okay=False, writable=True, help="Draw lag against requests in this SVG file.")
+        Path | None,
+        typer.Option(
+            dir_okay=False, writable=True, help="Draw lag against requests in this SVG file (needs matplotlib)."
+        ),
     ] = None,
     prices: Annotated[
         Path | None,
@@ -58,12 +62,13 @@ def simulate(
     The simulation runs the module that schedules the polls on AWS.
     To write a price list of your own, copy `local/polling_study/prices.yaml`.
     """
-    from local.polling_study.chart_series import trade_off_chart
     from local.polling_study.comparison import compare
     from local.polling_study.lower_bound import KellerLimit
     from local.polling_study.prices import PRICE_FILE, read_prices
     from local.polling_study.workload import Workload
 
+    if chart is not None and find_spec("matplotlib") is None:
+        raise typer.BadParameter("matplotlib is not installed: pip install matplotlib", param_hint="--chart")
     workload = Workload(
         durations=_durations(durations, median_minutes, sigma),
         builds=builds,
@@ -91,6 +96,8 @@ def simulate(
         f"{price_list.gathered:%Y-%m-%d}; copy, record and notice not included."
     )
     if chart is not None:
+        from local.polling_study.chart import trade_off_chart
+
         chart.write_text(trade_off_chart(workload, histories=sorted({0, 5, history})))
         console.print(f"Chart: {chart}")
 

@@ -1,1 +1,1 @@
-"""Every fault that is known, once each, and storms of all of them: what `make chaos` runs."""
+"""The chaos campaign of `make chaos`: every known fault once, and storms of all of them."""

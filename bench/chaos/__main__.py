@@ -1,4 +1,4 @@
-"""``make chaos``: every kill point and every fault once, then storms; prints the matrix, writes docs/reliability.md."""
+"""``make chaos``: inject every kill point and every fault once, then storms; write docs/reliability.md."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from local.chaos.experiments import Experiment, ExperimentResult
 from local.chaos.storms import BUILDS
 
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
-# An embedded AWS is up within a second, and gets slower with all that it remembers.
+# An embedded AWS starts within a second and slows down with its history.
 EXPERIMENTS_PER_CHUNK = 30
 STORMS = 20
 
 
 def main() -> int:
-    """Run the campaign; 1 if a promise was broken."""
+    """Run the campaign and return the exit code: 1 if a promise was broken."""
     options = _options()
-    began = time.monotonic()
+    started = time.monotonic()
     with ExperimentRunner() as runner:
         experiments = plan_experiments(runner)
     if options.only:
@@ -36,9 +36,9 @@ def main() -> int:
     print(f"{len(experiments)} experiments and {len(storms)} storms of {options.builds} builds", flush=True)
     findings = list(_run(experiments, storms, options.builds, options.processes))
     campaign = Campaign(
-        experiments=experiments, findings=findings, storm_builds=options.builds, seconds=time.monotonic() - began
+        experiments=experiments, findings=findings, storm_builds=options.builds, seconds=time.monotonic() - started
     )
-    print("\n".join([*matrix_lines(campaign), "", *storm_lines(campaign)]))
+    print("\n".join([*matrix_lines(campaign), *storm_lines(campaign)]))
     for finding in campaign.broken:
         print(f"\n{finding.experiment}")
         for violation in finding.violations:
@@ -57,7 +57,7 @@ def _run(
     chunks = [Chunk(storms=[seed], storm_builds=builds) for seed in storms]
     count = max(1, round(len(experiments) / EXPERIMENTS_PER_CHUNK))
     chunks += [Chunk(experiments=experiments[number::count]) for number in range(count) if experiments[number::count]]
-    # Forked processes would inherit the threads' locks; one that has served a chunk is no use for another.
+    # Forked processes would inherit the threads' locks; each chunk needs a fresh process.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
         futures: list[Future[list[ExperimentResult]]] = [pool.submit(run_chunk, chunk) for chunk in chunks]
@@ -71,10 +71,10 @@ def _run(
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th experiment of each fault")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only experiments whose name holds this")
-    parser.add_argument("--storms", type=int, default=STORMS, metavar="N", help="how many storms")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only experiments whose name contains this")
+    parser.add_argument("--storms", type=int, default=STORMS, metavar="N", help="number of storms")
     parser.add_argument("--builds", type=int, default=BUILDS, metavar="N", help="builds in each storm")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="at once")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes")
     parser.add_argument("--write", action="store_true", help="write docs/reliability.md")
     return parser.parse_args()
 

@@ -6,6 +6,5 @@
 ``strategies``     the courier's poller with any polling interval, and the Job-Poller loop
 ``prices``         list prices, and the cost of a run
 ``comparison``     several strategies over the same workload
-``chart_series``   the lines and marks of the chart
-``chart``          lag against requests, as SVG
+``chart``          lag against requests, as SVG (needs matplotlib)
 """

@@ -9,8 +9,7 @@ from typer.testing import CliRunner
 
 from cli.simulate import simulate
 from courier.errors import SettingsError
-from local.polling_study.chart import Series, draw
-from local.polling_study.chart_series import trade_off_chart
+from local.polling_study.chart import Series, draw, trade_off_chart
 from local.polling_study.comparison import simulate_courier
 from local.polling_study.durations import Sample, read_durations
 from local.polling_study.lower_bound import Point
@@ -96,16 +95,23 @@ def test_an_unknown_unit_is_not_free() -> None:
 
 
 def test_the_chart_is_well_formed_and_leaves_out_what_lies_beyond_its_axes() -> None:
-    series = Series(name="a <b> & c", points=[Point(1, 10), Point(99, 10)], colour="#000000", mark="circle")
-    root = ET.fromstring(draw("t <&>", [series], most_requests=10, most_lag_seconds=20))  # noqa: S314 - our own
-    assert "a <b> & c" in [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    # One mark in the chart and one in the legend.
-    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 2
+    series = Series(
+        name="a <b> & c", points=[Point(1, 10), Point(99, 10)], color="#000000", mark="o", labels=["x", "y"]
+    )
+    text = draw("t <&>", [series], most_requests=10, most_lag_seconds=20)
+    root = ET.fromstring(text)  # noqa: S314 - our own
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"a <b> & c", "t <&>", "x"} <= set(texts)
+    assert "y" not in texts
+
+
+def test_the_same_data_makes_the_same_chart() -> None:
+    assert trade_off_chart(Workload(builds=20)) == trade_off_chart(Workload(builds=20))
 
 
 def test_the_chart_of_a_scenario_names_all_its_series() -> None:
     text = trade_off_chart(Workload(builds=50))
-    for name in ("Keller", "best on ticks", "fixed beat", "Job-Poller loop", "by first_seconds", "by builds known"):
+    for name in ("Keller", "best on ticks", "fixed interval", "Job-Poller loop", "by first_seconds", "by builds known"):
         assert name in text
 
 
@@ -135,6 +141,15 @@ def test_the_command_shows_three_strategies_and_the_limit(tmp_path: Path) -> Non
     for text in ("courier", "fixed 60 s", "Job-Poller loop", "lag p99", "dollars for 1,000", "Keller's limit"):
         assert text in output
     assert ET.parse(chart).getroot().tag.endswith("svg")  # noqa: S314 - our own
+
+
+def test_a_chart_without_matplotlib_is_refused_before_the_simulation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.simulate.find_spec", lambda _: None)
+    output = _run("--builds", "100000", "--chart", str(tmp_path / "chart.svg"))
+    assert "not installed: pip install matplotlib" in " ".join(output.replace("│", " ").split())
+    assert not (tmp_path / "chart.svg").exists()
 
 
 def test_the_command_reads_measured_durations(tmp_path: Path) -> None:
