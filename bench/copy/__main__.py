@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Final
 
 from bench.copy.contestants import Contestant, PythonContestant, contestants, running_worker
-from bench.copy.floor import measure_floor
-from bench.copy.measure import Bystanders, ToolFailedError
-from bench.copy.pace import measure_pace
+from bench.copy.limits import measure_connection, measure_limit
+from bench.copy.measure import OtherProcesses, ToolFailedError
 from bench.copy.report import Results, render
 from bench.copy.results import OURS, SMALL_RIVAL, Row, rotated
 from bench.copy.servers import BUCKET, Report, Servers, Speed, has_nginx, running_servers
-from bench.copy.worker import Done, Job, Place
+from bench.copy.worker import CopyResult, CopyTask, Sink
 from courier.transfer.options import GIB, MIB
 
 OUTPUT: Final = Path(__file__).parents[1] / "results.md"
-# Debian's names of what pip cannot bring.
+# Debian packages of tools that PyPI does not have.
 _PACKAGES: Final = {"nginx": "nginx-light", "rclone": "rclone", "curl": "curl"}
 _WARM_UP_BYTES: Final = 1024
 _SMALL_KEY: Final = "small/report"
@@ -31,7 +30,7 @@ _KEY: Final = "artifacts/report"
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured."""
+    """The amounts that a run measures."""
 
     rounds: int
     report_bytes: int
@@ -52,7 +51,7 @@ class Bench:
         self._field = list(field)
         self._sizes = sizes
         self._results = results
-        self._place = Place(servers.endpoint, BUCKET, str(servers.authority))
+        self._sink = Sink(servers.endpoint, BUCKET, str(servers.authority))
 
     def run(self) -> None:
         """Measure everything.
@@ -60,16 +59,16 @@ class Bench:
         Raises
         ------
         ToolFailedError
-            Our own copy does not work; there is no table without it.
+            Our own copy fails; there is no table without it.
         """
-        bystanders = Bystanders(self._servers.process_ids)
+        others = OtherProcesses(self._servers.process_ids)
         for contestant in tuple(self._field):
             with self._or_without(contestant):
-                self._results.start_ups[contestant.label] = contestant.start_up(self._warm_up, self._place)
+                self._results.start_ups[contestant.label] = contestant.start_up(self._warm_up, self._sink)
                 self._results.versions[contestant.label] = contestant.versions()
         report = self._servers.report(self._sizes.report_bytes)
-        self._results.pace = measure_pace(self._servers, report, Speed.THROTTLED)
-        self._results.floor = measure_floor(self._servers, report)
+        self._results.connection = measure_connection(self._servers, report, Speed.THROTTLED)
+        self._results.limit = measure_limit(self._servers, report)
         for speed in Speed:
             self._results.copies[speed] = self._copies(report, speed)
         by_name = {contestant.name: contestant for contestant in self._field}
@@ -78,94 +77,94 @@ class Bench:
             self._results.small = [self._small(ours, rival, size) for size in self._sizes.small_bytes]
         if ours is not None:
             self._results.memory = [self._memory(ours, size) for size in self._sizes.memory_bytes]
-        self._results.bystanders = bystanders.share
+        self._results.others = others.share
 
     @property
-    def _warm_up(self) -> Job:
+    def _warm_up(self) -> CopyTask:
         small = self._servers.report(_WARM_UP_BYTES)
-        return Job(self._servers.url(small, Speed.UNTHROTTLED), _SMALL_KEY, small.size_bytes)
+        return CopyTask(self._servers.url(small, Speed.UNTHROTTLED), _SMALL_KEY, small.size_bytes)
 
     def _copies(self, report: Report, speed: Speed) -> list[Row]:
-        runs: defaultdict[str, list[Done]] = defaultdict(list)
-        job = Job(self._servers.url(report, speed), _KEY, report.size_bytes)
+        runs: defaultdict[str, list[CopyResult]] = defaultdict(list)
+        task = CopyTask(self._servers.url(report, speed), _KEY, report.size_bytes)
         for number in range(self._sizes.rounds):
             for contestant in rotated(self._field, number):
                 with self._or_without(contestant):
-                    done = self._copy(contestant, job)
-                    runs[contestant.name].append(done)
-                    _say(f"{speed}, round {number + 1}: {contestant.name} {done.usage.wall_seconds:.2f} s")
+                    result = self._copy(contestant, task)
+                    runs[contestant.name].append(result)
+                    _log(f"{speed}, round {number + 1}: {contestant.name} {result.usage.wall_seconds:.2f} s")
         return [_row(contestant, report, runs[contestant.name]) for contestant in self._field]
 
     def _small(self, ours: PythonContestant, rival: PythonContestant, size_bytes: int) -> tuple[Row, Row]:
         report = self._servers.report(size_bytes)
-        job = Job(self._servers.url(report, Speed.UNTHROTTLED), _KEY, size_bytes)
-        runs: defaultdict[str, list[Done]] = defaultdict(list)
-        with running_worker(ours, self._place) as first, running_worker(rival, self._place) as second:
+        task = CopyTask(self._servers.url(report, Speed.UNTHROTTLED), _KEY, size_bytes)
+        runs: defaultdict[str, list[CopyResult]] = defaultdict(list)
+        with running_worker(ours, self._sink) as first, running_worker(rival, self._sink) as second:
             workers = [(ours, first), (rival, second)]
             for _, worker in workers:
-                worker.copy(job)
+                worker.copy(task)
             for number in range(self._sizes.small_copies):
                 for contestant, worker in rotated(workers, number):
                     self._servers.empty_sink()
-                    runs[contestant.name].append(worker.copy(job))
+                    runs[contestant.name].append(worker.copy(task))
         self._servers.empty_sink()
-        _say(f"small reports: {size_bytes // MIB} MiB")
+        _log(f"small reports: {size_bytes // MIB} MiB")
         return _row(ours, report, runs[ours.name]), _row(rival, report, runs[rival.name])
 
     def _memory(self, ours: Contestant, size_bytes: int) -> Row:
         report = self._servers.report(size_bytes)
-        job = Job(self._servers.url(report, Speed.UNTHROTTLED), _KEY, size_bytes)
-        done = self._copy(ours, job)
+        task = CopyTask(self._servers.url(report, Speed.UNTHROTTLED), _KEY, size_bytes)
+        result = self._copy(ours, task)
         self._servers.forget(report)
-        _say(f"memory: {size_bytes // MIB} MiB")
-        return _row(ours, report, [done])
+        _log(f"memory: {size_bytes // MIB} MiB")
+        return _row(ours, report, [result])
 
-    def _copy(self, contestant: Contestant, job: Job) -> Done:
-        """Copy once, and see that all of it arrived."""
+    def _copy(self, contestant: Contestant, task: CopyTask) -> CopyResult:
+        """Copy once, and check that all of it arrived."""
         self._servers.empty_sink()
-        done = contestant.copy(job, self._warm_up, self._place)
-        if (sent := self._servers.empty_sink()) < job.size_bytes:
-            raise ToolFailedError(f"{contestant.name} sent {sent} of {job.size_bytes} bytes")
-        return done
+        result = contestant.copy(task, self._warm_up, self._sink)
+        if (sent := self._servers.empty_sink()) < task.size_bytes:
+            raise ToolFailedError(f"{contestant.name} sent {sent} of {task.size_bytes} bytes")
+        return result
 
     @contextmanager
     def _or_without(self, contestant: Contestant) -> Generator[None, None, None]:
-        """Go on without a rival that fails; the report says why it is not in the tables."""
+        """Continue without a rival that fails; the report says why it is not in the tables."""
         try:
             yield
         except ToolFailedError as exc:
             if contestant.name == OURS:
                 raise
-            _say(f"{contestant.name} is out: {exc}")
+            _log(f"{contestant.name} is left out: {exc}")
             self._results.skipped[contestant.label] = str(exc)
             self._field.remove(contestant)
 
 
-def _row(contestant: Contestant, report: Report, done: Sequence[Done]) -> Row:
-    digests = {each.sha256 for each in done}
-    held = None if digests == {None} else digests == {report.sha256}
-    if held is False:
-        raise ToolFailedError(f"{contestant.name} computed another SHA-256 than the report has")
-    return Row(contestant.name, contestant.label, report.size_bytes, [each.usage for each in done], held)
+def _row(contestant: Contestant, report: Report, result: Sequence[CopyResult]) -> Row:
+    digests = {each.sha256 for each in result}
+    matches = None if digests == {None} else digests == {report.sha256}
+    if matches is False:
+        raise ToolFailedError(f"{contestant.name} computed a SHA-256 that differs from the report's")
+    return Row(contestant.name, contestant.label, report.size_bytes, [each.usage for each in result], matches)
 
 
 def _missing() -> list[str]:
-    """Give Debian's packages that are not installed."""
+    """Return the Debian packages that are not installed."""
     lines = [contestant.missing() or "" for contestant in contestants()]
     if not has_nginx():
         lines.append("no nginx")
     return [package for program, package in _PACKAGES.items() if any(f"no {program}" in line for line in lines)]
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print the tables and write them down."""
+    """Measure, print the tables and write them to a file."""
     parser = argparse.ArgumentParser(prog="python -m bench.copy", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one round of 64 MiB; says whether it works, not how fast")
-    parser.add_argument("--rounds", type=int, help="instead of 5")
+    parser.add_argument("--quick", action="store_true", help="one round of 64 MiB: a test, not a measurement")
+    parser.add_argument("--rounds", type=int, help="number of rounds, by default 5")
     parser.add_argument("--only", help="names of contestants, separated by commas", metavar="NAMES")
     parser.add_argument("--output", type=Path, help="where to write the tables; without it, only a full run does")
     parser.add_argument("--missing", action="store_true", help="name Debian's packages that are not installed, and end")
@@ -174,31 +173,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(" ".join(_missing()))
         return 0
     if not has_nginx():
-        _say("nginx is not installed: make bench-setup")
+        _log("nginx is not installed: make bench-setup")
         return 2
     sizes = QUICK if options.quick else FULL
     if options.rounds:
         sizes = Sizes(options.rounds, sizes.report_bytes, sizes.memory_bytes, sizes.small_bytes, sizes.small_copies)
     results = Results(sizes.rounds)
-    wanted = options.only.split(",") if options.only else None
+    selected = options.only.split(",") if options.only else None
     field = []
     for contestant in contestants():
-        if wanted is not None and contestant.name not in wanted:
+        if selected is not None and contestant.name not in selected:
             continue
-        if why := contestant.missing():
-            results.skipped[contestant.label] = why
-            _say(f"{contestant.name} is skipped: {why}")
+        if reason := contestant.missing():
+            results.skipped[contestant.label] = reason
+            _log(f"{contestant.name} is skipped: {reason}")
         else:
             field.append(contestant)
     try:
         with running_servers() as servers:
             Bench(servers, field, sizes, results).run()
     except (RuntimeError, ToolFailedError) as exc:
-        _say(str(exc))
+        _log(str(exc))
         return 1
     text = render(results)
     print(text)
-    output = options.output or (None if options.quick or wanted or options.rounds else OUTPUT)
+    output = options.output or (None if options.quick or selected or options.rounds else OUTPUT)
     if output is not None:
         output.write_text(text, "utf-8")
     return 0

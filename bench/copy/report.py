@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.copy.floor import Floor
+from bench.copy.limits import ConnectionSpeed, CopyLimit
 from bench.copy.measure import Usage
-from bench.copy.pace import Pace
 from bench.copy.results import (
     MOST_PEAK_BYTES,
     MOST_PEAK_SPREAD,
@@ -19,58 +18,59 @@ from bench.copy.results import (
     SMALL_TARGET,
     TARGET_BYTES,
     TARGETS,
+    CopyTarget,
     Ratio,
     Row,
-    Target,
     peak_spread,
     ratios,
 )
 from bench.copy.servers import THROTTLED_BYTES_PER_SECOND, Speed
+from bench.markdown import table
 from courier.transfer.options import GIB, MIB
 
 _ABOUT = """\
-# The copy, side by side
+# The copy compared with other tools
 
-Written by `make bench`. A report is moved from a source into an S3 endpoint, over TLS both ways, on loopback
-(nginx; the endpoint takes what it is sent and keeps no object together); all files lie on tmpfs. The contestants
-take turns, beginning with another one each round. Ours proves what it copies: every range under `If-Match`, a CRC32
-for each part, and the SHA-256 of the whole, which is compared here with the report's. The others have their defaults.
+Written by `make bench`. Each contestant copies a report from a source to an S3 endpoint, both over TLS on loopback
+(nginx; the endpoint receives the parts and assembles no object); all files are on tmpfs. The contestants take turns,
+and each round starts with another one. Our copy verifies what it copies: every range under `If-Match`, a CRC32 for each
+part, and the SHA-256 of the whole, which is compared here with the report's. The others run with their defaults.
 
 Every copy is a process of its own, whose start does not count: a Python contestant is measured from inside, after
-its imports and one copy of 1 KiB; a command-line tool as a whole process, less what the same command takes for 1 KiB.
-Wall time and CPU (user and system) are medians; memory is the largest peak of any run, on top of the same baseline.
-`ratio` is ours divided by theirs, in wall time where nothing else is said.
+its imports and one copy of 1 KiB; a command-line tool as a whole process, minus the usage of the same command for
+1 KiB. Wall time and CPU (user and system) are medians; memory is the largest peak of any run, on top of the same
+baseline. `ratio` is our figure divided by theirs, in wall time unless stated otherwise.
 """
 
 
 @dataclass
 class Results:
-    """All that was measured.
+    """All measurements.
 
     Attributes
     ----------
     rounds
-        How often each contestant copied.
-    bystanders
-        The part of the machine's CPU that other processes took meanwhile: it makes every number worse.
-    pace, floor
-        What one connection gets from the throttled source, and what a copy from the other takes at least.
+        The number of copies of each contestant.
+    others
+        The share of the machine's CPU time that other processes used, which worsens every number.
+    connection, limit
+        The speed of one connection to the throttled source, and the least that a copy from the other takes.
     copies
         One table for each speed of the source.
     small
-        Rows of ours and of its rival by size, from warm processes.
+        Rows of our copy and of its rival by size, from warm processes.
     memory
-        Ours by size.
+        Rows of our copy by size.
     start_ups
-        A whole process around a copy of 1 KiB, by label.
+        Usage of a whole process that copies 1 KiB, by label.
     versions, skipped
-        By label; why a contestant is not in the tables.
+        By label: the versions, and why a contestant is not in the tables.
     """
 
     rounds: int
-    bystanders: float = 0.0
-    pace: Pace | None = None
-    floor: Floor | None = None
+    others: float = 0.0
+    connection: ConnectionSpeed | None = None
+    limit: CopyLimit | None = None
     copies: dict[Speed, list[Row]] = field(default_factory=dict)
     small: list[tuple[Row, Row]] = field(default_factory=list)
     memory: list[Row] = field(default_factory=list)
@@ -80,14 +80,14 @@ class Results:
 
 
 def render(results: Results) -> str:
-    """Write the whole report."""
+    """Return the whole report."""
     sections = [_ABOUT, _machine(results)]
     for speed, rows in results.copies.items():
         if rows:
             sections.append(_copies(speed, rows, results))
     unthrottled = results.copies.get(Speed.UNTHROTTLED, [])
-    if results.floor is not None and (ours := _ours(unthrottled)) is not None:
-        sections.append(_floor(results.floor, ours, unthrottled))
+    if results.limit is not None and (ours := _ours(unthrottled)) is not None:
+        sections.append(_limit(results.limit, ours, unthrottled))
     if results.small:
         sections.append(_small(results.small))
     if results.memory:
@@ -107,44 +107,45 @@ def _machine(results: Results) -> str:
     ]
     return (
         f"Machine: {', '.join(facts)}. The servers share it with the contestants;"
-        f" other processes took {results.bystanders:.0%} of its CPU meanwhile."
+        f" other processes used {results.others:.0%} of its CPU time."
     )
 
 
 def _copies(speed: Speed, rows: Sequence[Row], results: Results) -> str:
     title = f"## {_size(rows[0].size_bytes)}, {speed} source"
-    if speed is Speed.THROTTLED and results.pace is not None:
+    if speed is Speed.THROTTLED and results.connection is not None:
         title += (
-            f"\n\n{THROTTLED_BYTES_PER_SECOND / 1e6:.0f} MB/s per connection, which is what S3 gives one GET. Measured:"
-            f" {results.pace.whole:.0f} MB/s by one GET, {results.pace.ranges:.0f} MB/s by ranges of 8 MiB."
+            f"\n\n{THROTTLED_BYTES_PER_SECOND / 1e6:.0f} MB/s per connection, like one GET from S3. Measured:"
+            f" {results.connection.whole:.0f} MB/s with one GET,"
+            f" {results.connection.ranges:.0f} MB/s with ranges of 8 MiB."
         )
     ours = _ours(rows)
     header = ["", "wall s", "fastest - slowest", "CPU s", "MiB/s", "peak MiB", "ratio", "target", ""]
     body = []
     for row in rows:
-        target = TARGETS[speed].get(row.name, Target()) if row.size_bytes == TARGET_BYTES else Target()
+        target = TARGETS[speed].get(row.name, CopyTarget()) if row.size_bytes == TARGET_BYTES else CopyTarget()
         compared = [] if ours is None or row is ours else ratios(ours, row, target)
-        body.append([*_measured(row), *_judged(compared)])
+        body.append([*_measured(row), *_compared(compared)])
     return f"{title}\n\n{_table(header, body)}"
 
 
-def _floor(floor: Floor, ours: Row, rows: Sequence[Row]) -> str:
-    """Say how near the machine's limit ours is, and which targets lie beyond it."""
-    steps = [[share.name, f"{share.ours:.2f}", f"{share.servers:.2f}"] for share in floor.shares]
-    total = ["together", f"{floor.ours:.2f}", f"{floor.servers:.2f}"]
-    least = floor.wall_seconds(floor.ours)
+def _limit(limit: CopyLimit, ours: Row, rows: Sequence[Row]) -> str:
+    """Return how near our copy is to the limit of the machine, and which targets lie beyond it."""
+    steps = [[step.name, f"{step.ours:.2f}", f"{step.servers:.2f}"] for step in limit.steps]
+    total = ["together", f"{limit.ours:.2f}", f"{limit.servers:.2f}"]
+    least = limit.wall_seconds(limit.ours)
     text = (
-        f"## The limit of this machine\n\nCPU seconds of each step of such a copy by itself: one connection, one"
+        f"## The limit of this machine\n\nCPU seconds of each step of such a copy alone: one connection, one"
         f" buffer, unthrottled source.\n\n{_table(['', 'the copy', 'the servers'], [*steps, total])}\n\n"
-        f"On {floor.cores} cores that are {least:.2f} s for any copy that hashes and overlaps its steps without a gap;"
-        f" with the {ours.cpu_seconds:.2f} s of CPU that ours takes, {floor.wall_seconds(ours.cpu_seconds):.2f} s."
-        f" Ours took {ours.wall_seconds:.2f} s."
+        f"On {limit.cores} cores the least is {least:.2f} s for any copy that hashes and overlaps its steps perfectly;"
+        f" with the {ours.cpu_seconds:.2f} s of CPU time of our copy, {limit.wall_seconds(ours.cpu_seconds):.2f} s."
+        f" Our copy took {ours.wall_seconds:.2f} s."
     )
     beyond = [
         f"{target.wall:.2f} of {row.label} would be {target.wall * row.wall_seconds:.2f} s"
         for row in rows
-        if (target := TARGETS[Speed.UNTHROTTLED].get(row.name, Target())).wall is not None
-        and target.wall * row.wall_seconds < floor.wall_seconds(floor.ours)
+        if (target := TARGETS[Speed.UNTHROTTLED].get(row.name, CopyTarget())).wall is not None
+        and target.wall * row.wall_seconds < limit.wall_seconds(limit.ours)
     ]
     return text + (f" Beyond that limit: {'; '.join(beyond)}." if beyond else "")
 
@@ -161,11 +162,11 @@ def _small(pairs: Sequence[tuple[Row, Row]]) -> str:
             compared = ratios(ours, rival, SMALL_TARGET) if row is rival else []
             spread = f"{row.fastest_seconds * 1e3:.1f} - {row.slowest_seconds * 1e3:.1f}"
             times = [f"{row.wall_seconds * 1e3:.1f}", spread, f"{row.cpu_seconds * 1e3:.1f}"]
-            body.append([_size(row.size_bytes), row.label, *times, *_judged(compared)])
+            body.append([_size(row.size_bytes), row.label, *times, *_compared(compared)])
     runs = len(pairs[0][0].runs)
     return (
         "## Small reports\n\n"
-        f"Two processes that keep running, as a function that is called again does; {runs} copies each, in turns,"
+        f"Two processes that stay alive, like a warm function; {runs} copies each, alternating,"
         f" from the unthrottled source.\n\n{_table(header, body)}"
     )
 
@@ -186,7 +187,7 @@ def _memory(rows: Sequence[Row]) -> str:
         ["largest / smallest", f"{spread:.2f}", f"<= {MOST_PEAK_SPREAD:.2f}", _mark(spread <= MOST_PEAK_SPREAD)]
     )
     return (
-        "## Memory of ours\n\nOn top of a process that has made one copy of 1 KiB, from the unthrottled source.\n\n"
+        "## Memory of our copy\n\nOn top of a process after one copy of 1 KiB, from the unthrottled source.\n\n"
         + _table(header, body)
     )
 
@@ -209,14 +210,14 @@ def _versions(versions: Mapping[str, Mapping[str, str]]) -> str:
 
 
 def _version(name: str, text: str) -> str:
-    """Name a program once, and leave out what it says beyond its version."""
+    """Return a program's name and version number without the rest of its output."""
     number = re.search(r"v?\d[\w.+~-]*", text)
     return f"{name} {number[0].removeprefix('v') if number else text}"
 
 
 def _measured(row: Row) -> list[str]:
     return [
-        row.label + (", SHA-256 agrees" if row.sha256_held else ""),
+        row.label + (", SHA-256 agrees" if row.sha256_matches else ""),
         f"{row.wall_seconds:.2f}",
         f"{row.fastest_seconds:.2f} - {row.slowest_seconds:.2f}",
         f"{row.cpu_seconds:.2f}",
@@ -225,7 +226,7 @@ def _measured(row: Row) -> list[str]:
     ]
 
 
-def _judged(compared: Iterable[Ratio]) -> list[str]:
+def _compared(compared: Iterable[Ratio]) -> list[str]:
     found = list(compared)
     return [
         ", ".join(f"{_quantity(ratio)}{ratio.value:.2f}" for ratio in found),
@@ -253,8 +254,7 @@ def _size(count: int) -> str:
 
 
 def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    rule = ["---" if index == 0 else "--:" for index in range(len(header))]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (header, rule, *body))
+    return "\n".join(table(header, body, numbers=True)).rstrip()
 
 
 def _cpu_model() -> str:

@@ -1,4 +1,4 @@
-"""From runs to numbers: medians, ratios, and the targets that they are held against."""
+"""Medians and ratios of the runs, and their targets."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ OURS: Final = "build-courier"
 class Row:
     """All runs of one contestant over the same report.
 
-    ``sha256_held`` is None for a contestant that computes none.
+    ``sha256_matches`` is None for a contestant that computes none.
     """
 
     name: str
     label: str
     size_bytes: int
     runs: Sequence[Usage]
-    sha256_held: bool | None = None
+    sha256_matches: bool | None = None
 
     @property
     def wall_seconds(self) -> float:
@@ -51,7 +51,7 @@ class Row:
 
     @property
     def peak_bytes(self) -> float:
-        """The largest memory of any run: a bound is about the worst."""
+        """The largest memory of any run, because a bound concerns the worst."""
         return max(run.peak_bytes for run in self.runs)
 
     @property
@@ -62,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Ours divided by another's, of one quantity, and the most that it may be; no target where None."""
+    """Our figure of one quantity divided by a rival's, and its maximum; None where there is no target."""
 
     quantity: str
     value: float
@@ -70,49 +70,49 @@ class Ratio:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the target is met; None when there is none."""
+        """Whether the target is met; None without a target."""
         return None if self.most is None else self.value <= self.most
 
 
 @dataclass(frozen=True)
-class Target:
-    """The most that ours may take, as parts of what another takes."""
+class CopyTarget:
+    """Maxima of our figures as shares of a rival's."""
 
     wall: float | None = None
     cpu: float | None = None
     peak: float | None = None
 
 
-# What the copy was built to reach, with a report of this size.
+# The targets of the copy, with a report of this size.
 TARGET_BYTES: Final = 1024 * MIB
-TARGETS: Final[Mapping[Speed, Mapping[str, Target]]] = {
+TARGETS: Final[Mapping[Speed, Mapping[str, CopyTarget]]] = {
     Speed.THROTTLED: {
-        "rclone": Target(wall=0.40),
-        "requests-upload-fileobj": Target(wall=0.40),
-        "curl-aws": Target(wall=0.40),
-        "curl-s5cmd": Target(wall=0.40),
-        "requests-obstore": Target(wall=0.30),
-        "requests-put-object": Target(wall=0.40, peak=1 / 15),
+        "rclone": CopyTarget(wall=0.40),
+        "requests-upload-fileobj": CopyTarget(wall=0.40),
+        "curl-aws": CopyTarget(wall=0.40),
+        "curl-s5cmd": CopyTarget(wall=0.40),
+        "requests-obstore": CopyTarget(wall=0.30),
+        "requests-put-object": CopyTarget(wall=0.40, peak=1 / 15),
     },
     Speed.UNTHROTTLED: {
-        "rclone": Target(wall=0.75, cpu=0.80),
-        "requests-upload-fileobj": Target(wall=0.75),
-        "curl-aws": Target(wall=0.75),
-        "curl-s5cmd": Target(wall=0.75),
-        "requests-obstore": Target(wall=1.15),
-        "requests-put-object": Target(wall=0.25, peak=1 / 15),
+        "rclone": CopyTarget(wall=0.75, cpu=0.80),
+        "requests-upload-fileobj": CopyTarget(wall=0.75),
+        "curl-aws": CopyTarget(wall=0.75),
+        "curl-s5cmd": CopyTarget(wall=0.75),
+        "requests-obstore": CopyTarget(wall=1.15),
+        "requests-put-object": CopyTarget(wall=0.25, peak=1 / 15),
     },
 }
 # Reports of one part, in warm processes, against the whole body in memory.
 SMALL_RIVAL: Final = "requests-put-object"
-SMALL_TARGET: Final = Target(wall=1.10)
-# Ours alone: on top of the process, whatever the size of the report.
+SMALL_TARGET: Final = CopyTarget(wall=1.10)
+# Our copy alone: the memory on top of the process, for any size of the report.
 MOST_PEAK_BYTES: Final = 64 * MIB
 MOST_PEAK_SPREAD: Final = 1.10
 
 
-def ratios(ours: Row, other: Row, target: Target) -> list[Ratio]:
-    """Compare two rows; wall time always, CPU and memory where there is a target."""
+def ratios(ours: Row, other: Row, target: CopyTarget) -> list[Ratio]:
+    """Compare two rows by wall time, and by CPU and memory where there is a target."""
     found = [Ratio("wall", ours.wall_seconds / other.wall_seconds, target.wall)]
     if target.cpu is not None:
         found.append(Ratio("CPU", ours.cpu_seconds / other.cpu_seconds, target.cpu))
@@ -122,12 +122,12 @@ def ratios(ours: Row, other: Row, target: Target) -> list[Ratio]:
 
 
 def peak_spread(rows: Sequence[Row]) -> float:
-    """Give the largest peak divided by the smallest, over reports of different sizes."""
+    """Return the largest peak divided by the smallest, over reports of different sizes."""
     peaks = [row.peak_bytes for row in rows]
     return max(peaks) / min(peaks)
 
 
-def rotated(items: Sequence[_T], places: int) -> list[_T]:
-    """Give the items beginning at another one, so that over the rounds none is always first."""
-    start = places % max(1, len(items))
+def rotated(items: Sequence[_T], steps: int) -> list[_T]:
+    """Return the items starting at another one, so that none is first in every round."""
+    start = steps % max(1, len(items))
     return [*items[start:], *items[:start]]

@@ -1,4 +1,4 @@
-"""A TLS source of reports and a null S3 sink on loopback, for as long as a benchmark runs."""
+"""A TLS source of reports and a null S3 sink on loopback, which run during a benchmark."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from string import Template
 from courier.transfer.options import MIB
 from local.simulator.certificates import make_tls_files
 
-# What Amazon S3 gives one connection: 85 to 90 MB/s (S3 user guide, "Performance design patterns").
+# The speed of one connection to Amazon S3: 85 to 90 MB/s (S3 user guide, "Performance design patterns").
 THROTTLED_BYTES_PER_SECOND = 85_000_000
 
 BUCKET = "reports"
 _TEMPLATES = Path(__file__).with_name("nginx")
-# Files on disk would be what is measured; where there is no tmpfs, the folder for temporary files has to do.
-_MEMORY = Path("/dev/shm")  # noqa: S108 - only as the parent of a folder with a name of its own
+# On tmpfs, so that the disk is not measured; without tmpfs, the folder for temporary files is used.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - only the parent of a folder with a unique name
 _START_SECONDS = 10.0
-_LOOK_SECONDS = 0.05
-# A report repeats this much randomness: nothing on the way compresses, and making it takes no time.
+_SAMPLE_SECONDS = 0.05
+# A report repeats this many random bytes: nothing compresses it on the way, and it is created quickly.
 _PIECE_BYTES = 16 * MIB
 
 
 class Speed(StrEnum):
-    """How the source answers."""
+    """The speed of the source."""
 
     THROTTLED = "throttled"
     UNTHROTTLED = "unthrottled"
@@ -55,15 +55,15 @@ class Servers:
     Attributes
     ----------
     folder
-        Where everything lies; on tmpfs.
+        The folder of all files, on tmpfs.
     authority
         The certificate to trust, as a PEM file.
     ports
-        Of the source, by speed.
+        Ports of the source, by speed.
     endpoint
         The sink's URL.
     process_ids
-        Of all of them.
+        Of all servers.
     """
 
     folder: Path
@@ -74,22 +74,22 @@ class Servers:
     _made: dict[int, Report] = field(default_factory=dict)
 
     def report(self, size_bytes: int) -> Report:
-        """Give a report of this size, made at the first call."""
+        """Return a report of this size, which the first call creates."""
         if size_bytes not in self._made:
             self._made[size_bytes] = _make_report(self.folder / "source", size_bytes)
         return self._made[size_bytes]
 
     def forget(self, report: Report) -> None:
-        """Remove a report: tmpfs is memory."""
+        """Remove a report, because tmpfs is memory."""
         del self._made[report.size_bytes]
         (self.folder / "source" / report.name).unlink()
 
     def url(self, report: Report, speed: Speed) -> str:
-        """Give the address of a report."""
+        """Return the URL of a report."""
         return f"https://localhost:{self.ports[speed]}/{report.name}"
 
     def empty_sink(self) -> int:
-        """Remove what was stored, and give the bytes that the sink was sent since this was called last."""
+        """Remove the stored files, and return the number of bytes that the sink received since the last call."""
         shutil.rmtree(self.folder / "sink" / BUCKET, ignore_errors=True)
         log = self.folder / "received.log"
         lines = [line.split() for line in log.read_text("ascii").splitlines()]
@@ -98,18 +98,18 @@ class Servers:
 
 
 def has_nginx() -> bool:
-    """Whether there is a web server to measure against."""
+    """Return whether nginx is installed."""
     return nginx() is not None
 
 
 def nginx() -> str | None:
-    """Find nginx, which Debian keeps out of the path of ordinary users."""
+    """Find nginx, which on Debian is not in the path of ordinary users."""
     return shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin")))
 
 
 @contextmanager
 def running_servers() -> Generator[Servers, None, None]:
-    """Start the servers, and leave nothing of them behind.
+    """Start the servers, and stop and remove them afterwards.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def running_servers() -> Generator[Servers, None, None]:
 def _running_nginx(
     program: str, folder: Path, name: str, facts: Mapping[str, str]
 ) -> Generator[subprocess.Popen[bytes], None, None]:
-    """Run one process with the servers that are listed under this name."""
+    """Run one nginx process with the servers of the template with this name."""
     configuration = folder / f"{name}.conf"
     for template, filled in (("common", configuration), (name, folder / f"{name}-servers.conf")):
         text = (_TEMPLATES / f"{template}.conf.in").read_text("utf-8")
@@ -180,7 +180,7 @@ def _make_report(folder: Path, size_bytes: int) -> Report:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on at the moment; all are held until the last is found."""
+    """Find free ports; all are held until the last one is found."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -194,11 +194,11 @@ def _await_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_SAMPLE_SECONDS)
         else:
             return
-    said = log.read_text("utf-8").strip().splitlines()[-3:] if log.exists() else []
-    raise RuntimeError("nginx does not start: " + " / ".join(said))
+    lines = log.read_text("utf-8").strip().splitlines()[-3:] if log.exists() else []
+    raise RuntimeError("nginx does not start: " + " / ".join(lines))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

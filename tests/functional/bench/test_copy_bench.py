@@ -15,16 +15,16 @@ from typing_extensions import override
 
 from bench.copy.__main__ import Bench, Sizes, main
 from bench.copy.contestants import Contestant, ToolContestant, contestants
-from bench.copy.measure import Bystanders, InProcessMeter, ToolFailedError, Usage, run_pipeline
+from bench.copy.measure import InProcessMeter, OtherProcesses, ToolFailedError, Usage, run_pipeline
 from bench.copy.report import Results, render
 from bench.copy.results import OURS
 from bench.copy.servers import Speed, has_nginx, running_servers
-from bench.copy.worker import Done, Job, Place
+from bench.copy.worker import CopyResult, CopyTask, Sink
 from courier.transfer.options import MIB
 
 MORE_BYTES = 48 * MIB
-PLACE = Place("https://localhost:1", "reports", "authority.pem")
-JOB = Job("https://localhost:2/report-1", "artifacts/report", 1)
+SINK = Sink("https://localhost:1", "reports", "authority.pem")
+TASK = CopyTask("https://localhost:2/report-1", "artifacts/report", 1)
 
 
 def python(code: str) -> list[str]:
@@ -64,10 +64,10 @@ def test_inside_a_process_only_what_comes_on_top_counts() -> None:
 
 def test_what_we_use_is_not_counted_as_others_work() -> None:
     cores = len(os.sched_getaffinity(0))
-    bystanders = Bystanders([])
+    others = OtherProcesses([])
     ours = run_pipeline([python("sum(i * i for i in range(5_000_000))")] * cores, environment={})
     ours_share = ours.cpu_seconds / (ours.wall_seconds * cores)
-    assert 0.0 <= bystanders.share < 1.1 - ours_share
+    assert 0.0 <= others.share < 1.1 - ours_share
 
 
 def test_a_contestant_that_is_not_installed_says_so() -> None:
@@ -77,7 +77,7 @@ def test_a_contestant_that_is_not_installed_says_so() -> None:
 
 def test_no_tool_is_told_to_trust_anybody() -> None:
     tools = [each for each in contestants() if isinstance(each, ToolContestant)]
-    commands = [tool.commands(dict.fromkeys(tool.programs, "tool"), JOB, PLACE) for tool in tools]
+    commands = [tool.commands(dict.fromkeys(tool.programs, "tool"), TASK, SINK) for tool in tools]
     words = {word for pipeline in commands for command in pipeline for word in command}
     assert words.isdisjoint({"--insecure", "-k", "--no-verify-ssl", "--no-check-certificate"})
 
@@ -131,13 +131,13 @@ class Idle(Contestant):
         return {}
 
     @override
-    def copy(self, job: Job, small: Job, place: Place) -> Done:
+    def copy(self, task: CopyTask, small: CopyTask, sink: Sink) -> CopyResult:
         if self.fails:
-            raise ToolFailedError("no wish to work")
-        return Done(Usage(0.1, 0.1, 1), None)
+            raise ToolFailedError("not working")
+        return CopyResult(Usage(0.1, 0.1, 1), None)
 
     @override
-    def start_up(self, small: Job, place: Place) -> Usage:
+    def start_up(self, small: CopyTask, sink: Sink) -> Usage:
         return Usage(0.1, 0.1, 1)
 
 
@@ -147,8 +147,8 @@ def test_a_rival_that_fails_or_does_nothing_is_left_out_and_named() -> None:
     with running_servers() as servers:
         Bench(servers, [Idle("crash", fails=True), Idle("lie", fails=False)], Sizes(1, MIB, (), (), 0), results).run()
     assert results.copies == {speed: [] for speed in Speed}
-    assert "- idle crash: no wish to work" in render(results)
-    assert results.skipped == {"idle crash": "no wish to work", "idle lie": f"lie sent 0 of {MIB} bytes"}
+    assert "- idle crash: not working" in render(results)
+    assert results.skipped == {"idle crash": "not working", "idle lie": f"lie sent 0 of {MIB} bytes"}
 
 
 @needs_nginx
@@ -166,5 +166,5 @@ def test_a_quick_run_measures_and_writes_its_tables(tmp_path: Path, capsys: pyte
     assert text in capsys.readouterr().out
     assert text.count("| build-courier, SHA-256 agrees | ") == 2
     assert "| 8 MiB | `requests.get().content` + `put_object` | " in text
-    assert "## Memory of ours" in text
+    assert "## Memory of our copy" in text
     assert str(tmp_path.anchor + "dev") not in text

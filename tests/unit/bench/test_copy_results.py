@@ -1,25 +1,24 @@
-"""Medians, ratios and verdicts of the copy's benchmark, and the tables they end up in."""
+"""Medians, ratios and targets of the copy's benchmark, and its tables."""
 
 from __future__ import annotations
 
 import pytest
 
-from bench.copy.floor import Floor, Share
+from bench.copy.limits import ConnectionSpeed, CopyLimit, StepCost
 from bench.copy.measure import Usage
-from bench.copy.pace import Pace
 from bench.copy.report import Results, render
-from bench.copy.results import TARGETS, Row, Target, peak_spread, ratios, rotated
+from bench.copy.results import TARGETS, CopyTarget, Row, peak_spread, ratios, rotated
 from bench.copy.servers import Speed
 from courier.transfer.options import GIB, MIB
 
 
 def row(name: str, *walls: float, cpu: float = 1.0, peak_mib: int = 40, size: int = GIB) -> Row:
     runs = [Usage(wall, cpu, peak_mib * MIB) for wall in walls]
-    return Row(name, f"label of {name}", size, runs, sha256_held=True if name == "build-courier" else None)
+    return Row(name, f"label of {name}", size, runs, sha256_matches=True if name == "build-courier" else None)
 
 
 def results(ours: Row, *others: Row, speed: Speed = Speed.THROTTLED) -> Results:
-    return Results(rounds=5, pace=Pace(84.6, 86.4), copies={speed: [ours, *others]})
+    return Results(rounds=5, connection=ConnectionSpeed(84.6, 86.4), copies={speed: [ours, *others]})
 
 
 def test_one_slow_run_does_not_move_the_median() -> None:
@@ -36,12 +35,12 @@ def test_speed_is_size_by_median() -> None:
 
 
 def test_a_ratio_is_ours_by_theirs_and_the_target_itself_is_met() -> None:
-    found = ratios(row("build-courier", 4.0, cpu=2.0), row("rclone", 10.0, cpu=2.0), Target(wall=0.40, cpu=0.99))
+    found = ratios(row("build-courier", 4.0, cpu=2.0), row("rclone", 10.0, cpu=2.0), CopyTarget(wall=0.40, cpu=0.99))
     assert [(each.quantity, each.value, each.is_met) for each in found] == [("wall", 0.4, True), ("CPU", 1.0, False)]
 
 
-def test_without_a_target_there_is_no_verdict() -> None:
-    (found,) = ratios(row("build-courier", 4.0), row("new", 10.0), Target())
+def test_without_a_target_a_ratio_is_neither_met_nor_missed() -> None:
+    (found,) = ratios(row("build-courier", 4.0), row("new", 10.0), CopyTarget())
     assert found.is_met is None
 
 
@@ -49,7 +48,7 @@ def test_memory_is_the_same_when_largest_and_smallest_are() -> None:
     assert peak_spread([row("a", 1.0, peak_mib=40), row("a", 1.0, peak_mib=50)]) == 1.25
 
 
-def test_everybody_is_first_once() -> None:
+def test_every_item_is_first_once() -> None:
     orders = [rotated("abc", number) for number in range(4)]
     assert ["".join(order) for order in orders] == ["abc", "bca", "cab", "abc"]
 
@@ -72,25 +71,27 @@ def test_targets_are_for_one_gibibyte_only() -> None:
     assert line.endswith("| 0.50 |  |  |")
 
 
-FLOOR = Floor((Share("received", 0.6, 0.7), Share("hashed", 0.8, 0.0), Share("sent", 0.6, 0.8)), cores=2)
+LIMIT = CopyLimit((StepCost("received", 0.6, 0.7), StepCost("hashed", 0.8, 0.0), StepCost("sent", 0.6, 0.8)), cores=2)
 
 
 @pytest.mark.parametrize(
-    ("floor", "cpu_seconds", "least"),
-    [(FLOOR, FLOOR.ours, 1.75), (FLOOR, 0.5, 1.5), (Floor(FLOOR.shares, cores=16), FLOOR.ours, 1.5)],
+    ("limit", "cpu_seconds", "least"),
+    [(LIMIT, LIMIT.ours, 1.75), (LIMIT, 0.5, 1.5), (CopyLimit(LIMIT.steps, cores=16), LIMIT.ours, 1.5)],
     ids=["the cores are busy", "the servers are one process", "more cores do not help them"],
 )
-def test_a_copy_ends_no_earlier_than_cores_and_servers_let_it(floor: Floor, cpu_seconds: float, least: float) -> None:
-    assert floor.wall_seconds(cpu_seconds) == pytest.approx(least)
+def test_a_copy_ends_no_earlier_than_cores_and_servers_let_it(
+    limit: CopyLimit, cpu_seconds: float, least: float
+) -> None:
+    assert limit.wall_seconds(cpu_seconds) == pytest.approx(least)
 
 
 def test_a_target_beyond_the_machines_limit_is_named_and_stays_missed() -> None:
     ours = row("build-courier", 2.2, cpu=2.4)
     measured = results(ours, row("curl-s5cmd", 3.4), row("requests-upload-fileobj", 2.32), speed=Speed.UNTHROTTLED)
-    measured.floor = FLOOR
+    measured.limit = LIMIT
     text = render(measured)
     assert "| together | 2.00 | 1.50 |" in text
-    assert "with the 2.40 s of CPU that ours takes, 1.95 s. Ours took 2.20 s." in text
+    assert "with the 2.40 s of CPU time of our copy, 1.95 s. Our copy took 2.20 s." in text
     assert text.count("Beyond that limit: 0.75 of label of requests-upload-fileobj would be 1.74 s.") == 1
     assert "| 0.95 | <= 0.75 | **missed** |" in text
 
@@ -124,10 +125,10 @@ def test_a_version_is_a_number_however_the_tool_says_it() -> None:
     assert "- tools: rclone 1.60.1-DEV, curl 7.88.1" in render(measured)
 
 
-def test_what_others_did_meanwhile_is_said() -> None:
+def test_the_cpu_time_of_other_processes_is_reported() -> None:
     measured = results(row("build-courier", 1.0))
-    measured.bystanders = 0.123
-    assert "5 rounds. The servers share it with the contestants; other processes took 12% of its CPU" in render(
+    measured.others = 0.123
+    assert "5 rounds. The servers share it with the contestants; other processes used 12% of its CPU" in render(
         measured
     )
 
