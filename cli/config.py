@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # A person waits: a provider that has not responded by then is reported, and the next one is checked.
 CHECK_LIMIT_SECONDS = 20.0
 # The characters and the length are those that Secrets Manager allows.
-_SECRET_SUFFIX = re.compile(r"[A-Za-z0-9/_+=.@-]{1,490}")
+_SECRET_SUFFIX = re.compile(r"[A-Za-z0-9/_+=.@-]+")
+_LONGEST_NAME = 512
 config_app = typer.Typer(no_args_is_help=True, help="Write sources and secrets to a deployed stack.")
 
 
@@ -54,13 +55,17 @@ def push(
     from cli.stack import open_stack
 
     console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
-    configuration = read_sources(sources)
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
+        configuration = read_sources(sources, secret_prefix=target.secret_prefix)
         passed, failed = _check_all(configuration.sources, _check_provider if check else _check_secret)
         for line in passed:
             say(console, line)
         mistakes = [*configuration.mistakes, *failed]
-        changes = Changes() if mistakes else compare(target.parameter_path, configuration.sources)
+        changes = (
+            Changes()
+            if mistakes
+            else compare(target.parameter_path, configuration.sources, secret_prefix=target.secret_prefix)
+        )
         mistakes += changes.mistakes
         if mistakes:
             for mistake in mistakes:
@@ -98,15 +103,10 @@ def set_secret(
     """
     from cli.stack import open_stack
     from courier.config.secrets import parse_api_key
-    from courier.config.settings import SECRET_NAME_RULE, SECRET_PREFIX
 
     console = Console(highlight=False)
-    if not name.startswith(SECRET_PREFIX):
-        # The message omits the name, because it may be the key.
-        raise SettingsError(f"NAME: {SECRET_NAME_RULE}")
-    if not _SECRET_SUFFIX.fullmatch(name.removeprefix(SECRET_PREFIX)):
-        raise SettingsError(f"{name}: {SECRET_PREFIX} must be followed by letters, digits and /_+=.@-")
-    with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url):
+    with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
+        _check_name(name, target.secret_prefix)
         value = _read_key(name)
         # A key that the functions could not use is refused here, where the operator sees it.
         parse_api_key(name, value)
@@ -149,6 +149,20 @@ def _confirm(removed: Sequence[str]) -> bool:
     if not sys.stdin.isatty():
         return False
     return typer.confirm(f"Remove {', '.join(removed)}? Their builds in flight are no longer polled.", err=True)
+
+
+def _check_name(name: str, prefix: str) -> None:
+    from courier.config.settings import check_secret_name
+
+    if name != prefix:
+        try:
+            check_secret_name(name, prefix)
+        except ValueError as exc:
+            raise SettingsError(f"NAME: {exc}") from exc
+    if not _SECRET_SUFFIX.fullmatch(name.removeprefix(prefix)) or len(name) > _LONGEST_NAME:
+        raise SettingsError(
+            f"{name}: {prefix} must be followed by letters, digits and /_+=.@-, {_LONGEST_NAME} in all at most"
+        )
 
 
 def _read_key(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import yaml
 from pydantic import ValidationError
 
+from courier.config.environment import DEFAULT_SECRET_PREFIX
 from courier.config.secrets import parse_api_key
 from courier.config.settings import SourceSettings
 from courier.config.validation import describe_validation
@@ -34,8 +35,8 @@ class Configuration:
     names: frozenset[str]
 
 
-def read_sources(path: Path) -> Configuration:
-    """Read ``sources.yaml``; a wrong source does not affect the others.
+def read_sources(path: Path, *, secret_prefix: str = DEFAULT_SECRET_PREFIX) -> Configuration:
+    """Read ``sources.yaml`` for a stack with this prefix of secrets; a wrong source does not affect the others.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def read_sources(path: Path) -> Configuration:
     for index, entry in enumerate(document["sources"]):
         where = f"sources[{index}]"
         try:
-            settings = _read_source(entry, where, path.parent)
+            settings = _read_source(entry, where, path.parent, secret_prefix)
         except SettingsError as exc:
             mistakes.append(f"{path}: {exc}")
             continue
@@ -166,7 +167,7 @@ def read_watch(text: str) -> BuildRequest:
     return BuildRequest(source=ref.source, scope=ref.scope, build_id=ref.build_id)
 
 
-def _read_source(entry: object, where: str, folder: Path) -> SourceSettings:
+def _read_source(entry: object, where: str, folder: Path, secret_prefix: str) -> SourceSettings:
     if not isinstance(entry, dict):
         raise SettingsError(f"{where}: must be a map of settings")
     document = {str(key): value for key, value in entry.items()}
@@ -174,7 +175,7 @@ def _read_source(entry: object, where: str, folder: Path) -> SourceSettings:
     if isinstance(bundle, str) and "-----BEGIN" not in bundle:
         # A path is easier to write than PEM text; the parameter holds the text, because a function has no such file.
         document["ca_bundle"] = _read_text(folder / bundle)
-    settings = parse_source(document, where=where)
+    settings = parse_source(document, where=where, secret_prefix=secret_prefix)
     try:
         LinkRules.of_source(settings)
     except SettingsError as exc:

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 
 from cli.shared import EXIT_BAD_USAGE, EXIT_BROKEN_PIPE, EXIT_FAILED, EXIT_INTERRUPTED, say
+from courier.config.environment import DEFAULT_SECRET_PREFIX
 from courier.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -78,6 +79,14 @@ def run(
             rich_help_panel=_INPUT,
         ),
     ] = None,
+    secret_prefix: Annotated[
+        str,
+        typer.Option(
+            metavar="PREFIX",
+            help="Beginning of the secret names in your sources: the SecretPrefix of your stack.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = DEFAULT_SECRET_PREFIX,
     request: Annotated[
         list[Path] | None,
         typer.Option(
@@ -221,7 +230,14 @@ def run(
     is_demo = sources is None
     profile = read_fault_profile(faults, chaos)
     with (
-        make_plan(sources, secrets, request or [], watch or [], faults=profile.plan() if profile else None) as plan,
+        make_plan(
+            sources,
+            secrets,
+            request or [],
+            watch or [],
+            secret_prefix=secret_prefix,
+            faults=profile.plan() if profile else None,
+        ) as plan,
         signatures_collected() as links,
     ):
         for mistake in plan.mistakes:
@@ -237,7 +253,9 @@ def run(
             timeout = FAULTS_TIMEOUT_SECONDS if profile else timeout
         tick_seconds = tick or (DEMO_TICK_SECONDS if is_demo else MINUTE_SECONDS)
         started = time.monotonic()
-        with Session(sources=plan.sources, secrets=plan.secrets, tick_seconds=tick_seconds) as session:
+        with Session(
+            sources=plan.sources, secrets=plan.secrets, tick_seconds=tick_seconds, secret_prefix=secret_prefix
+        ) as session:
             chaos_run = _chaos_run(profile, plan, links, tick_seconds)
             end = _run_until_end(session, plan, console, chaos_run, until_idle=until_idle or is_demo, timeout=timeout)
             was_stopped = end in {End.INTERRUPTED, End.READER_GONE}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.input_files import check_secret, read_faults, read_request, read_secrets, read_sources, read_watch
+from courier.config.environment import DEFAULT_SECRET_PREFIX
 from courier.config.settings import SourceSettings
 from courier.errors import SettingsError
 from courier.models import BuildRequest
@@ -79,6 +80,7 @@ def make_plan(
     requests: Sequence[Path],
     watches: Sequence[str],
     *,
+    secret_prefix: str = DEFAULT_SECRET_PREFIX,
     faults: FaultPlan | None = None,
 ) -> Iterator[Plan]:
     """Read the files, or start the simulated providers if there are none, with their faults.
@@ -91,10 +93,10 @@ def make_plan(
     if sources is not None:
         if faults is not None:
             raise SettingsError("--faults and --chaos work with the simulated providers only: omit --sources")
-        yield _read_plan(sources, secrets, requests, watches)
+        yield _read_plan(sources, secrets, requests, watches, secret_prefix)
         return
-    if secrets or requests or watches:
-        raise SettingsError("--secrets, --request and --watch need --sources")
+    if secrets or requests or watches or secret_prefix != DEFAULT_SECRET_PREFIX:
+        raise SettingsError("--secrets, --secret-prefix, --request and --watch need --sources")
     scenario = demo_scenario()
     with SimulatedProviders(scenario, seed=DEMO_SEED, faults=faults) as providers:
         builds = demo_requests(scenario)
@@ -107,9 +109,11 @@ def make_plan(
         )
 
 
-def _read_plan(sources: Path, secrets: Path | None, requests: Sequence[Path], watches: Sequence[str]) -> Plan:
+def _read_plan(
+    sources: Path, secrets: Path | None, requests: Sequence[Path], watches: Sequence[str], secret_prefix: str
+) -> Plan:
     """Read all files; what concerns a wrong source is skipped, any other mistake ends the run."""
-    configuration = read_sources(sources)
+    configuration = read_sources(sources, secret_prefix=secret_prefix)
     values = read_secrets(secrets) if secrets else None
     mistakes = list(configuration.mistakes)
     usable: dict[str, SourceSettings] = {}

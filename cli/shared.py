@@ -35,9 +35,12 @@ OUTCOME_COLOURS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 DEFAULT_STACK: Final = "build-courier"
-StackName = Annotated[str, typer.Option("--stack", help="Name of the CloudFormation stack.")]
+StackName = Annotated[str, typer.Option("--stack", envvar="COURIER_STACK", help="Name of the CloudFormation stack.")]
 Profile = Annotated[str | None, typer.Option(help="Profile of your AWS configuration.")]
-Region = Annotated[str | None, typer.Option(help="AWS region. [default: the one of your AWS configuration]")]
+Region = Annotated[
+    str | None,
+    typer.Option(envvar="COURIER_REGION", help="AWS region. [default: the one of your AWS configuration]"),
+]
 EndpointUrl = Annotated[
     str | None, typer.Option("--endpoint-url", help="Endpoint to use instead of AWS, such as a local emulator.")
 ]

@@ -43,8 +43,8 @@ class Changes:
         return bool(self.added or self.changed or self.removed)
 
 
-def compare(path: str, sources: Sequence[SourceSettings]) -> Changes:
-    """Compare the sources with the parameters below a path."""
+def compare(path: str, sources: Sequence[SourceSettings], *, secret_prefix: str) -> Changes:
+    """Compare the sources with the parameters below a path, of a stack with this prefix of secrets."""
     wanted = {settings.name: _text_of(settings) for settings in sources}
     present = _present(path)
     changed = {name: text for name, text in wanted.items() if name in present and present[name] != text}
@@ -53,7 +53,7 @@ def compare(path: str, sources: Sequence[SourceSettings]) -> Changes:
         changed=changed,
         kept=tuple(name for name, text in wanted.items() if present.get(name) == text),
         removed=tuple(sorted(present.keys() - wanted.keys())),
-        details={name: tuple(_differences(name, present[name], text)) for name, text in changed.items()},
+        details={name: tuple(_differences(name, present[name], text, secret_prefix)) for name, text in changed.items()},
         mistakes=tuple(
             f"{name}: its settings take {size:,} bytes, and a parameter holds {ADVANCED_BYTES:,}; "
             "shorten ca_bundle, requests or data_models, or split the source in two"
@@ -125,9 +125,9 @@ def _price(text: str) -> str:
     return f" (an advanced parameter, which is billed: {_size(text):,} bytes)" if _size(text) > STANDARD_BYTES else ""
 
 
-def _differences(name: str, before: str, after: str) -> Iterator[str]:
+def _differences(name: str, before: str, after: str, secret_prefix: str) -> Iterator[str]:
     try:
-        read_source(name, before)
+        read_source(name, before, secret_prefix=secret_prefix)
     except SettingsError:
         # A value written by hand may contain anything, such as a key, so it is not shown.
         yield "the current value is not a valid source"

@@ -23,7 +23,7 @@ from botocore.exceptions import (
 from pydantic import ValidationError
 
 from courier import aws
-from courier.config.environment import Environment
+from courier.config.environment import DEFAULT_SECRET_PREFIX, Environment
 from courier.errors import CourierError, SettingsError
 from courier.models import Problem
 from courier.outcomes.records import LatestHead
@@ -46,6 +46,11 @@ class Stack:
     def parameter_path(self) -> str:
         """Path below which there is one parameter per source."""
         return self.outputs["ParameterPath"]
+
+    @property
+    def secret_prefix(self) -> str:
+        """Beginning of the name of every secret that the stack's functions may read."""
+        return self.container.environment.secret_prefix
 
 
 class EndedRecord(LatestHead):
@@ -77,6 +82,8 @@ def open_stack(name: str, *, profile: str | None, region: str | None, endpoint_u
             parameter_path=outputs["ParameterPath"],
             state_machine=outputs.get("StateMachineArn", ""),
             topic=outputs.get("TopicArn", ""),
+            # A stack of an earlier version has no such output, and the default prefix.
+            secret_prefix=outputs.get("SecretPrefix") or DEFAULT_SECRET_PREFIX,
         )
         yield Stack(name, outputs, Container(environment))
 

@@ -15,6 +15,13 @@ from tests.support.container import FakeContainer
 from tests.support.providers import NOON, REGION
 
 
+@pytest.fixture(autouse=True)
+def no_stack_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the developer's own stack out of the tests."""
+    monkeypatch.delenv("COURIER_STACK", raising=False)
+    monkeypatch.delenv("COURIER_REGION", raising=False)
+
+
 @pytest.fixture(scope="module")
 def courier_clients() -> Iterator[None]:
     """Let the tests of a module share the courier's AWS clients, which are slow to make, and keep them from others."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from courier.config.environment import DEFAULT_SECRET_PREFIX
 from courier.config.settings import SourceSettings
 from courier.models import BuildRequest, BuildStatus, NextStep
 from local.embedded.async_invocations import AsyncResult
@@ -70,6 +71,8 @@ class Session:
         are scaled with it; deadlines are not.
     load_handler
         Returns the handler of a function; by default that of the checkout's module, in this process.
+    secret_prefix
+        Beginning of the names of all secrets; the stack's functions may read no other.
 
     Attributes
     ----------
@@ -85,6 +88,7 @@ class Session:
         tick_seconds: float = MINUTE_SECONDS,
         interception: Interception | None = None,
         load_handler: HandlerLoader | None = None,
+        secret_prefix: str = DEFAULT_SECRET_PREFIX,
     ) -> None:
         self._scale = tick_seconds / MINUTE_SECONDS
         self._sources = sources
@@ -93,7 +97,11 @@ class Session:
         self._notices: list[ReceivedNotice] = []
         self._dead_letters: list[str] = []
         self.aws = EmbeddedAws(
-            TEMPLATE, time_scale=min(1.0, self._scale), interception=interception, load_handler=load_handler
+            TEMPLATE,
+            parameters={"SecretPrefix": secret_prefix},
+            time_scale=min(1.0, self._scale),
+            interception=interception,
+            load_handler=load_handler,
         )
         self._tick_seconds = tick_seconds
         self.requests: dict[str, BuildRequest] = {}

@@ -22,6 +22,7 @@ ALL_OPTIONS = {
     "ExistingBucketName": "reports-of-example",
     "KeyPrefix": "courier/",
     "ArtifactRetentionDays": "90",
+    "SecretPrefix": "courier-of-example/",
     "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
 }

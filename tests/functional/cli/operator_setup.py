@@ -44,12 +44,18 @@ class OperatorSetup:
         return {"name": name, "provider": "dreadnode_airt", **usual, **place, **more}
 
     def command(
-        self, *arguments: object, typed: str | None = None, piped: bytes = b"", columns: int | None = None
+        self,
+        *arguments: object,
+        typed: str | None = None,
+        piped: bytes = b"",
+        columns: int | None = None,
+        stack: bool = True,
     ) -> CommandResult:
         """Run the command for this stack; ``typed`` is the input of a person at a terminal."""
         stdin = _TerminalInput(typed) if typed is not None else io.TextIOWrapper(io.BytesIO(piped), encoding="utf-8")
         with patch.object(sys, "stdin", stdin):
-            return courier(*arguments, "--stack", self.aws.location.stack_name, columns=columns)
+            named = ("--stack", self.aws.location.stack_name) if stack else ()
+            return courier(*arguments, *named, columns=columns)
 
     def push(self, sources: Sequence[object], *options: str, typed: str | None = None) -> CommandResult:
         """Write the sources to a file and push it."""

@@ -242,9 +242,19 @@ def test_an_invalid_option(tmp_path: Path, options: list[str], expected: str) ->
     assert expected in error_line_of(run(tmp_path, *options))
 
 
-@pytest.mark.parametrize("options", [["--request", "r.json"], ["--watch", "a/b/c"], ["--secrets", "s.yaml"]])
+@pytest.mark.parametrize(
+    "options", [["--request", "r.json"], ["--watch", "a/b/c"], ["--secrets", "s.yaml"], ["--secret-prefix", "eu/"]]
+)
 def test_options_that_need_sources(options: list[str]) -> None:
-    assert error_line_of(courier("run", *options)) == "courier: --secrets, --request and --watch need --sources"
+    expected = "courier: --secrets, --secret-prefix, --request and --watch need --sources"
+    assert error_line_of(courier("run", *options)) == expected
+
+
+def test_the_secrets_of_a_stack_with_a_prefix_of_its_own(tmp_path: Path) -> None:
+    sources = {"sources": [{**MODELS, "secret": "eu/td"}]}
+    assert "must be the name of a secret that begins with build-courier/" in run(tmp_path, sources=sources).err
+    result = run(tmp_path, "--secret-prefix", "eu/", sources=sources)
+    assert "source models: secret eu/td is missing from the secrets file" in result.err
 
 
 def test_an_unknown_command() -> None:

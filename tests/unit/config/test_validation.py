@@ -58,3 +58,15 @@ def test_all_errors_are_reported_at_once() -> None:
     ) as caught:
         parse_source({**document, "colour": "red"}, where="sources[2]")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", ["eu/td", "eu/more/td"])
+def test_a_secret_begins_with_the_prefix_of_its_stack(secret: str) -> None:
+    assert parse_source({**INSIGHTS, "secret": secret}, secret_prefix="eu/").secret == secret
+
+
+@pytest.mark.parametrize("secret", ["build-courier/s", "eu/", "EU/td", SECRET])
+def test_a_secret_outside_the_prefix_of_its_stack_is_refused_but_not_shown(secret: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_source({**INSIGHTS, "secret": secret}, secret_prefix="eu/")
+    assert str(caught.value) == "secret: must be the name of a secret that begins with eu/, not the key itself"

@@ -46,3 +46,10 @@ def test_an_unknown_source_is_reported_with_the_known_ones() -> None:
         sources.get("x")
     with pytest.raises(SettingsError, match="source c is misconfigured: endpoint: field required"):
         sources.get("c")
+
+
+def test_the_secret_of_a_source_begins_with_the_prefix_of_its_stack() -> None:
+    text = json.dumps({**INSIGHTS, "secret": "eu/s"})
+    assert read_source("insights", text, secret_prefix="eu/").secret == "eu/s"
+    with pytest.raises(SettingsError, match="secret: must be the name of a secret that begins with build-courier/"):
+        read_source("insights", text)

@@ -9,6 +9,8 @@ from courier.errors import SettingsError
 
 # As in template.yaml: the sparse index that holds only builds in flight.
 DUE_INDEX = "due"
+# As in template.yaml; a stack may have another prefix. Its functions may read no secret outside it.
+DEFAULT_SECRET_PREFIX = "build-courier/"  # noqa: S105 - prefix of the names of secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,7 @@ class Environment:
     parameter_path: str
     state_machine: str
     topic: str
+    secret_prefix: str = DEFAULT_SECRET_PREFIX
 
     @classmethod
     def from_variables(cls, variables: Mapping[str, str] = os.environ) -> Self:
@@ -37,6 +40,7 @@ class Environment:
             parameter_path=variables.get("PARAMETER_PATH", ""),
             state_machine=variables.get("STATE_MACHINE_ARN", ""),
             topic=variables.get("TOPIC_ARN", ""),
+            secret_prefix=variables.get("SECRET_PREFIX", DEFAULT_SECRET_PREFIX),
         )
 
     def required(self, field: str) -> str:

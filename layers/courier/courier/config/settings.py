@@ -9,12 +9,11 @@ from ipaddress import ip_address
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
+from courier.config.environment import DEFAULT_SECRET_PREFIX
 from courier.models import BuildRequest, Slug, StrictModel
 
-SECRET_PREFIX = "build-courier/"  # noqa: S105 - prefix of the names of secrets; the functions may read no other
-SECRET_NAME_RULE = f"must be the name of a secret that begins with {SECRET_PREFIX}, not the key itself"
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~%/-]*)?", re.IGNORECASE)
 
@@ -70,7 +69,8 @@ class SourceSettings(StrictModel):
     ``endpoint``
         ``https://host[:port]``; ``http`` only for loopback and with ``insecure: true``.
     ``secret``
-        Name of the Secrets Manager secret that holds the API key; begins with ``build-courier/``.
+        Name of the Secrets Manager secret that holds the API key; begins with the stack's ``SecretPrefix``, which is
+        ``build-courier/`` by default.
     ``ca_bundle``
         PEM text of the authority behind a self-hosted API or storage.
     ``requests_per_minute``
@@ -114,10 +114,9 @@ class SourceSettings(StrictModel):
 
     @field_validator("secret")
     @classmethod
-    def _secret_is_a_name(cls, value: str) -> str:
+    def _secret_is_a_name(cls, value: str, info: ValidationInfo) -> str:
         # A key that is pasted here by mistake must not show in every later error message about the source.
-        if not value.removeprefix(SECRET_PREFIX) or not value.startswith(SECRET_PREFIX):
-            raise ValueError(SECRET_NAME_RULE)
+        check_secret_name(value, (info.context or {}).get("secret_prefix", DEFAULT_SECRET_PREFIX))
         return value
 
     @field_validator("ca_bundle")
@@ -126,6 +125,18 @@ class SourceSettings(StrictModel):
         if value is not None and not _PEM.search(value):
             raise ValueError("ca_bundle must hold PEM text (-----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----)")
         return value
+
+
+def check_secret_name(name: str, prefix: str) -> None:
+    """Check that a name of a secret begins with the stack's prefix, below which its functions may read secrets.
+
+    Raises
+    ------
+    ValueError
+        It does not; the message omits the name, because it may be the key.
+    """
+    if not name.startswith(prefix) or name == prefix:
+        raise ValueError(f"must be the name of a secret that begins with {prefix}, not the key itself")
 
 
 def is_loopback_name(host: str) -> bool:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from courier.clock import Clock, utc_now
+from courier.config.environment import DEFAULT_SECRET_PREFIX
 from courier.config.settings import SourceSettings
 from courier.config.validation import describe_validation
 from courier.errors import SettingsError
@@ -37,13 +38,17 @@ ReadKey = Callable[[str, bool], "ApiKey"]
 """Returns the API key in the secret of that name; with True it reads the secret again."""
 
 
-def parse_source(document: Mapping[str, object], *, where: str = "") -> SourceSettings:
+def parse_source(
+    document: Mapping[str, object], *, where: str = "", secret_prefix: str = DEFAULT_SECRET_PREFIX
+) -> SourceSettings:
     """Check one source of the configuration.
 
     Parameters
     ----------
     where
         Place of the document, such as ``sources[1]``; begins the name of every wrong field.
+    secret_prefix
+        Beginning of the name of every secret that the stack's functions may read.
 
     Raises
     ------
@@ -52,7 +57,7 @@ def parse_source(document: Mapping[str, object], *, where: str = "") -> SourceSe
     """
     model = provider_class(document, where=where).settings_model
     try:
-        return model.model_validate(dict(document))
+        return model.model_validate(dict(document), context={"secret_prefix": secret_prefix})
     except ValidationError as exc:
         # Not chained: pydantic's text shows values, and a key may have been pasted into the wrong field.
         raise SettingsError(describe_validation(exc, where=where, model=model)) from None

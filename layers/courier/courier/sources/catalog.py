@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from courier.config.environment import DEFAULT_SECRET_PREFIX
 from courier.errors import SettingsError
 from courier.providers import parse_source
 
@@ -45,11 +46,12 @@ class Sources:
 class SourceCatalog:
     """Reads the sources below one parameter path, and caches them for a minute."""
 
-    def __init__(self, path: str, client: SSMClient) -> None:
+    def __init__(self, path: str, client: SSMClient, *, secret_prefix: str = DEFAULT_SECRET_PREFIX) -> None:
         # Imported here: it costs a tenth of a cold start, and a function without sources never needs it.
         from aws_lambda_powertools.utilities.parameters import SSMProvider  # noqa: PLC0415
 
         self._path = path.rstrip("/")
+        self._secret_prefix = secret_prefix
         self._provider = SSMProvider(boto3_client=client)
 
     def load(self) -> Sources:
@@ -59,13 +61,13 @@ class SourceCatalog:
         broken: dict[str, str] = {}
         for name, text in found.items():
             try:
-                usable[name] = read_source(name, str(text))
+                usable[name] = read_source(name, str(text), secret_prefix=self._secret_prefix)
             except SettingsError as exc:
                 broken[name] = str(exc)
         return Sources(usable, broken)
 
 
-def read_source(name: str, text: str) -> SourceSettings:
+def read_source(name: str, text: str, *, secret_prefix: str = DEFAULT_SECRET_PREFIX) -> SourceSettings:
     """Read the JSON of one parameter, whose name must be the source's.
 
     Raises
@@ -79,7 +81,7 @@ def read_source(name: str, text: str) -> SourceSettings:
         raise SettingsError(f"parameter {name} holds no JSON") from exc
     if not isinstance(document, dict):
         raise SettingsError(f"parameter {name} must hold a JSON object")
-    settings = parse_source(document)
+    settings = parse_source(document, secret_prefix=secret_prefix)
     if settings.name != name:
         raise SettingsError(f"parameter {name} holds a source named {settings.name}")
     return settings

@@ -48,7 +48,8 @@ class Container:
     @cached_property
     def sources(self) -> SourceCatalog:
         """The configured sources."""
-        return _catalog(self.environment.required("parameter_path"), aws.client("ssm"))
+        path = self.environment.required("parameter_path")
+        return _catalog(path, aws.client("ssm"), self.environment.secret_prefix)
 
     @cached_property
     def table(self) -> Table:
@@ -208,11 +209,11 @@ class Container:
 
 
 @lru_cache(maxsize=1)
-def _catalog(path: str, client: SSMClient) -> SourceCatalog:
+def _catalog(path: str, client: SSMClient, secret_prefix: str) -> SourceCatalog:
     """Return a catalog whose cache outlives the invocation in a warm function."""
     from courier.sources.catalog import SourceCatalog  # noqa: PLC0415
 
-    return SourceCatalog(path, client)
+    return SourceCatalog(path, client, secret_prefix=secret_prefix)
 
 
 @contextmanager
