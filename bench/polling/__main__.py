@@ -1,4 +1,4 @@
-"""Invocation it all, print it, and write it beside: ``python -m bench.polling``, from the root of the repository."""
+"""Measure everything, and print and write the report: ``python -m bench.polling``, from the root of the repository."""
 
 from collections.abc import Iterator
 from pathlib import Path

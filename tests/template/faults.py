@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from scripts.checks.house_rules import Rule, agreement, error_classes, imports, state_machine, template
+from scripts.checks.house_rules import Rule, agreement, error_classes, imports, names, state_machine, template
 from tests.template.conftest import DEFINITION
 
 
@@ -21,6 +21,8 @@ KEYS = "layers/courier/courier/object_keys.py"
 MODELS = "layers/courier/courier/models.py"
 TRANSFER = "layers/courier/courier/transfer/url_policy.py"
 RATE_LIMIT = "layers/courier/courier/sources/rate_limit.py"
+EVALUATION = "layers/courier/courier/builds/evaluation.py"
+EVENTS = "layers/courier/courier/usecases/events.py"
 POLL = "functions/poll_builds/app.py"
 TEMPLATE = "template.yaml"
 
@@ -263,4 +265,28 @@ FAULTS = [
         "states the version",
     ),
     Fault(agreement.python_version_agrees, TEMPLATE, "Runtime: python3.13", "Runtime: python3.12", "Python differs"),
+    Fault(
+        agreement.durations_agree,
+        DEFINITION,
+        "wait_seconds + 3600",
+        "wait_seconds + 1800",
+        "because of EXECUTION_GRACE",
+    ),
+    Fault(agreement.durations_agree, EVALUATION, "timedelta(hours=1)", "timedelta(hours=2)", "wait_seconds + 7200"),
+    Fault(agreement.durations_agree, EVALUATION, "EXECUTION_GRACE =", "GRACE =", "no constant EXECUTION_GRACE"),
+    Fault(
+        agreement.durations_agree,
+        "layers/courier/courier/ledger/builds.py",
+        "KEEP_TOKENS = timedelta(days=2)",
+        "KEEP_TOKENS = timedelta(minutes=30)",
+        "shorter than KEEP_TOKENS",
+    ),
+    Fault(agreement.durations_agree, TEMPLATE, "Timeout: 120", "Timeout: 130", "shorter than MAX_ATTEMPT_DURATION"),
+    Fault(agreement.durations_agree, EVENTS, "_CALL_SECONDS = 25.0", "_CALL_SECONDS = 32.0", "than RESERVE_SECONDS"),
+    Fault(agreement.durations_agree, TEMPLATE, "Timeout: 60", "Timeout: 30", "the Timeout of DiscoverBuilds"),
+    Fault(agreement.waiting_states_are_equal, DEFINITION, "MaxAttempts: 6", "MaxAttempts: 5", "differ in Retry"),
+    Fault(names.retired_words_stay_retired, KEYS, "\ndef ", "\ndef judge_key() -> None: ...\n\n\ndef ", "judge_key"),
+    Fault(names.retired_words_stay_retired, KEYS, "\ndef ", "\nclass OldVerdict: ...\n\n\ndef ", "OldVerdict"),
+    Fault(names.retired_words_stay_retired, "layers/courier/courier/visits.py", "", '"""New."""\n', "visits contains"),
+    Fault(names.retired_words_stay_retired, POLL, "event: ", "wishes: ", "wishes"),
 ]

@@ -6,7 +6,7 @@
 from collections.abc import Callable, Iterator
 
 from scripts.checks.checkout import Checkout, CheckResult
-from scripts.checks.house_rules import agreement, error_classes, imports, state_machine, template
+from scripts.checks.house_rules import agreement, error_classes, imports, names, state_machine, template
 
 Rule = Callable[[Checkout], Iterator[str]]
 
@@ -36,6 +36,9 @@ RULES: tuple[Rule, ...] = (
     agreement.events_belong_to_functions,
     agreement.version_is_defined_once,
     agreement.python_version_agrees,
+    agreement.durations_agree,
+    agreement.waiting_states_are_equal,
+    names.retired_words_stay_retired,
 )
 
 
