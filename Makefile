@@ -34,7 +34,7 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml $(VENV)/.uv
 	@scripts/install $(VENV) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Tools whose pins contradict each other get environments of their own; each lock is complete, with hashes.
+# Tools with conflicting pins have separate environments; each lock is complete, with hashes.
 .venv-%/.ready: requirements/%.lock $(VENV)/.uv
 	@echo "Setting up .venv-$*: $$(grep -c '^[a-z].*==' $<) packages ..."
 	@$(PYTHON) -m venv .venv-$*
@@ -45,7 +45,7 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml $(VENV)/.uv
 $(NPM)/node_modules/.ready: $(NPM)/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --prefix $(NPM) --loglevel=error --no-audit --no-fund --ignore-scripts && touch $@; fi
 
-# The Makefiles of the layers get their two Pythons by name, and none of the flags of this make.
+# Passes both Pythons to the Makefiles of the layers, and none of the flags of this make.
 SAM_BUILD = env -u MAKEFLAGS -u MAKELEVEL SAM_CLI_TELEMETRY=0 PYTHON="$(CURDIR)/.venv-sam/bin/python" \
 	PYTHON313="$$(scripts/find-python3.13 || echo python3.13)" .venv-sam/bin/sam build --config-file samplconfig.toml
 
@@ -100,7 +100,7 @@ bench-setup: setup .venv-bench/.ready  ## Install the tools that the benchmark c
 	@missing=$$($(BIN)/python -m bench.copy --missing); [ -z "$$missing" ] || { \
 		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); set -x; $$as_root apt-get install --yes --no-install-recommends $$missing; }
 
-# The build is for arm64: installs the third-party packages again for this machine, and keeps the rest.
+# The build is for arm64, so the third-party packages are installed again for this machine; the rest is reused.
 .aws-sam/runtime/.ready: layers/dependencies/requirements.txt layers/dependencies/Makefile .venv-sam/.ready
 	@rm -rf $(@D)
 	@$(MAKE) -s -C layers/dependencies build-DependenciesLayer ARTIFACTS_DIR="$(CURDIR)/$(@D)/DependenciesLayer" \

@@ -1,6 +1,6 @@
-"""Weigh what `sam build` made, and refuse what Lambda could not run; the standard library only.
+"""Measure the output of `sam build` and refuse what Lambda cannot run; uses the standard library only.
 
-``python -m scripts.built`` prints one line per function, layer and nested template, and fails over a budget.
+``python -m scripts.built`` prints one line per function, layer and nested template, and fails above a size limit.
 """
 
 import hashlib
@@ -12,13 +12,13 @@ from pathlib import Path
 
 BUILD = Path(".aws-sam/build")
 
-# Bytes unzipped. The dependencies' figure was measured with bytecode; a function holds an entry point and nothing else.
-BUDGETS = {"DependenciesLayer": 17_000_000, "CourierLayer": 1_500_000}
-FUNCTION_BUDGET = 16_000
-# What CloudFormation accepts of a nested stack.
-TEMPLATE_BUDGET = 1_000_000
+# Unzipped bytes. The limit of the dependencies includes bytecode; a function contains only its entry point.
+SIZE_LIMITS = {"DependenciesLayer": 17_000_000, "CourierLayer": 1_500_000}
+FUNCTION_LIMIT = 16_000
+# The largest template that CloudFormation accepts for a nested stack.
+TEMPLATE_LIMIT = 1_000_000
 
-# What the runtime brings, newer than any that we would freeze here; 27 MB.
+# Packages of the runtime, 27 MB, which Lambda keeps up to date.
 _PROVIDED = ("boto3", "botocore", "s3transfer")
 
 # ELF's e_machine ("System V ABI", AArch64 supplement).
@@ -29,21 +29,21 @@ _AARCH64 = 183
 class Artifact:
     """One built function, layer or nested template.
 
-    ``budget``
-        Most bytes that it may have unzipped.
+    ``size_limit``
+        The maximum of unzipped bytes.
     ``unzipped_bytes``, ``zipped_bytes``
-        What counts against Lambda's quota, and about what is uploaded.
+        The size that counts against Lambda's quota, and about the size of the upload.
     ``bytecode``
         Number of ``.pyc`` files.
     ``digest``
         SHA-256 over names, permissions and contents: equal for equal artifacts.
     ``faults``
-        Why it must not be shipped.
+        Why the artifact must not be shipped.
     """
 
     name: str
     files: int
-    budget: int
+    size_limit: int
     unzipped_bytes: int
     zipped_bytes: int
     bytecode: int
@@ -51,15 +51,15 @@ class Artifact:
     faults: tuple[str, ...]
 
 
-def weigh(folder: Path) -> Artifact:
-    """Read one built folder."""
+def measure(folder: Path) -> Artifact:
+    """Measure one built folder."""
     digest = hashlib.sha256()
     files = unzipped = zipped = bytecode = 0
     faults = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         content = path.read_bytes()
-        # SAM keeps no more of the permissions than whether a file may be executed.
+        # SAM keeps only the executable bit of the permissions.
         digest.update(f"{name}\0{path.stat().st_mode & 0o111:o}\0{len(content)}\0".encode())
         digest.update(content)
         files += 1
@@ -69,17 +69,17 @@ def weigh(folder: Path) -> Artifact:
         if path.suffix == ".so" and not _runs_on_arm64(content):
             faults.append(f"{name} is not built for arm64")
     provided = [name for name in _PROVIDED if (folder / "python" / name).exists() or (folder / name).exists()]
-    faults += [f"{name} is in it; the runtime has it" for name in provided]
+    faults += [f"it contains {name}, which the runtime provides" for name in provided]
     nested = (folder / "template.yaml").exists()
-    budget = TEMPLATE_BUDGET if nested else BUDGETS.get(folder.name, FUNCTION_BUDGET)
-    if unzipped > budget:
-        faults.append(f"{unzipped:,} bytes are over the budget of {budget:,}")
+    size_limit = TEMPLATE_LIMIT if nested else SIZE_LIMITS.get(folder.name, FUNCTION_LIMIT)
+    if unzipped > size_limit:
+        faults.append(f"{unzipped:,} bytes are above the limit of {size_limit:,}")
     if not files:
         faults.append("it is empty")
     return Artifact(
         name=folder.name,
         files=files,
-        budget=budget,
+        size_limit=size_limit,
         unzipped_bytes=unzipped,
         zipped_bytes=zipped,
         bytecode=bytecode,
@@ -88,9 +88,9 @@ def weigh(folder: Path) -> Artifact:
     )
 
 
-def weigh_all(build: Path = BUILD) -> list[Artifact]:
-    """Read everything of a build."""
-    return [weigh(folder) for folder in sorted(build.iterdir()) if folder.is_dir()]
+def measure_all(build: Path = BUILD) -> list[Artifact]:
+    """Measure all artifacts of a build."""
+    return [measure(folder) for folder in sorted(build.iterdir()) if folder.is_dir()]
 
 
 def _runs_on_arm64(content: bytes) -> bool:
@@ -101,12 +101,12 @@ def _runs_on_arm64(content: bytes) -> bool:
 
 
 def main() -> int:
-    """Print the sizes; the exit code is 1 if anything must not be shipped."""
-    artifacts = weigh_all()
-    print(f"{'':26}{'files':>6}{'unzipped':>14}{'budget':>13}{'zipped':>13}  digest")
+    """Print the sizes and return the exit code, which is 1 if an artifact must not be shipped."""
+    artifacts = measure_all()
+    print(f"{'':26}{'files':>6}{'unzipped':>14}{'limit':>13}{'zipped':>13}  digest")
     for artifact in artifacts:
         print(
-            f"{artifact.name:26}{artifact.files:6}{artifact.unzipped_bytes:14,}{artifact.budget:13,}"
+            f"{artifact.name:26}{artifact.files:6}{artifact.unzipped_bytes:14,}{artifact.size_limit:13,}"
             f"{artifact.zipped_bytes:13,}  {artifact.digest[:12]}"
         )
     if not any(artifact.bytecode for artifact in artifacts):

@@ -117,8 +117,8 @@ class Sandbox:
         self._api.send(event)
         if self._process is None:
             self._start()
-        give_up_at = time.monotonic() + timeout_seconds
-        while time.monotonic() < give_up_at:
+        deadline = time.monotonic() + timeout_seconds
+        while time.monotonic() < deadline:
             response = self._api.wait_for_response(_CHECK_SECONDS)
             if response is not None:
                 if self.cold_start is None:

@@ -1,4 +1,4 @@
-"""A sandbox treats a function as Lambda does; run by `make verify-runtime`, which makes the environment for it."""
+"""A sandbox runs a function as Lambda does; `make verify-runtime` creates its environment and runs these tests."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ BUILD = ROOT / ".aws-sam/build"
 
 @pytest.fixture
 def code(tmp_path: Path) -> FunctionCode:
-    """A function to be written by the test."""
+    """The folder of a function that the test writes."""
     return FunctionCode(folder=tmp_path)
 
 
@@ -51,12 +51,12 @@ def test_nothing_of_this_checkout_is_on_its_path(code: FunctionCode) -> None:
     assert "No module named 'courier'" in error_of(run(code, source))
 
 
-def test_a_package_that_no_layer_has_is_missed(code: FunctionCode) -> None:
+def test_a_package_that_no_layer_has_is_missing(code: FunctionCode) -> None:
     source = "import rich\ndef handler(event, context): return 1\n"
     assert "No module named 'rich'" in error_of(run(code, source, layers=(BUILD / "CourierLayer",)))
 
 
-def test_a_layer_for_another_processor_is_missed(code: FunctionCode, tmp_path: Path) -> None:
+def test_a_layer_for_another_processor_cannot_be_imported(code: FunctionCode, tmp_path: Path) -> None:
     native = ROOT / ".aws-sam/runtime/DependenciesLayer/python/pydantic_core"
     foreign = tmp_path / "layer"
     (foreign / "python/pydantic_core").mkdir(parents=True)
@@ -67,9 +67,9 @@ def test_a_layer_for_another_processor_is_missed(code: FunctionCode, tmp_path: P
     assert "Runtime.ImportModuleError" in error_of(run(code, source, layers=(foreign,)))
 
 
-def test_a_crash_is_told_with_the_last_words(code: FunctionCode) -> None:
-    source = "import os\ndef handler(event, context):\n    print('last words', flush=True)\n    os._exit(3)\n"
-    assert "last words" in error_of(run(code, source))
+def test_a_crash_is_reported_with_the_last_output(code: FunctionCode) -> None:
+    source = "import os\ndef handler(event, context):\n    print('last output', flush=True)\n    os._exit(3)\n"
+    assert "last output" in error_of(run(code, source))
 
 
 def test_a_function_that_takes_too_long_is_ended(code: FunctionCode) -> None:

@@ -1,4 +1,4 @@
-"""What keeps cold starts short is so in the deployed function; run by `make verify-runtime`, like its neighbour."""
+"""The deployed function has the properties that keep cold starts short; run by `make verify-runtime`."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ LAYERS = (ROOT / ".aws-sam/build/CourierLayer", ROOT / ".aws-sam/runtime/Depende
 KEYS = {"AWS_DEFAULT_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
 
 
-def answer_of(folder: Path, source: str) -> object:
+def result_of(folder: Path, source: str) -> object:
     (folder / "app.py").write_text(source, encoding="utf-8")
     with Sandbox(PYTHON, FunctionCode(folder=folder, layers=LAYERS), variables=KEYS) as sandbox:
         outcome = sandbox.invoke("{}", timeout_seconds=30)
@@ -23,21 +23,21 @@ def answer_of(folder: Path, source: str) -> object:
     return json.loads(outcome.payload)
 
 
-def test_making_a_client_looks_only_into_the_folder_of_its_service(tmp_path: Path) -> None:
+def test_creating_a_client_lists_only_the_folder_of_its_service(tmp_path: Path) -> None:
     source = (
         "import os, sys\n"
         "from courier import aws\n"
         "seen = []\n"
-        "looks = ('os.listdir', 'os.scandir')\n"
-        "sys.addaudithook(lambda name, found: seen.append(str(found[0])) if name in looks else None)\n"
+        "calls = ('os.listdir', 'os.scandir')\n"
+        "sys.addaudithook(lambda name, found: seen.append(str(found[0])) if name in calls else None)\n"
         "def handler(event, context):\n"
         "    aws.client('s3'), aws.client('dynamodb')\n"
         "    return sorted({os.path.basename(path) for path in seen if 'botocore/data' in path})\n"
     )
-    assert answer_of(tmp_path, source) == ["data", "dynamodb", "s3"]
+    assert result_of(tmp_path, source) == ["data", "dynamodb", "s3"]
 
 
-def test_a_cold_start_is_not_searched_for_garbage(tmp_path: Path) -> None:
+def test_the_garbage_collector_does_not_run_in_a_cold_start(tmp_path: Path) -> None:
     handler = (ROOT / "functions/record_outcome/app.py").read_text(encoding="utf-8")
     source = (
         "import gc\n"
@@ -50,4 +50,4 @@ def test_a_cold_start_is_not_searched_for_garbage(tmp_path: Path) -> None:
         "    after = [found['collections'] for found in gc.get_stats()]\n"
         "    return [gc.isenabled(), [late - early for late, early in zip(after, before)]]\n"
     )
-    assert answer_of(tmp_path, source) == [True, [0, 0, 0]]
+    assert result_of(tmp_path, source) == [True, [0, 0, 0]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.built import Artifact, weigh_all
+from scripts.built import Artifact, measure_all
 from scripts.checks.checkout import Checkout, CheckResult
 from scripts.checks.linters import asl_validator, cfn_lint, sam_validate, statelint
 from scripts.checks.permissions import CHECKOV_SKIPPED, checkov, parliament
@@ -96,4 +96,4 @@ def built(root: Path) -> list[Artifact]:
         "PYTHON313": found.stdout.strip() or "none",
     }
     subprocess.run(program, cwd=root, env=environment, check=True, capture_output=True)  # noqa: S603 - our own program
-    return weigh_all(root / ".aws-sam/build")
+    return measure_all(root / ".aws-sam/build")

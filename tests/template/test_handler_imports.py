@@ -1,4 +1,4 @@
-"""No handler imports at the top what its first invocation may not need: it would pay at every cold start."""
+"""No handler imports at the top what its first invocation may not need, because every cold start would pay for it."""
 
 import json
 import os
@@ -11,15 +11,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 
-# boto3 is imported where the first client is made; rich and typer belong to the command line.
-NOWHERE = {"boto3", "rich", "typer", "moto", "local", "cli", "requests"}
+# boto3 is imported with the first client; rich and typer belong to the command line.
+HEAVY = {"boto3", "rich", "typer", "moto", "local", "cli", "requests"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_handler_imports_nothing_heavy_at_the_top(function: str) -> None:
     names = imported_by(function)
     assert "courier" in names
-    assert not names & NOWHERE
+    assert not names & HEAVY
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -27,13 +27,13 @@ def test_handler_tunes_its_process(function: str) -> None:
     assert "courier.aws.lambda_runtime" in imported_by(function, whole=True)
 
 
-def test_record_outcome_never_knows_a_provider_nor_the_settings_of_sources() -> None:
+def test_record_outcome_imports_neither_providers_nor_the_settings_of_sources() -> None:
     imported = imported_by("record_outcome", whole=True)
     assert not {name for name in imported if name.startswith(("courier.providers", "courier.config.settings"))}
 
 
 def imported_by(function: str, *, whole: bool = False) -> set[str]:
-    """Import one handler in a process of its own; gives top-level packages, or every module."""
+    """Import one handler in a new process and return the top-level packages, or every module."""
     program = "import sys, json, app; print(json.dumps(sorted(sys.modules)))"
     path = os.pathsep.join(str(ROOT / folder) for folder in (f"functions/{function}", "layers/courier"))
     result = subprocess.run(  # noqa: S603 - our own handlers

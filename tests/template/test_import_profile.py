@@ -1,4 +1,4 @@
-"""What Python writes down about its imports is read, and what a function does not use is named."""
+"""The import profile of Python is parsed, and unused imports are named."""
 
 from scripts.lambda_runtime.cold_starts import Timing, unwanted_modules
 from scripts.lambda_runtime.import_profile import read_imports

@@ -1,4 +1,4 @@
-"""The versions that Lambda gets are those that the tests ran with."""
+"""Lambda runs the versions that the tests run with."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ LAYER = ROOT / "layers/dependencies/requirements.txt"
 
 
 def pins(lock: Path) -> dict[str, str]:
-    """Give name and version of each requirement."""
+    """Return name and version of each requirement."""
     return dict(re.findall(r"^([a-z0-9._-]+)==([^\s;\\]+)", lock.read_text(encoding="utf-8"), re.MULTILINE))
 
 
@@ -27,7 +27,7 @@ def test_layer_has_the_versions_and_files_that_the_tests_run_with() -> None:
         assert hashes(LAYER, name) <= hashes(ROOT / "requirements/dev.lock", name), name
 
 
-def test_layer_leaves_out_what_the_runtime_brings() -> None:
+def test_layer_does_not_contain_packages_of_the_runtime() -> None:
     assert not pins(LAYER).keys() & {"boto3", "botocore", "s3transfer", "python-dateutil"}
 
 

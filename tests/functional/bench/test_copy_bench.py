@@ -1,4 +1,4 @@
-"""The copy's benchmark: processes are measured rightly, and a whole run works where nginx is installed."""
+"""The copy's benchmark measures processes correctly, and a whole run works where nginx is installed."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def python(code: str) -> list[str]:
 def test_a_pipeline_counts_the_memory_and_cpu_of_all_its_processes() -> None:
     allocating = python(f"import sys; b = bytearray(b'x') * {MORE_BYTES}; sys.stdout.write('1'); sys.stdin.read()")
     computing = python("import sys; sys.stdin.read(); sum(i * i for i in range(10_000_000))")
-    # Long enough to be looked at: a peak is sampled, and a process that ends at once may end between two samples.
+    # Long enough to be sampled: a short process may end between two samples.
     idle = run_pipeline([python("sum(range(10_000_000))")] * 2, environment={})
     used = run_pipeline([allocating, computing], environment={})
-    # Not to the byte: what an idle interpreter holds in memory differs by some pages from run to run.
+    # Approximate, because the memory of an idle interpreter varies by some pages.
     assert 0.8 * MORE_BYTES < used.peak_bytes - idle.peak_bytes < 1.2 * MORE_BYTES
     assert used.cpu_seconds > idle.cpu_seconds
     assert used.wall_seconds > 0
@@ -53,16 +53,16 @@ def test_a_tool_that_fails_is_no_result() -> None:
         run_pipeline([python("raise SystemExit(3)"), python("pass")], environment={})
 
 
-def test_inside_a_process_only_what_comes_on_top_counts() -> None:
+def test_inside_a_process_only_additional_memory_counts() -> None:
     ballast = bytearray(b"x") * MORE_BYTES
-    # Pages of its own: memory that earlier tests gave back to the allocator would not come on top.
+    # A mapping of its own: memory that earlier tests freed would not be counted.
     with InProcessMeter() as meter, mmap.mmap(-1, MORE_BYTES // 2) as more:
         for page in range(0, len(more), mmap.PAGESIZE):
             more[page] = 1
     assert 0.8 * MORE_BYTES // 2 < meter.usage.peak_bytes < len(ballast)
 
 
-def test_what_we_use_is_not_counted_as_others_work() -> None:
+def test_our_own_cpu_time_is_not_counted_as_that_of_others() -> None:
     cores = len(os.sched_getaffinity(0))
     others = OtherProcesses([])
     ours = run_pipeline([python("sum(i * i for i in range(5_000_000))")] * cores, environment={})
@@ -70,12 +70,12 @@ def test_what_we_use_is_not_counted_as_others_work() -> None:
     assert 0.0 <= others.share < 1.1 - ours_share
 
 
-def test_a_contestant_that_is_not_installed_says_so() -> None:
+def test_a_missing_contestant_is_reported() -> None:
     absent = ToolContestant("a", "a", {"rclone": lambda: None, "curl": lambda: "/bin/curl"}, {}, lambda *_: [])
     assert absent.missing() == "no rclone: make bench-setup"
 
 
-def test_no_tool_is_told_to_trust_anybody() -> None:
+def test_every_tool_verifies_certificates() -> None:
     tools = [each for each in contestants() if isinstance(each, ToolContestant)]
     commands = [tool.commands(dict.fromkeys(tool.programs, "tool"), TASK, SINK) for tool in tools]
     words = {word for pipeline in commands for command in pipeline for word in command}

@@ -1,4 +1,4 @@
-"""What waiting costs is counted rightly, and stays within its targets where a small run can tell."""
+"""The cost of polling is counted correctly, and meets its targets as far as a small run can show."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ROW = {"build": {"S": "a/b/c"}, "due_source": {"S": "a"}, "next_poll_at": {"S": 
         (ROW, ROW | {"passage": {"S": "x" * 1024}}, 2, 0),
     ],
 )
-def test_a_write_costs_by_the_row_and_by_what_the_index_sees_of_it(
+def test_a_write_costs_by_the_row_and_by_its_index_entry(
     before: dict[str, dict[str, str]] | None, after: dict[str, dict[str, str]], row: int, index: int
 ) -> None:
     meter = CapacityMeter(TABLE)
@@ -41,7 +41,7 @@ def test_a_write_costs_by_the_row_and_by_what_the_index_sees_of_it(
     assert meter.write_units == {"build": row, "index": index}
 
 
-def test_a_refused_write_is_billed_for_what_is_there_and_not_for_the_index() -> None:
+def test_a_refused_write_is_billed_for_the_existing_row_and_not_for_the_index() -> None:
     meter = CapacityMeter(TABLE)
     meter.count_write(ROW, ROW, refused=True)
     assert +meter.write_units == {"build, refused": 1}
@@ -53,7 +53,7 @@ def test_sizes_are_those_of_the_developer_guide() -> None:
     assert [write_units(size) for size in (0, 1024, 1025)] == [1, 1, 2]
 
 
-def test_a_strong_read_costs_twice_and_what_is_absent_is_not_free() -> None:
+def test_a_strong_read_costs_twice_and_a_missing_item_is_not_free() -> None:
     meter = CapacityMeter(TABLE)
     meter.count_read("get", {"ConsistentRead": True}, {})
     meter.count_read("query", {}, {"Items": [ROW] * 3})
@@ -72,7 +72,7 @@ def cost() -> LifecycleCost:
     return measure_lifecycle(SINGLE, LifecyclePlan(builds=2, in_flight=2, idle_minutes=2, latency_seconds=0))
 
 
-def test_a_delivered_build_enters_five_states_and_is_looked_at_some_ten_times(cost: LifecycleCost) -> None:
+def test_a_delivered_build_enters_five_states_and_is_polled_about_ten_times(cost: LifecycleCost) -> None:
     assert cost.states == dict.fromkeys(("RouteBuild", "WaitForReport", "CopyArtifact", "RecordOutcome", "Notify"), 2)
     assert cost.bill.units["step_functions_transition"] == 10
     assert cost.provider_requests["get_job"] < 2 * 14
@@ -97,7 +97,7 @@ def kinds() -> list[IdleCost]:
     return measure_idle(calls=5)
 
 
-def test_an_idle_minute_asks_no_provider_and_reads_once_per_source_at_most(kinds: list[IdleCost]) -> None:
+def test_an_idle_minute_sends_no_provider_request_and_reads_once_per_source_at_most(kinds: list[IdleCost]) -> None:
     nothing, waiting = kinds
     assert nothing.requests == {"scan": 1}
     assert waiting.requests == {"scan": 1, "query": waiting.sources}
@@ -106,10 +106,10 @@ def test_an_idle_minute_asks_no_provider_and_reads_once_per_source_at_most(kinds
 
 def test_an_idle_month_costs_less_than_ten_cents(kinds: list[IdleCost]) -> None:
     units = dict(kinds[0].month.units)
-    # Seconds are the machine's; 20 ms a tick cost half a cent.
+    # The seconds depend on the machine; 20 ms a tick cost half a cent.
     units.pop("lambda_gb_second")
     assert Bill(units).dollars(read_prices()) < 0.09
 
 
-def test_an_idle_tick_computes_less_than_thirty_milliseconds(kinds: list[IdleCost]) -> None:
+def test_an_idle_tick_uses_less_than_thirty_milliseconds_of_cpu(kinds: list[IdleCost]) -> None:
     assert min(run.cpu_seconds for kind in kinds for run in kind.polls) < 0.030
