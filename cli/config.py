@@ -41,7 +41,8 @@ def push(
     """Check your sources, then write one parameter per source.
 
     Nothing is written unless every source is valid, every secret exists, and every provider accepts one harmless
-    request. Sources that are in the stack but not in the file are removed after a confirmation.
+    request. Sources that are in the stack but not in the file are removed after a confirmation. If the stack has a KMS
+    key of yours, its policy is compared with what the stack needs.
 
     **Example**
 
@@ -51,12 +52,15 @@ def push(
     written unless the message says so.
     """
     from cli.input_files import read_sources
+    from cli.key_policy import policy_warnings
     from cli.source_changes import Changes, apply, compare, describe
     from cli.stack import open_stack
 
     console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
         configuration = read_sources(sources, secret_prefix=target.secret_prefix)
+        for warning in policy_warnings(target.key_arn) if target.key_arn else ():
+            say(errors, f"courier: {warning}", style="yellow")
         passed, failed = _check_all(configuration.sources, _check_provider if check else _check_secret)
         for line in passed:
             say(console, line)

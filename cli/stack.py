@@ -52,6 +52,11 @@ class Stack:
         """Beginning of the name of every secret that the stack's functions may read."""
         return self.container.environment.secret_prefix
 
+    @property
+    def key_arn(self) -> str | None:
+        """ARN of the customer managed key that encrypts the stack's stores."""
+        return self.outputs.get("KmsKeyArn") or None
+
 
 class EndedRecord(LatestHead):
     """The displayed part of a record, written by any 1.x version."""

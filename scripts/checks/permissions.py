@@ -15,7 +15,10 @@ from scripts.checks.tools import run, tool_failure, write_json
 # A skip that no resource needs any more is itself a finding.
 CHECKOV_SKIPPED = {
     ("CKV_AWS_18", "*"): "access logs need a second bucket and grow with every read; CloudTrail covers this better",
-    ("CKV_AWS_26", "AlarmsTopic"): "CloudWatch publishes only where the key's policy names it; alarms hold no secrets",
+    (
+        "CKV_AWS_26",
+        "AlarmsTopic",
+    ): "CloudWatch publishes only where the key's policy names it (KmsKeyArn); no secrets in alarms",
     ("CKV_AWS_27", "*"): "wants a KMS key; the queue is encrypted by SQS itself unless KmsKeyArn is set",
     ("CKV_AWS_115", "*"): "the spare concurrency of an account is unknown; overlapping ticks do no harm (the ledger)",
     ("CKV_AWS_116", "*"): "asynchronous functions have a failure destination; Step Functions calls the others",
@@ -118,7 +121,10 @@ def _explained(finding: Mapping[str, str]) -> bool:
 
 
 def policies_of(deployment: Template) -> Iterator[tuple[str, Template]]:
-    """Yield name and document of each inline policy of a role."""
+    """Yield name and document of each policy of a role; the name begins with the role's logical id."""
     for logical_id, role in resources_of(deployment, "AWS::IAM::Role"):
         for policy in role["Properties"].get("Policies", []):
             yield f"{logical_id}.{policy['PolicyName']}", policy["PolicyDocument"]
+    for _, policy in resources_of(deployment, "AWS::IAM::Policy"):
+        for role_id in policy["Properties"]["Roles"]:
+            yield f"{role_id}.{policy['Properties']['PolicyName']}", policy["Properties"]["PolicyDocument"]

@@ -13,6 +13,7 @@ DEFINITION = "statemachine/build_lifecycle.asl.yaml"
 
 # What the checks and rules read of a checkout.
 _READ = (
+    "docs",
     "events",
     "functions",
     "layers",

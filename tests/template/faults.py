@@ -2,7 +2,16 @@
 
 from typing import NamedTuple
 
-from scripts.checks.house_rules import Rule, agreement, error_classes, imports, names, state_machine, template
+from scripts.checks.house_rules import (
+    Rule,
+    agreement,
+    encryption,
+    error_classes,
+    imports,
+    names,
+    state_machine,
+    template,
+)
 from tests.template.conftest import DEFINITION
 
 
@@ -184,6 +193,42 @@ FAULTS = [
         "EventInvokeConfig: *tick_invocation",
         "RecursiveLoop: Terminate",
         "no failure destination",
+    ),
+    Fault(
+        encryption.stores_use_the_key,
+        "monitoring.yaml",
+        "KmsMasterKeyId: !If [HasKmsKey, !Ref KmsKeyArn, !Ref AWS::NoValue]",
+        "FifoTopic: false",
+        "AlarmsTopic is not encrypted",
+    ),
+    Fault(
+        encryption.roles_can_use_the_key,
+        TEMPLATE,
+        "!Ref RequestBuildFunctionScheduleRole, ",
+        "",
+        "RequestBuildFunctionScheduleRole uses DeadLetters and may not kms:Decrypt or kms:GenerateDataKey",
+    ),
+    Fault(
+        encryption.roles_can_use_the_key,
+        TEMPLATE,
+        "Action: [kms:Decrypt, kms:GenerateDataKey]",
+        "Action: [kms:Decrypt]",
+        "may not kms:GenerateDataKey with its key",
+    ),
+    Fault(
+        encryption.key_policy_is_documented,
+        encryption.DOCUMENT,
+        "events.amazonaws.com",
+        "event.amazonaws.com",
+        "does not allow events.amazonaws.com",
+    ),
+    Fault(encryption.key_policy_is_documented, encryption.DOCUMENT, "```json", "```text", "no policy that is JSON"),
+    Fault(
+        encryption.key_policy_is_documented,
+        TEMPLATE,
+        "Principal: {Service: events.amazonaws.com}",
+        "Principal: {Service: [events.amazonaws.com, scheduler.amazonaws.com]}",
+        "scheduler.amazonaws.com is not both",
     ),
     Fault(template.dashboards_parse, "monitoring.yaml", '"widgets": [', '"widgets": ', "is not JSON"),
     Fault(template.dashboards_parse, "monitoring.yaml", '"widgets": [', '"gadgets": [', "has no widgets"),

@@ -6,7 +6,7 @@
 from collections.abc import Callable, Iterator
 
 from scripts.checks.checkout import Checkout, CheckResult
-from scripts.checks.house_rules import agreement, error_classes, imports, names, state_machine, template
+from scripts.checks.house_rules import agreement, encryption, error_classes, imports, names, state_machine, template
 
 Rule = Callable[[Checkout], Iterator[str]]
 
@@ -30,6 +30,9 @@ RULES: tuple[Rule, ...] = (
     template.dashboards_parse,
     template.every_condition_is_checked,
     template.no_region_or_account_is_named,
+    encryption.stores_use_the_key,
+    encryption.roles_can_use_the_key,
+    encryption.key_policy_is_documented,
     imports.handlers_only_handle,
     imports.layer_imports_what_it_ships,
     imports.imports_point_downward,
