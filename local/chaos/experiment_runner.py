@@ -33,7 +33,7 @@ from local.embedded.interception import (
     Interception,
     Invocation,
     InvocationFault,
-    Kill,
+    ResponseFault,
     Throttle,
 )
 from local.embedded.results import ReceivedNotice
@@ -365,7 +365,7 @@ class _InjectorSwitch(Interception):
     def before_call(self, call: AwsCall) -> CallFault | None:
         return self.to.before_call(call)
 
-    def after_call(self, call: AwsCall, status: int) -> DropResponse | Kill | None:
+    def after_call(self, call: AwsCall, status: int) -> ResponseFault | None:
         return self.to.after_call(call, status)
 
     def before_invocation(self, invocation: Invocation) -> InvocationFault | None:

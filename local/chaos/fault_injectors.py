@@ -13,15 +13,17 @@ from local.chaos.exchange_hooks import Exchange, kill_function
 from local.chaos.experiment_runner import FaultInjector
 from local.embedded.interception import (
     AwsCall,
-    AwsError,
     CallFault,
     DropResponse,
     Invocation,
     InvocationFault,
+    ResponseFault,
 )
 
 # More than the attempts of botocore or of our own code for one call.
 EVERY_ATTEMPT: Final = 6
+# More than the calls of one kind, or the invocations, of any scenario.
+EVERY_CALL: Final = 1000
 
 
 class ExchangeFault(StrEnum):
@@ -110,30 +112,29 @@ class ExchangeInjector(CountingInjector):
 
 
 class CallInjector(CountingInjector):
-    """Fails one kind of call of one caller."""
+    """Injects a fault into one kind of call of one caller, which then has no effect."""
 
-    def __init__(
-        self, caller: str, action: str, response: AwsError | DropResponse, *, nth: int = 1, times: int = 1
-    ) -> None:
+    def __init__(self, caller: str, action: str, fault: CallFault, *, nth: int = 1, times: int = 1) -> None:
         super().__init__(nth, times)
         self._matches = (caller, action)
-        self._response = response
+        self._fault = fault
 
     @override
     def before_call(self, call: AwsCall) -> CallFault | None:
-        return self._response if self.should_inject((call.caller, call.action) == self._matches) else None
+        return self._fault if self.should_inject((call.caller, call.action) == self._matches) else None
 
 
-class ResponseDropper(CountingInjector):
-    """Drops the response to one kind of call of one caller."""
+class ResponseInjector(CountingInjector):
+    """Drops or replaces the response to one kind of call of one caller, after it had its effect."""
 
-    def __init__(self, caller: str, action: str, *, nth: int = 1) -> None:
-        super().__init__(nth)
+    def __init__(self, caller: str, action: str, fault: ResponseFault, *, nth: int = 1, times: int = 1) -> None:
+        super().__init__(nth, times)
         self._matches = (caller, action)
+        self._fault = fault
 
     @override
-    def after_call(self, call: AwsCall, status: int) -> DropResponse | None:
-        return DropResponse() if self.should_inject((call.caller, call.action) == self._matches) else None
+    def after_call(self, call: AwsCall, status: int) -> ResponseFault | None:
+        return self._fault if self.should_inject((call.caller, call.action) == self._matches) else None
 
 
 class InvocationInjector(CountingInjector):

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
 from local.chaos.checker import Allowance
 from local.chaos.exchange_hooks import Exchange
-from local.chaos.experiment_runner import ExperimentRunner
+from local.chaos.experiment_runner import ExperimentRunner, FaultInjector
 from local.chaos.experiments import Experiment
 from local.chaos.fault_injectors import (
     EVERY_ATTEMPT,
+    EVERY_CALL,
     CallInjector,
     ExchangeFault,
     ExchangeInjector,
     ExchangeRecorder,
     InvocationInjector,
-    ResponseDropper,
+    ResponseInjector,
     ResultDropper,
 )
 from local.chaos.scenarios import SCENARIOS
-from local.embedded.interception import STATE_MACHINE, AwsError, DeliverTwice, DropResponse, Throttle
+from local.embedded.interception import (
+    STATE_MACHINE,
+    AwsError,
+    DeliverTwice,
+    DropResponse,
+    FalseSuccess,
+    IgnoreConditions,
+    Throttle,
+)
+from local.simulator import HTML_PAGE
 
 # A place that is passed repeatedly gets a fault at the first time and, for kills, also at the second.
 _OCCASIONS: Final = {
@@ -34,6 +44,9 @@ _OCCASIONS: Final = {
 _THROTTLED: Final = {"s3": AwsError(503, "SlowDown")}
 _BROKEN: Final = {"dynamodb": AwsError(500, "InternalServerError")}
 _PUBLISHED: Final = "sns:Publish"
+_PAGE: Final = FalseSuccess(HTML_PAGE)
+_UPLOADS: Final = frozenset({"s3:PutObject", "s3:UploadPart"})
+_CREATES: Final = frozenset({"s3:PutObject", "s3:CompleteMultipartUpload"})
 _NOTED: Final = ".mark_announced:"
 
 
@@ -60,6 +73,8 @@ def plan(recorders: dict[str, ExchangeRecorder]) -> list[Experiment]:
             if (caller, action) not in seen:
                 seen.add((caller, action))
                 experiments += _call_experiments(scenario, caller, action)
+                if action.startswith("s3:"):
+                    experiments += _s3_experiments(scenario, caller, action)
         for function in sorted(recorder.invocations):
             if function not in seen:
                 seen.add(function)
@@ -103,15 +118,39 @@ def _call_experiments(scenario: str, caller: str, action: str) -> Iterator[Exper
             fault="response lost",
             where=where,
             scenario=scenario,
-            make_injector=partial(ResponseDropper, caller, action),
+            make_injector=partial(ResponseInjector, caller, action, DropResponse()),
             allowance=Allowance(repeated_notices=int(action == _PUBLISHED)),
         )
+
+
+def _s3_experiments(scenario: str, caller: str, action: str) -> Iterator[Experiment]:
+    """Return what S3, stores like it, and proxies in front of them do besides throttling and failing."""
+    before, after = partial(CallInjector, caller, action), partial(ResponseInjector, caller, action)
+    faults: list[tuple[str, Callable[[], FaultInjector]]] = [
+        ("empty success of S3, without effect", partial(before, FalseSuccess())),
+        ("page in the place of S3, without effect", partial(before, _PAGE)),
+        ("empty success of S3, with effect", partial(after, FalseSuccess())),
+        ("page in the place of S3, with effect", partial(after, _PAGE)),
+    ]
+    if action in _UPLOADS:
+        faults += [
+            ("S3 lost the body", partial(before, AwsError(400, "IncompleteBody"))),
+            ("S3 timed out on the body", partial(before, AwsError(400, "RequestTimeout"))),
+        ]
+    if action in _CREATES:
+        faults += [
+            ("S3 reports a conflict", partial(before, AwsError(409, "ConditionalRequestConflict"))),
+            ("S3 reports an error with status 200", partial(before, AwsError(200, "InternalError"))),
+            ("store ignores conditions", partial(before, IgnoreConditions(), times=EVERY_CALL)),
+        ]
+    for fault, make_injector in faults:
+        yield Experiment(fault=fault, where=f"{caller}: {action}", scenario=scenario, make_injector=make_injector)
 
 
 def _invocation_experiments(scenario: str, function: str) -> Iterator[Experiment]:
     for fault, make_injector in (
         ("event delivered twice", partial(InvocationInjector, function, DeliverTwice())),
-        ("every event delivered twice", partial(InvocationInjector, function, DeliverTwice(), times=1000)),
+        ("every event delivered twice", partial(InvocationInjector, function, DeliverTwice(), times=EVERY_CALL)),
         ("no capacity for a function", partial(InvocationInjector, function, Throttle(), times=2)),
         ("result of a function lost", partial(ResultDropper, function)),
     ):

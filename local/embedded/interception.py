@@ -91,6 +91,23 @@ class DropResponse:
 
 
 @dataclass(frozen=True)
+class FalseSuccess:
+    """A proxy, or a faulty store, responds in the place of AWS: with a page, or with a success that proves nothing.
+
+    It does so before the call, which then has no effect, or after it.
+    """
+
+    body: bytes = b""
+    content_type: str = "text/html"
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class IgnoreConditions:
+    """The store ignores ``If-None-Match`` and ``If-Match``, as some S3-compatible ones do."""
+
+
+@dataclass(frozen=True)
 class Kill:
     """The function's process ends at once; no later call of it reaches AWS.
 
@@ -111,7 +128,8 @@ class Throttle:
     """Lambda has no capacity: 429 for a synchronous caller; an asynchronous invocation is retried."""
 
 
-CallFault = AwsError | DropResponse | Kill
+CallFault = AwsError | DropResponse | FalseSuccess | IgnoreConditions | Kill
+ResponseFault = DropResponse | FalseSuccess | Kill
 InvocationFault = DeliverTwice | Throttle
 
 
@@ -125,7 +143,7 @@ class Interception:
         """Decide about a call before AWS sees it."""
         return None
 
-    def after_call(self, call: AwsCall, status: int) -> DropResponse | Kill | None:  # noqa: ARG002
+    def after_call(self, call: AwsCall, status: int) -> ResponseFault | None:  # noqa: ARG002
         """Decide about a call after AWS has processed it with this HTTP status."""
         return None
 

@@ -22,6 +22,8 @@ from local.embedded.interception import (
     AwsCall,
     AwsError,
     DropResponse,
+    FalseSuccess,
+    IgnoreConditions,
     Interception,
     Kill,
 )
@@ -35,6 +37,7 @@ OPERATOR_ACCESS_KEY = "operator"
 
 _INVOCATION = re.compile(r"/2015-03-31/functions/(?P<name>.+)/invocations")
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/")
+_CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH")
 _CALL_VARIABLE = "HTTP_" + CALL_HEADER.upper().replace("-", "_")
 
 # Services whose errors are XML; the others use JSON.
@@ -93,12 +96,16 @@ class AwsApplication:
         self, call: AwsCall, run: FunctionRun | None, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         before = self._interception.before_call(call)
-        if isinstance(before, AwsError):
-            status, headers, body = _error_response(call, before)
-            start_response(status, headers)
-            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
-        if before is not None:
-            _break_connection(run, before)
+        match before:
+            case AwsError():
+                return _respond(environ, start_response, *_error_response(call, before))
+            case FalseSuccess():
+                return _respond(environ, start_response, *_false_success(before))
+            case IgnoreConditions():
+                for name in _CONDITIONS:
+                    environ.pop(name, None)
+            case DropResponse() | Kill():
+                _break_connection(run, before)
         response: list[tuple[str, Headers]] = []
 
         def hold(status: str, headers: Headers, exc_info: object = None) -> Callable[[bytes], object]:  # noqa: ARG001  # WSGI's
@@ -112,6 +119,8 @@ class AwsApplication:
             close = getattr(body_parts, "close", None)
             if close is not None:
                 close()
+            if isinstance(after, FalseSuccess):
+                return _respond(environ, start_response, *_false_success(after))
             _break_connection(run, after)
         start_response(status, headers)
         return body_parts
@@ -204,7 +213,7 @@ def _is_conditional(environ: "WSGIEnvironment") -> bool:
     No upstream issue found (searched getmoto/moto, 2026-11).
     """
     return environ.get("HTTP_X_AMZ_TARGET", "").startswith("DynamoDB_") or (
-        environ["REQUEST_METHOD"] in ("PUT", "POST") and ("HTTP_IF_NONE_MATCH" in environ or "HTTP_IF_MATCH" in environ)
+        environ["REQUEST_METHOD"] in ("PUT", "POST") and any(name in environ for name in _CONDITIONS)
     )
 
 
@@ -218,6 +227,20 @@ def _break_connection(run: FunctionRun | None, fault: DropResponse | Kill) -> No
         run.killed_by = fault.error_type
     # Werkzeug closes the connection without a response on this error.
     raise ConnectionAbortedError("injected")
+
+
+def _respond(
+    environ: "WSGIEnvironment", start_response: "StartResponse", status: str, headers: Headers, body: bytes
+) -> list[bytes]:
+    start_response(status, headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+def _false_success(response: FalseSuccess) -> tuple[str, Headers, bytes]:
+    headers = [("Content-Length", str(len(response.body)))]
+    if response.body:
+        headers.append(("Content-Type", response.content_type))
+    return f"{response.status} Injected", headers, response.body
 
 
 def _error_response(call: AwsCall, response: AwsError) -> tuple[str, Headers, bytes]:

@@ -12,8 +12,8 @@ import yaml
 
 from local.chaos.experiment_runner import ExperimentRunner, FaultInjector
 from local.chaos.experiments import Experiment, run_experiment
-from local.chaos.fault_injectors import CallInjector, ResponseDropper
-from local.embedded.interception import STATE_MACHINE, AwsError
+from local.chaos.fault_injectors import CallInjector, ResponseInjector
+from local.embedded.interception import STATE_MACHINE, AwsError, DropResponse
 
 DEFINITION = Path(__file__).parents[3] / "statemachine" / "build_lifecycle.asl.yaml"
 WRITE = (STATE_MACHINE, "dynamodb:UpdateItem")
@@ -26,7 +26,7 @@ WRITE = (STATE_MACHINE, "dynamodb:UpdateItem")
             partial(CallInjector, *WRITE, AwsError(500, "InternalError"), times=3), id="an error without a model"
         ),
         pytest.param(partial(CallInjector, *WRITE, AwsError(400, "ThrottlingException"), times=3), id="throttled"),
-        pytest.param(partial(ResponseDropper, *WRITE), id="the answer is lost, the token is written"),
+        pytest.param(partial(ResponseInjector, *WRITE, DropResponse()), id="the answer is lost, the token is written"),
     ],
 )
 def test_the_token_is_written_in_the_end(runner: ExperimentRunner, make_injector: Callable[[], FaultInjector]) -> None:

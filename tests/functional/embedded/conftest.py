@@ -224,6 +224,9 @@ def handler(event, context):
             s3.put_object(Bucket=os.environ["BUCKET"], Key="excuse", Body=b"x")
         finally:
             s3.delete_object(Bucket=os.environ["BUCKET"], Key="kept")
+    if do == "create":
+        put = client("s3").put_object
+        return {"etag": put(Bucket=os.environ["BUCKET"], Key="a/one", Body=b"1", IfNoneMatch="*").get("ETag")}
     if do == "read":
         client("dynamodb").get_item(TableName=os.environ["TABLE"], Key={"build": {"S": "x"}})
     if do == "context":

@@ -14,10 +14,13 @@ from local.embedded.interception import (
     CallFault,
     DeliverTwice,
     DropResponse,
+    FalseSuccess,
+    IgnoreConditions,
     Interception,
     Invocation,
     InvocationFault,
     Kill,
+    ResponseFault,
     Throttle,
 )
 
@@ -28,7 +31,7 @@ class OnAction(Interception):
     """Injects its faults into the first calls of one action."""
 
     def __init__(
-        self, action: str, *, before: CallFault | None = None, after: DropResponse | Kill | None = None, times: int = 1
+        self, action: str, *, before: CallFault | None = None, after: ResponseFault | None = None, times: int = 1
     ) -> None:
         self.action = action
         self.before = before
@@ -44,7 +47,7 @@ class OnAction(Interception):
         self.left -= 1
         return self.before
 
-    def after_call(self, call: AwsCall, status: int) -> DropResponse | Kill | None:
+    def after_call(self, call: AwsCall, status: int) -> ResponseFault | None:
         self.statuses.append(status)
         if call.action != self.action or self.after is None or self.left == 0:
             return None
@@ -148,6 +151,23 @@ def test_a_lost_response_is_retried(disturbed: Start, lost: str) -> None:
     assert keys(aws) == {"a/one", "a/two"}
     assert len(losing.calls) == 3
     assert len(losing.statuses) == (2 if lost == "before" else 3)
+
+
+@pytest.mark.parametrize("response", [FalseSuccess(), FalseSuccess(b"<html>Sign in</html>")])
+@pytest.mark.parametrize(("when", "left"), [("before", set()), ("after", {"a/one"})])
+def test_a_false_success_is_a_response_without_what_aws_promises(
+    disturbed: Start, response: FalseSuccess, when: str, left: set[str]
+) -> None:
+    aws = disturbed(OnAction("s3:PutObject", **{when: response}))  # type: ignore[arg-type]  # either takes it
+    assert json.loads(aws.invoke("work", {"do": "create"}).payload) == {"etag": None}
+    assert keys(aws) == left
+
+
+def test_a_store_that_ignores_conditions_overwrites(disturbed: Start) -> None:
+    ignoring = OnAction("s3:PutObject", before=IgnoreConditions(), times=2)
+    aws = disturbed(ignoring)
+    assert [aws.invoke("work", {"do": "create"}).error_type for _ in range(3)] == [None, None, "ClientError"]
+    assert ignoring.statuses == [200, 200, 412]
 
 
 @pytest.mark.parametrize(("when", "left"), [("before", set()), ("after", {"kept"})])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from courier.errors import CourierError
 from courier.models import BuildStatus, Outcome, Passage
 from tests.support.aws import BUCKET, s3
 from tests.support.container import FakeContainer
@@ -84,6 +85,25 @@ def test_an_unreadable_latest_is_replaced(container: FakeContainer, content: str
     put_latest(content)
     record(container, good("b1", NOON))
     assert latest() == "b1"
+
+
+@pytest.mark.parametrize("believed", ["records/", "latest/"])
+def test_a_success_that_proves_nothing_is_not_believed(
+    container: FakeContainer, monkeypatch: pytest.MonkeyPatch, believed: str
+) -> None:
+    client = container.records._client
+    put_object = client.put_object
+
+    def put(**arguments: Any) -> object:  # noqa: ANN401 - boto3's own
+        return {} if arguments["Key"].startswith(believed) else put_object(**arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client, "put_object", put)
+        with pytest.raises(CourierError, match="sends no ETag, which proves nothing"):
+            record(container, good("b1", NOON))
+    record(container, good("b1", NOON))
+    assert latest() == "b1"
+    assert any(key.startswith("records/") for key in objects())
 
 
 def test_latest_of_a_newer_version_is_kept(container: FakeContainer) -> None:

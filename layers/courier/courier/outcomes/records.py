@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import AwareDatetime, ValidationError
 
 from courier import object_keys as keys
+from courier.errors import CourierError
 from courier.models import AccountLimits, BuildRef, FrozenModel, Outcome, Passage, Problem, StoredArtifact
 from courier.observability.logger import logger
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import PutObjectOutputTypeDef
 
 # A consumer that knows version 1 reads every 1.x record: fields are added, never removed or given another meaning.
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
@@ -149,18 +151,23 @@ class RecordStore:
             return None, response["ETag"]
 
     def _put(self, key: str, record: Record) -> None:
-        self._client.put_object(Bucket=self._bucket, Key=key, Body=_line_of(record), ContentType="application/json")
+        _check_proof(
+            key,
+            self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=_line_of(record), ContentType="application/json"
+            ),
+        )
 
     def _put_if(self, key: str, record: Record, etag: str | None, *, last: bool) -> bool:
         """Write if the key holds what was read; return False after a lost race, unless this attempt is the last."""
         body = _line_of(record)
         try:
             if etag is None:
-                self._client.put_object(
+                response = self._client.put_object(
                     Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
                 )
             else:
-                self._client.put_object(
+                response = self._client.put_object(
                     Bucket=self._bucket, Key=key, Body=body, ContentType="application/json", IfMatch=etag
                 )
         except self._client.exceptions.ClientError as exc:
@@ -168,7 +175,20 @@ class RecordStore:
             if last or exc.response["Error"]["Code"] not in _LOST_RACES:
                 raise
             return False
+        _check_proof(key, response)
         return True
+
+
+def _check_proof(key: str, response: PutObjectOutputTypeDef) -> None:
+    """Check that S3 has stored an object: a success without an ETag, such as a proxy's page, proves nothing.
+
+    Raises
+    ------
+    CourierError
+        It has not; the state machine repeats the recording, which writes the same again.
+    """
+    if not response.get("ETag"):
+        raise CourierError(f"S3 reports that {key} is stored and sends no ETag, which proves nothing")
 
 
 def _line_of(record: Record) -> bytes:
