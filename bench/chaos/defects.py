@@ -28,7 +28,7 @@ DEFECTS: Final = (
     ),
     (
         "`discover_builds` queries the index of builds in flight and releases executions, but its role allowed "
-        "neither: on AWS every discovery would have failed (`tests/functional/rights`)."
+        "neither: on AWS every discovery would have failed (`tests/functional/chaos/test_campaign.py`)."
     ),
     (
         "An unknown status value and an unreadable list entry were counted, and logged as one sentence without the "

@@ -328,7 +328,8 @@ class ExperimentRunner:
                 s3.delete_objects(Bucket=bucket, Delete={"Objects": doomed, "Quiet": True})
         self._delete_ledger_rows()
         ssm, manager = self.aws.client("ssm"), self.aws.client("secretsmanager")
-        for parameter in ssm.get_parameters_by_path(Path=self.aws.outputs["ParameterPath"])["Parameters"]:
+        pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=self.aws.outputs["ParameterPath"])
+        for parameter in [parameter for page in pages for parameter in page["Parameters"]]:
             ssm.delete_parameter(Name=parameter["Name"])
         for secret in manager.list_secrets()["SecretList"]:
             manager.delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)

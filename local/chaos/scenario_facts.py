@@ -64,10 +64,15 @@ def scopes_of(scenario: Scenario, sources: Sequence[SourceSettings]) -> dict[tup
     """Return the name of the source of each scope."""
     scopes: dict[tuple[ProviderName, str], str] = {}
     for source in sources:
+        described = source.model_dump()
         if source.provider == "treasure_insights":
-            scopes |= {(ProviderName.TREASURE_INSIGHTS, model.oid): source.name for model in scenario.treasure.models}
+            names = described["data_models"]
+            scopes |= {
+                (ProviderName.TREASURE_INSIGHTS, model.oid): source.name
+                for model in scenario.treasure.models
+                if names == "all" or model.oid in names
+            }
         else:
-            described = source.model_dump()
             scope = "/".join(str(described[part]) for part in ("organization", "workspace", "project"))
             scopes[ProviderName.DREADNODE_AIRT, scope] = source.name
     return scopes

@@ -1,8 +1,4 @@
-"""Functions and state machine have exactly the permissions that they use.
-
-Every call of every chaos scenario is compared with the policies of the deployed roles: these scenarios reach every
-place of the courier's code that calls AWS.
-"""
+"""The permissions that the template grants, and those that functions and state machine use."""
 
 from __future__ import annotations
 
@@ -13,10 +9,6 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-import pytest
-
-from local.chaos.experiment_runner import ExperimentRunner
-from local.chaos.scenarios import SCENARIOS
 from local.embedded.embedded_aws import EmbeddedAws
 from local.embedded.interception import STATE_MACHINE, iam_action
 
@@ -73,19 +65,18 @@ class Permission:
         return (self.caller, self.action) == (used.caller, used.action) and fnmatchcase(used.resource, self.resource)
 
 
-@pytest.fixture(scope="module")
-def permissions() -> Iterator[tuple[set[Permission], set[Permission]]]:
-    """Return what is allowed, and what was used, over all scenarios."""
-    with ExperimentRunner() as runner:
-        allowed = {permission for caller, role in ROLES.items() for permission in allowed_to(runner.aws, caller, role)}
-        for make in SCENARIOS:
-            runner.run(make())
-        used = {
-            Permission(caller, iam_action(action), arn_of(runner.aws, action, resource))
-            for caller, action, resource in runner.aws.calls()
-            if caller in ROLES
-        }
-        yield allowed, used
+def allowed_permissions(aws: EmbeddedAws) -> set[Permission]:
+    """Return what the policies of the deployed roles allow."""
+    return {permission for caller, role in ROLES.items() for permission in allowed_to(aws, caller, role)}
+
+
+def used_permissions(aws: EmbeddedAws) -> set[Permission]:
+    """Return what functions and state machine have used so far."""
+    return {
+        Permission(caller, iam_action(action), arn_of(aws, action, resource))
+        for caller, action, resource in aws.calls()
+        if caller in ROLES
+    }
 
 
 def allowed_to(aws: EmbeddedAws, caller: str, role: str) -> Iterator[Permission]:
@@ -125,30 +116,3 @@ def arn_of(aws: EmbeddedAws, action: str, resource: str) -> str:
             return f"arn:aws:secretsmanager:{place}:secret:{resource}-AbCdEf"
         case service:
             raise AssertionError(f"{service} calls {resource} without an ARN")
-
-
-def test_every_call_is_allowed(permissions: tuple[set[Permission], set[Permission]]) -> None:
-    allowed, used = permissions
-    assert {permission.caller for permission in used} == set(ROLES)
-    assert sorted(permission for permission in used if not any(each.covers(permission) for each in allowed)) == []
-
-
-def test_every_permission_is_used(permissions: tuple[set[Permission], set[Permission]]) -> None:
-    allowed, used = permissions
-    unused = {each for each in allowed if not any(each.covers(permission) for permission in used)}
-    assert sorted(each for each in unused if (each.caller, each.action) not in UNCALLED) == []
-
-
-def test_every_exception_is_needed(permissions: tuple[set[Permission], set[Permission]]) -> None:
-    allowed, used = permissions
-    assert {(each.caller, each.action) for each in allowed} >= UNCALLED.keys()
-    assert not {(each.caller, each.action) for each in used} & UNCALLED.keys()
-
-
-def test_a_missing_and_a_needless_permission_are_found(permissions: tuple[set[Permission], set[Permission]]) -> None:
-    allowed, used = permissions
-    removed = next(each for each in sorted(allowed) if each.action == "states:SendTaskSuccess")
-    missing = {permission for permission in used if not any(each.covers(permission) for each in allowed - {removed})}
-    assert {(permission.caller, permission.action) for permission in missing} == {(removed.caller, removed.action)}
-    needless = Permission("record_outcome", "s3:DeleteObject", "*")
-    assert not any(needless.covers(permission) for permission in used)
