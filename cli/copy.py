@@ -9,8 +9,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -28,13 +30,21 @@ _SIZE = re.compile(r"(\d+)\s*(|B|KiB|MiB|GiB)\Z", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "kib": 1024, "mib": MIB, "gib": GIB}
 # Errors of the copy name settings of a source; here they are options.
 _OPTIONS = {
-    "artifact.private_addresses or name the address in artifact.hosts": "--allow-host with that address",
+    "set artifact.private_addresses, or add ": "use --private-addresses, or --allow-host ",
+    " to artifact.hosts": "",
     "artifact.hosts": "--allow-host",
     "artifact.content_types": "--content-type",
     "ca_bundle": "--ca-bundle",
     "the provider promises": "--size says",
     ", and the provider returns the same link again": "; ask for a fresh one",
 }
+# The ARN of an access point stands for a bucket (S3 user guide, "Using access points"); the key follows a slash.
+_ARN = re.compile(
+    r"(?P<bucket>arn:[a-z0-9-]+:s3[a-z-]*:(?P<region>[a-z0-9-]*):[0-9]{12}:"
+    r"(?:outpost[:/][A-Za-z0-9-]+[:/])?accesspoint[:/][A-Za-z0-9.-]+)(?:/(?P<key>.*))?",
+    re.DOTALL,
+)
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}\Z")
 _REFUSED_HOST = re.compile(r"the link points to (?P<origin>\S+), --allow-host allows .*\Z")
 
 
@@ -47,7 +57,13 @@ def copy_command(
             show_default=False,
         ),
     ],
-    target: Annotated[str, typer.Argument(help="Where to write: `s3://bucket/key`.", show_default=False)],
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="Where to write: `s3://bucket/key`. The ARN of an access point may stand for the bucket.",
+            show_default=False,
+        ),
+    ],
     profile: Profile = None,
     region: Region = None,
     endpoint_url: Annotated[
@@ -69,6 +85,19 @@ def copy_command(
             help="Host to read from, as `[http://]host[:port]` or `*.suffix`. Repeatable. Without it, *.amazonaws.com."
         ),
     ] = None,
+    private_addresses: Annotated[
+        bool, typer.Option("--private-addresses", help="The named hosts may be in a private network.")
+    ] = False,
+    no_ranges: Annotated[
+        bool, typer.Option("--no-ranges", help="Read the file in one GET, for links that are good for one request.")
+    ] = False,
+    content_md5: Annotated[
+        bool,
+        typer.Option(
+            "--content-md5",
+            help="Send Content-MD5 instead of x-amz-checksum headers, for S3-compatible stores that refuse those.",
+        ),
+    ] = False,
     ca_bundle: Annotated[
         Path | None,
         typer.Option(help="PEM file with the certificate authority of your own storage.", exists=True, dir_okay=False),
@@ -77,7 +106,12 @@ def copy_command(
     r"""Copy a file from a URL to S3, complete and verified, or not at all.
 
     An existing object is never overwritten: if it has the same bytes, the copy succeeds, otherwise it fails.
-    Hosts other than `*.amazonaws.com` need `--allow-host`.
+    Hosts other than `*.amazonaws.com` need `--allow-host`. Proxy variables apply to S3 alone.
+
+    On Amazon S3 a copy of any size needs `s3:PutObject`; `s3:AbortMultipartUpload` to clean up after a failure, and
+    `s3:GetObject` with `s3:ListBucket` to compare an object that exists. Other stores may ignore conditional writes:
+    there the key is read before and after the write, which always needs `s3:GetObject`.
+
     Exit code 1: the copy failed and left nothing behind. Exit code 2: wrong usage, or no AWS credentials.
 
     **Example**
@@ -97,11 +131,16 @@ def copy_command(
     if sha256 is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
         raise bad("must be 64 hexadecimal digits", param_hint="--sha256")
     try:
-        options = CopyOptions(workers=workers, part_size_bytes=parse_size(part_size, "--part-size"))
+        options = CopyOptions(
+            workers=workers,
+            part_size_bytes=parse_size(part_size, "--part-size"),
+            ranges=not no_ranges,
+            content_md5=content_md5,
+        )
     except ValueError as exc:
         raise bad(str(exc), param_hint="--part-size") from exc
     try:
-        rules = LinkRules.parse(allow_host or ArtifactSettings().hosts)
+        rules = LinkRules.parse(allow_host or ArtifactSettings().hosts, private_addresses=private_addresses)
     except SettingsError as exc:
         raise bad(str(exc), param_hint="--allow-host") from exc
     link = ArtifactLink(
@@ -110,7 +149,7 @@ def copy_command(
         expires_at=None,
         filename="",
     )
-    destination = _parse_target(target)
+    destination = parse_target(target, endpoint_url)
     # The endpoint applies to the bucket alone: credentials may still come from the real AWS.
     with aws_environment(profile=profile, region=region, endpoint_url=None):
         with one_line_errors():
@@ -142,10 +181,11 @@ def copy_command(
     seconds = time.monotonic() - began
     speed = artifact.size_bytes / MIB / seconds
     unproven = "" if artifact.verified else ", length unverified"
+    coding = "" if artifact.content_encoding is None else f", Content-Encoding {artifact.content_encoding}"
     pace = f"{artifact.size_bytes} bytes in {seconds:.2f} s, {speed:.1f} MiB/s"
     if existing:  # compared, and not overwritten
         pace = f"already exists with the same {artifact.size_bytes} bytes"
-    typer.echo(f"{target}: {pace}, sha256 {artifact.sha256}{unproven}")
+    typer.echo(f"{target}: {pace}, sha256 {artifact.sha256}{coding}{unproven}")
 
 
 def _with_option_names(error: CourierError) -> str:
@@ -158,20 +198,46 @@ def _with_option_names(error: CourierError) -> str:
     return text
 
 
-def _parse_target(text: str) -> Destination:
+def parse_target(text: str, endpoint_url: str | None) -> Destination:
+    """Read ``s3://bucket/key``, where the bucket may be the ARN of an access point.
+
+    Raises
+    ------
+    typer.BadParameter
+        The text has another form, or cannot be used with the endpoint; the message names the option.
+    """
     from courier.transfer.options import Destination
 
-    bucket, _, key = text.removeprefix("s3://").partition("/")
-    if not text.startswith("s3://") or not bucket:
-        raise typer.BadParameter(f"{text!r} does not look like s3://bucket/key", param_hint="TARGET")
+    bad = typer.BadParameter
+    if endpoint_url is not None and not re.match(r"https?://[^/]", endpoint_url):
+        raise bad("must look like http://127.0.0.1:9000", param_hint="--endpoint-url")
+    path = text.removeprefix("s3://")
+    access_point = _ARN.fullmatch(path)
+    if access_point is not None:
+        bucket, key = access_point["bucket"], access_point["key"] or ""
+        _check_access_point(access_point["region"], endpoint_url)
+    else:
+        bucket, _, key = path.partition("/")
+    if not text.startswith("s3://") or (access_point is None and not _BUCKET.match(bucket)):
+        raise bad(f"{text!r} does not look like s3://bucket/key", param_hint="TARGET")
     if not key:
-        raise typer.BadParameter(f"the key is missing: s3://{bucket}/KEY", param_hint="TARGET")
+        raise bad(f"the key is missing: s3://{bucket}/KEY", param_hint="TARGET")
     if key.endswith("/"):
-        raise typer.BadParameter(f"{text} is a folder; add a name: {text}NAME", param_hint="TARGET")
+        raise bad(f"{text} is a folder; add a name: {text}NAME", param_hint="TARGET")
     try:
         return Destination(bucket=bucket, key=key)
     except SettingsError as exc:
-        raise typer.BadParameter(str(exc), param_hint="TARGET") from exc
+        raise bad(str(exc), param_hint="TARGET") from exc
+
+
+def _check_access_point(region: str, endpoint_url: str | None) -> None:
+    """Refuse what botocore refuses only once the file has been downloaded."""
+    if not region and find_spec("awscrt") is None:
+        text = "a multi-Region access point needs another signature (pip install awscrt); name a bucket instead"
+        raise typer.BadParameter(text, param_hint="TARGET")
+    if endpoint_url is not None and not (urlsplit(endpoint_url).hostname or "").endswith(".amazonaws.com"):
+        text = "the ARN of an access point has an endpoint of its own on AWS"
+        raise typer.BadParameter(text, param_hint="--endpoint-url")
 
 
 def parse_size(text: str, option: str) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 
 import pytest
 
-from courier.errors import ArtifactIncompleteError, ArtifactRefusedError, SettingsError
+from courier.errors import ArtifactIncompleteError, ArtifactRefusedError, CopyUnfinishedError, SettingsError
 from courier.models import BuildRef
 from courier.object_keys import artifact_key
 from courier.transfer.options import MIB, CopyOptions, Destination
@@ -24,7 +25,9 @@ from local.simulator import (
     SetHeaders,
 )
 from tests.functional.transfer.conftest import NewHarness
-from tests.functional.transfer.harness import BUCKET, S3Interceptor
+from tests.functional.transfer.harness import BUCKET, Invocation, S3Interceptor
+
+PDF = b"%PDF-1.7\n1 0 obj\n%%EOF\n"
 
 
 @pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
@@ -203,3 +206,111 @@ def test_filename_cannot_leave_the_prefix_of_its_build(new_harness: NewHarness, 
 def test_key_that_would_leave_its_prefix_is_refused(key: str) -> None:
     with pytest.raises(SettingsError):
         Destination(bucket=BUCKET, key=key)
+
+
+@pytest.mark.parametrize("word", ["aws-chunked", "UTF-8", "identity", "none", "binary, aws-chunked"])
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+def test_word_that_is_no_coding_is_none(new_harness: NewHarness, size_bytes: int, word: str) -> None:
+    harness = new_harness(size_bytes)
+    harness.inject(SetHeaders({"Content-Encoding": word}), times=None)
+    assert harness.copy().content_encoding is None
+    assert harness.stored() == harness.report
+    assert "ContentEncoding" not in harness.s3.head_object(Bucket=BUCKET, Key=harness.destination.key)
+
+
+def test_label_that_the_bytes_belie_is_dropped(new_harness: NewHarness) -> None:
+    harness = new_harness(12 * MIB)
+    harness.inject(SetHeaders({"Content-Encoding": "gzip"}), times=None)
+    assert harness.copy().content_encoding is None
+    assert harness.stored() == harness.report
+
+
+@pytest.mark.parametrize("with_length", [True, False])
+def test_report_that_is_stored_encoded_is_kept_as_it_lies(new_harness: NewHarness, with_length: bool) -> None:
+    harness = new_harness(300_000)
+    harness.inject(GzipBody(), times=None)
+    if not with_length:
+        harness.inject(NoLength(), times=None)
+    artifact = harness.copy(locate=harness.locate_without_size, options=CopyOptions(ranges=False))
+    stored = harness.stored()
+    assert stored is not None
+    assert gzip.decompress(stored) == harness.report
+    assert (artifact.content_type, artifact.content_encoding) == ("application/pdf", "gzip")
+    assert (artifact.size_bytes, artifact.verified) == (len(stored), with_length)
+    assert harness.s3.head_object(Bucket=BUCKET, Key=harness.destination.key)["ContentEncoding"] == "gzip"
+    harness.others.append(stored)
+
+
+@pytest.mark.parametrize("parts", [0, 1])
+def test_large_report_that_is_stored_encoded_is_kept_in_parts(new_harness: NewHarness, parts: int) -> None:
+    harness = new_harness(12 * MIB)
+    harness.inject(StoredEncoded(), times=None)
+    if parts:
+        invocation, client = Invocation(), harness.fresh_client()
+        S3Interceptor(client).call("UploadPart", invocation.nearly_end, nth=parts)
+        with pytest.raises(CopyUnfinishedError):
+            harness.copy(s3=client, seconds_left=invocation, options=CopyOptions(workers=1, part_size_bytes=5 * MIB))
+    assert harness.copy().content_encoding == "br"
+    assert harness.stored() == harness.report
+    assert harness.s3.head_object(Bucket=BUCKET, Key=harness.destination.key)["ContentEncoding"] == "br"
+    assert None not in harness.ranges()
+
+
+@pytest.mark.parametrize("with_length", [True, False])
+def test_report_that_is_encoded_on_its_way_is_known_by_the_size_of_the_api(
+    new_harness: NewHarness, with_length: bool
+) -> None:
+    harness = new_harness(300_000)
+    harness.inject(ReplaceBody(PDF), times=None)
+    harness.inject(GzipBody(), times=None)
+    if not with_length:
+        harness.inject(NoLength(), times=None)
+    with pytest.raises(ArtifactRefusedError, match=r"encoded \('gzip'\) although it must not"):
+        harness.copy(options=CopyOptions(ranges=False))
+    assert harness.stored() is None
+
+
+@pytest.mark.parametrize("page", [HTML_PAGE, XML_ERROR])
+def test_page_inside_a_coding_is_a_page(new_harness: NewHarness, page: bytes) -> None:
+    harness = new_harness(300_000)
+    harness.inject(ReplaceBody(page), times=None)
+    harness.inject(GzipBody(), times=None)
+    with pytest.raises(ArtifactRefusedError, match="page of HTML or XML"):
+        harness.copy(locate=harness.locate_without_size, options=CopyOptions(ranges=False))
+
+
+@pytest.mark.parametrize("header", ["application/pdf", "application/octet-stream"])
+def test_pdf_may_begin_later(new_harness: NewHarness, header: str) -> None:
+    harness = new_harness(300_000)
+    report = b"\xef\xbb\xbf\r\n" + b"x" * 60 + PDF
+    harness.others.append(report)
+    harness.inject(ReplaceBody(report), times=None)
+    harness.inject(SetHeaders({"Content-Type": header}), times=None)
+    harness.copy(locate=harness.locate_without_size, options=CopyOptions(ranges=False))
+    assert harness.stored() == report
+
+
+@pytest.mark.parametrize(
+    ("media", "body"),
+    [
+        ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1..."),
+        ("application/vnd.ms-excel", b"<html><table><tr><td>1</td></tr></table></html>"),
+    ],
+    ids=["locked Office file", "export of a reporting tool"],
+)
+def test_what_a_source_declares_is_what_it_gets(new_harness: NewHarness, media: str, body: bytes) -> None:
+    harness = new_harness(300_000)
+    harness.others.append(body)
+    harness.inject(ReplaceBody(body), times=None)
+    harness.inject(NoLength(), times=None)
+    harness.inject(SetHeaders({"Content-Type": media}), times=None)
+    plain = CopyOptions(ranges=False)
+    assert not harness.copy(locate=harness.locate_without_size, content_types=[media], options=plain).verified
+    assert harness.stored() == body
+
+
+class StoredEncoded(SetHeaders):
+    """The store keeps the object encoded, and says so of the whole and of each part."""
+
+    def __init__(self) -> None:
+        super().__init__({"Content-Encoding": "br"})

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
 import typer
+from botocore.awsrequest import AWSPreparedRequest
 from typer.testing import CliRunner, Result
 
-from cli.copy import copy_command, parse_size
+from cli.copy import copy_command, parse_size, parse_target
 from courier.backoff import Backoff
 from courier.links import ArtifactLink
 from courier.transfer.options import MIB
-from local.simulator import ErrorStatus, LinkExpired, Reply
+from local.simulator import ErrorStatus, LinkExpired, NoLength, Reply, SetHeaders
 from tests.functional.transfer.conftest import NewHarness
 from tests.functional.transfer.harness import BUCKET, KEY, CopyHarness
 from tests.support.command import courier
 
 TARGET = f"s3://{BUCKET}/{KEY}"
+ACCESS_POINT = "arn:aws:s3:us-east-1:123456789012:accesspoint/mine"
 
 
 @pytest.fixture(autouse=True)
@@ -206,6 +212,13 @@ def test_a_size_is_read(text: str, size_bytes: int) -> None:
         ("s3://bkt/", "the key is missing: s3://bkt/KEY"),
         ("s3://bkt/folder/", "s3://bkt/folder/ is a folder; add a name: s3://bkt/folder/NAME"),
         ("s3:///key", "does not look like s3://bucket/key"),
+        ("s3://my bucket/key", "does not look like s3://bucket/key"),
+        (f"s3://{ACCESS_POINT}", f"the key is missing: s3://{ACCESS_POINT}/KEY"),
+        (
+            "s3://arn:aws:s3::123456789012:accesspoint/mine.mrap/k",
+            "a multi-Region access point needs another signature",
+        ),
+        ("s3://bkt/a\x07b", "character 2 is U+0007"),
     ],
 )
 def test_a_target_without_a_whole_key_is_refused_with_the_reason(target: str, says: str) -> None:
@@ -237,6 +250,92 @@ def test_wrong_usage_has_a_code_of_its_own(new_harness: NewHarness, options: lis
     assert harness.stored() is None
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "target", "says"),
+    [
+        ("127.0.0.1:9000", TARGET, "--endpoint-url: must look like http://127.0.0.1:9000"),
+        ("ftp://127.0.0.1", TARGET, "--endpoint-url: must look like http://127.0.0.1:9000"),
+        ("http://", TARGET, "--endpoint-url: must look like http://127.0.0.1:9000"),
+        ("http://127.0.0.1:9000", f"s3://{ACCESS_POINT}/k", "an access point has an endpoint of its own on AWS"),
+    ],
+)
+def test_endpoint_that_cannot_be_used_is_one_line_before_anything(endpoint: str, target: str, says: str) -> None:
+    ended = courier("copy", "https://x.amazonaws.com/report.pdf", target, "--endpoint-url", endpoint)
+    assert ended.exit_code == 2
+    assert says in ended.error_line
+
+
+@pytest.mark.parametrize("point", [ACCESS_POINT, ACCESS_POINT.replace("point/", "point:")])
+def test_access_point_stands_for_a_bucket(point: str) -> None:
+    destination = parse_target(f"s3://{point}/folder/report.pdf", None)
+    assert (destination.bucket, destination.key) == (point, "folder/report.pdf")
+    client = boto3.client("s3", region_name="us-east-1")
+    sent: list[str] = []
+
+    def stop(request: AWSPreparedRequest, **_: object) -> None:
+        sent.append(request.url)
+        raise KeyboardInterrupt
+
+    client.meta.events.register_first("before-send.s3", stop)
+    with pytest.raises(KeyboardInterrupt):
+        client.head_object(Bucket=destination.bucket, Key=destination.key)
+    assert sent == ["https://mine-123456789012.s3-accesspoint.us-east-1.amazonaws.com/folder/report.pdf"]
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+def test_link_that_is_good_for_one_request_is_copied_without_ranges(new_harness: NewHarness, size_bytes: int) -> None:
+    harness = new_harness(size_bytes)
+    harness.inject(ErrorStatus(403), nth=2, times=None)
+    assert run(harness, harness.locate(), "--no-ranges").exit_code == 0
+    assert harness.ranges() == [None]
+
+
+def test_private_addresses_are_an_option(new_harness: NewHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = new_harness(300_000)
+    monkeypatch.setattr(socket, "getaddrinfo", _resolving_inside(socket.getaddrinfo))
+    url = harness.locate().url.reveal().replace("localhost", "storage.internal")
+    origin = "/".join(url.split("/")[:3])
+    refused = run(harness, harness.locate(), "--allow-host", origin, url=url)
+    port = origin.rpartition(":")[2]
+    advice = f"use --private-addresses, or --allow-host http://127.0.0.1:{port}"
+    assert refused.stderr.strip().endswith(f"a loopback address; for self-hosted storage, {advice}")
+    for option in (["--private-addresses"], ["--allow-host", f"http://127.0.0.1:{port}"]):
+        # The store signs for its own name, and refuses the link; the address is no reason any more.
+        result = run(harness, harness.locate(), "--allow-host", origin, *option, url=url)
+        assert "the store refuses the link (403" in result.stderr
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 12 * MIB])
+def test_content_md5_takes_the_place_of_checksums(
+    new_harness: NewHarness, monkeypatch: pytest.MonkeyPatch, size_bytes: int
+) -> None:
+    harness = new_harness(size_bytes)
+    names: set[str] = set()
+
+    def see(request: AWSPreparedRequest, **_: object) -> None:
+        names.update(name.lower() for name in request.headers)
+
+    def watched(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - boto3's shape
+        client = make_client(*args, **kwargs)
+        client.meta.events.register_first("before-send.s3", see)
+        return client
+
+    make_client = boto3.Session.client
+    monkeypatch.setattr(boto3.Session, "client", watched)
+    assert run(harness, harness.locate(), "--content-md5", "--part-size", "5MiB").exit_code == 0
+    assert harness.stored() == harness.report
+    assert "content-md5" in names
+    assert not [name for name in names if name.startswith(("x-amz-checksum", "x-amz-sdk-checksum"))]
+
+
+def test_what_cannot_be_verified_is_said_in_the_line(new_harness: NewHarness) -> None:
+    harness = new_harness(300_000)
+    harness.inject(NoLength(), times=None)
+    harness.inject(SetHeaders({"Content-Type": "text/csv", "Content-Encoding": "br"}), times=None)
+    result = run(harness, harness.locate(), "--no-ranges")
+    assert result.stdout.strip().endswith(", Content-Encoding br, length unverified")
+
+
 def test_runs_as_a_module_over_tls_with_an_authority_of_its_own(new_harness: NewHarness) -> None:
     harness = new_harness(300_000, tls=True)
     link = harness.locate()
@@ -255,3 +354,7 @@ def test_runs_as_a_module_over_tls_with_an_authority_of_its_own(new_harness: New
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert harness.stored() == harness.report
+
+
+def _resolving_inside(getaddrinfo: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda host, *rest, **more: getaddrinfo("127.0.0.1" if host == "storage.internal" else host, *rest, **more)

@@ -220,3 +220,11 @@ def test_the_email_says_what_happened_in_plain_words() -> None:
 
 def test_unreported_limits_are_not_shown_as_numbers() -> None:
     assert "8 GB" not in announce(record_of(limits=AccountLimits())).message["email"]
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_the_email_says_what_could_not_be_verified(verified: bool) -> None:
+    stored = {"bucket": "reports", "key": "artifacts/b1.csv", "size_bytes": 3, "sha256": "0" * 64}
+    artifact = {**stored, "content_type": "text/csv", "verified": verified, "copied_at": NOON}
+    email = announce(record_of(outcome=Outcome.DELIVERED, artifact=artifact)).message["email"]
+    assert ("length unverified: nothing shows whether the report is complete" in email) is not verified

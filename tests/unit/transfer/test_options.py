@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from courier.errors import ArtifactRefusedError
+from courier.errors import ArtifactRefusedError, SettingsError
 from courier.transfer.options import (
     BUFFER_BYTES,
     GIB,
@@ -15,6 +15,7 @@ from courier.transfer.options import (
     MOST_PARTS,
     SMALLEST_PART_BYTES,
     CopyOptions,
+    Destination,
     PartPlan,
 )
 
@@ -90,3 +91,28 @@ def test_stream_of_unknown_length_keeps_its_memory_for_long() -> None:
 def test_options_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"workers|part"):
         CopyOptions(**wrong)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["Screenshot at 9.41.00\u202fAM.pdf", "13.05.\u00a0x.pdf", "\u5831\u544a\u30002024.pdf", "a/\u200fb", "\u2028"],
+)
+def test_key_may_have_every_character_that_s3_takes(key: str) -> None:
+    assert Destination(bucket="reports", key=key).key == key
+
+
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("a\x07b", r"character 2 is U\+0007"),
+        ("a\nb", r"character 2 is U\+000A"),
+        ("\x7f", r"character 1 is U\+007F"),
+        ("ab\x85", r"character 3 is U\+0085"),
+        ("a\udc80", r"character 2 is U\+DC80"),
+        ("\u00e4" * 513, "at most 1024 bytes on S3, this one has 1026"),
+        ("", "one is empty"),
+    ],
+)
+def test_key_that_is_refused_is_refused_with_the_reason(key: str, says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        Destination(bucket="reports", key=key)

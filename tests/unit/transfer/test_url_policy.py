@@ -142,8 +142,10 @@ NOT_PUBLIC = [
     "::ffff:52.216.0.1",
     "::7f00:1",
     "64:ff9b::a9fe:a9fe",
-    "64:ff9b::34d8:1",
+    "64:ff9b::a00:1",
+    "64:ff9b::7f00:1",
     "64:ff9b:1::1",
+    "64:ff9b:1::34d8:1",
     "2002:a9fe:a9fe::1",
     "2001:0:1::1",
     "nonsense",
@@ -157,20 +159,52 @@ def test_name_must_not_resolve_to_an_address_that_is_not_public(address: str) ->
         DEFAULT.check_addresses(target, ["52.216.0.1", address])
 
 
-@pytest.mark.parametrize("address", ["52.216.0.1", "2600:1f18::1"])
+# DNS64 answers with the prefix of NAT64 in front of every public IPv4 address: 52.216.0.1 here.
+@pytest.mark.parametrize("address", ["52.216.0.1", "2600:1f18::1", "64:ff9b::34d8:1"])
 def test_public_addresses_are_allowed(address: str) -> None:
     target = DEFAULT.check("https://s3.amazonaws.com/key")
     assert DEFAULT.check_addresses(target, [address]) == (address,)
 
 
-def test_refused_address_names_the_settings() -> None:
-    target = DEFAULT.check("https://s3.amazonaws.com/key")
-    with pytest.raises(ArtifactRefusedError, match=r"a link-local address; .* artifact\.private_addresses"):
-        DEFAULT.check_addresses(target, ["169.254.169.254"])
+def test_refused_address_comes_with_advice_that_works() -> None:
+    url = "http://minio.internal:9000/key"
+    rules = LinkRules.parse(["http://minio.internal:9000"])
+    with pytest.raises(ArtifactRefusedError) as caught:
+        rules.check_addresses(rules.check(url), ["10.1.2.3"])
+    advice = "set artifact.private_addresses, or add http://10.1.2.3:9000 to artifact.hosts"
+    assert str(caught.value).endswith(f"resolves to 10.1.2.3, a private address; for self-hosted storage, {advice}")
+    for rules in (
+        LinkRules.parse(["http://minio.internal:9000"], private_addresses=True),
+        LinkRules.parse(["http://minio.internal:9000", "http://10.1.2.3:9000"]),
+    ):
+        rules.check_addresses(rules.check(url), ["10.1.2.3"])
+
+
+def test_advice_names_the_host_where_only_its_suffix_is_allowed() -> None:
+    rules = LinkRules.parse(["*.internal"])
+    with pytest.raises(ArtifactRefusedError, match=r"or add 10\.1\.2\.3 and s3\.internal in full to artifact\.hosts"):
+        rules.check_addresses(rules.check("https://s3.internal/key"), ["10.1.2.3"])
+    rules = LinkRules.parse(["*.internal", "10.1.2.3", "s3.internal"])
+    rules.check_addresses(rules.check("https://s3.internal/key"), ["10.1.2.3"])
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254"])
+def test_no_setting_lets_a_name_point_to_a_metadata_service(address: str) -> None:
+    host = f"[{address}]" if ":" in address else address
+    for rules in (LinkRules.parse(["s3.internal", host]), LinkRules.parse(["s3.internal"], private_addresses=True)):
+        with pytest.raises(ArtifactRefusedError, match="no setting allows that for a name"):
+            rules.check_addresses(rules.check("https://s3.internal/key"), [address])
+
+
+@pytest.mark.parametrize("entry", ["http://10.1.2.3:9000", "https://10.1.2.3:9000", "10.1.2.4"])
+def test_address_that_is_named_with_another_scheme_or_port_is_another(entry: str) -> None:
+    rules = LinkRules.parse(["minio.internal", entry])
+    with pytest.raises(ArtifactRefusedError):
+        rules.check_addresses(rules.check("https://minio.internal/key"), ["10.1.2.3"])
 
 
 @pytest.mark.parametrize(
-    "address", ["10.1.2.3", "192.168.1.1", "100.64.0.1", "127.0.0.1", "fd12::1", "::ffff:10.0.0.1"]
+    "address", ["10.1.2.3", "192.168.1.1", "100.64.0.1", "127.0.0.1", "fd12::1", "::ffff:10.0.0.1", "64:ff9b::a00:1"]
 )
 def test_private_addresses_can_be_allowed(address: str) -> None:
     rules = LinkRules.parse(["minio.internal"], private_addresses=True)

@@ -10,9 +10,9 @@ import pytest
 from courier.errors import LedgerError, SettingsError
 from courier.ledger.table import Change
 from courier.links import ArtifactLink, SecretUrl
-from courier.models import BuildStatus, NextStep, StoredArtifact
+from courier.models import BuildStatus, NextStep, Outcome, StoredArtifact
 from courier.transfer.checkpoint import Checkpoint
-from courier.transfer.options import Destination
+from courier.transfer.options import CopyOptions, Destination
 from courier.usecases.copy_artifact import CopyRequest, LedgerCheckpointStore, copy_artifact
 from tests.support.container import FakeContainer
 from tests.support.providers import NOON, FakeProvider, build_of, passage_of, ref_of
@@ -34,6 +34,8 @@ class FakeCopy:
         self.links: list[ArtifactLink] = []
         self.destination: Destination | None = None
         self.checkpoints: LedgerCheckpointStore | None = None
+        self.options = CopyOptions()
+        self.still_wanted: Callable[[], bool] = lambda: False
 
     def __call__(
         self,
@@ -41,10 +43,13 @@ class FakeCopy:
         destination: Destination,
         *,
         checkpoints: LedgerCheckpointStore,
+        options: CopyOptions,
+        still_wanted: Callable[[], bool],
         **_: Any,  # noqa: ANN401 - what this copy does not use
     ) -> StoredArtifact:
         self.links = [locate() for _ in range(self.links_wanted)]
         self.destination, self.checkpoints = destination, checkpoints
+        self.options, self.still_wanted = options, still_wanted
         return artifact(key=destination.key)
 
 
@@ -132,6 +137,40 @@ def test_the_checkpoint_store_belongs_to_the_build_and_its_key(
     fake_copy.checkpoints.save(FIRST)
     assert store.load() == FIRST
     assert container.builds.find(REF) is not None
+
+
+@pytest.mark.parametrize("outcome", [None, *Outcome])
+def test_a_report_is_not_published_once_it_is_recorded_as_undeliverable(
+    container: FakeContainer,
+    provider: FakeProvider,
+    fake_copy: FakeCopy,
+    store: LedgerCheckpointStore,
+    outcome: Outcome | None,
+) -> None:
+    """An invocation may run on after its execution has given it up."""
+    run(container)
+    assert fake_copy.still_wanted()
+    if outcome is not None:
+        container.builds.close(REF, outcome, record_key="records/b1", build={"status": BuildStatus.SUCCEEDED})
+    assert fake_copy.still_wanted() is (outcome is not Outcome.UNDELIVERABLE)
+
+
+def test_a_build_without_a_row_may_be_published(
+    container: FakeContainer, provider: FakeProvider, fake_copy: FakeCopy
+) -> None:
+    run(container)
+    assert fake_copy.still_wanted()
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_ranges_are_a_setting_of_the_source(
+    container: FakeContainer, provider: FakeProvider, fake_copy: FakeCopy, ranges: bool
+) -> None:
+    known = container.sources.load().get("a")
+    changed = known.model_copy(update={"artifact": ArtifactSettings(ranges=ranges)})
+    container.sources.sources = Sources([changed])
+    run(container)
+    assert fake_copy.options.ranges is ranges
 
 
 def test_the_second_copier_gets_the_checkpoint_of_the_first(store: LedgerCheckpointStore) -> None:

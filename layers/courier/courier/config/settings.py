@@ -55,12 +55,15 @@ class ArtifactSettings(StrictModel):
         Media types that the object store may return; empty allows any but error pages.
     ``largest_bytes``
         A larger report is refused, by its declared and by its received size.
+    ``ranges``
+        Download large reports in parts. With ``false``, each is read in one GET: for links that are good for one.
     """
 
     hosts: tuple[Annotated[str, StringConstraints(min_length=1, max_length=253)], ...] = ("*.amazonaws.com",)
     private_addresses: bool = False
     content_types: tuple[str, ...] = ("application/pdf",)
     largest_bytes: Annotated[int, Field(gt=0)] = 5 * 1024**3
+    ranges: bool = True
 
 
 class SourceSettings(StrictModel):

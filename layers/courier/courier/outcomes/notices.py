@@ -183,6 +183,11 @@ def _build_lines(record: Record, *, bucket: str, key: str) -> list[str]:
         lines += [
             f"Report     s3://{stored.bucket}/{stored.key}",
             f"           {stored.size_bytes} bytes, SHA-256 {stored.sha256}",
+            *(
+                []
+                if stored.verified
+                else ["           length unverified: nothing shows whether the report is complete"]
+            ),
         ]
     lines.append(f"Record     s3://{bucket}/{key}")
     if record.limits:

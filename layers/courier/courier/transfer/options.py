@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
+from unicodedata import category
 
 from courier.errors import (
     ArtifactError,
@@ -31,6 +32,8 @@ BUFFER_BYTES: Final = 48 * MIB
 PARTS_PER_STAGE: Final = 1_000
 
 _LONGEST_KEY_BYTES: Final = 1_024
+# Control characters, and halves of characters that UTF-8 cannot hold.
+_NEVER_IN_A_KEY: Final = frozenset({"Cc", "Cs"})
 # How often the deadline of a running copy is checked; a second more or less does not matter beside `stop_seconds`.
 _WATCH_SECONDS: Final = 1.0
 
@@ -148,25 +151,29 @@ class Expected:
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
-    """Where the artifact is stored.
+    """Where the artifact is stored; ``bucket`` may be the ARN of an access point.
 
     Raises
     ------
     SettingsError
         S3 or a reader could take the key for another one: it is empty, longer than 1,024 bytes, or has
-        control characters or a segment ``.`` or ``..``.
+        control characters or a segment ``.`` or ``..``. Every other character is S3's to take, blanks of all kinds too.
     """
 
     bucket: str
     key: str
 
     def __post_init__(self) -> None:
-        segments = self.key.split("/")
-        has_control_character = any(not character.isprintable() for character in self.key)
-        is_too_long = len(self.key.encode()) > _LONGEST_KEY_BYTES
-        if not self.bucket or not self.key or has_control_character or is_too_long:
-            raise SettingsError(f"{self.key!r} cannot be the key of a report")
-        if self.key.startswith("/") or {".", ".."} & set(segments):
+        if not self.bucket or not self.key:
+            raise SettingsError(f"{self.key!r} in bucket {self.bucket!r} cannot be the key of a report: one is empty")
+        length = len(self.key.encode(errors="surrogatepass"))
+        if length > _LONGEST_KEY_BYTES:
+            raise SettingsError(f"a key has at most {_LONGEST_KEY_BYTES} bytes on S3, this one has {length}")
+        odd = next((character for character in self.key if category(character) in _NEVER_IN_A_KEY), None)
+        if odd is not None:
+            at = self.key.index(odd) + 1
+            raise SettingsError(f"{self.key!r} cannot be the key of a report: character {at} is U+{ord(odd):04X}")
+        if self.key.startswith("/") or {".", ".."} & set(self.key.split("/")):
             raise SettingsError(f"{self.key!r} would leave its prefix where keys are read as paths")
 
 

@@ -18,9 +18,11 @@ Address = IPv4Address | IPv6Address
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # Instance metadata serves credentials to any local caller; its IPv6 address lies among private ones (EC2 user guide).
 _METADATA = ip_address("fd00:ec2::254")
-# Addresses that carry an IPv4 address inside: NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380),
+# The well-known prefix of NAT64 (RFC 6052, 2.1), for public addresses only (3.1); a translator reaches the one inside.
+_NAT64 = IPv6Network("64:ff9b::/96")
+# Other addresses that carry an IPv4 address inside: local NAT64 (RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380),
 # IPv4-compatible (RFC 4291). A router on the way may unwrap them and reach the address inside.
-_EMBEDDING = tuple(IPv6Network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96"))
+_EMBEDDING = tuple(IPv6Network(text) for text in ("64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96"))
 _CGNAT = ip_network("100.64.0.0/10")  # RFC 6598
 
 
@@ -100,8 +102,10 @@ class LinkRules:
       port, for itself alone.
     - The name must resolve to public addresses only. Private, loopback, link-local, multicast,
       reserved and carrier-grade NAT addresses are refused, and IPv6 addresses with an IPv4
-      address inside (mapped, NAT64, 6to4, Teredo).
-    - An entry that is itself an address allows that address; the entry ``localhost`` allows loopback.
+      address inside (mapped, 6to4, Teredo). The well-known prefix of NAT64 counts as the address inside: a network
+      without IPv4 reaches every public IPv4 host so.
+    - An entry that is itself an address allows that address, also for a host that another entry names in full; the
+      entry ``localhost`` allows loopback.
     - ``private_addresses`` allows private, loopback and carrier-grade NAT addresses for the named
       hosts, and still neither link-local addresses nor those of a metadata service.
     - ``loopback`` allows loopback names over http and https on any port besides the named hosts:
@@ -199,16 +203,33 @@ class LinkRules:
                 raise ArtifactRefusedError(f"{url.host} resolves to {text!r}, which is no address")
             if url.may_be_private and literal is not None and address == literal:
                 continue
+            if self._is_named(url, address):
+                continue
             reason = _why_not_public(address)
             if reason is None or (url.may_be_loopback and address.is_loopback):
                 continue
             if url.may_be_private and _is_private_network(address):
                 continue
             raise ArtifactRefusedError(
-                f"{url.host} resolves to {address}, a {reason} address; for self-hosted storage set"
-                " artifact.private_addresses or name the address in artifact.hosts"
+                f"{url.host} resolves to {address}, a {reason} address; {self._advice(url, address)}"
             )
         return tuple(addresses)
+
+    def _is_named(self, url: AllowedUrl, address: Address) -> bool:
+        """Whether one entry names the address itself, as storage may have it, and another one the host in full."""
+        named = any(
+            (rule.scheme, rule.port, _parse_address(rule.host)) == (url.scheme, url.port, address)
+            for rule in self.hosts
+        )
+        return named and any(rule.host == url.host for rule in self.hosts) and _is_private_network(address)
+
+    def _advice(self, url: AllowedUrl, address: Address) -> str:
+        """Return what would allow the address."""
+        if not _is_private_network(address):
+            return "no setting allows that for a name"
+        entry = _show(HostRule(url.scheme, str(address), url.port))
+        host = "" if any(rule.host == url.host for rule in self.hosts) else f" and {url.host} in full"
+        return f"for self-hosted storage, set artifact.private_addresses, or add {entry}{host} to artifact.hosts"
 
 
 def _show(rule: HostRule) -> str:
@@ -227,6 +248,9 @@ def _parse_address(text: str) -> Address | None:
 def _why_not_public(address: Address) -> str | None:
     """Return what kind of address it is; None for a public one."""
     if isinstance(address, IPv6Address):
+        inner = _nat64(address)
+        if inner is not None:
+            return _why_not_public(inner)
         if address.ipv4_mapped is not None:
             return "mapped IPv4"
         # ::1 and :: lie in ::/96 and are named below.
@@ -256,4 +280,4 @@ def _is_private_network(address: Address) -> bool:
 
 
 def _nat64(address: IPv6Address) -> IPv4Address | None:
-    return IPv4Address(int(address) & 0xFFFFFFFF) if address in _EMBEDDING[0] else None
+    return IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None

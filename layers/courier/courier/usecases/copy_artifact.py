@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from courier.errors import LedgerError, SettingsError
-from courier.models import BuildRef, FrozenModel, NextStep, Passage, StoredArtifact
+from courier.models import BuildRef, FrozenModel, NextStep, Outcome, Passage, StoredArtifact
 from courier.object_keys import artifact_key
 from courier.observability.logger import logger
 from courier.observability.metrics import Metric
 from courier.transfer.checkpoint import Checkpoint
 from courier.transfer.copy import copy
-from courier.transfer.options import Destination, Expected
+from courier.transfer.options import CopyOptions, Destination, Expected
 from courier.transfer.url_policy import LinkRules
 
 if TYPE_CHECKING:
@@ -65,11 +65,22 @@ def copy_artifact(
         checkpoints=LedgerCheckpointStore(container.builds, ref, destination.key),
         seconds_left=seconds_left,
         ca_bundle=settings.ca_bundle,
+        options=CopyOptions(ranges=settings.artifact.ranges),
         clock=container.clock,
+        still_wanted=lambda: _is_wanted(container.builds, ref),
     )
     container.meter(ref.source).count(Metric.COPIED_BYTES, artifact.size_bytes)
     logger.info("report delivered", key=artifact.key, size_bytes=artifact.size_bytes, sha256=artifact.sha256)
     return artifact
+
+
+def _is_wanted(builds: BuildLedger, ref: BuildRef) -> bool:
+    """Whether the build is not recorded as undeliverable: an invocation may outlive its execution's patience.
+
+    Read right before the report is published, after which `record_outcome` finds no upload of this copy to abort.
+    """
+    row = builds.find(ref)
+    return row is None or row.outcome is not Outcome.UNDELIVERABLE
 
 
 def _first_then(link: ArtifactLink, locate: Callable[[], ArtifactLink]) -> Callable[[], ArtifactLink]:
