@@ -12,9 +12,11 @@ from local.chaos.experiments import Experiment
 from local.simulator import (
     HTML_PAGE,
     XML_ERROR,
+    ChunkedBody,
     ConnectionEnd,
     CutBody,
     Delay,
+    DenyEtag,
     DropFields,
     DropItems,
     ErrorStatus,
@@ -23,11 +25,15 @@ from local.simulator import (
     FloodList,
     GzipBody,
     IgnoreRange,
+    InterimResponse,
     LinkExpired,
     NoLength,
+    OddRange,
+    OtherEtag,
     Redirect,
     ReorderItems,
     RepeatItems,
+    RepeatLength,
     ReplaceBody,
     Reply,
     RequestKind,
@@ -117,6 +123,8 @@ class _StoreFault:
     spoils: bool = False
     scenario: str = "large"
     quick_timeouts: bool = False
+    nth: int = 1
+    ranged: bool = False
 
 
 STORE_FAULTS: Final[Sequence[_StoreFault]] = (
@@ -183,6 +191,31 @@ STORE_FAULTS: Final[Sequence[_StoreFault]] = (
         times=None,
         spoils=True,
     ),
+    *(
+        _StoreFault(f"store responds {status} to ranges", ErrorStatus(status), times=None, ranged=True)
+        for status in (400, 403, 404, 501, 503)
+    ),
+    *(
+        _StoreFault(f"range in an odd form: {form}", OddRange(form), times=None, scenario=scenario)
+        for form in ("unsatisfiable", "multipart", "equals_sign")
+        for scenario in ("large", "reports")
+    ),
+    _StoreFault("ranges shorter than requested", OddRange("short"), times=None),
+    _StoreFault("ETag denies itself", DenyEtag(), times=None),
+    _StoreFault("replicas with an ETag each", OtherEtag(), times=None, nth=2),
+    *(
+        _StoreFault(f"Content-Encoding {word}", SetHeaders({"Content-Encoding": word}), times=None)
+        for word in ("aws-chunked", "UTF-8")
+    ),
+    _StoreFault("report in chunks", ChunkedBody(), times=None),
+    _StoreFault("small report in chunks", ChunkedBody(), times=None, scenario="reports"),
+    _StoreFault("report in chunks breaks off", ChunkedBody(1_000_000)),
+    _StoreFault("small report in chunks breaks off", ChunkedBody(1_000), scenario="reports"),
+    _StoreFault("informational response first", InterimResponse(), times=None),
+    _StoreFault("120 more headers", SetHeaders({f"X-Extra-{n}": "x" for n in range(120)}), times=None),
+    _StoreFault("Content-Length stands twice", RepeatLength(), times=None),
+    _StoreFault("redirect of S3 without Location", Reply(301, XML_ERROR, "application/xml"), times=None, spoils=True),
+    _StoreFault("store responds 429 with Retry-After", ErrorStatus(429, retry_after=45), times=2),
     _StoreFault("hostile file name", SetHeaders({"Content-Disposition": 'attachment; filename="../../x"'}), times=None),
 )
 
@@ -215,7 +248,13 @@ def experiments() -> Iterator[Experiment]:
             where="the report",
             scenario=store.scenario,
             rules=[
-                FaultRule(store.fault, store.kind, nth=2 if store.kind is RequestKind.GET_JOB else 1, times=store.times)
+                FaultRule(
+                    store.fault,
+                    store.kind,
+                    ranged=store.ranged,
+                    nth=2 if store.kind is RequestKind.GET_JOB else store.nth,
+                    times=store.times,
+                )
             ],
             allowance=Allowance(outcomes=_UNDELIVERABLE if store.spoils else frozenset()),
             quick_timeouts=store.quick_timeouts,

@@ -13,7 +13,7 @@ from pydantic import Field as Bounds
 
 from courier.config.validation import describe_validation
 from courier.errors import SettingsError
-from local.simulator import faults, faults_json
+from local.simulator import faults, faults_json, faults_range
 from local.simulator.fault_plan import FaultRule
 from local.simulator.faults import Fault
 from local.simulator.messages import RequestKind
@@ -25,6 +25,9 @@ _KINDS: Final[Sequence[type[Fault]]] = (
     faults.SlowBody,
     faults.CutBody,
     faults.NoLength,
+    faults.ChunkedBody,
+    faults.RepeatLength,
+    faults.InterimResponse,
     faults.ReplaceBody,
     faults.CorruptBody,
     faults.GzipBody,
@@ -36,6 +39,9 @@ _KINDS: Final[Sequence[type[Fault]]] = (
     faults.TokenExpired,
     faults.IgnoreRange,
     faults.ObjectChanged,
+    faults_range.OddRange,
+    faults_range.DenyEtag,
+    faults_range.OtherEtag,
     faults_json.SetFields,
     faults_json.DropFields,
     faults_json.ShiftTimes,
@@ -61,6 +67,8 @@ _NARROWER: Final[Mapping[tuple[type[Fault], str], Any]] = {
     (faults.SlowBody, "piece_bytes"): Annotated[int, Bounds(ge=1)],
     (faults.SlowBody, "pause_seconds"): _Seconds,
     (faults.CutBody, "keep_bytes"): Annotated[int, Bounds(ge=0)],
+    (faults.ChunkedBody, "keep_bytes"): Annotated[int, Bounds(ge=0)] | None,
+    (faults.InterimResponse, "status"): Annotated[int, Bounds(ge=102, le=199)],
     (faults.CorruptBody, "at"): Annotated[int, Bounds(ge=0)],
     (faults.SetHeaders, "headers"): dict[_Line, _Line | None],
     (faults.ErrorStatus, "status"): Annotated[int, Bounds(ge=400, le=599)],

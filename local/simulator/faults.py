@@ -130,6 +130,45 @@ class NoLength(Fault):
 
 
 @dataclass(frozen=True)
+class ChunkedBody(Fault):
+    """The body is sent in chunks, without a Content-Length; with `keep_bytes` it breaks off after so many bytes."""
+
+    keep_bytes: int | None = None
+
+    @override
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        is_cut = self.keep_bytes is not None and self.keep_bytes < len(response.body)
+        return replace(
+            response,
+            body=response.body[: self.keep_bytes],
+            chunked=True,
+            connection=ConnectionEnd.CLOSE if is_cut else response.connection,
+            declared_bytes=len(response.body),
+        )
+
+
+@dataclass(frozen=True)
+class RepeatLength(Fault):
+    """The Content-Length stands twice in its header, as two proxies write it."""
+
+    @override
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        headers = {**response.headers, "Content-Length": f"{len(response.body)}, {len(response.body)}"}
+        return replace(response, headers=headers, with_length=False)
+
+
+@dataclass(frozen=True)
+class InterimResponse(Fault):
+    """An informational response precedes the final one."""
+
+    status: int = 103
+
+    @override
+    def on_response(self, request: Request, response: SimulatedResponse) -> SimulatedResponse:
+        return replace(response, interim=self.status)
+
+
+@dataclass(frozen=True)
 class ReplaceBody(Fault):
     """The body is replaced, by default with an empty one; status, headers and length are correct."""
 

@@ -20,6 +20,7 @@ from local.simulator.messages import ConnectionEnd, SimulatedResponse
 LARGEST_REQUEST_BYTES: Final = 16 * 1024 * 1024
 # A silent client must not keep a thread forever.
 IDLE_SECONDS: Final = 60
+CHUNK_BYTES: Final = 64 * 1024
 BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 # The errors of a client that disconnected early; they are ignored.
 GONE: Final = (ConnectionError, TimeoutError, ssl.SSLError)
@@ -118,10 +119,15 @@ class _Handler(BaseHTTPRequestHandler):
         return self.rfile.read(length)
 
     def _send(self, response: SimulatedResponse) -> None:
+        if response.interim is not None:
+            self.send_response_only(response.interim)
+            self.end_headers()
         self.send_response_only(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
-        if response.with_length and response.status not in BODILESS:
+        if response.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif response.with_length and response.status not in BODILESS:
             declared = len(response.body) if response.declared_bytes is None else response.declared_bytes
             self.send_header("Content-Length", str(declared))
         if response.connection is not ConnectionEnd.KEEP:
@@ -133,6 +139,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_body(self, response: SimulatedResponse) -> None:
         body = memoryview(response.body)
+        if response.chunked:
+            self._send_chunks(body, is_cut=response.declared_bytes is not None and response.declared_bytes > len(body))
+            return
         if response.piece_bytes is None:
             self.wfile.write(body)
             return
@@ -140,6 +149,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.options.wait(response.pause_seconds)
             self.wfile.write(body[start : start + response.piece_bytes])
             self.wfile.flush()
+
+    def _send_chunks(self, body: memoryview, *, is_cut: bool) -> None:
+        for start in range(0, len(body), CHUNK_BYTES):
+            chunk = body[start : start + CHUNK_BYTES]
+            self.wfile.write(b"%x\r\n" % len(chunk))
+            self.wfile.write(chunk)
+            self.wfile.write(b"\r\n")
+        if not is_cut:
+            self.wfile.write(b"0\r\n\r\n")
 
     def _reset(self) -> None:
         """Close with a zero linger time, so that TCP sends a reset.

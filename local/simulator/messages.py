@@ -89,7 +89,8 @@ class SimulatedResponse:
 
     `declared_bytes` overrides the true Content-Length; without `with_length` the header is omitted, so that the end of
     the connection ends the body. A `silent` response is not sent. With `piece_bytes` the body is sent in such pieces,
-    with `pause_seconds` before each.
+    with `pause_seconds` before each. A `chunked` body has no length, and no last chunk if `declared_bytes` is larger.
+    An `interim` status is sent as a response of its own before this one.
     """
 
     status: int
@@ -102,6 +103,8 @@ class SimulatedResponse:
     wait_seconds: float = 0.0
     piece_bytes: int | None = None
     pause_seconds: float = 0.0
+    chunked: bool = False
+    interim: int | None = None
 
 
 def json_response(status: int, body: JsonValue, **headers: str) -> SimulatedResponse:

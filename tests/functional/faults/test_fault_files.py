@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from courier.errors import SettingsError
-from local.simulator import faults, faults_json
+from local.simulator import faults, faults_json, faults_range
 from local.simulator.fault_files import FAULTS, describe, read_rules
 from local.simulator.fault_plan import FaultRule
 from local.simulator.faults import CorruptBody, CutBody, ErrorStatus, Fault, LinkExpired, ReplaceBody
@@ -39,7 +39,7 @@ def test_every_fault_of_the_simulator_has_a_name_in_files() -> None:
     abstract = {Fault, faults_json.JsonFault, faults_json.ObjectFault}
     known = {
         kind
-        for module in (faults, faults_json)
+        for module in (faults, faults_json, faults_range)
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, Fault) and kind not in abstract
     }
