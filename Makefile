@@ -130,5 +130,5 @@ lock: $(VENV)/.uv  ## Renew the locks from requirements/*.in; UPGRADE=1 takes th
 	@$(COMPILE) --python-platform aarch64-manylinux2014 --python-version 3.13 -c requirements/dev.lock \
 		-o layers/dependencies/requirements.txt requirements/layer.in
 
-clean:  ## Remove everything that can be created again
-	rm -rf $(VENV) .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis $(NPM)/node_modules out
+clean:  ## Remove everything that can be created again; out/ may hold delivered reports and stays
+	rm -rf $(VENV) .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis $(NPM)/node_modules

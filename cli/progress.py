@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -15,6 +16,8 @@ from rich.text import Text
 from cli.shared import OUTCOME_COLOURS, say
 from local.runs.session import BuildLine
 
+# In a pipe, a shorter pause until the next poll gets no line.
+_LONG_PAUSE_SECONDS = 10.0
 # Title, headings, and the line about the builds that do not fit.
 _LINES_AROUND_THE_ROWS = 3
 
@@ -22,8 +25,8 @@ _LINES_AROUND_THE_ROWS = 3
 class Progress(Protocol):
     """Shows the builds of a run each time they may have changed."""
 
-    def show(self, builds: Sequence[BuildLine]) -> None:
-        """Show the builds as they are now."""
+    def show(self, builds: Sequence[BuildLine], next_poll_at: datetime | None = None) -> None:
+        """Show the builds as they are now, and the next tick that polls one of them."""
         ...
 
 
@@ -33,9 +36,9 @@ class LiveTable:
     def __init__(self, live: Live) -> None:
         self._live = live
 
-    def show(self, builds: Sequence[BuildLine]) -> None:
+    def show(self, builds: Sequence[BuildLine], next_poll_at: datetime | None = None) -> None:
         """Redraw."""
-        self._live.update(builds_table(builds, self._live.console))
+        self._live.update(builds_table(builds, self._live.console, _seconds_until(next_poll_at)))
 
 
 class PlainLines:
@@ -51,19 +54,27 @@ class PlainLines:
         self._console = console
         self._elapsed = elapsed
         self._shown: dict[str, str] = {}
+        self._announced: datetime | None = None
 
-    def show(self, builds: Sequence[BuildLine]) -> None:
+    def show(self, builds: Sequence[BuildLine], next_poll_at: datetime | None = None) -> None:
         """Print what changed since the last call."""
         for build in builds:
             if self._shown.get(build.build) != build.state:
                 self._shown[build.build] = build.state
                 say(self._console, f"{self._elapsed():6.1f} s  {build.state:<13}  {build.build}")
+        seconds = _seconds_until(next_poll_at)
+        if next_poll_at is None or seconds is None or seconds < _LONG_PAUSE_SECONDS:
+            return
+        # Each pause once: the instant shifts by as much as the tick.
+        if self._announced is None or abs(next_poll_at - self._announced) > timedelta(seconds=1):
+            self._announced = next_poll_at
+            say(self._console, f"{self._elapsed():6.1f} s  next poll in {seconds:.0f} s")
 
 
 @contextmanager
-def progress_on(console: Console, *, monotonic: Callable[[], float]) -> Iterator[Progress]:
-    """Yield the progress display that fits the console."""
-    if not console.is_terminal or console.is_dumb_terminal:
+def progress_on(console: Console, *, monotonic: Callable[[], float], plain: bool = False) -> Iterator[Progress]:
+    """Yield the progress display that fits the console; ``plain`` where other lines appear as well."""
+    if plain or not console.is_terminal or console.is_dumb_terminal:
         started = monotonic()
         yield PlainLines(console, lambda: monotonic() - started)
         return
@@ -80,7 +91,7 @@ def progress_on(console: Console, *, monotonic: Callable[[], float]) -> Iterator
         yield LiveTable(live)
 
 
-def builds_table(builds: Sequence[BuildLine], console: Console) -> Group:
+def builds_table(builds: Sequence[BuildLine], console: Console, next_poll_seconds: float | None = None) -> Group:
     """Return a table that fits the terminal: running builds first, then those that ended last."""
     if not builds:
         return Group(Text("No builds yet", style="bold"))
@@ -98,10 +109,17 @@ def builds_table(builds: Sequence[BuildLine], console: Console) -> Group:
         state = Text(build.state, style=OUTCOME_COLOURS.get(build.outcome or "", ""), no_wrap=True)
         table.add_row(*cells, state, str(build.polls), f"{build.seconds:.0f}")
     hidden = [Text(f"and {len(builds) - room} more", style="dim")] if len(builds) > room else []
-    return Group(Text(_title(builds), style="bold"), table, *hidden)
+    return Group(Text(_title(builds, next_poll_seconds), style="bold"), table, *hidden)
 
 
-def _title(builds: Sequence[BuildLine]) -> str:
+def _seconds_until(moment: datetime | None) -> float | None:
+    return None if moment is None else max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _title(builds: Sequence[BuildLine], next_poll_seconds: float | None) -> str:
     ended = Counter(build.outcome for build in builds if build.outcome is not None)
     in_flight = len(builds) - ended.total()
-    return ", ".join([f"{in_flight} in flight", *(f"{number} {name}" for name, number in sorted(ended.items()))])
+    next_poll = [] if next_poll_seconds is None else [f"next poll in {next_poll_seconds:.0f} s"]
+    return ", ".join(
+        [f"{in_flight} in flight", *next_poll, *(f"{number} {name}" for name, number in sorted(ended.items()))]
+    )

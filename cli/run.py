@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
@@ -23,8 +24,11 @@ from courier.config.environment import DEFAULT_SECRET_PREFIX
 from courier.errors import SettingsError
 
 if TYPE_CHECKING:
+    from cli.progress import Progress
     from cli.run_plan import Plan
+    from courier.models import Outcome
     from local.chaos.chaos_run import ChaosRun, FaultProfile
+    from local.runs.results_folder import ResultsFolder
     from local.runs.run_report import RunReport
     from local.runs.session import BuildLine, Session
 
@@ -107,10 +111,17 @@ def run(
         Path,
         typer.Option(
             metavar="FOLDER",
-            help="Results folder; the results of an earlier run are replaced.",
+            help="Results folder. A run continues with what an earlier one left there.",
             rich_help_panel=_RUN,
         ),
     ] = Path("out"),
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Delete the results of earlier runs and begin anew.", rich_help_panel=_RUN),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With --fresh: delete without asking.", rich_help_panel=_RUN)
+    ] = False,
     tick: Annotated[
         float | None,
         typer.Option(
@@ -154,6 +165,19 @@ def run(
             rich_help_panel=_RUN,
         ),
     ] = None,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            "--fail-on",
+            metavar="OUTCOMES",
+            help="Exit with 1 if a build of this run has one of these outcomes, such as `failed,undeliverable,lost`.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Print the log of the functions to standard error.", rich_help_panel=_RUN),
+    ] = False,
 ) -> None:
     r"""Run the whole application locally, without an AWS account.
 
@@ -208,25 +232,33 @@ def run(
         {"rules": [{"fault": "link_expired", "on": "artifact", "times": 2}]}
 
     **Results** in the folder `out`: `bucket/` holds the S3 objects under their keys, `notices.jsonl` the messages
-    that a subscriber received, `executions.json` the executions, `usage.json` the invocations and provider requests.
+    that a subscriber received, `executions.json` the executions, `usage.json` the invocations and provider requests
+    of the last run, `run.log` the log of the functions, `ledger.json` the ledger.
+
+    **Another run** with the same folder continues: reports and records stay, builds in flight are polled again at
+    once, and builds that ended in between are delivered. Secrets are not kept. `--fresh` deletes everything instead,
+    and asks before it deletes anything that was delivered. The results of a simulation do not last: the next run
+    replaces them.
 
     **Exit code** 0: every build reached an outcome. 1: an execution or a function failed; or at the timeout a build
-    was still running, a request was not served, or a provider had not responded; or, with faults, the checker found a
-    broken promise. 2: an option, a file or an API key is wrong. 130: interrupted. 141: the reader of the output was
-    gone, as in `courier run | head`.
+    was still running, a request was not served, or a provider had not responded; or a build has an outcome of
+    `--fail-on`; or, with faults, the checker found a broken promise. 2: an option, a file or an API key is wrong.
+    130: interrupted. 141: the reader of the output was gone, as in `courier run | head`.
     """
     # Imported here, like in every command: the embedded AWS takes two seconds, which --help need not wait for.
+    from cli.continuing import parse_outcomes, prepare_folder
+    from cli.progress import progress_on
     from cli.run_plan import make_plan, read_fault_profile
-    from cli.summary import print_chaos_report, print_summary
     from local.chaos.scenario_facts import signatures_collected
-    from local.runs.results_folder import check_folder, write_results
-    from local.runs.session import GRACE_SECONDS, MINUTE_SECONDS, Session
+    from local.runs.results_folder import open_results
+    from local.runs.session import MINUTE_SECONDS, Session
 
     # The current streams: the embedded AWS replaces the standard output by one that is no terminal.
     console = Output(file=sys.stdout, highlight=False)
     errors = Output(file=sys.stderr, highlight=False)
     _check_seconds("--tick", tick, SHORTEST_TICK_SECONDS, LONGEST_TICK_SECONDS)
     _check_seconds("--timeout", timeout, 0.0, math.inf)
+    failing_outcomes = parse_outcomes(fail_on)
     is_demo = sources is None
     profile = read_fault_profile(faults, chaos)
     with (
@@ -239,13 +271,17 @@ def run(
             faults=profile.plan() if profile else None,
         ) as plan,
         signatures_collected() as links,
+        ExitStack() as stack,
     ):
         for mistake in plan.mistakes:
             say(errors, f"courier: {mistake}", style="red")
         if not plan.sources:
             raise typer.Exit(EXIT_BAD_USAGE)
-        check_folder(out)
-        for source in plan.unasked:
+        results = stack.enter_context(open_results(out))
+        prepare_folder(results, simulated=is_demo, fresh=fresh, yes=yes)
+        results.note(shlex.join(["courier", *sys.argv[1:]]))
+        tracked = results.sources_in_flight()
+        for source in (source for source in plan.unasked if source.name not in tracked):
             hint = f"nothing to poll: {source.provider} cannot list reports; pass --request or --watch"
             say(console, f"{source.name}: {hint}")
         if timeout is None and (until_idle or is_demo):
@@ -256,25 +292,85 @@ def run(
         with Session(
             sources=plan.sources, secrets=plan.secrets, tick_seconds=tick_seconds, secret_prefix=secret_prefix
         ) as session:
+            results.continue_in(session, [source.name for source in plan.sources], simulated=is_demo)
+            if aside := results.builds_aside():
+                say(errors, f"courier: not polled, because their sources are not configured: {', '.join(aside)}")
             chaos_run = _chaos_run(profile, plan, links, tick_seconds)
-            end = _run_until_end(session, plan, console, chaos_run, until_idle=until_idle or is_demo, timeout=timeout)
-            was_stopped = end in {End.INTERRUPTED, End.READER_GONE}
-            errors.quiet = end is End.READER_GONE
-            run_report = session.finish(grace_seconds=INTERRUPTED_GRACE_SECONDS if was_stopped else GRACE_SECONDS)
-            write_results(session, out)
-            code = _exit_code(run_report, plan.mistakes)
-            try:
-                print_summary(console, errors, session, run_report, out, seconds=time.monotonic() - started)
-                if chaos_run is not None:
-                    report = chaos_run.check_run(session, plan.sources, run_report, stopped_early=end is not End.IDLE)
-                    print_chaos_report(console, errors, chaos_run.profile, report)
-                    code = 0 if report.is_good and not report.unchecked else EXIT_FAILED
-            except BrokenPipeError:
-                end = End.READER_GONE
-            code = {End.INTERRUPTED: EXIT_INTERRUPTED, End.READER_GONE: EXIT_BROKEN_PIPE}.get(end, code)
-            if run_report.is_still_running:
-                _leave(code)
+            on_change = partial(_store, session, results, errors if verbose else None)
+            end = _run_until_end(
+                session,
+                plan,
+                progress_on(console, monotonic=time.monotonic, plain=verbose),
+                chaos_run,
+                until_idle=until_idle or is_demo,
+                timeout=timeout,
+                on_change=on_change,
+            )
+            code = _finish(
+                end,
+                session=session,
+                plan=plan,
+                results=results,
+                chaos_run=chaos_run,
+                on_change=on_change,
+                console=console,
+                errors=errors,
+                fail_on=failing_outcomes,
+                started=started,
+            )
     raise typer.Exit(code)
+
+
+def _finish(
+    end: End,
+    *,
+    session: Session,
+    plan: Plan,
+    results: ResultsFolder,
+    chaos_run: ChaosRun | None,
+    on_change: Callable[[], None],
+    console: Output,
+    errors: Output,
+    fail_on: Collection[Outcome],
+    started: float,
+) -> int:
+    """Let work in progress end, store the results, print the summary, and return the exit code."""
+    from cli.continuing import command_to_continue, explain_fail_on
+    from cli.summary import print_chaos_report, print_summary
+    from local.runs.session import GRACE_SECONDS
+
+    was_stopped = end in {End.INTERRUPTED, End.READER_GONE}
+    errors.quiet = end is End.READER_GONE
+    run_report = session.finish(grace_seconds=INTERRUPTED_GRACE_SECONDS if was_stopped else GRACE_SECONDS)
+    with suppress(BrokenPipeError):
+        on_change()
+    results.save(session)
+    code = _exit_code(run_report, plan.mistakes)
+    try:
+        print_summary(console, errors, session, run_report, results.folder, seconds=time.monotonic() - started)
+        if chaos_run is not None:
+            report = chaos_run.check_run(session, plan.sources, run_report, stopped_early=end is not End.IDLE)
+            print_chaos_report(console, errors, chaos_run.profile, report)
+            code = 0 if report.is_good and not report.unchecked else EXIT_FAILED
+        if failed := explain_fail_on([line.outcome for line in session.builds()], fail_on):
+            code = code or EXIT_FAILED
+            say(errors, f"courier: {failed}", style="red")
+        if plan.simulation is None and (command := command_to_continue(sys.argv[1:], run_report)):
+            say(console, f"To continue: {command}")
+    except BrokenPipeError:
+        end = End.READER_GONE
+    code = {End.INTERRUPTED: EXIT_INTERRUPTED, End.READER_GONE: EXIT_BROKEN_PIPE}.get(end, code)
+    if run_report.is_still_running:
+        _leave(code)
+    return code
+
+
+def _store(session: Session, results: ResultsFolder, log: Console | None) -> None:
+    """Store the results so far every few seconds, and show the new lines of the log."""
+    for line in results.new_log_lines(session):
+        if log is not None and (text := line.readable):
+            say(log, text)
+    results.save_if_due(session)
 
 
 def _leave(code: int) -> None:
@@ -304,21 +400,21 @@ def _chaos_run(profile: FaultProfile | None, plan: Plan, links: Sequence[str], t
 def _run_until_end(
     session: Session,
     plan: Plan,
-    console: Console,
+    display: AbstractContextManager[Progress],
     chaos_run: ChaosRun | None,
     *,
     until_idle: bool,
     timeout: float | None,
+    on_change: Callable[[], None],
 ) -> End:
     """Run until the end, and return what it was."""
-    from cli.progress import progress_on
-
     try:
         session.submit(plan.requests, labels=plan.places)
-        with progress_on(console, monotonic=time.monotonic) as progress, _interrupts_noted() as interrupted:
+        with display as progress, _interrupts_noted() as interrupted:
 
             def show(lines: Sequence[BuildLine]) -> None:
-                progress.show(lines)
+                progress.show(lines, session.next_poll_at(lines))
+                on_change()
                 if chaos_run is not None:
                     chaos_run.stop_faults_when_due()
 

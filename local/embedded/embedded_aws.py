@@ -7,12 +7,13 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from local.embedded.async_invocations import AsyncInvoker, AsyncResult
 from local.embedded.call_context import CallTracker
@@ -27,6 +28,7 @@ from local.embedded.function_runtime import (
 from local.embedded.interception import Interception, Invocation
 from local.embedded.invoke_api import InvokeApi
 from local.embedded.log_capture import LogCapture, LogLine
+from local.embedded.moto.object_versions import set_version_id
 from local.embedded.moto.step_functions import (
     failed_executions,
     forget_executions,
@@ -41,6 +43,7 @@ from local.embedded.moto.step_functions import (
 from local.embedded.operator_clients import OperatorClients
 from local.embedded.results import (
     ExecutionReport,
+    MirroredObject,
     Subscription,
     drain_queue,
     mirror_bucket,
@@ -321,6 +324,10 @@ class EmbeddedAws:
         """Return the log lines of one function, or of all."""
         return self._logs.lines(function)
 
+    def new_logs(self, seen: int) -> list[LogLine]:
+        """Return the complete log lines after the first ``seen`` ones."""
+        return self._logs.complete_lines(seen)
+
     def ledger_rows(self) -> list[dict[str, object]]:
         """Return all rows of the table (the only one)."""
         return scan_table(self.client("dynamodb"), self._deployment.only("AWS::DynamoDB::Table"))
@@ -329,15 +336,25 @@ class EmbeddedAws:
         """Receive and delete the messages of the dead-letter queue (the only queue of the template, unless named)."""
         return drain_queue(self.client("sqs"), queue_url or self._deployment.only("AWS::SQS::Queue"))
 
-    def mirror_bucket(self, folder: Path) -> list[Path]:
-        """Copy all objects of the bucket (the only one) into a folder, under their keys.
+    def mirror_bucket(self, folder: Path, known: MutableMapping[str, MirroredObject] | None = None) -> list[Path]:
+        """Copy the objects of the bucket (the only one) into a folder: see `local.embedded.results.mirror_bucket`."""
+        return mirror_bucket(self.client("s3"), self._deployment.only("AWS::S3::Bucket"), folder, known)
 
-        Raises
-        ------
-        UnsafeKeyError
-            A key that would leave the folder.
-        """
-        return mirror_bucket(self.client("s3"), self._deployment.only("AWS::S3::Bucket"), folder)
+    def restore_object(self, key: str, body: bytes, properties: MirroredObject) -> MirroredObject:
+        """Put an object of an earlier run into the bucket (the only one), and return its properties as they are now."""
+        bucket = self._deployment.only("AWS::S3::Bucket")
+        encoding: Any = {"ContentEncoding": properties.content_encoding} if properties.content_encoding else {}
+        response = self.client("s3").put_object(
+            Bucket=bucket,
+            Key=key,
+            Body=body,
+            ContentType=properties.content_type,
+            Metadata=properties.metadata,
+            **encoding,
+        )
+        if properties.version_id is not None and "VersionId" in response:
+            set_version_id(self.location, bucket, key, properties.version_id)
+        return replace(properties, etag=response["ETag"])
 
     def open_multipart_uploads(self) -> list["MultipartUploadTypeDef"]:
         """Return the multipart uploads of the bucket (the only one) that were neither completed nor aborted."""

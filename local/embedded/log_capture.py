@@ -1,6 +1,7 @@
 """Captures what the functions print, per run, where AWS would write it to CloudWatch Logs."""
 
 import io
+import json
 import logging
 import sys
 import threading
@@ -11,6 +12,14 @@ from typing import Any, TextIO
 
 from local.embedded.call_context import current_run
 
+# Fields that Powertools adds to each line, and those that `LogLine.readable` shows elsewhere.
+_LAMBDA_FIELDS = frozenset(
+    {
+        *("level", "message", "timestamp", "service", "location", "xray_trace_id", "cold_start", "sampling_rate"),
+        *("function_name", "function_memory_size", "function_arn", "function_request_id"),
+    }
+)
+
 
 @dataclass(frozen=True)
 class LogLine:
@@ -19,6 +28,20 @@ class LogLine:
     function: str
     request_id: str
     text: str
+
+    @property
+    def readable(self) -> str:
+        """The line for a person: level, function, message and values; empty for metrics."""
+        try:
+            fields = json.loads(self.text)
+        except ValueError:
+            fields = None
+        if not isinstance(fields, dict):
+            return f"{self.function}: {self.text}"
+        if "_aws" in fields:
+            return ""
+        values = " ".join(f"{name}={value}" for name, value in fields.items() if name not in _LAMBDA_FIELDS)
+        return f"{fields.get('level', '')} {self.function}: {fields.get('message', '')}  {values}".rstrip()
 
 
 class LogCapture(io.TextIOBase):
@@ -37,6 +60,11 @@ class LogCapture(io.TextIOBase):
         with self._lock:
             unended = [LogLine(name, request_id, text) for (name, request_id, _), text in self._pieces.items()]
             return [line for line in self._lines + unended if function in (None, line.function)]
+
+    def complete_lines(self, seen: int) -> list[LogLine]:
+        """Return the lines that have ended, without the first ``seen`` ones."""
+        with self._lock:
+            return self._lines[seen:]
 
     def write(self, text: str) -> int:
         """Capture or pass on one piece of text."""

@@ -1,7 +1,10 @@
 """The results of a run of the embedded AWS, as plain data."""
 
 import json
-from dataclasses import dataclass
+import os
+import tempfile
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -128,27 +131,59 @@ def parse_envelope(envelope: str) -> ReceivedNotice:
     )
 
 
-def mirror_bucket(s3: "S3Client", bucket: str, folder: Path) -> list[Path]:
-    """Copy all objects of a bucket into a folder, under their keys.
+@dataclass(frozen=True, kw_only=True)
+class MirroredObject:
+    """The properties of an object whose bytes lie in a folder."""
+
+    etag: str
+    content_type: str
+    content_encoding: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    version_id: str | None = None
+
+
+def mirror_bucket(
+    s3: "S3Client", bucket: str, folder: Path, known: MutableMapping[str, MirroredObject] | None = None
+) -> list[Path]:
+    """Copy the objects of a bucket into a folder, under their keys, and return the written files.
+
+    ``known`` are the objects that lie there already, by key: those that have not changed are skipped, the others are
+    added. A file is complete or absent, whatever interrupts the copy.
 
     Raises
     ------
     UnsafeKeyError
         A key that would leave the folder, or that cannot be a file's name; nothing of the bucket is copied.
     """
-    keys = [
-        entry["Key"]
+    known = {} if known is None else known
+    etags = {
+        entry["Key"]: entry.get("ETag", "")
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         for entry in page.get("Contents", [])
-    ]
-    targets = {key: folder / _safe_path(key) for key in keys}
-    for key, target in targets.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        body = s3.get_object(Bucket=bucket, Key=key)["Body"]
-        with target.open("wb") as file:
-            for chunk in body.iter_chunks(_CHUNK_BYTES):
-                file.write(chunk)
-    return list(targets.values())
+    }
+    targets = {key: folder / _safe_path(key) for key in etags}
+    changed = {key: target for key, target in targets.items() if key not in known or known[key].etag != etags[key]}
+    for key, target in changed.items():
+        known[key] = _mirror_object(s3, bucket, key, target)
+    return list(changed.values())
+
+
+def _mirror_object(s3: "S3Client", bucket: str, key: str, target: Path) -> MirroredObject:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    response = s3.get_object(Bucket=bucket, Key=key)
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".", delete=False) as file:
+        for chunk in response["Body"].iter_chunks(_CHUNK_BYTES):
+            file.write(chunk)
+    # Temporary files are private, results are not.
+    Path(file.name).chmod(0o644)
+    os.replace(file.name, target)  # noqa: PTH105 - the same, and says that it replaces
+    return MirroredObject(
+        etag=response["ETag"],
+        content_type=response["ContentType"],
+        content_encoding=response.get("ContentEncoding"),
+        metadata=response.get("Metadata", {}),
+        version_id=response.get("VersionId"),
+    )
 
 
 def scan_table(dynamodb: "DynamoDBClient", table: str) -> list[dict[str, object]]:

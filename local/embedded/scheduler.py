@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from courier.clock import utc_now
@@ -137,6 +137,17 @@ class Scheduler:
                 for series in self._series
                 if series.schedule.enabled and isinstance(series.schedule.timing, Rate)
             )
+
+    def fire_at_or_after(self, target: str, due: datetime) -> datetime | None:
+        """Return the first fire at or after an instant of the schedules that call a target, by its logical id."""
+        fires = []
+        for series in self._series:
+            moment = series.next_fire if series.schedule.target == target else None
+            if moment is not None and moment < due:
+                moment = self._next_fire(series.schedule, moment, due - timedelta.resolution)
+            if moment is not None:
+                fires.append(moment)
+        return min(fires, default=None)
 
     def usage(self) -> dict[str, ScheduleUsage]:
         """Return the totals of each schedule so far, by logical id."""

@@ -15,6 +15,7 @@ from typing import Self
 
 from courier.config.environment import DEFAULT_SECRET_PREFIX
 from courier.config.settings import SourceSettings
+from courier.ledger.table import encode
 from courier.models import BuildRequest, BuildStatus, NextStep
 from local.embedded.async_invocations import AsyncResult
 from local.embedded.embedded_aws import EmbeddedAws
@@ -23,6 +24,7 @@ from local.embedded.interception import Interception
 from local.embedded.results import ReceivedNotice
 from local.embedded.scheduler import Scheduler
 from local.runs.run_report import RunReport, find_never_responded, is_backing_off, read_dead_letter
+from local.runs.saved_ledger import Row, is_ended, rows_to_restore, rows_to_save
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
@@ -34,6 +36,8 @@ _MOST_REQUESTS_PER_MINUTE = 10_000
 # The interval at which `run` reads the builds, and the time that `finish` gives to active functions.
 _REFRESH_SECONDS = 0.5
 GRACE_SECONDS = 10.0
+# The poller's logical id.
+_POLLER = "PollBuildsFunction"
 # The displayed state of a build whose outcome is known and not yet recorded.
 FINISHING = "ending"
 
@@ -47,6 +51,7 @@ class BuildLine:
     outcome: str | None
     polls: int
     seconds: float
+    next_poll_at: datetime | None = None
 
     @property
     def ref(self) -> tuple[str, str, str]:
@@ -104,6 +109,9 @@ class Session:
             load_handler=load_handler,
         )
         self._tick_seconds = tick_seconds
+        # The builds that had an outcome before this run, and all that it continues with.
+        self._ended_before: frozenset[str] = frozenset()
+        self._restored: frozenset[str] = frozenset()
         self.requests: dict[str, BuildRequest] = {}
 
     def __enter__(self) -> Self:
@@ -124,6 +132,20 @@ class Session:
         """Stop everything."""
         self._scheduler.stop()
         self.aws.stop()
+
+    def restore(self, rows: Sequence[Row]) -> None:
+        """Continue with the ledger of an earlier run, from `local.runs.saved_ledger`; before the schedules start."""
+        table, client = self.aws.outputs["LedgerTableName"], self.aws.client("dynamodb")
+        for row in rows_to_restore(rows, now=datetime.now(UTC)):
+            client.put_item(TableName=table, Item={name: encode(value) for name, value in row.items()})
+        self._restored = frozenset(str(row["build"]) for row in rows)
+        self._ended_before = frozenset(str(row["build"]) for row in rows if is_ended(row))
+
+    def rows_to_save(self) -> list[Row]:
+        """Return the rows that another run can continue with."""
+        # The rows first: an execution that ends in between is only repeated, and none is forgotten.
+        rows = self.aws.ledger_rows()
+        return rows_to_save(rows, self.aws.executions())
 
     def submit(self, requests: Sequence[BuildRequest], *, labels: Sequence[str] | None = None) -> None:
         """Send requests to ``request_build`` as EventBridge does: asynchronously, retried on errors.
@@ -191,8 +213,8 @@ class Session:
             failing_scopes=self._failing_scopes(rows),
             never_responded=find_never_responded(
                 self._sources,
-                rows,
-                with_builds={line.ref[0] for line in builds},
+                self._rows_of_this_run(rows),
+                with_builds={line.ref[0] for line in builds if line.build not in self._restored},
                 has_discovered=discovery.invocations > 0,
             ),
             unserved_requests=[name for name, future in self._submitted if not future.done()],
@@ -200,14 +222,22 @@ class Session:
         )
 
     def builds(self) -> list[BuildLine]:
-        """Return every build in the ledger, in the order in which they were first seen."""
+        """Return the builds of this run, in the order in which they were first seen.
+
+        These are all builds in the ledger except those that had an outcome before the run.
+        """
         now = datetime.now(UTC)
         # moto creates an item before it fills it, and a scan may run in between.
         rows = [
             row for row in self.aws.ledger_rows() if not str(row["build"]).startswith("#") and "first_seen_at" in row
         ]
         rows.sort(key=lambda row: (str(row.get("first_seen_at")), str(row["build"])))
-        return [_line(row, now) for row in rows]
+        return [_line(row, now) for row in rows if row["build"] not in self._ended_before]
+
+    def next_poll_at(self, builds: Sequence[BuildLine]) -> datetime | None:
+        """Return the tick at which the first of these builds is polled next; None when none is in flight."""
+        due = [build.next_poll_at for build in builds if build.outcome is None and build.next_poll_at is not None]
+        return self._scheduler.fire_at_or_after(_POLLER, min(due)) if due else None
 
     def notices(self) -> list[ReceivedNotice]:
         """Return every notice that the subscription has received so far."""
@@ -231,6 +261,23 @@ class Session:
                 document = json.loads(line.text)
                 counts[document["kind"]] += round(sum(document["ProviderRequests"]))
         return dict(sorted(counts.items()))
+
+    def _rows_of_this_run(self, rows: Mapping[str, Mapping[str, object]]) -> dict[str, Mapping[str, object]]:
+        """Return the sources' rows without the first discovery where it says nothing about this run.
+
+        A source that an earlier run has discovered may not have responded in this one: only a response shows it.
+        """
+        responded = self._sources_with_a_response()
+        return {
+            name: row
+            if name in responded or f"#source/{name}" not in self._restored
+            else {key: value for key, value in row.items() if key != "first_sight_at"}
+            for name, row in rows.items()
+        }
+
+    def _sources_with_a_response(self) -> set[str]:
+        documents = (json.loads(line.text) for line in self.aws.logs() if '"ProviderRequests"' in line.text)
+        return {document["source"] for document in documents if str(document["answer"]).startswith("2")}
 
     def _configure(self) -> None:
         for name, value in self._secrets.items():
@@ -326,4 +373,5 @@ def _line(row: Mapping[str, object], now: datetime) -> BuildLine:
         outcome=str(outcome) if outcome else None,
         polls=int(str(row.get("polls", 0))),
         seconds=(until - seen).total_seconds(),
+        next_poll_at=datetime.fromisoformat(str(row["next_poll_at"])) if row.get("next_poll_at") else None,
     )

@@ -147,9 +147,20 @@ def observed_sessions(interception: Interception | None = None) -> Iterator[Sess
 
     class ObservedSession(Session):
         def __init__(
-            self, *, sources: Sequence[SourceSettings], secrets: Mapping[str, str], tick_seconds: float
+            self,
+            *,
+            sources: Sequence[SourceSettings],
+            secrets: Mapping[str, str],
+            tick_seconds: float,
+            secret_prefix: str,
         ) -> None:
-            super().__init__(sources=sources, secrets=secrets, tick_seconds=tick_seconds, interception=interception)
+            super().__init__(
+                sources=sources,
+                secrets=secrets,
+                tick_seconds=tick_seconds,
+                secret_prefix=secret_prefix,
+                interception=interception,
+            )
             self._letters: list[str] = []
             take = self.aws.dead_letters
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -80,7 +81,8 @@ def test_a_source_that_nobody_answers_for_ends_the_run_and_is_named(
     (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": sources}), encoding="utf-8")
     ended = courier("run", *options, "--until-idle", "--timeout", 30)
     assert ended.exit_code == 1
-    assert ended.error_line == "courier: source gone did not respond"
+    words = "courier: source gone cannot be polled: gone: list_models cannot connect: Connection refused"
+    assert ended.error_line == words
     assert "succeeded      td/m/b1" in ended.out
 
 
@@ -118,4 +120,11 @@ def test_after_ctrl_c_it_keeps_what_it_has_and_goes_even_in_the_middle_of_a_copy
     }
     assert "Results: " in out
     folder = Path(str(options[5])) / "bucket"
+    assert (folder / "artifacts/dn/acme/main/p/2026/01/05/job/job.pdf").read_bytes() == report(500_000)
+    # The command that it names goes on with both.
+    world.never_ending, jobs["slow"].drips = frozenset(), False
+    (line,) = [line for line in out.splitlines() if line.startswith("To continue: courier run ")]
+    again = courier(*shlex.split(line)[3:], "--until-idle", "--timeout", 40)
+    assert (again.exit_code, again.err) == (0, "")
+    assert (folder / "artifacts/dn/acme/main/p/2026/01/05/slow/slow.pdf").read_bytes() == report(5_000_000)
     assert (folder / "artifacts/dn/acme/main/p/2026/01/05/job/job.pdf").read_bytes() == report(500_000)

@@ -46,7 +46,7 @@ def test_artifacts_are_byte_for_byte_what_the_provider_rendered(any_run: Observe
 
 def test_nothing_lies_outside_the_documented_places(any_run: ObservedRun) -> None:
     assert {path.name for path in any_run.evidence.folder.iterdir()} == {
-        *("bucket", "notices.jsonl", "executions.json", "usage.json")
+        *("bucket", "notices.jsonl", "executions.json", "usage.json", "ledger.json", "run.log")
     }
     assert [key for key in any_run.evidence.objects if not PREFIXES.fullmatch(key)] == []
 

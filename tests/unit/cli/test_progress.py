@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
@@ -83,6 +85,22 @@ def test_without_a_terminal_a_line_appears_when_a_build_changes() -> None:
         "   2.0 s  running        s/scope/b1",
         "   3.2 s  delivered      s/scope/[b2]",
     ]
+
+
+def test_a_long_pause_until_the_next_poll_is_announced_once() -> None:
+    screen, soon = io.StringIO(), datetime.now(UTC) + timedelta(seconds=5)
+    lines = PlainLines(Console(file=screen, width=40), lambda: 1.0)
+    for next_poll in (None, soon, soon + timedelta(seconds=60), soon + timedelta(seconds=60.2)):
+        lines.show([], next_poll)
+    (said,) = screen.getvalue().splitlines()
+    assert re.fullmatch(r"   1\.0 s  next poll in 6[45] s", said)
+
+
+def test_the_table_says_when_the_next_poll_is() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    with console.capture() as captured:
+        console.print(builds_table(BUILDS, console, 33.6))
+    assert captured.get().splitlines()[0] == "1 in flight, next poll in 34 s, 1 delivered, 1 failed"
 
 
 @pytest.mark.parametrize(
