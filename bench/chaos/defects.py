@@ -47,4 +47,31 @@ DEFECTS: Final = (
         "A request whose three attempts were all killed became a dead letter, and the storms did not follow the "
         "runbook for dead letters; they do now (`test_sent_again.py`)."
     ),
+    (
+        "From public bug reports of other programs, not from the campaign: a 200 without a result (empty, or a page of "
+        "a proxy) in response to CompleteMultipartUpload or PutObject was recorded as `delivered`, and the parts were "
+        "swept. A write counts only with what S3 promises, or after the object was compared (`test_s3_calls.py`)."
+    ),
+    (
+        "From the same source: a zip of zips that was cut anywhere, and a PDF that was cut after its first `%%EOF`, "
+        "counted as complete where the storage declares no length (`test_end_marks.py`)."
+    ),
+    (
+        "From the same source: a store that ignores `If-None-Match` overwrote other objects, and `courier copy` called "
+        "them the same (`test_publisher.py`)."
+    ),
+    (
+        "From the same source: a report that one plain GET could fetch was `undeliverable` where the storage handles "
+        "ranges incorrectly: 416 beyond the end, a 412 to its own ETag, replicas with different ETags, short or "
+        "malformed 206 (`test_ranges.py`)."
+    ),
+    (
+        "From the same source: an upload that lost bytes on the way (`IncompleteBody`, `RequestTimeout`) ended the "
+        "copy for good as a `SettingsError` (`test_s3_calls.py`)."
+    ),
+    (
+        "An invocation of `copy_artifact` that outlived its execution's retries could store a report after the build "
+        "was recorded as `undeliverable`. The row is read right before the report is published "
+        "(`test_copy_artifact.py`)."
+    ),
 )

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from courier.config.settings import ArtifactSettings
 from courier.errors import LedgerError, SettingsError
 from courier.ledger.table import Change
 from courier.links import ArtifactLink, SecretUrl
 from courier.models import BuildStatus, NextStep, Outcome, StoredArtifact
+from courier.sources.catalog import Sources
 from courier.transfer.checkpoint import Checkpoint
 from courier.transfer.options import CopyOptions, Destination
 from courier.usecases.copy_artifact import CopyRequest, LedgerCheckpointStore, copy_artifact
@@ -168,7 +170,7 @@ def test_ranges_are_a_setting_of_the_source(
 ) -> None:
     known = container.sources.load().get("a")
     changed = known.model_copy(update={"artifact": ArtifactSettings(ranges=ranges)})
-    container.sources.sources = Sources([changed])
+    container.sources.sources = Sources({"a": changed})
     run(container)
     assert fake_copy.options.ranges is ranges
 
