@@ -1,4 +1,4 @@
-"""Two runs of the command, looked at by many tests: the demonstration, and a customer's own sources."""
+"""Two runs of the command that many tests examine: the demonstration, and a customer's own sources."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.command import courier
 
 @dataclass(frozen=True, kw_only=True)
 class ObservedRun:
-    """A run, what the providers know about it, and what nobody may see of it."""
+    """A run, its providers, and the secrets that no output may contain."""
 
     evidence: CommandRun
     providers: SimulatedProviders

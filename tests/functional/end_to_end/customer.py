@@ -27,7 +27,7 @@ CANCELED_BUILD: Final = "0b0f6d0e-5a57-4a53-9a0a-000000000003"
 BIG_JOB: Final = "2489e9ad-2ee2-8e00-8ec9-32d5f69181c7"
 TEMPLATE: Final = "2489e9ad-2ee2-8e00-8ec9-000000000001"
 EMPTY_TEMPLATE: Final = "2489e9ad-2ee2-8e00-8ec9-000000000002"
-NOBODYS_JOB: Final = "2489e9ad-2ee2-8e00-8ec9-ffffffffffff"
+UNKNOWN_JOB: Final = "2489e9ad-2ee2-8e00-8ec9-ffffffffffff"
 
 REQUESTS: Final = (
     {"source": "reports", "report": {"template_id": TEMPLATE}},
@@ -37,13 +37,13 @@ REQUESTS: Final = (
 )
 WATCHES: Final = (
     f"reports/acme/main/support/{BIG_JOB}",
-    f"reports/acme/main/support/{NOBODYS_JOB}",
+    f"reports/acme/main/support/{UNKNOWN_JOB}",
     f"models/{MODEL}/{OLD_BUILD}",
 )
 
 
 def customer_scenario() -> Scenario:
-    """Make accounts whose builds all end within a few seconds."""
+    """Return accounts whose builds all end within a few seconds."""
     model = DataModel(
         oid=MODEL,
         name="orders",
@@ -81,7 +81,7 @@ def customer_scenario() -> Scenario:
 
 
 def customer_sources(endpoint: str) -> list[dict[str, object]]:
-    """Give the list of ``sources.yaml``: two that are right, one with a dead key, three that are wrong."""
+    """Return the list of ``sources.yaml``: two valid ones, one with a dead key, three that are wrong."""
     loopback = {"endpoint": endpoint, "insecure": True}
     treasure = {**loopback, "provider": "treasure_insights", "secret": "build-courier/td"}
     airt = {**loopback, "provider": "dreadnode_airt", "organization": "acme", "workspace": "main"}
@@ -92,15 +92,15 @@ def customer_sources(endpoint: str) -> list[dict[str, object]]:
         {**treasure, "name": "revoked", "secret": "build-courier/revoked"},
         {**treasure, "name": "Wrong_Name"},
         {**airt, "name": "no-project", "secret": "build-courier/dn"},
-        {**treasure, "name": "no-secret", "secret": "build-courier/nobody-wrote-it"},
+        {**treasure, "name": "no-secret", "secret": "build-courier/missing"},
     ]
 
 
 def customer_secrets(scenario: Scenario) -> dict[str, str]:
-    """Give the content of the secrets file; one key has its prefix, one is not valid any more."""
+    """Return the content of the secrets file; one key has its prefix, one is not valid any more."""
     return {
         "build-courier/td": f"TD1 {scenario.treasure.key}",
         "build-courier/dn": scenario.airt.key,
         "build-courier/revoked": "77/" + "0f1e2d3c" * 5,
-        "build-courier/unused": "a-key-of-nobody",
+        "build-courier/unused": "an-unused-key",
     }

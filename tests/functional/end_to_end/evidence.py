@@ -1,4 +1,4 @@
-"""What a run of the command left behind, in its folder and inside, kept for any number of tests."""
+"""What a run of the command leaves behind, in its folder and in the embedded AWS."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BINARY = frozenset({".pdf"})
 
 @dataclass(frozen=True, kw_only=True)
 class Inside:
-    """What only the embedded AWS knew."""
+    """What only the embedded AWS knows."""
 
     executions: Sequence[ExecutionReport]
     histories: Sequence[str]
@@ -38,7 +38,7 @@ class Inside:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandRun:
-    """One run: the result folder, the terminal, and the inside."""
+    """One run: the results folder, the output, and the state of the embedded AWS."""
 
     ended: CommandResult
     folder: Path
@@ -80,7 +80,7 @@ class CommandRun:
         return {str(path.relative_to(bucket)): path for path in sorted(bucket.rglob("*")) if path.is_file()}
 
     def places(self) -> dict[str, str]:
-        """Everything that somebody may read, as text, by where it is."""
+        """Return every text that a person may read, by its place."""
         inside = self.inside
         files = {f"out/{key}": _text(path) for key, path in self._files()}
         return files | {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.functional.end_to_end.strangers_server import DN_KEY, TD_KEY, Job, World, report, strangers_server
+from tests.functional.end_to_end.independent_server import DN_KEY, TD_KEY, Job, ServerState, independent_server, report
 from tests.support.command import CommandResult, courier
 
 JOB = "artifacts/dn/acme/main/p/2026/01/05/job/job.pdf"
@@ -19,10 +19,10 @@ JOB = "artifacts/dn/acme/main/p/2026/01/05/job/job.pdf"
 
 @dataclass
 class Laptop:
-    """The files of a user, and the world that the sources see."""
+    """The files of a user, and the state that the sources see."""
 
     folder: Path
-    world: World
+    state: ServerState
 
     @property
     def out(self) -> Path:
@@ -54,9 +54,11 @@ class Laptop:
 
 @pytest.fixture
 def laptop(tmp_path: Path) -> Iterator[Laptop]:
-    world = World(builds={"m": ["endless"]}, never_ending=frozenset({"endless"}), jobs={"job": Job(report(3_000), 0)})
-    with strangers_server(world) as endpoint:
-        laptop = Laptop(tmp_path, world)
+    state = ServerState(
+        builds={"m": ["endless"]}, never_ending=frozenset({"endless"}), jobs={"job": Job(report(3_000), 0)}
+    )
+    with independent_server(state) as endpoint:
+        laptop = Laptop(tmp_path, state)
         laptop.write_sources(endpoint)
         yield laptop
 
@@ -78,7 +80,7 @@ def test_a_second_run_keeps_what_was_delivered_and_continues_what_was_not(laptop
     assert not {"execution", "task_token", "kept_token"} & row.keys()
     polls = row["polls"]
 
-    laptop.world.never_ending = frozenset()
+    laptop.state.never_ending = frozenset()
     second = laptop.run("--timeout", 30)
     assert (second.exit_code, second.err) == (0, "")
     assert "succeeded      td/m/endless" in second.out
@@ -98,14 +100,14 @@ def test_a_second_run_keeps_what_was_delivered_and_continues_what_was_not(laptop
     log = (laptop.out / "run.log").read_text(encoding="utf-8")
     assert log.count(" courier run --sources ") == 2
     # A build that an earlier run delivered is not delivered again, and a new one is.
-    laptop.world.builds["m"].append("new")
+    laptop.state.builds["m"].append("new")
     third = laptop.run("--watch", "dn/acme/main/p/job", "--timeout", 30)
     assert third.exit_code == 0
     assert laptop.notices() == ["dn/acme/main/p/job", "td/m/endless", "td/m/new"]
 
 
 def test_a_source_that_responded_in_an_earlier_run_only_is_named(laptop: Laptop) -> None:
-    laptop.world.never_ending = frozenset()
+    laptop.state.never_ending = frozenset()
     assert laptop.run("--timeout", 20).exit_code == 0
     laptop.write_sources("http://127.0.0.1:1")
     gone = laptop.run("--tick", 60, "--timeout", 2)
@@ -115,8 +117,8 @@ def test_a_source_that_responded_in_an_earlier_run_only_is_named(laptop: Laptop)
 
 
 def test_fresh_asks_before_it_deletes_what_was_delivered(laptop: Laptop) -> None:
-    laptop.world.never_ending = frozenset()
-    laptop.world.endings["endless"] = "failed"
+    laptop.state.never_ending = frozenset()
+    laptop.state.final_statuses["endless"] = "failed"
     first = laptop.run("--timeout", 20, "--fail-on", "failed,lost")
     assert (first.exit_code, first.error_line) == (1, "courier: --fail-on: 1 failed")
     refused = laptop.run("--fresh")
@@ -142,6 +144,6 @@ def test_builds_of_a_source_that_is_not_configured_are_put_aside(laptop: Laptop)
     without = laptop.run("--timeout", 20)
     assert without.error_line == "courier: not polled, because their sources are not configured: td/m/endless"
     assert without.exit_code == 0
-    laptop.world.never_ending = frozenset()
+    laptop.state.never_ending = frozenset()
     (laptop.folder / "sources.yaml").write_text(yaml.safe_dump(everything), encoding="utf-8")
     assert "succeeded      td/m/endless" in laptop.run("--timeout", 20).out

@@ -1,4 +1,4 @@
-"""The real command, as a process of its own, against a test server that somebody else wrote."""
+"""The command in a process of its own, against an independent test server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 import yaml
 
 from tests.functional.end_to_end.evidence import leaks
-from tests.functional.end_to_end.strangers_server import (
+from tests.functional.end_to_end.independent_server import (
     DN_KEY,
     SIGNATURE,
     TD_KEY,
     Job,
-    World,
+    ServerState,
+    independent_server,
     report,
-    strangers_server,
 )
 
 BIG, SMALL = report(18_000_000), report(100_000)
@@ -29,11 +29,11 @@ BIG, SMALL = report(18_000_000), report(100_000)
 
 @dataclass(frozen=True)
 class Finished:
-    """The ended process, its results, and the server's memory of it."""
+    """The ended process, its results, and the state of the server."""
 
     process: subprocess.CompletedProcess[str]
     out: Path
-    world: World
+    state: ServerState
 
     @property
     def notices(self) -> dict[str, dict[str, object]]:
@@ -43,13 +43,13 @@ class Finished:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
-    folder = tmp_path_factory.mktemp("stranger")
-    world = World(
+    folder = tmp_path_factory.mktemp("independent")
+    state = ServerState(
         jobs={"job-big": Job(BIG, declared_bytes=0), "job-small": Job(SMALL, declared_bytes=len(SMALL))},
         builds={"model-1": ["build-1", "build-2"], "model-2": []},
-        endings={"build-2": "failed"},
+        final_statuses={"build-2": "failed"},
     )
-    with strangers_server(world) as endpoint:
+    with independent_server(state) as endpoint:
         plain = {"endpoint": endpoint, "insecure": True}
         airt = {
             **plain,
@@ -84,15 +84,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
             check=False,
             timeout=90,
         )
-        yield Finished(process, folder / "out", world)
+        yield Finished(process, folder / "out", state)
 
 
-def test_it_just_works(finished: Finished) -> None:
+def test_the_run_succeeds_without_an_error(finished: Finished) -> None:
     assert finished.process.stderr == ""
     assert finished.process.returncode == 0
 
 
-def test_builds_that_say_they_are_old_are_waited_for(finished: Finished) -> None:
+def test_builds_with_old_creation_times_are_waited_for(finished: Finished) -> None:
     outcomes = {build: news["outcome"] for build, news in finished.notices.items()}
     assert outcomes == {
         "td/model-1/build-1": "succeeded",
@@ -112,20 +112,20 @@ def test_builds_that_say_they_are_old_are_waited_for(finished: Finished) -> None
     ],
     ids=["size unknown, loopback by insecure", "size known, host named"],
 )
-def test_reports_behind_another_port_are_copied_whole(finished: Finished, build: str, key: str, content: bytes) -> None:
+def test_reports_at_another_port_are_copied(finished: Finished, build: str, key: str, content: bytes) -> None:
     assert (finished.out / "bucket" / key).read_bytes() == content
     stored = finished.notices[build]["artifact"]
     assert isinstance(stored, dict)
     assert (stored["key"], stored["sha256"]) == (key, hashlib.sha256(content).hexdigest())
 
 
-def test_limits_are_read_from_text_as_well(finished: Finished) -> None:
+def test_limits_may_be_text_or_numbers(finished: Finished) -> None:
     assert finished.notices["td/model-1/build-2"]["limits"] == {"build_size_gb": 16, "query_size_gb": 4}
 
 
-def test_the_store_never_gets_the_api_key_and_nobody_else_gets_the_link(finished: Finished) -> None:
-    assert finished.world.downloads
-    assert not any("Authorization" in headers or "X-API-Key" in headers for headers in finished.world.downloads)
+def test_the_store_never_receives_the_api_key_and_no_output_has_the_link(finished: Finished) -> None:
+    assert finished.state.downloads
+    assert not any("Authorization" in headers or "X-API-Key" in headers for headers in finished.state.downloads)
     files = {str(path): path.read_text("latin-1") for path in finished.out.rglob("*") if path.is_file()}
     places = files | {"out": finished.process.stdout, "err": finished.process.stderr}
     assert leaks(places, [TD_KEY, DN_KEY, SIGNATURE]) == []

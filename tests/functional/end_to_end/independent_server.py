@@ -1,7 +1,7 @@
-"""Somebody else's test server: both APIs as a reader of docs/source-apis.md would fake them in an hour.
+"""An independent test server: both APIs as a reader of docs/source-apis.md would fake them in an hour.
 
-It shares nothing with the simulated providers on purpose. Builds move on each time somebody looks at them, all their
-times are old, and the reports lie at another port behind links with a query that only looks like a signature.
+It shares nothing with the simulated providers on purpose. The status of a build changes with each poll, all times are
+old, and the reports are at another port, behind links whose query only resembles a signature.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CREATED, STARTED, COMPLETED = "2022-06-30T08:36:21.749", "2022-06-30T08:36:21.75
 
 
 def report(size: int) -> bytes:
-    """Make something that begins and ends as a PDF does."""
+    """Return bytes that start and end as a PDF does."""
     return b"%PDF-1.4\n" + bytes(range(256)) * (size // 256) + b"\n%%EOF\n"
 
 
@@ -33,20 +33,20 @@ class Job:
 
     content: bytes
     declared_bytes: int
-    looks: int = 0
+    polls: int = 0
     running_for: int = 2
     drips: bool = False
 
 
 @dataclass
-class World:
-    """What the server knows; builds and jobs go on by one look each."""
+class ServerState:
+    """The builds and jobs of the server; the status of each changes with its polls."""
 
     jobs: dict[str, Job] = field(default_factory=dict)
     builds: dict[str, list[str]] = field(default_factory=dict)
-    endings: dict[str, str] = field(default_factory=dict)
+    final_statuses: dict[str, str] = field(default_factory=dict)
     never_ending: frozenset[str] = frozenset()
-    looks: Counter[str] = field(default_factory=Counter)
+    polls: Counter[str] = field(default_factory=Counter)
     downloads: list[Mapping[str, str]] = field(default_factory=list)
     store: str = ""
     dripping: threading.Event = field(default_factory=threading.Event)
@@ -55,11 +55,11 @@ class World:
     def status(self, build: str) -> str:
         if build in self.never_ending:
             return "building"
-        return (["pending", "building"] + [self.endings.get(build, "done")] * 99)[min(self.looks[build], 50)]
+        return (["pending", "building"] + [self.final_statuses.get(build, "done")] * 99)[min(self.polls[build], 50)]
 
     def build(self, build: str, zone: str) -> dict[str, object]:
         status = self.status(build)
-        self.looks[build] += 1
+        self.polls[build] += 1
         ended = status not in {"pending", "building"}
         return {
             "oid": build,
@@ -72,11 +72,11 @@ class World:
 
     def job(self, job_id: str) -> dict[str, object]:
         job = self.jobs[job_id]
-        job.looks += 1
-        done = job.looks > job.running_for
+        job.polls += 1
+        done = job.polls > job.running_for
         return {
             "job_id": job_id,
-            "status": "completed" if done else "in_progress" if job.looks > 1 else "queued",
+            "status": "completed" if done else "in_progress" if job.polls > 1 else "queued",
             "created_at": "2026-01-05T08:36:21Z",
             "completed_at": "2026-01-05T08:37:01Z" if done else None,
             "error_message": None,
@@ -87,8 +87,8 @@ class World:
 
 
 @contextmanager
-def strangers_server(world: World) -> Iterator[str]:
-    """Serve the APIs at one port of loopback and the reports at another; gives the endpoint."""
+def independent_server(state: ServerState) -> Iterator[str]:
+    """Serve the APIs at one port of loopback and the reports at another; yield the endpoint."""
 
     class Handler(BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -99,22 +99,22 @@ def strangers_server(world: World) -> Iterator[str]:
             key = self.headers.get("Authorization")
             match self.path.strip("/").split("/"):
                 case ["reporting", *rest] if key == f"TD1 {TD_KEY}":
-                    self.answer(200, self.treasure(rest))
+                    self.respond(200, self.treasure(rest))
                 case ["api", "v1", "org", "acme", "ws", "main", "airt", "projects", _, "reports", "build", job_id] if (
-                    key == f"Bearer {DN_KEY}" and job_id in world.jobs
+                    key == f"Bearer {DN_KEY}" and job_id in state.jobs
                 ):
-                    self.answer(200, world.job(job_id))
+                    self.respond(200, state.job(job_id))
                 case _:
-                    self.answer(401 if key else 404, {"code": 401, "detail": "no", "type": "authentication_error"})
+                    self.respond(401 if key else 404, {"code": 401, "detail": "no", "type": "authentication_error"})
 
         def treasure(self, rest: Sequence[str]) -> object:
             match rest:
                 case ["datamodels"]:
-                    return [{"oid": oid, "name": oid} for oid in world.builds]
+                    return [{"oid": oid, "name": oid} for oid in state.builds]
                 case ["datamodels", oid, "builds"]:
-                    return [world.build(build, "Z") for build in world.builds[oid]]
+                    return [state.build(build, "Z") for build in state.builds[oid]]
                 case ["datamodels", _, "builds", build]:
-                    return world.build(build, "+00:00")
+                    return state.build(build, "+00:00")
                 case _:
                     return {"build_size": "16", "query_size": 4}
 
@@ -122,19 +122,19 @@ def strangers_server(world: World) -> Iterator[str]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             parts = self.path.strip("/").split("/")
             if parts[-1] == "builds" and body == {"buildType": "full"}:
-                build = f"started-{sum(map(len, world.builds.values()))}"
-                world.builds[parts[-2]].append(build)
-                self.answer(201, world.build(build, "+00:00"))
+                build = f"started-{sum(map(len, state.builds.values()))}"
+                state.builds[parts[-2]].append(build)
+                self.respond(201, state.build(build, "+00:00"))
             elif parts[-1] == "preflight":
-                self.answer(200, {"empty_sections": []})
+                self.respond(200, {"empty_sections": []})
             elif parts[-1] == "build" and set(body) <= {"preset", "template_id"}:
-                job_id = f"job-{len(world.jobs)}"
-                world.jobs[job_id] = Job(report(300_000), declared_bytes=0)
-                self.answer(202, {"job_id": job_id, "status": "queued", "created_at": "2026-01-05T08:36:21Z"})
+                job_id = f"job-{len(state.jobs)}"
+                state.jobs[job_id] = Job(report(300_000), declared_bytes=0)
+                self.respond(202, {"job_id": job_id, "status": "queued", "created_at": "2026-01-05T08:36:21Z"})
             else:
-                self.answer(422, {"code": 422, "detail": "Validation error", "type": "validation_error"})
+                self.respond(422, {"code": 422, "detail": "Validation error", "type": "validation_error"})
 
-        def answer(self, status: int, document: object) -> None:
+        def respond(self, status: int, document: object) -> None:
             body = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -144,9 +144,9 @@ def strangers_server(world: World) -> Iterator[str]:
 
     class Store(Handler):
         def do_GET(self) -> None:
-            world.downloads.append(dict(self.headers))
+            state.downloads.append(dict(self.headers))
             path, _, query = self.path.partition("?")
-            job = world.jobs[path.rpartition("/")[2].removesuffix(".pdf")]
+            job = state.jobs[path.rpartition("/")[2].removesuffix(".pdf")]
             content = job.content
             if query != QUERY or "Authorization" in self.headers:
                 self.send_error(403)
@@ -162,18 +162,18 @@ def strangers_server(world: World) -> Iterator[str]:
                 self.wfile.write(content)
 
         def drip(self, content: bytes) -> None:
-            world.dripping.set()
+            state.dripping.set()
             for start in range(0, len(content), 1_000):
-                if world.closing.wait(0.05):
+                if state.closing.wait(0.05):
                     return
                 try:
                     self.wfile.write(content[start : start + 1_000])
                 except OSError:
                     return
 
-    with _served(Store) as world.store, _served(Api) as endpoint:
+    with _served(Store) as state.store, _served(Api) as endpoint:
         yield endpoint
-        world.closing.set()
+        state.closing.set()
 
 
 @contextmanager
