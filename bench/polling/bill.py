@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.polling.capacity import CapacityMeter
-from bench.polling.sandboxes import Invocation
+from bench.polling.sandboxes import MeasuredInvocation
 from local.embedded.results import ExecutionReport
 from local.polling_study.prices import PriceList
 
@@ -59,7 +59,7 @@ def _sum(one: Mapping[str, float], other: Mapping[str, float]) -> Mapping[str, f
 
 def count_usage(
     *,
-    invocations: Sequence[Invocation],
+    invocations: Sequence[MeasuredInvocation],
     executions: Iterable[ExecutionReport] = (),
     meter: CapacityMeter | None = None,
     ticks: int = 0,

@@ -10,7 +10,7 @@ from bench.polling.bill import Bill, count_usage
 from bench.polling.capacity import CapacityMeter, metered
 from bench.polling.lifecycle import DISCOVER_MINUTES, MINUTE, TEMPLATE, configure
 from bench.polling.load_test import ledger_row
-from bench.polling.sandboxes import Invocation, MeasuredPool
+from bench.polling.sandboxes import MeasuredInvocation, MeasuredPool
 from courier.models import BuildRef
 from local.embedded.embedded_aws import EmbeddedAws
 from local.runs.demo import demo_secrets, demo_sources
@@ -38,7 +38,7 @@ class IdleCost:
     sources: int
     requests: Mapping[str, float]
     provider_requests: int
-    polls: Sequence[Invocation]
+    polls: Sequence[MeasuredInvocation]
     month: Bill
 
 
@@ -69,7 +69,7 @@ def measure_idle(calls: int = CALLS) -> list[IdleCost]:
                 + count_usage(invocations=discoveries, meter=meter, ticks=5) * (MINUTES_A_MONTH / DISCOVER_MINUTES / 5),
             )
 
-        def ticks(function: str, count: int) -> tuple[Sequence[Invocation], CapacityMeter, int]:
+        def ticks(function: str, count: int) -> tuple[Sequence[MeasuredInvocation], CapacityMeter, int]:
             once(function)
             before, provider_requests = len(sandboxes.invocations), len(providers.requests)
             with metered(table) as meter:

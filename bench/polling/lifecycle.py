@@ -13,7 +13,7 @@ from statistics import NormalDist, fmean
 
 from bench.polling.bill import Bill, count_usage
 from bench.polling.capacity import CapacityMeter, metered
-from bench.polling.sandboxes import Invocation, MeasuredPool
+from bench.polling.sandboxes import MeasuredInvocation, MeasuredPool
 from courier.config.settings import SourceSettings
 from courier.ledger import SourceLedger, Table
 from courier.models import BuildRef
@@ -90,7 +90,7 @@ class LifecycleCost:
     lags: Sequence[float]
     provider_requests: Mapping[str, int]
     states: Mapping[str, int]
-    invocations: Sequence[Invocation] = field(repr=False, default=())
+    invocations: Sequence[MeasuredInvocation] = field(repr=False, default=())
 
     def per_thousand(self, in_flight: float) -> Bill:
         """Return the usage of 1,000 builds with this number in flight.
@@ -210,7 +210,7 @@ class _Stack:
 
 def _bill(
     stack: _Stack,
-    invocations: Sequence[Invocation],
+    invocations: Sequence[MeasuredInvocation],
     meter: CapacityMeter,
     minutes: int,
     aws: EmbeddedAws,

@@ -21,7 +21,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from bench.polling.lifecycle import LATENCY_SECONDS, TEMPLATE, configure
-from bench.polling.sandboxes import Invocation, MeasuredPool
+from bench.polling.sandboxes import MeasuredInvocation, MeasuredPool
 from courier.builds.poll_schedule import next_gap
 from courier.clock import stamp
 from courier.config.settings import SourceSettings
@@ -97,8 +97,8 @@ class LoadResult:
     due: Counter[str]
     polled: Counter[str]
     most_in_a_minute: Mapping[str, int]
-    dispatcher: Invocation
-    segments: Sequence[Invocation]
+    dispatcher: MeasuredInvocation
+    segments: Sequence[MeasuredInvocation]
     seconds: float
     aws_cpu_seconds: float
     provider_requests: int

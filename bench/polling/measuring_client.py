@@ -1,7 +1,7 @@
 """The runtime client of one sandbox: ``python -m bench.polling.measuring_client module.function``.
 
 Its event is a JSON object with ``payload`` and ``now`` (None for the real clock). It responds with the measurements
-of `bench.polling.sandboxes.Invocation` and the handler's result or error document.
+of `bench.polling.sandboxes.MeasuredInvocation` and the handler's result or error document.
 """
 
 from __future__ import annotations

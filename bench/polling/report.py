@@ -11,7 +11,7 @@ from bench.polling.capacity import TOKEN_BYTES
 from bench.polling.idle import MINUTES_A_MONTH, IdleCost
 from bench.polling.lifecycle import DISCOVER_MINUTES, HISTORY, LATENCY_SECONDS, LifecycleCost
 from bench.polling.load_test import LoadResult
-from bench.polling.sandboxes import Invocation
+from bench.polling.sandboxes import MeasuredInvocation
 from courier.transfer.options import MIB
 from local.polling_study.prices import PriceList
 
@@ -140,12 +140,12 @@ segment takes on AWS."""
     yield ""
 
 
-def _sequential_seconds(invocation: Invocation) -> float:
+def _sequential_seconds(invocation: MeasuredInvocation) -> float:
     requests = sum(invocation.calls.values())
     return invocation.cpu_seconds + requests * AWS_SECONDS + _polls(invocation) * LATENCY_SECONDS
 
 
-def _polls(invocation: Invocation) -> int:
+def _polls(invocation: MeasuredInvocation) -> int:
     # At most one request to the provider for each write of the rate limit, and no more than the segment has rows.
     return min(invocation.calls.get("dynamodb:UpdateItem", 0), invocation.payload.count('"build"'))
 

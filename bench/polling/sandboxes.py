@@ -18,7 +18,7 @@ from scripts.lambda_runtime.sandbox import FunctionCode
 
 
 @dataclass(frozen=True, kw_only=True)
-class Invocation:
+class MeasuredInvocation:
     """One invocation of a warm process, as the process measured it; ``ended_at`` is on the monotonic clock.
 
     ``calls``
@@ -55,7 +55,7 @@ class MeasuredPool:
     def __init__(self, *, clock: Callable[[], datetime] | None = None, max_concurrency: int = 4) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._invocations: list[Invocation] = []
+        self._invocations: list[MeasuredInvocation] = []
         self._pool = SandboxPool(
             Path(sys.executable),
             lambda spec: FunctionCode(folder=spec.folder, handler=spec.handler),
@@ -74,7 +74,7 @@ class MeasuredPool:
         self._pool.__exit__(kind, error, trace)
 
     @property
-    def invocations(self) -> Sequence[Invocation]:
+    def invocations(self) -> Sequence[MeasuredInvocation]:
         """All finished invocations in the order of their ends."""
         with self._lock:
             return tuple(self._invocations)
@@ -90,7 +90,7 @@ class MeasuredPool:
             if not isinstance(response, dict):
                 raise TypeError("the client responds with its measurements")
             result, error_type = response.pop("result"), response.pop("error_type")
-            invocation = Invocation(
+            invocation = MeasuredInvocation(
                 function=spec.name,
                 payload=payload,
                 memory_gb=spec.memory_megabytes / 1024,

@@ -27,7 +27,7 @@ _BLACK, _ORANGE, _BLUE, _GREEN, _RED, _GREY = "#222222", "#e69f00", "#0072b2", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Series:
+class ChartSeries:
     """One line of the chart (``style``), one set of marks (``mark``), or both, in matplotlib's notation."""
 
     name: str
@@ -52,28 +52,28 @@ def trade_off_chart(workload: Workload, *, histories: Sequence[int] = (0, 5, 30)
     most_lag = 1.15 * max(point.lag_seconds for point in measured)
     requests = [most_requests * (step + 1) / 200 for step in range(200)]
     series = [
-        Series(
+        ChartSeries(
             name="Keller's limit, durations known",
             points=[Point(count, limit.lag_seconds(count)) for count in requests],
             color=_BLACK,
         ),
-        Series(name="best on ticks, durations known", points=_best(workload), color=_GREY, style="--"),
-        Series(
+        ChartSeries(name="best on ticks, durations known", points=_best(workload), color=_GREY, style="--"),
+        ChartSeries(
             name="fixed interval",
             points=_points(fixed),
             color=_ORANGE,
             mark="s",
             labels=[f"{ticks * workload.tick_seconds:g} s" for ticks in _FIXED_TICKS],
         ),
-        Series(name="Job-Poller loop", points=[loop.point], color=_RED, style="none", mark="o"),
-        Series(
+        ChartSeries(name="Job-Poller loop", points=[loop.point], color=_RED, style="none", mark="o"),
+        ChartSeries(
             name=f"courier, {workload.history} known, by first_seconds",
             points=_points(varied),
             color=_BLUE,
             mark="o",
             labels=["", *(f"{ticks * workload.tick_seconds:g} s" for ticks in _FIRST_TICKS[1:])],
         ),
-        Series(
+        ChartSeries(
             name="courier, by builds known",
             points=_points(known),
             color=_GREEN,
@@ -87,7 +87,7 @@ def trade_off_chart(workload: Workload, *, histories: Sequence[int] = (0, 5, 30)
     )
 
 
-def draw(title: str, series: Sequence[Series], *, most_requests: float, most_lag_seconds: float) -> str:
+def draw(title: str, series: Sequence[ChartSeries], *, most_requests: float, most_lag_seconds: float) -> str:
     """Draw the series as SVG; points beyond the ends of the axes are left out."""
     # Text stays text, and the same data makes the same file.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "build-courier"}):

@@ -15,7 +15,7 @@ from scripts.checks.house_rules import (
 from tests.template.conftest import DEFINITION
 
 
-class Fault(NamedTuple):
+class PlantedFault(NamedTuple):
     """A piece of text, its replacement, and what the rule says about it; an empty old text makes a new file."""
 
     rule: Rule
@@ -36,302 +36,324 @@ POLL = "functions/poll_builds/app.py"
 TEMPLATE = "template.yaml"
 
 FAULTS = [
-    Fault(
+    PlantedFault(
         state_machine.tasks_have_timeouts_and_retries,
         DEFINITION,
         "TimeoutSeconds: 90",
         "Comment: x",
         "no TimeoutSeconds",
     ),
-    Fault(
+    PlantedFault(
         state_machine.tasks_have_timeouts_and_retries,
         DEFINITION,
         "MaxAttempts: 99",
         "MaxAttempts: 100000",
         "more than 99",
     ),
-    Fault(
+    PlantedFault(
         state_machine.throttling_is_waited_out,
         DEFINITION,
         "        MaxDelaySeconds: 300\n",
         "",
         "gives up a throttled function within 4 hours",
     ),
-    Fault(
+    PlantedFault(
         template.physical_names_are_unique,
         TEMPLATE,
         "            OmitName: true\n",
         "",
         "has the same Name in every stack",
     ),
-    Fault(
+    PlantedFault(
         template.metric_lines_pass_the_log_filter,
         TEMPLATE,
         "AllowedValues: [DEBUG, INFO]",
         "AllowedValues: [DEBUG, INFO, WARN]",
         "LogLevel WARN drops the metrics",
     ),
-    Fault(state_machine.choices_have_defaults, DEFINITION, "    Default: RecordOutcome\n", "", "has no Default"),
-    Fault(state_machine.states_do_not_loop, DEFINITION, "Next: Notify", "Next: RouteBuild", "circle"),
-    Fault(state_machine.substitutions_match, DEFINITION, "${TopicArn}", "${Topic}", "uses ${Topic}"),
-    Fault(
+    PlantedFault(state_machine.choices_have_defaults, DEFINITION, "    Default: RecordOutcome\n", "", "has no Default"),
+    PlantedFault(state_machine.states_do_not_loop, DEFINITION, "Next: Notify", "Next: RouteBuild", "circle"),
+    PlantedFault(state_machine.substitutions_match, DEFINITION, "${TopicArn}", "${Topic}", "uses ${Topic}"),
+    PlantedFault(
         state_machine.substitutions_match,
         TEMPLATE,
         "        TopicArn: !Ref Out",
         "        Topic: !Ref Out",
         "fills in Topic",
     ),
-    Fault(
+    PlantedFault(
         state_machine.tasks_outlast_their_functions,
         DEFINITION,
         "TimeoutSeconds: 960",
         "TimeoutSeconds: 900",
         "than the 900",
     ),
-    Fault(
+    PlantedFault(
         error_classes.error_names_are_classes, DEFINITION, "[CopyUnfinishedError]", "[CopyUnfinished]", "does not have"
     ),
-    Fault(
+    PlantedFault(
         error_classes.error_names_are_classes,
         DEFINITION,
         "[CopyUnfinishedError]",
         "[ArtifactError]",
         "ignores inheritance",
     ),
-    Fault(
+    PlantedFault(
         error_classes.copy_catches_what_it_raises,
         DEFINITION,
         "          - ArtifactConflictError\n",
         "",
         "does not catch",
     ),
-    Fault(
+    PlantedFault(
         error_classes.copy_catches_what_it_raises,
         ERRORS,
         "class CopyUnfinishedError",
         'class ArtifactStaleError(ArtifactError):\n    """New."""\n\n\nclass CopyUnfinishedError',
         "does not catch ArtifactStaleError",
     ),
-    Fault(error_classes.error_tree_is_documented, ERRORS, "├── LedgerError ", "├── TableError ", "TableError is drawn"),
-    Fault(
+    PlantedFault(
+        error_classes.error_tree_is_documented, ERRORS, "├── LedgerError ", "├── TableError ", "TableError is drawn"
+    ),
+    PlantedFault(
         error_classes.error_tree_is_documented,
         ERRORS,
         "class SourceThrottledError(SourceUnavailableError)",
         "class SourceThrottledError(SourceError)",
         "stands below SourceError",
     ),
-    Fault(
+    PlantedFault(
         template.permissions_are_exact,
         TEMPLATE,
         "Resource: !Sub ${LedgerTable.Arn}/index/due",
         'Resource: "*"',
         "every resource",
     ),
-    Fault(
+    PlantedFault(
         template.permissions_are_exact, TEMPLATE, "Action: states:StartExecution", "Action: states:*", "allows states:*"
     ),
-    Fault(
+    PlantedFault(
         template.permissions_are_exact,
         TEMPLATE,
         "        - &use_key\n",
         "        - AmazonS3FullAccess\n        - &use_key\n",
         "AmazonS3FullAccess",
     ),
-    Fault(
+    PlantedFault(
         template.functions_have_log_groups,
         TEMPLATE,
         "LogGroup: !Ref PollBuildsLogGroup",
         "LogGroup: !Ref DiscoverBuildsLogGroup",
         "does not write",
     ),
-    Fault(
+    PlantedFault(
         template.functions_have_log_groups,
         TEMPLATE,
         'poll_builds", RetentionInDays: !Ref LogRetentionDays',
         'poll_builds"',
         "never expires",
     ),
-    Fault(
+    PlantedFault(
         template.function_names_agree,
         TEMPLATE,
         "CodeUri: functions/poll_builds",
         "CodeUri: functions/request_build",
         "takes its code from",
     ),
-    Fault(template.function_names_agree, TEMPLATE, '/poll_builds"', '/poll"', "not named after poll_builds"),
-    Fault(
+    PlantedFault(template.function_names_agree, TEMPLATE, '/poll_builds"', '/poll"', "not named after poll_builds"),
+    PlantedFault(
         template.function_names_agree, "functions/poll_forever/app.py", "", '"""New."""\n', "poll_forever is not both"
     ),
-    Fault(
+    PlantedFault(
         template.schedules_are_valid, TEMPLATE, "Default: rate(1 minute)", "Default: rate(1 minutes)", "rate(1 minutes)"
     ),
-    Fault(template.schedules_are_valid, TEMPLATE, "Default: cron(0 5 * * ? *)", "Default: cron(0 5 * * * *)", "cron"),
-    Fault(
+    PlantedFault(
+        template.schedules_are_valid, TEMPLATE, "Default: cron(0 5 * * ? *)", "Default: cron(0 5 * * * *)", "cron"
+    ),
+    PlantedFault(
         template.schedules_are_valid,
         TEMPLATE,
         "RetryPolicy: {MaximumRetryAttempts: 0}",
         "RetryPolicy: {MaximumRetryAttempts: 3}",
         "retried 3 times",
     ),
-    Fault(
+    PlantedFault(
         template.schedules_are_valid,
         TEMPLATE,
         "            DeadLetterConfig: {Arn: !GetAtt DeadLetters.Arn}\n",
         "",
         "no dead-letter queue",
     ),
-    Fault(
+    PlantedFault(
         template.schedules_are_valid,
         TEMPLATE,
         '{"scheduled_time": "<aws.scheduler.scheduled-time>"}',
         '{"scheduled_time": }',
         "input that is not JSON",
     ),
-    Fault(
+    PlantedFault(
         template.asynchronous_functions_keep_failures,
         TEMPLATE,
         "EventInvokeConfig: *tick_invocation",
         "RecursiveLoop: Terminate",
         "no failure destination",
     ),
-    Fault(
+    PlantedFault(
         encryption.stores_use_the_key,
         "monitoring.yaml",
         "KmsMasterKeyId: !If [HasKmsKey, !Ref KmsKeyArn, !Ref AWS::NoValue]",
         "FifoTopic: false",
         "AlarmsTopic is not encrypted",
     ),
-    Fault(
+    PlantedFault(
         encryption.roles_can_use_the_key,
         TEMPLATE,
         "!Ref RequestBuildFunctionScheduleRole, ",
         "",
         "RequestBuildFunctionScheduleRole uses DeadLetters and may not kms:Decrypt or kms:GenerateDataKey",
     ),
-    Fault(
+    PlantedFault(
         encryption.roles_can_use_the_key,
         TEMPLATE,
         "Action: [kms:Decrypt, kms:GenerateDataKey]",
         "Action: [kms:Decrypt]",
         "may not kms:GenerateDataKey with its key",
     ),
-    Fault(
+    PlantedFault(
         encryption.key_policy_is_documented,
         encryption.DOCUMENT,
         "events.amazonaws.com",
         "event.amazonaws.com",
         "does not allow events.amazonaws.com",
     ),
-    Fault(encryption.key_policy_is_documented, encryption.DOCUMENT, "```json", "```text", "no policy that is JSON"),
-    Fault(
+    PlantedFault(
+        encryption.key_policy_is_documented, encryption.DOCUMENT, "```json", "```text", "no policy that is JSON"
+    ),
+    PlantedFault(
         encryption.key_policy_is_documented,
         TEMPLATE,
         "Principal: {Service: events.amazonaws.com}",
         "Principal: {Service: [events.amazonaws.com, scheduler.amazonaws.com]}",
         "scheduler.amazonaws.com is not both",
     ),
-    Fault(template.dashboards_parse, "monitoring.yaml", '"widgets": [', '"widgets": ', "is not JSON"),
-    Fault(template.dashboards_parse, "monitoring.yaml", '"widgets": [', '"gadgets": [', "has no widgets"),
-    Fault(
+    PlantedFault(template.dashboards_parse, "monitoring.yaml", '"widgets": [', '"widgets": ', "is not JSON"),
+    PlantedFault(template.dashboards_parse, "monitoring.yaml", '"widgets": [', '"gadgets": [', "has no widgets"),
+    PlantedFault(
         template.every_condition_is_checked,
         TEMPLATE,
         "HasBoundary: !Not",
         "HasRegion: !Equals [!Ref AWS::Region, x]\n  HasBoundary: !Not",
         "HasRegion",
     ),
-    Fault(
+    PlantedFault(
         template.no_region_or_account_is_named, TEMPLATE, "arn:${AWS::Partition}:ssm", "arn:aws:ssm", "names arn:aws:"
     ),
-    Fault(
+    PlantedFault(
         template.no_region_or_account_is_named,
         "samplconfig.toml",
         "[default.sync",
         'region = "eu-west-1"\n[default.sync',
         "eu-west-1",
     ),
-    Fault(
+    PlantedFault(
         imports.handlers_only_handle,
         POLL,
         "from typing import TYPE_CHECKING, Any",
         "import os\nfrom typing import TYPE_CHECKING, Any\nX = os.environ",
         "mentions os.environ",
     ),
-    Fault(
+    PlantedFault(
         imports.handlers_only_handle,
         POLL,
         "from typing import TYPE_CHECKING, Any",
         "import requests\nfrom typing import TYPE_CHECKING, Any",
         "imports requests",
     ),
-    Fault(imports.layer_imports_what_it_ships, KEYS, "from courier", "import rich\nfrom courier", "imports rich"),
-    Fault(imports.layer_imports_what_it_ships, KEYS, "from courier", "import local\nfrom courier", "imports local"),
-    Fault(
+    PlantedFault(
+        imports.layer_imports_what_it_ships, KEYS, "from courier", "import rich\nfrom courier", "imports rich"
+    ),
+    PlantedFault(
+        imports.layer_imports_what_it_ships, KEYS, "from courier", "import local\nfrom courier", "imports local"
+    ),
+    PlantedFault(
         imports.imports_point_downward,
         TRANSFER,
         "from courier.errors",
         "from courier.usecases.container import Container\nfrom courier.errors",
         "courier.transfer imports courier.usecases",
     ),
-    Fault(
+    PlantedFault(
         imports.imports_point_downward,
         MODELS,
         '"""\n',
         '"""\nimport courier.config.settings\n',
         "courier.models imports courier.config",
     ),
-    Fault(
+    PlantedFault(
         imports.imports_point_downward,
         RATE_LIMIT,
         "if TYPE_CHECKING:\n",
         "if TYPE_CHECKING:\n    from courier.builds.intake import Intake\n",
         "courier.sources imports courier.builds",
     ),
-    Fault(
+    PlantedFault(
         imports.imports_point_downward,
         KEYS,
         "    return ",
         "    from courier import ledger\n\n    return ",
         "courier.object_keys imports courier.ledger",
     ),
-    Fault(
+    PlantedFault(
         imports.imports_point_downward,
         "layers/courier/courier/reports/pages.py",
         "",
         '"""New."""\n',
         "courier.reports is not both",
     ),
-    Fault(agreement.events_belong_to_functions, "events/poll_builds.by_hand.json", "{", "{{", "is not JSON"),
-    Fault(agreement.events_belong_to_functions, "events/poll_build.json", "", "{}", "is not named after"),
-    Fault(
+    PlantedFault(agreement.events_belong_to_functions, "events/poll_builds.by_hand.json", "{", "{{", "is not JSON"),
+    PlantedFault(agreement.events_belong_to_functions, "events/poll_build.json", "", "{}", "is not named after"),
+    PlantedFault(
         agreement.version_is_defined_once,
         "pyproject.toml",
         'dynamic = ["version"]',
         'version = "0.1.0"',
         "states the version",
     ),
-    Fault(agreement.python_version_agrees, TEMPLATE, "Runtime: python3.13", "Runtime: python3.12", "Python differs"),
-    Fault(
+    PlantedFault(
+        agreement.python_version_agrees, TEMPLATE, "Runtime: python3.13", "Runtime: python3.12", "Python differs"
+    ),
+    PlantedFault(
         agreement.durations_agree,
         DEFINITION,
         "wait_seconds + 3600",
         "wait_seconds + 1800",
         "because of EXECUTION_GRACE",
     ),
-    Fault(agreement.durations_agree, EVALUATION, "timedelta(hours=1)", "timedelta(hours=2)", "wait_seconds + 7200"),
-    Fault(agreement.durations_agree, EVALUATION, "EXECUTION_GRACE =", "GRACE =", "no constant EXECUTION_GRACE"),
-    Fault(
+    PlantedFault(
+        agreement.durations_agree, EVALUATION, "timedelta(hours=1)", "timedelta(hours=2)", "wait_seconds + 7200"
+    ),
+    PlantedFault(agreement.durations_agree, EVALUATION, "EXECUTION_GRACE =", "GRACE =", "no constant EXECUTION_GRACE"),
+    PlantedFault(
         agreement.durations_agree,
         "layers/courier/courier/ledger/builds.py",
         "KEEP_TOKENS = timedelta(days=2)",
         "KEEP_TOKENS = timedelta(minutes=30)",
         "shorter than KEEP_TOKENS",
     ),
-    Fault(agreement.durations_agree, TEMPLATE, "Timeout: 120", "Timeout: 130", "shorter than MAX_ATTEMPT_DURATION"),
-    Fault(agreement.durations_agree, EVENTS, "_CALL_SECONDS = 25.0", "_CALL_SECONDS = 32.0", "than RESERVE_SECONDS"),
-    Fault(agreement.durations_agree, TEMPLATE, "Timeout: 60", "Timeout: 30", "the Timeout of DiscoverBuilds"),
-    Fault(agreement.waiting_states_are_equal, DEFINITION, "MaxAttempts: 6", "MaxAttempts: 5", "differ in Retry"),
-    Fault(names.retired_words_stay_retired, KEYS, "\ndef ", "\ndef judge_key() -> None: ...\n\n\ndef ", "judge_key"),
-    Fault(names.retired_words_stay_retired, KEYS, "\ndef ", "\nclass OldVerdict: ...\n\n\ndef ", "OldVerdict"),
-    Fault(names.retired_words_stay_retired, "layers/courier/courier/visits.py", "", '"""New."""\n', "visits contains"),
-    Fault(names.retired_words_stay_retired, POLL, "event: ", "wishes: ", "wishes"),
+    PlantedFault(
+        agreement.durations_agree, TEMPLATE, "Timeout: 120", "Timeout: 130", "shorter than MAX_ATTEMPT_DURATION"
+    ),
+    PlantedFault(
+        agreement.durations_agree, EVENTS, "_CALL_SECONDS = 25.0", "_CALL_SECONDS = 32.0", "than RESERVE_SECONDS"
+    ),
+    PlantedFault(agreement.durations_agree, TEMPLATE, "Timeout: 60", "Timeout: 30", "the Timeout of DiscoverBuilds"),
+    PlantedFault(agreement.waiting_states_are_equal, DEFINITION, "MaxAttempts: 6", "MaxAttempts: 5", "differ in Retry"),
+    PlantedFault(
+        names.retired_words_stay_retired, KEYS, "\ndef ", "\ndef judge_key() -> None: ...\n\n\ndef ", "judge_key"
+    ),
+    PlantedFault(names.retired_words_stay_retired, KEYS, "\ndef ", "\nclass OldVerdict: ...\n\n\ndef ", "OldVerdict"),
+    PlantedFault(
+        names.retired_words_stay_retired, "layers/courier/courier/visits.py", "", '"""New."""\n', "visits contains"
+    ),
+    PlantedFault(names.retired_words_stay_retired, POLL, "event: ", "wishes: ", "wishes"),
 ]

@@ -5,7 +5,7 @@ import pytest
 from scripts.checks.checkout import Checkout
 from scripts.checks.house_rules import RULES, Rule
 from tests.template.conftest import Plant
-from tests.template.faults import FAULTS, Fault
+from tests.template.faults import FAULTS, PlantedFault
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -14,7 +14,7 @@ def test_rule_holds_in_this_checkout(rule: Rule, checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.rule.__name__}: {fault.words}")
-def test_rule_catches_a_planted_fault(fault: Fault, planted: Plant) -> None:
+def test_rule_catches_a_planted_fault(fault: PlantedFault, planted: Plant) -> None:
     findings = list(fault.rule(planted(fault.path, fault.old, fault.new)))
     assert any(fault.words in finding for finding in findings), findings
 

@@ -81,7 +81,7 @@ def test_a_delivered_build_enters_five_states_and_is_polled_about_ten_times(cost
 
 def test_the_ledger_of_a_build_stays_cheap(cost: LifecycleCost) -> None:
     assert cost.bill.units["dynamodb_write_unit"] / cost.builds < 75
-    # Nearly all of a tick's requests are build_seconds out of the budget together.
+    # A tick reserves nearly all of its requests together.
     spent = sum(count for name, count in cost.bill.notes.items() if name.startswith("write units, #source"))
     assert spent / cost.builds < 16
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cli.simulate import simulate
 from courier.errors import SettingsError
-from local.polling_study.chart import Series, draw, trade_off_chart
+from local.polling_study.chart import ChartSeries, draw, trade_off_chart
 from local.polling_study.comparison import simulate_courier
 from local.polling_study.durations import Sample, read_durations
 from local.polling_study.lower_bound import Point
@@ -95,7 +95,7 @@ def test_an_unknown_unit_is_not_free() -> None:
 
 
 def test_the_chart_is_well_formed_and_leaves_out_what_lies_beyond_its_axes() -> None:
-    series = Series(
+    series = ChartSeries(
         name="a <b> & c", points=[Point(1, 10), Point(99, 10)], color="#000000", mark="o", labels=["x", "y"]
     )
     text = draw("t <&>", [series], most_requests=10, most_lag_seconds=20)
