@@ -25,7 +25,7 @@ class Backoff:
         Attempts of one request in all; S3 asks for a few with growing waits on 500 and 503 (docs/source-apis.md, 3.10).
     first_seconds, longest_seconds
         The wait after failure ``n`` is between 0 and ``min(longest, first * 2 ** (n - 1))`` seconds.
-    longest_asked_seconds
+    max_requested_seconds
         What a server asks for in Retry-After is waited for up to this: a function that waits costs money, and the state
         machine that calls it again has more patience.
     random, sleep
@@ -35,7 +35,7 @@ class Backoff:
     attempts: int = 5
     first_seconds: float = 0.5
     longest_seconds: float = 8.0
-    longest_asked_seconds: float = 120.0
+    max_requested_seconds: float = 120.0
     random: Callable[[], float] = random_module.random
     sleep: Callable[[float], None] = time.sleep
 
@@ -45,7 +45,7 @@ class Backoff:
 
     def wait(self, failures: int, *, at_least_seconds: float = 0.0) -> None:
         """Sleep after the ``failures``-th failure, at least as long as a server asks for, within reason."""
-        self.sleep(max(min(at_least_seconds, self.longest_asked_seconds), self.jitter_seconds(failures)))
+        self.sleep(max(min(at_least_seconds, self.max_requested_seconds), self.jitter_seconds(failures)))
 
 
 def retry_after_seconds(header: str | None, *, now: datetime) -> float | None:

@@ -31,13 +31,11 @@ RETIRED = {
 # Names that contain a retired word, each with its reason.
 EXCEPTIONS = {
     "verdict": "a field of the state machine's payload (docs/upgrades.md)",
+    "ending": "a setting of faults (docs/faults.md)",
     "asked_at": "an attribute of the ledger's request rows (docs/upgrades.md)",
 }
 # To give up is a term of retries, and of the setting give_up_after_hours.
-_GIVE_UP = re.compile(r"gives?_up")
-# Words that other changes are still renaming.
-_NOT_YET = {"anybody", "ask", "asked", "asks", "brings", "ending", "endings", "give", "gives", "ill", "look", "looked"}
-_NOT_YET |= {"looks", "nobody", "told", "wish"}
+_RETRY_TERM = re.compile(r"gives?_up")
 
 
 def retired_words_stay_retired(checkout: Checkout) -> Iterator[str]:
@@ -47,13 +45,13 @@ def retired_words_stay_retired(checkout: Checkout) -> Iterator[str]:
         for path in sorted((checkout.root / folder).rglob("*.py")):
             where = path.relative_to(checkout.root)
             for name in sorted({*where.with_suffix("").parts, *_defined_names(path)} - EXCEPTIONS.keys()):
-                for word in sorted((_words(name) & replacements.keys()) - _NOT_YET):
+                for word in sorted(_words(name) & replacements.keys()):
                     yield f"{where}: {name} contains {word!r}; use {replacements[word]}"
 
 
 def _words(name: str) -> set[str]:
     """Return the words of a name in snake_case or CamelCase."""
-    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", _GIVE_UP.sub("", name))}
+    return {word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", _RETRY_TERM.sub("", name))}
 
 
 def _defined_names(path: Path) -> Iterator[str]:

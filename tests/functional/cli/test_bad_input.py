@@ -122,7 +122,7 @@ def test_an_unreadable_file(tmp_path: Path, option: str, kind: str) -> None:
 
 def test_a_file_without_read_permission() -> None:
     # Root may read everything, so the command runs as nobody, for whom pytest's own folders are closed.
-    nobody = 65534
+    unprivileged = 65534
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o777)
@@ -130,7 +130,7 @@ def test_a_file_without_read_permission() -> None:
         (folder / "locked").chmod(0)
         is_root = os.geteuid() == 0
         if is_root:
-            os.seteuid(nobody)
+            os.seteuid(unprivileged)
         try:
             result = run(folder, "--request", folder / "locked")
         finally:

@@ -104,10 +104,10 @@ def test_a_removal_with_yes_needs_no_confirmation(operator: OperatorSetup) -> No
 
 
 def test_without_a_check_no_provider_is_called_but_secrets_must_exist(operator: OperatorSetup) -> None:
-    asked = len(operator.providers.requests)
+    before = len(operator.providers.requests)
     result = operator.push([operator.insights()], "--no-check")
     assert result.out.startswith(f"insights: the secret {TREASURE_SECRET} exists; the provider was not called\n")
-    assert len(operator.providers.requests) == asked
+    assert len(operator.providers.requests) == before
     operator.delete_keys()
     assert operator.push([operator.insights()], "--no-check").exit_code == 2
 

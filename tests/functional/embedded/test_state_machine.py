@@ -84,10 +84,10 @@ def test_an_unknown_token_is_refused_also_while_an_execution_starts(
 def test_two_starts_under_one_name_are_one_execution(small: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
     client = small.client("stepfunctions")
     both_checked = threading.Barrier(2)
-    look = StateMachine._handle_name_input_idempotency
+    original = StateMachine._handle_name_input_idempotency
 
     def check_together(machine: StateMachine, name: str, text: str) -> object:
-        found = look(machine, name, text)
+        found = original(machine, name, text)
         with suppress(threading.BrokenBarrierError):
             both_checked.wait(0.2)
         return found

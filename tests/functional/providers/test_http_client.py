@@ -126,9 +126,9 @@ def test_no_redirect_is_followed(apis: SimulatedApis, status: int) -> None:
     elsewhere = f"{apis.providers.url}/elsewhere?token=hush"
     apis.break_with(Redirect(elsewhere, status), RequestKind.START_BUILD)
     apis.break_with(Redirect(elsewhere, status), RequestKind.LIST_MODELS)
-    for ask in (apis.insights().scopes, lambda: apis.insights().start_build(BUILD_REQUEST)):
+    for call in (apis.insights().scopes, lambda: apis.insights().start_build(BUILD_REQUEST)):
         with pytest.raises(SourceRejectedError, match=f"returned {status}.* correct the source's endpoint") as caught:
-            ask()
+            call()
         assert "hush" not in str(caught.value)
     assert apis.request_count(RequestKind.OTHER) == 0
 
@@ -150,9 +150,9 @@ def test_a_private_authority_is_trusted_when_the_source_names_it(make_apis: Call
     pem = apis.providers.ca_file.read_text()
     assert len(apis.insights(ca_bundle=pem).scopes()) == 2
     assert isinstance(apis.insights(ca_bundle=pem).start_build(BUILD_REQUEST), Build)
-    for ask in (apis.insights().scopes, lambda: apis.insights().start_build(BUILD_REQUEST)):
+    for call in (apis.insights().scopes, lambda: apis.insights().start_build(BUILD_REQUEST)):
         with pytest.raises(SourceUnavailableError, match=r"not trusted: .*ca_bundle"):
-            ask()
+            call()
 
 
 def test_a_provider_opened_by_the_registry_sends_requests(apis: SimulatedApis) -> None:

@@ -202,7 +202,7 @@ def test_a_build_has_one_identity_in_capitals_and_in_lower_case(apis: SimulatedA
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1", "utf-16"])
-def test_fields_that_nobody_reads_may_be_anything(apis: SimulatedApis, charset: str) -> None:
+def test_unread_fields_may_be_anything(apis: SimulatedApis, charset: str) -> None:
     insights = apis.insights()
     build = insights.start_build(BUILD_REQUEST)
     apis.break_with(AddText(charset=charset), RequestKind.GET_BUILD)

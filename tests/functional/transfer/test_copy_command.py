@@ -180,7 +180,7 @@ def test_credentials_are_resolved_before_the_first_byte(
     assert len(harness.providers.requests) == before
 
 
-def test_a_profile_gives_the_credentials(
+def test_credentials_come_from_a_profile(
     new_harness: NewHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     harness = new_harness(300_000)

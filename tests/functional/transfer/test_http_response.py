@@ -112,9 +112,9 @@ def test_redirect_with_raw_bytes_is_followed(harness: CopyHarness, location: str
     with raw_origin(answer) as origin:
         copy_from(harness, origin)
     assert harness.stored() == harness.report
-    asked = origin.requests[1].split(" ")[1]
-    assert asked.isascii()
-    assert asked.startswith(("/r%C3%A9sum%C3%A9.pdf", "/a%20b.pdf"))
+    target = origin.requests[1].split(" ")[1]
+    assert target.isascii()
+    assert target.startswith(("/r%C3%A9sum%C3%A9.pdf", "/a%20b.pdf"))
 
 
 def test_redirect_of_s3_to_another_region_names_its_code_after_one_request(harness: CopyHarness) -> None:

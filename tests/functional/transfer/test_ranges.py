@@ -251,7 +251,7 @@ def test_empty_report_is_found_empty(new_harness: NewHarness, body: bytes) -> No
         harness.copy(locate=harness.locate_without_size)
 
 
-def test_wait_that_a_store_asks_for_is_not_begun_without_time_for_it(new_harness: NewHarness) -> None:
+def test_a_wait_that_a_store_requests_does_not_start_without_time_for_it(new_harness: NewHarness) -> None:
     harness = new_harness(300_000)
     harness.inject(ErrorStatus(503, retry_after=100))
     with pytest.raises(ArtifactUnavailableError, match="503 SlowDown; gave up after 1 tries"):

@@ -147,15 +147,15 @@ def test_condition_that_the_store_refuses_is_named_without_a_way_round(new_harne
 
 
 @pytest.mark.parametrize("size_bytes", CREATES)
-@pytest.mark.parametrize("looks", [True, False])
+@pytest.mark.parametrize("checks", [True, False])
 def test_right_that_is_missing_is_named_with_all_that_a_copy_needs(
-    new_harness: NewHarness, size_bytes: int, looks: bool
+    new_harness: NewHarness, size_bytes: int, checks: bool
 ) -> None:
     harness = new_harness(size_bytes)
-    operation = "HeadObject" if looks else "PutObject" if size_bytes < MIB else "CreateMultipartUpload"
+    operation = "HeadObject" if checks else "PutObject" if size_bytes < MIB else "CreateMultipartUpload"
     S3Interceptor(harness.s3).respond(operation, 403, "AccessDenied", times=None)
     with pytest.raises(SettingsError, match=rf"refuses {operation} .* of any size needs s3:PutObject; .*s3:ListBucket"):
-        harness.copy(honours_conditions=not looks)
+        harness.copy(honours_conditions=not checks)
     assert harness.stored() is None
 
 

@@ -50,9 +50,7 @@ def test_every_gap_keeps_the_bounds(
 
 @thorough
 @given(ages, pollings(), seeds, histories)
-def test_the_same_arguments_give_the_same_gap(
-    age: float, polling: PollingSettings, seed: str, history: list[float]
-) -> None:
+def test_the_gap_is_deterministic(age: float, polling: PollingSettings, seed: str, history: list[float]) -> None:
     assert next_gap(age, polling, seed=seed, history=history) == next_gap(
         age, polling, seed=seed, history=list(history)
     )

@@ -24,7 +24,7 @@ NOON = datetime(2026, 4, 15, 12, tzinfo=UTC)
         ({"outcome": "empty"}, "empty"),
     ],
 )
-def test_a_build_that_nobody_waits_for_is_ending_until_it_has_its_outcome(more: dict[str, str], state: str) -> None:
+def test_a_build_without_a_waiting_execution_finishes_with_its_outcome(more: dict[str, str], state: str) -> None:
     row = {"build": "s/a/b/id", "status": "running", "first_seen_at": NOON.isoformat(), "polls": 2, **more}
     line = _line(row, NOON + timedelta(seconds=5))
     assert (line.state, line.polls, line.seconds) == (state, 2, 5)

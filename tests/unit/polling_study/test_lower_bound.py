@@ -10,7 +10,7 @@ from local.polling_study.workload import TWENTY_MINUTES
 
 
 @pytest.mark.parametrize(("lag", "requests"), [(45, 8.1), (60, 6.1), (75, 4.9)])
-def test_keller_gives_the_known_requests_for_builds_of_twenty_minutes(lag: float, requests: float) -> None:
+def test_kellers_limit_has_the_known_requests_for_builds_of_twenty_minutes(lag: float, requests: float) -> None:
     limit = KellerLimit.of(TWENTY_MINUTES)
     assert limit.requests(lag) == pytest.approx(requests, abs=0.05)
     assert limit.lag_seconds(limit.requests(lag)) == pytest.approx(lag)

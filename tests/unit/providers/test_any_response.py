@@ -34,7 +34,7 @@ DOCUMENTS = st.recursive(
 STATUSES = st.sampled_from([200, 201, 202, 204, 301, 400, 401, 403, 404, 409, 410, 418, 422, 426, 429, 500, 502, 503])
 REPLIES = st.builds(Reply, status=STATUSES, json=DOCUMENTS) | st.builds(Reply, status=STATUSES, body=st.binary())
 
-Ask = Callable[[Provider], object]
+Call = Callable[[Provider], object]
 
 
 def treasure(fake: FakeApi) -> Provider:
@@ -66,7 +66,7 @@ def first_request(provider: Provider) -> BuildRequest:
     return provider.settings.build_requests()[0]
 
 
-EVERYTHING: dict[str, Ask] = {
+EVERYTHING: dict[str, Call] = {
     "scopes": lambda provider: provider.scopes(),
     "get_build": lambda provider: provider.get_build(first_ref(provider)),
     "list_builds": lambda provider: provider.list_builds("m"),
@@ -78,21 +78,21 @@ EVERYTHING: dict[str, Ask] = {
 }
 
 
-@pytest.mark.parametrize("ask", EVERYTHING.values(), ids=EVERYTHING.keys())
+@pytest.mark.parametrize("call", EVERYTHING.values(), ids=EVERYTHING.keys())
 @pytest.mark.parametrize("make", [treasure, dreadnode])
 @given(replies=st.lists(REPLIES, min_size=1, max_size=3))
 def test_only_our_errors_come_out_and_no_link(
-    make: Callable[[FakeApi], Provider], ask: Ask, replies: list[Reply]
+    make: Callable[[FakeApi], Provider], call: Call, replies: list[Reply]
 ) -> None:
-    shown = outcome(ask, make(FakeApi(*replies)))
+    shown = outcome(call, make(FakeApi(*replies)))
     assert "hush" not in shown
     shown.encode()
 
 
-def outcome(ask: Ask, provider: Provider) -> str:
+def outcome(call: Call, provider: Provider) -> str:
     """Everything that a log could show of what came out."""
     try:
-        result = ask(provider)
+        result = call(provider)
     except CourierError as error:
         return "".join(traceback.format_exception(error))
     return result.model_dump_json() if isinstance(result, Build) else repr(result)

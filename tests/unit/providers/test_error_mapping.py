@@ -134,7 +134,7 @@ def test_every_outage_carries_its_retry_after(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 403, 409, 413, 423, 429])
-def test_a_client_error_with_a_retry_after_asks_for_a_pause(status: int) -> None:
+def test_a_client_error_with_a_retry_after_causes_a_pause(status: int) -> None:
     error = error_of(Reply(status, json={"error": "slow down"}, headers={"Retry-After": "120"}))
     assert isinstance(error, SourceThrottledError)
     assert (error.retry_after_seconds, error.own_limit) == (120, False)

@@ -212,14 +212,14 @@ def _poll_curve(history: tuple[float, ...], first: float, give_up: float) -> _Po
     price = 2 * _PRICE * first * len(history) / (len(history) + 1)
     ages, total, before = [0.0], [0.0], 0.0
     for age in sorted(exp(kind.mean + z * kind.sigma) for kind in kinds for z in _TABLE_SIGMAS):
-        survival = ending = 0.0
+        survival = density = 0.0
         for share, mean, sigma in kinds:
             z = (log(age) - mean) / sigma
             survival += share * 0.5 * erfc(z / _SQRT_2)
-            ending += share * exp(-z * z / 2) / (_SQRT_2_PI * sigma * age)  # per second
+            density += share * exp(-z * z / 2) / (_SQRT_2_PI * sigma * age)  # per second
         weight = (1 - unlike) / ((1 - unlike) * survival + unlike)
         # The schedule without a history is optimal for some hazard rate: that of a build unlike the others.
-        hazard = weight * ending + (1 - weight * survival) * price / gap_without_history(age, first) ** 2
+        hazard = weight * density + (1 - weight * survival) * price / gap_without_history(age, first) ** 2
         density = min(1 / first, sqrt(hazard / price))
         total.append(total[-1] + ((before or density) + density) / 2 * (age - ages[-1]))
         ages.append(age)

@@ -328,12 +328,12 @@ class Download:
                 if client.is_cut:
                     raise OutOfTimeError from error
                 failures += 1
-                asked = min(error.retry_after_seconds, self._backoff.longest_asked_seconds)
-                if not self._deadline.has(asked):
+                pause = min(error.retry_after_seconds, self._backoff.max_requested_seconds)
+                if not self._deadline.has(pause):
                     raise error.as_permanent(failures) from error
                 if failures >= self._backoff.attempts:
                     raise self._given_up(error.as_permanent(failures), answered=error.answered) from error
-                self._backoff.wait(failures, at_least_seconds=asked)
+                self._backoff.wait(failures, at_least_seconds=pause)
             else:
                 self.links.note_success()
                 return result

@@ -96,7 +96,7 @@ class Publisher:
         digest = hash_sha256(body)
         self._check_expected(digest.hexdigest())
         self._check_wanted()
-        earlier = self._s3_object.look_before_writing()
+        earlier = self._s3_object.head_unless_conditional()
         if earlier is not None:
             return self._accept_earlier(earlier, origin, digest.hexdigest())
         try:
@@ -132,7 +132,7 @@ class Publisher:
         if sha256 is not None:
             self._check_expected(sha256)
         self._check_wanted()
-        earlier = self._s3_object.look_before_writing()
+        earlier = self._s3_object.head_unless_conditional()
         if earlier is not None:
             self._s3_object.abort_upload(upload_id)
             return self._accept_earlier(earlier, origin, sha256)

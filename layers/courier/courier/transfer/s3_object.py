@@ -113,7 +113,7 @@ class S3Object:
             metadata=found.get("Metadata", {}),
         )
 
-    def look_before_writing(self) -> StoredObject | None:
+    def head_unless_conditional(self) -> StoredObject | None:
         """Return the object under the key if the store may ignore ``If-None-Match``; else None, without a request."""
         return None if self.honours_conditions else self.head()
 
@@ -265,8 +265,8 @@ class S3Object:
         while position < stored.size_bytes:  # ends: every round makes progress, or counts as a failure
             began_at = position
             reason: Exception | None = None
-            asked = {"IfMatch": stored.etag, "Range": f"bytes={position}-"}
-            response = self._calls.call("GetObject", self._s3.get_object, **asked)
+            conditions = {"IfMatch": stored.etag, "Range": f"bytes={position}-"}
+            response = self._calls.call("GetObject", self._s3.get_object, **conditions)
             try:
                 with response["Body"] as body:
                     if _is_rest(response, stored, position):
