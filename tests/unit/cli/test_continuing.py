@@ -58,7 +58,7 @@ def test_a_simulation_does_not_replace_what_was_delivered(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("typed", "is_deleted"), [("y\n", True), ("n\n", False)])
-def test_fresh_asks_a_person(
+def test_fresh_prompts_a_person(
     tmp_path: Path, typed: str, is_deleted: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = filled(tmp_path)
@@ -75,7 +75,7 @@ def test_fresh_asks_a_person(
     assert (tmp_path / "mine.txt").exists()
 
 
-def test_fresh_with_nothing_delivered_asks_nobody(tmp_path: Path) -> None:
+def test_fresh_without_deliveries_does_not_prompt(tmp_path: Path) -> None:
     with open_results(tmp_path) as results:
         prepare_folder(results, simulated=False, fresh=True, yes=False)
 
