@@ -45,7 +45,7 @@ class ServerState:
     jobs: dict[str, Job] = field(default_factory=dict)
     builds: dict[str, list[str]] = field(default_factory=dict)
     final_statuses: dict[str, str] = field(default_factory=dict)
-    never_ending: frozenset[str] = frozenset()
+    never_finished: frozenset[str] = frozenset()
     polls: Counter[str] = field(default_factory=Counter)
     downloads: list[Mapping[str, str]] = field(default_factory=list)
     store: str = ""
@@ -53,7 +53,7 @@ class ServerState:
     closing: threading.Event = field(default_factory=threading.Event)
 
     def status(self, build: str) -> str:
-        if build in self.never_ending:
+        if build in self.never_finished:
             return "building"
         return (["pending", "building"] + [self.final_statuses.get(build, "done")] * 99)[min(self.polls[build], 50)]
 

@@ -55,7 +55,7 @@ class Laptop:
 @pytest.fixture
 def laptop(tmp_path: Path) -> Iterator[Laptop]:
     state = ServerState(
-        builds={"m": ["endless"]}, never_ending=frozenset({"endless"}), jobs={"job": Job(report(3_000), 0)}
+        builds={"m": ["endless"]}, never_finished=frozenset({"endless"}), jobs={"job": Job(report(3_000), 0)}
     )
     with independent_server(state) as endpoint:
         laptop = Laptop(tmp_path, state)
@@ -80,7 +80,7 @@ def test_a_second_run_keeps_what_was_delivered_and_continues_what_was_not(laptop
     assert not {"execution", "task_token", "kept_token"} & row.keys()
     polls = row["polls"]
 
-    laptop.state.never_ending = frozenset()
+    laptop.state.never_finished = frozenset()
     second = laptop.run("--timeout", 30)
     assert (second.exit_code, second.err) == (0, "")
     assert "succeeded      td/m/endless" in second.out
@@ -107,7 +107,7 @@ def test_a_second_run_keeps_what_was_delivered_and_continues_what_was_not(laptop
 
 
 def test_a_source_that_responded_in_an_earlier_run_only_is_named(laptop: Laptop) -> None:
-    laptop.state.never_ending = frozenset()
+    laptop.state.never_finished = frozenset()
     assert laptop.run("--timeout", 20).exit_code == 0
     laptop.write_sources("http://127.0.0.1:1")
     gone = laptop.run("--tick", 60, "--timeout", 2)
@@ -116,8 +116,8 @@ def test_a_source_that_responded_in_an_earlier_run_only_is_named(laptop: Laptop)
     assert laptop.notices() == ["td/m/endless"]
 
 
-def test_fresh_asks_before_it_deletes_what_was_delivered(laptop: Laptop) -> None:
-    laptop.state.never_ending = frozenset()
+def test_fresh_prompts_before_it_deletes_deliveries(laptop: Laptop) -> None:
+    laptop.state.never_finished = frozenset()
     laptop.state.final_statuses["endless"] = "failed"
     first = laptop.run("--timeout", 20, "--fail-on", "failed,lost")
     assert (first.exit_code, first.error_line) == (1, "courier: --fail-on: 1 failed")
@@ -144,6 +144,6 @@ def test_builds_of_a_source_that_is_not_configured_are_put_aside(laptop: Laptop)
     without = laptop.run("--timeout", 20)
     assert without.error_line == "courier: not polled, because their sources are not configured: td/m/endless"
     assert without.exit_code == 0
-    laptop.state.never_ending = frozenset()
+    laptop.state.never_finished = frozenset()
     (laptop.folder / "sources.yaml").write_text(yaml.safe_dump(everything), encoding="utf-8")
     assert "succeeded      td/m/endless" in laptop.run("--timeout", 20).out

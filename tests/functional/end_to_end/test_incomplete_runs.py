@@ -44,7 +44,7 @@ def configured(tmp_path: Path) -> Iterator[Callable[[ServerState], Options]]:
 
 
 def test_a_build_that_is_still_running_is_named_when_time_is_up(configured: Callable[[ServerState], Options]) -> None:
-    options = configured(ServerState(builds={"m": ["endless"]}, never_ending=frozenset({"endless"})))
+    options = configured(ServerState(builds={"m": ["endless"]}, never_finished=frozenset({"endless"})))
     ended = courier("run", *options, "--until-idle", "--timeout", 4, columns=80)
     assert ended.exit_code == 1
     assert ended.error_line == "courier: td/m/endless was still running when the run ended"
@@ -97,7 +97,7 @@ def test_ctrl_c_ends_the_run_in_the_middle_of_a_copy_and_keeps_the_results(
     configured: Callable[[ServerState], Options],
 ) -> None:
     jobs = {"job": Job(report(500_000), 0), "slow": Job(report(5_000_000), 0, drips=True)}
-    state = ServerState(builds={"m": ["endless"]}, never_ending=frozenset({"endless"}), jobs=jobs)
+    state = ServerState(builds={"m": ["endless"]}, never_finished=frozenset({"endless"}), jobs=jobs)
     options = [*configured(state), "--watch", "dn/acme/main/p/job", "--watch", "dn/acme/main/p/slow"]
     command = [sys.executable, "-m", "cli", "run", *map(str, options)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
@@ -123,7 +123,7 @@ def test_ctrl_c_ends_the_run_in_the_middle_of_a_copy_and_keeps_the_results(
     folder = Path(str(options[5])) / "bucket"
     assert (folder / "artifacts/dn/acme/main/p/2026/01/05/job/job.pdf").read_bytes() == report(500_000)
     # The command that it names goes on with both.
-    state.never_ending, jobs["slow"].drips = frozenset(), False
+    state.never_finished, jobs["slow"].drips = frozenset(), False
     (line,) = [line for line in out.splitlines() if line.startswith("To continue: courier run ")]
     again = courier(*shlex.split(line)[3:], "--until-idle", "--timeout", 40)
     assert (again.exit_code, again.err) == (0, "")
