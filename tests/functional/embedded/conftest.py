@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from local.embedded.embedded_aws import EmbeddedAws
-from local.embedded.interception import Interception
+from local.embedded.interception import (
+    AwsCall,
+    CallFault,
+    DropResponse,
+    Interception,
+    Invocation,
+    InvocationFault,
+    ResponseFault,
+)
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"
@@ -261,17 +269,47 @@ def small(small_template: Path) -> Iterator[EmbeddedAws]:
         yield aws
 
 
+class _Switch(Interception):
+    """Passes everything on to the interception of the current test."""
+
+    def __init__(self) -> None:
+        self.to = Interception()
+
+    def before_call(self, call: AwsCall) -> CallFault | None:
+        return self.to.before_call(call)
+
+    def after_call(self, call: AwsCall, status: int) -> ResponseFault | None:
+        return self.to.after_call(call, status)
+
+    def before_invocation(self, invocation: Invocation) -> InvocationFault | None:
+        return self.to.before_invocation(invocation)
+
+    def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> DropResponse | None:
+        return self.to.after_invocation(invocation, error_type=error_type)
+
+
+@pytest.fixture(scope="module")
+def switched(small_template: Path) -> Iterator[tuple[EmbeddedAws, _Switch]]:
+    """The running small stack, and the switch that passes its calls on."""
+    switch = _Switch()
+    with EmbeddedAws(small_template, interception=switch, time_scale=0.001) as aws:
+        yield aws, switch
+
+
 @pytest.fixture
-def disturbed(small_template: Path) -> Iterator[Callable[[Interception], EmbeddedAws]]:
-    """Start the small stack with the test's own interception."""
-    started: list[EmbeddedAws] = []
+def disturbed(switched: tuple[EmbeddedAws, _Switch]) -> Iterator[Callable[[Interception], EmbeddedAws]]:
+    """Return a function that sets the test's own interception, over a small stack that holds nothing."""
+    aws, switch = switched
 
     def start(interception: Interception) -> EmbeddedAws:
-        aws = EmbeddedAws(small_template, interception=interception, time_scale=0.001)
-        aws.start()
-        started.append(aws)
+        switch.to = interception
         return aws
 
     yield start
-    for aws in started:
-        aws.stop()
+    switch.to = Interception()
+    aws.wait_until_idle()
+    aws.forget_executions()
+    aws.dead_letters()
+    s3, bucket = aws.client("s3"), aws.resources["Store"]
+    for version in s3.list_object_versions(Bucket=bucket).get("Versions", []):
+        s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])

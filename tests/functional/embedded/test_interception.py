@@ -194,10 +194,11 @@ def test_a_kill_hits_one_run_only(disturbed: Start) -> None:
 
 def test_the_state_machine_tries_a_killed_run_again(disturbed: Start) -> None:
     aws = disturbed(OnAction("dynamodb:GetItem", before=Kill()))
+    earlier = aws.usage()["work"].invocations
     aws.start_execution("Machine", {"name": "x", "wait": False, "do": "read"})
     aws.wait_until_idle()
     assert [report.status for report in aws.executions()] == ["SUCCEEDED"]
-    assert aws.usage()["work"].invocations == 3
+    assert aws.usage()["work"].invocations - earlier == 3
 
 
 @pytest.mark.parametrize("fault", [Throttle(), DropResponse()])
@@ -213,8 +214,9 @@ def test_the_state_machine_retries_a_call_without_a_response_from_lambda(
 
 def test_an_event_is_delivered_twice(disturbed: Start) -> None:
     aws = disturbed(OnRun(before=DeliverTwice()))
+    earlier = aws.usage()["work"].invocations
     assert aws.invoke("work", {}).error_type is None
-    assert aws.usage()["work"].invocations == 2
+    assert aws.usage()["work"].invocations - earlier == 2
 
 
 def test_a_caller_sees_throttling_and_nothing_when_the_response_is_lost(disturbed: Start) -> None:
