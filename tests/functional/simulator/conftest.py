@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 import pytest
 import requests
@@ -67,6 +68,14 @@ def chatbot() -> Project:
     )
 
 
+class Sent(TypedDict, total=False):
+    """Headers and body of a request."""
+
+    headers: Mapping[str, str]
+    json: object
+    data: bytes
+
+
 @dataclass
 class Client:
     """A simulator, its clock, and a client with valid keys."""
@@ -76,31 +85,15 @@ class Client:
     scenario: Scenario
     session: requests.Session
 
-    def treasure(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        json: object = None,
-        data: bytes | None = None,
-    ) -> requests.Response:
-        sent = {"Authorization": f"TD1 {self.scenario.treasure.key}", **(headers or {})}
-        url = f"{self.providers.url}/reporting{path}"
-        return self.session.request(method, url, headers=sent, json=json, data=data, timeout=TIMEOUT_SECONDS)
+    def treasure(self, method: str, path: str, **sent: Unpack[Sent]) -> requests.Response:
+        return self._send(f"TD1 {self.scenario.treasure.key}", method, f"/reporting{path}", **sent)
 
-    def airt(
-        self,
-        method: str,
-        path: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        json: object = None,
-        data: bytes | None = None,
-    ) -> requests.Response:
-        sent = {"Authorization": f"Bearer {self.scenario.airt.key}", **(headers or {})}
-        url = f"{self.providers.url}{PROJECT}/reports{path}"
-        return self.session.request(method, url, headers=sent, json=json, data=data, timeout=TIMEOUT_SECONDS)
+    def airt(self, method: str, path: str, **sent: Unpack[Sent]) -> requests.Response:
+        return self._send(f"Bearer {self.scenario.airt.key}", method, f"{PROJECT}/reports{path}", **sent)
+
+    def _send(self, authorization: str, method: str, path: str, **sent: Unpack[Sent]) -> requests.Response:
+        sent["headers"] = {"Authorization": authorization, **sent.get("headers", {})}
+        return self.session.request(method, f"{self.providers.url}{path}", timeout=TIMEOUT_SECONDS, **sent)
 
     def link(self, job_id: str = JOB) -> str:
         return str(self.airt("GET", f"/build/{job_id}").json()["presigned_url"])
