@@ -43,7 +43,7 @@ FAULTS: dict[str, list[tuple[str, str, str, str]]] = {
         (DEFINITION, "Next: Notify", "Next: Announce", "Announce"),
         (DEFINITION, "    Default: RecordOutcome", "    Defaults: RecordOutcome", "Defaults"),
     ],
-    "asl-validator": [(DEFINITION, "$states.input.result = 'fetch'", "$states.input.result == 'fetch'", "jsonata")],
+    "asl-validator": [(DEFINITION, "$states.input.verdict = 'fetch'", "$states.input.verdict == 'fetch'", "jsonata")],
     "checkov": [
         (TEMPLATE, "BlockPublicAcls: true", "BlockPublicAcls: false", "CKV_AWS_53"),
         (TEMPLATE, "PointInTimeRecoveryEnabled: true", "PointInTimeRecoveryEnabled: false", "CKV_AWS_28"),
