@@ -93,7 +93,7 @@ class ChaosScenario:
     ``faults``, ``sample``, ``outcomes``
         Faults of the providers in every run, fixed or random, and the outcomes that builds may have because of them.
     ``events``
-        Changes of the providers, each with the second at which it happens.
+        Changes of the providers or of the configuration, each with the second at which it happens.
     ``dropped``
         The number of events that are dropped first, by function.
     ``least_minutes``, ``most_minutes``
@@ -108,7 +108,7 @@ class ChaosScenario:
     history: frozenset[str] = frozenset()
     faults: Sequence[FaultRule] = ()
     sample: FaultSample | None = None
-    events: Sequence[tuple[float, Callable[[SimulatedProviders], None]]] = ()
+    events: Sequence[tuple[float, Callable[[SimulatedProviders, EmbeddedAws], object]]] = ()
     least_minutes: int = 4
     most_minutes: int = 240
     segment_builds: int = poll_builds.SEGMENT_BUILDS
@@ -214,7 +214,7 @@ class ExperimentRunner:
             now = started + timedelta(minutes=minute)
             self._time.move_to(now)
             while events and now >= started + timedelta(seconds=events[0][0]):
-                events.pop(0)[1](providers)
+                events.pop(0)[1](providers, self.aws)
             scheduler.fire_due()
             injector.tick(self)
             self._run_until(now + timedelta(minutes=1))

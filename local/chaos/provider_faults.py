@@ -10,8 +10,12 @@ from typing import Final
 from local.chaos.checker import Allowance
 from local.chaos.experiments import Experiment
 from local.simulator import (
+    CHALLENGE_HEADERS,
+    GATEWAY_TEXT,
     HTML_PAGE,
     XML_ERROR,
+    AddText,
+    CapitalIds,
     ChunkedBody,
     ConnectionEnd,
     CutBody,
@@ -30,6 +34,7 @@ from local.simulator import (
     NoLength,
     OddRange,
     OtherEtag,
+    Paginate,
     Redirect,
     ReorderItems,
     RepeatItems,
@@ -45,10 +50,13 @@ from local.simulator import (
     TokenExpired,
     Unanswered,
     WrapBody,
+    WriteTimes,
 )
 from local.simulator.faults import ObjectChanged
 
 _UNDELIVERABLE: Final = frozenset({"undeliverable"})
+# A completion time with an unknown status is an end, of which the courier cannot say how it was.
+_UNKNOWN_END: Final = frozenset({"lost"})
 _YEAR_SECONDS: Final = timedelta(days=365).total_seconds()
 STATUSES: Final = (400, 401, 403, 404, 409, 422, 426, 429, 500, 502, 503, 504)
 """The error statuses of both APIs and of their gateways."""
@@ -61,17 +69,25 @@ _STATUS_REQUESTS: Final = {
 _STARTS: Final = {"insights": RequestKind.START_BUILD, "reports": RequestKind.START_JOB}
 # Fewer than the three consecutive misses that make a build lost, and as many as the attempts of one call.
 _TRANSIENT: Final = 2
+# Some polls, but less than the half hour after which a build is lost.
+_OUTAGE: Final = 6
+_ALWAYS: Final = 1_000
 
 
 @dataclass(frozen=True)
 class _ApiFault:
-    """A fault in responses about builds; ``on`` names the only scenario that it applies to."""
+    """A fault in responses about builds; ``on`` names the only scenario that it applies to.
+
+    ``outcomes``
+        The outcomes that it allows, whatever the provider's status is.
+    """
 
     name: str
     fault: Fault
     times: int = _TRANSIENT
     on: str | None = None
     quick_timeouts: bool = False
+    outcomes: frozenset[str] = frozenset()
 
 
 def _json(text: bytes) -> Reply:
@@ -109,6 +125,33 @@ API_FAULTS: Final[Sequence[_ApiFault]] = (
     _ApiFault("reset before the request was read", ResetBeforeReading()),
     _ApiFault("reset after the request was read", Unanswered(carried_out=False)),
     _ApiFault("redirect of the API", Redirect("http://127.0.0.1:1/")),
+    _ApiFault("API has moved for a while", Redirect("http://127.0.0.1:1/", status=308), times=_OUTAGE),
+    _ApiFault("API is gone for a while", ErrorStatus(410), times=_OUTAGE),
+    _ApiFault("API finds nothing for a while", ErrorStatus(404), times=_OUTAGE),
+    _ApiFault("API refuses the key for a while", ErrorStatus(401), times=_OUTAGE),
+    _ApiFault("gateway finds nothing for a while", Reply(404, GATEWAY_TEXT, "text/plain"), times=_OUTAGE),
+    _ApiFault("gateway challenges", Reply(403, HTML_PAGE, headers=CHALLENGE_HEADERS)),
+    _ApiFault("gateway asks to sign in", Reply(401, HTML_PAGE)),
+    _ApiFault("API responds 503 with Retry-After", ErrorStatus(503, retry_after=90), times=_OUTAGE),
+    _ApiFault("API responds 202 with Retry-After", Reply(202, headers={"Retry-After": "90"})),
+    *(
+        _ApiFault(f"times in another form: {form}", WriteTimes(form), times=_ALWAYS)
+        for form in ("text", "epoch", "epoch_ms")
+    ),
+    # Where builds are listed, one that ended before the first list is history then.
+    _ApiFault("times that cannot be read", WriteTimes("words"), times=_ALWAYS, on="reports"),
+    _ApiFault("times without a zone, 8 hours behind", WriteTimes("local", -8), times=_ALWAYS, on="reports"),
+    _ApiFault("ids in capitals", CapitalIds(), times=_ALWAYS),
+    _ApiFault("unread fields with NaN, a name twice, and in Latin-1", AddText(), times=_ALWAYS),
+    _ApiFault("list in pages", Paginate(1), times=_ALWAYS, on="insights"),
+    _ApiFault("list in pages without links", Paginate(1, linked=False), times=3, on="insights"),
+    _ApiFault(
+        "unknown final status",
+        SetFields({"status": "reticulating"}),
+        times=_ALWAYS,
+        on="insights",
+        outcomes=_UNKNOWN_END,
+    ),
 )
 
 
@@ -231,6 +274,7 @@ def experiments() -> Iterator[Experiment]:
                     scenario=scenario,
                     # Not the first responses: a request that fails permanently leads to no build.
                     rules=[FaultRule(fault.fault, kind, nth=2, times=fault.times) for kind in kinds],
+                    allowance=Allowance(outcomes=fault.outcomes),
                     quick_timeouts=fault.quick_timeouts,
                 )
         if fault.on is None:

@@ -12,6 +12,7 @@ from courier.config.settings import SourceSettings
 from courier.models import BuildRequest
 from courier.providers import parse_source
 from local.chaos.experiment_runner import ChaosScenario
+from local.embedded.embedded_aws import EmbeddedAws
 from local.simulator import (
     AirtAccount,
     BuildPlan,
@@ -207,7 +208,8 @@ def builds_vanish() -> ChaosScenario:
             treasure_source(
                 endpoint,
                 cancel_on_timeout=True,
-                polling={"first_seconds": 60, "longest_seconds": 120, "give_up_after_hours": 0.2},
+                # A build is lost after half an hour without it.
+                polling={"first_seconds": 60, "longest_seconds": 120, "give_up_after_hours": 0.8},
             )
         ],
         secrets={TREASURE_SECRET: simulation.treasure.key},
@@ -228,10 +230,10 @@ def key_revoked() -> ChaosScenario:
     )
     simulation = Scenario(treasure=TreasureAccount(models=(sales,)))
 
-    def revoke(providers: SimulatedProviders) -> None:
+    def revoke(providers: SimulatedProviders, _: EmbeddedAws) -> None:
         providers.rotate_key(ProviderName.TREASURE_INSIGHTS, OTHER_KEY)
 
-    def restore(providers: SimulatedProviders) -> None:
+    def restore(providers: SimulatedProviders, _: EmbeddedAws) -> None:
         providers.rotate_key(ProviderName.TREASURE_INSIGHTS, simulation.treasure.key)
 
     return ChaosScenario(
@@ -240,6 +242,55 @@ def key_revoked() -> ChaosScenario:
         sources=lambda endpoint: [treasure_source(endpoint)],
         secrets={TREASURE_SECRET: simulation.treasure.key},
         events=((100, revoke), (280, restore)),
+        least_minutes=15,
+    )
+
+
+def secret_replaced() -> ChaosScenario:
+    """Return a scenario whose key is replaced while a build is in flight; the operator stores the new one later."""
+    sales = DataModel(
+        oid=_SALES, name="sales", builds=(ScheduledBuild(BuildPlan(run_seconds=1_500), build_id=build_id(32)),)
+    )
+    simulation = Scenario(treasure=TreasureAccount(models=(sales,)))
+
+    def replace_key(providers: SimulatedProviders, _: EmbeddedAws) -> None:
+        providers.rotate_key(ProviderName.TREASURE_INSIGHTS, OTHER_KEY)
+
+    def store_key(_: SimulatedProviders, aws: EmbeddedAws) -> None:
+        aws.client("secretsmanager").put_secret_value(SecretId=TREASURE_SECRET, SecretString=OTHER_KEY)
+
+    return ChaosScenario(
+        name="secret_replaced",
+        simulation=simulation,
+        sources=lambda endpoint: [treasure_source(endpoint)],
+        # The second one is unused: it lets the checker look for the new key too.
+        secrets={TREASURE_SECRET: simulation.treasure.key, "build-courier/new": OTHER_KEY},
+        events=((100, replace_key), (400, store_key)),
+        least_minutes=20,
+    )
+
+
+def scope_fails() -> ChaosScenario:
+    """Return a scenario with three data models, of which the first cannot be listed for a while."""
+    models = [
+        DataModel(
+            oid=f"5d1d4f1c-1111-4222-8333-00000000001{number}",
+            name=f"model_{number}",
+            builds=tuple(
+                ScheduledBuild(BuildPlan(run_seconds=150), build_id=build_id(80 + 10 * number + each))
+                for each in range(2)
+            ),
+        )
+        for number in range(3)
+    ]
+    simulation = Scenario(treasure=TreasureAccount(models=tuple(models)))
+    return ChaosScenario(
+        name="scope_fails",
+        simulation=simulation,
+        sources=lambda endpoint: [treasure_source(endpoint)],
+        secrets={TREASURE_SECRET: simulation.treasure.key},
+        # Three attempts of one call after the other.
+        faults=[FaultRule(ErrorStatus(500), RequestKind.LIST_BUILDS, scope=models[0].oid, times=15)],
         least_minutes=15,
     )
 
@@ -272,11 +323,11 @@ def keys_invalid() -> ChaosScenario:
     )
     treasure, airt = TreasureAccount(models=(sales,)), AirtAccount(projects=(chatbot,))
 
-    def restore(providers: SimulatedProviders) -> None:
+    def restore(providers: SimulatedProviders, _: EmbeddedAws) -> None:
         providers.rotate_key(ProviderName.TREASURE_INSIGHTS, treasure.key)
         providers.rotate_key(ProviderName.DREADNODE_AIRT, airt.key)
 
-    def revoke(providers: SimulatedProviders) -> None:
+    def revoke(providers: SimulatedProviders, _: EmbeddedAws) -> None:
         providers.rotate_key(ProviderName.TREASURE_INSIGHTS, OTHER_KEY)
         providers.rotate_key(ProviderName.DREADNODE_AIRT, OTHER_KEY)
 
@@ -353,6 +404,8 @@ SCENARIOS: Final = (
     store_down,
     builds_vanish,
     key_revoked,
+    secret_replaced,
+    scope_fails,
     keys_invalid,
     poller_late,
     start_retried,

@@ -27,6 +27,7 @@ from local.chaos.scenarios import (
     airt_source,
     treasure_source,
 )
+from local.embedded.embedded_aws import EmbeddedAws
 from local.embedded.interception import (
     STATE_MACHINE,
     AwsCall,
@@ -236,7 +237,7 @@ def storm_scenario(seed: int, builds: int = BUILDS) -> ChaosScenario:
     simulation = Scenario(treasure=TreasureAccount(models=models), airt=AirtAccount(projects=projects))
     artifact = {"hosts": ["localhost"], "private_addresses": True}
 
-    def stop_faults(providers: SimulatedProviders) -> None:
+    def stop_faults(providers: SimulatedProviders, _: EmbeddedAws) -> None:
         providers.faults.clear()
 
     return ChaosScenario(
