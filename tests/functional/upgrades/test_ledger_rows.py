@@ -160,7 +160,10 @@ def test_an_announced_unhealthy_source_is_only_reported_as_recovered(container: 
     restore(table, "source_unhealthy")
     settings = settings_of("red-team")
     state = container.health.state("red-team")
-    assert not container.source_ledger.claim_announcement("red-team", timeout=timedelta(minutes=1))
+    assert state.unhealthy_since is not None
+    assert not container.source_ledger.claim_announcement(
+        "red-team", since=state.unhealthy_since, timeout=timedelta(minutes=1)
+    )
     container.health.record_success(settings, state)
     assert [publication.attributes["health"]["StringValue"] for publication in container.published] == ["recovered"]
 

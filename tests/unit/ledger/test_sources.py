@@ -44,23 +44,34 @@ def test_one_invocation_claims_the_notice_and_another_after_the_timeout(
 ) -> None:
     timeout = timedelta(minutes=1)
     sources.mark_unhealthy("insights", "E", "401", backoff=BACKOFF)
-    assert sources.claim_announcement("insights", timeout=timeout)
-    assert not sources.claim_announcement("insights", timeout=timeout)
+    assert sources.claim_announcement("insights", since=NOON, timeout=timeout)
+    assert not sources.claim_announcement("insights", since=NOON, timeout=timeout)
     clock.advance(60)
-    assert sources.claim_announcement("insights", timeout=timeout)
-    sources.mark_announced("insights")
+    assert sources.claim_announcement("insights", since=NOON, timeout=timeout)
+    sources.mark_announced("insights", since=NOON)
     clock.advance(60)
-    assert not sources.claim_announcement("insights", timeout=timeout)
+    assert not sources.claim_announcement("insights", since=NOON, timeout=timeout)
 
 
 def test_a_recovery_is_marked_once_and_resets_the_health(sources: SourceLedger) -> None:
     sources.mark_unhealthy("insights", "E", "401", backoff=BACKOFF)
-    sources.mark_announced("insights")
+    sources.mark_announced("insights", since=NOON)
     assert sources.mark_recovered("insights")
     assert not sources.mark_recovered("insights")
     state = sources.state("insights")
     assert (state.unhealthy_error, state.backoff_until, state.announced_at) == (None, None, None)
-    assert sources.claim_announcement("insights", timeout=BACKOFF)
+
+
+def test_only_the_present_unhealthy_period_is_announced(sources: SourceLedger, clock: ManualClock) -> None:
+    sources.mark_unhealthy("insights", "E", "401", backoff=BACKOFF)
+    assert sources.mark_recovered("insights")
+    assert not sources.claim_announcement("insights", since=NOON, timeout=BACKOFF)
+    assert not sources.mark_announced("insights", since=NOON)
+    clock.advance(60)
+    since = sources.mark_unhealthy("insights", "E", "401", backoff=BACKOFF)
+    assert not sources.claim_announcement("insights", since=NOON, timeout=BACKOFF)
+    assert sources.claim_announcement("insights", since=since, timeout=BACKOFF)
+    assert sources.mark_announced("insights", since=since)
 
 
 def test_concurrent_failures_count_once(sources: SourceLedger) -> None:

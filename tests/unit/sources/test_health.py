@@ -1,6 +1,7 @@
 """When a source backs off, becomes unhealthy, and recovers."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -153,6 +154,29 @@ def test_a_recovered_source_is_announced_once(container: FakeContainer) -> None:
     for _ in range(4):
         container.poll(seconds=900)
     assert [notice.attributes["health"]["StringValue"] for notice in container.published] == ["unhealthy", "recovered"]
+
+
+@pytest.mark.parametrize("moment", ["mark_unhealthy", "claim_announcement"])
+def test_a_source_that_recovers_while_it_is_announced_is_not_left_unhealthy(
+    container: FakeContainer, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Discovery may be refused in the same moment in which the poller gets a good response."""
+    ledger = container.source_ledger
+    original = getattr(ledger, moment)
+
+    def then_recovered(*arguments: Any, **options: Any) -> object:  # noqa: ANN401 - as the original
+        returned = original(*arguments, **options)
+        assert ledger.mark_recovered("insights")
+        return returned
+
+    monkeypatch.setattr(ledger, moment, then_recovered)
+    container.health.record_failure(
+        container.settings, container.health.state("insights"), SourceExhaustedError("insights: no credits")
+    )
+    health = [publication.attributes["health"]["StringValue"] for publication in container.published]
+    assert health == ([] if moment == "mark_unhealthy" else ["unhealthy", "recovered"])
+    assert not ledger.state("insights").is_unhealthy
+    assert ledger.state("insights").announced_at is None
 
 
 def test_a_dead_key_counts_no_failure_of_the_builds(container: FakeContainer) -> None:

@@ -177,21 +177,28 @@ class SourceLedger:
         )
         return _parse(source, row or {}).unhealthy_since or now
 
-    def claim_announcement(self, source: str, *, timeout: timedelta) -> bool:
-        """Claim the announcement of an unhealthy source; return False when it is announced or claimed already."""
+    def claim_announcement(self, source: str, *, since: datetime, timeout: timedelta) -> bool:
+        """Claim the announcement of an unhealthy source.
+
+        Return False when it is announced or claimed already, or when the period that began at ``since`` is over.
+        """
         now = self._clock()
         change = Change(
             set={"announcing_at": stamp(now)},
-            condition="attribute_not_exists(#announced_at) "
+            condition="#ill_since = :since AND attribute_not_exists(#announced_at) "
             "AND (attribute_not_exists(#announcing_at) OR #announcing_at <= :stale)",
-            values={"stale": stamp(now - timeout)},
+            values={"since": stamp(since), "stale": stamp(now - timeout)},
         )
         return self._table.update(_source_key(source), change) is not None
 
-    def mark_announced(self, source: str) -> None:
-        """Store that the unhealthy source has been announced."""
-        change = Change(set={"announced_at": stamp(self._clock())}, condition="attribute_exists(#illness)")
-        self._table.update(_source_key(source), change)
+    def mark_announced(self, source: str, *, since: datetime) -> bool:
+        """Store that the unhealthy source has been announced; return False when that period is over already."""
+        change = Change(
+            set={"announced_at": stamp(self._clock())},
+            condition="#ill_since = :since",
+            values={"since": stamp(since)},
+        )
+        return self._table.update(_source_key(source), change) is not None
 
     def set_progress(
         self, source: str, *, next_scope: str | None, round_started_at: datetime | None, scopes: int, unlisted: int

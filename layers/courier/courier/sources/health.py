@@ -286,10 +286,12 @@ class SourceHealth:
     ) -> None:
         config = self._config_version(settings) if backoff else None
         since = self._sources.mark_unhealthy(settings.name, error, problem.message, backoff=backoff, config=config)
-        if not self._sources.claim_announcement(settings.name, timeout=PUBLISHING_TIMEOUT):
+        if not self._sources.claim_announcement(settings.name, since=since, timeout=PUBLISHING_TIMEOUT):
             return
-        if self._notify(settings, since=since, problem=problem, now=since):
-            self._sources.mark_announced(settings.name)
+        is_published = self._notify(settings, since=since, problem=problem, now=since)
+        if is_published and not self._sources.mark_announced(settings.name, since=since):
+            # It recovered in this moment, and that was not announced, because the failure was not yet.
+            self._notify(settings, since=since, problem=None, now=self._clock())
 
     def _notify(self, settings: SourceSettings, *, since: datetime, problem: Problem | None, now: datetime) -> bool:
         publication = source_notice(
