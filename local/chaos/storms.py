@@ -35,26 +35,40 @@ from local.embedded.interception import (
     CallFault,
     DeliverTwice,
     DropResponse,
+    FalseSuccess,
     Invocation,
     InvocationFault,
+    ResponseFault,
     Throttle,
 )
 from local.simulator import (
+    CHALLENGE_HEADERS,
+    GATEWAY_TEXT,
     HTML_PAGE,
+    AddText,
     AirtAccount,
     BuildPlan,
+    CapitalIds,
+    ChunkedBody,
     ConnectionEnd,
     CutBody,
     DataModel,
+    DenyEtag,
     DropItems,
     ErrorStatus,
     Fault,
     FaultSample,
+    InterimResponse,
     JobPlan,
     LinkExpired,
+    OddRange,
+    OtherEtag,
+    Paginate,
     Project,
+    Redirect,
     ReorderItems,
     RepeatItems,
+    RepeatLength,
     Reply,
     RequestKind,
     ResetBeforeReading,
@@ -62,10 +76,12 @@ from local.simulator import (
     ScheduledBuild,
     ScheduledJob,
     SetFields,
+    SetHeaders,
     SimulatedProviders,
     TokenExpired,
     TreasureAccount,
     Unanswered,
+    WriteTimes,
 )
 
 BUILDS: Final = 200
@@ -79,12 +95,24 @@ _AWS_ERRORS: Final = (AwsError(400, "ThrottlingException"), AwsError(500, "Inter
 
 _API: Final[Sequence[Fault]] = (
     *(ErrorStatus(status) for status in (401, 429, 500, 502, 503, 504)),
+    ErrorStatus(503, retry_after=60),
     Reply(200, HTML_PAGE),
+    Reply(202, headers={"Retry-After": "60"}),
+    Reply(401, HTML_PAGE),
+    Reply(403, HTML_PAGE, headers=CHALLENGE_HEADERS),
+    Reply(404, GATEWAY_TEXT, "text/plain"),
+    Redirect("http://127.0.0.1:1/", status=308),
+    ErrorStatus(410),
     CutBody(20),
     CutBody(20, ending=ConnectionEnd.RESET),
     ResetBeforeReading(),
     Unanswered(carried_out=False),
     SetFields({"status": "reticulating"}),
+    WriteTimes("text"),
+    WriteTimes("epoch_ms"),
+    CapitalIds(),
+    AddText(),
+    Paginate(),
     RepeatItems(),
     ReorderItems(),
     DropItems(),
@@ -93,12 +121,32 @@ _STARTS: Final[Sequence[Fault]] = (Unanswered(), ErrorStatus(502, carried_out=Tr
 _STORE: Final[Sequence[Fault]] = (
     ErrorStatus(500),
     ErrorStatus(503),
+    ErrorStatus(429, retry_after=20),
     LinkExpired(),
     TokenExpired(),
     CutBody(5_000),
     CutBody(5_000, ending=ConnectionEnd.RESET),
     ResetBeforeReading(),
+    OddRange("unsatisfiable"),
+    OddRange("multipart"),
+    OddRange("short"),
+    OddRange("equals_sign"),
+    DenyEtag(),
+    OtherEtag(),
+    ChunkedBody(),
+    ChunkedBody(5_000),
+    InterimResponse(),
+    RepeatLength(),
+    SetHeaders({"Content-Encoding": "aws-chunked"}),
 )
+# What creates objects, or parts of them.
+_S3_WRITES: Final = frozenset(
+    {"s3:PutObject", "s3:CreateMultipartUpload", "s3:UploadPart", "s3:CompleteMultipartUpload"}
+)
+_FALSE_SUCCESSES: Final = {
+    "empty success of S3": FalseSuccess(),
+    "page in the place of S3": FalseSuccess(HTML_PAGE),
+}
 
 
 class Storm(CountingInjector):
@@ -143,16 +191,26 @@ class Storm(CountingInjector):
 
     @override
     def before_call(self, call: AwsCall) -> CallFault | None:
-        match self._draw(f"{call.caller} {call.action}", {"throttled by AWS": 0.01, "error 500 of AWS": 0.01}):
+        chances = {"throttled by AWS": 0.01, "error 500 of AWS": 0.01}
+        if call.action in _S3_WRITES:
+            chances |= {**dict.fromkeys(_FALSE_SUCCESSES, 0.01), "S3 lost the body": 0.01}
+        match self._draw(f"{call.caller} {call.action}", chances):
             case "throttled by AWS":
                 return _AWS_ERRORS[0]
             case "error 500 of AWS":
                 return _AWS_ERRORS[1]
-            case _:
+            case "S3 lost the body":
+                return AwsError(400, "IncompleteBody")
+            case None:
                 return None
+            case fault:
+                return _FALSE_SUCCESSES[fault]
 
     @override
-    def after_call(self, call: AwsCall, status: int) -> DropResponse | None:
+    def after_call(self, call: AwsCall, status: int) -> ResponseFault | None:
+        if call.action in _S3_WRITES:
+            fault = self._draw(f"{call.caller} {call.action} done", dict.fromkeys(_FALSE_SUCCESSES, 0.01))
+            return _FALSE_SUCCESSES[fault] if fault else None
         if call.caller != STATE_MACHINE:
             return None
         if self._draw(f"{call.action} answered", {"response lost": 0.01}) is None:
