@@ -58,7 +58,7 @@ _UNDELIVERABLE: Final = frozenset({"undeliverable"})
 # A completion time with an unknown status is an end, of which the courier cannot say how it was.
 _UNKNOWN_END: Final = frozenset({"lost"})
 _YEAR_SECONDS: Final = timedelta(days=365).total_seconds()
-STATUSES: Final = (400, 401, 403, 404, 409, 422, 426, 429, 500, 502, 503, 504)
+STATUSES: Final = (400, 401, 403, 404, 405, 409, 410, 422, 426, 429, 500, 502, 503, 504)
 """The error statuses of both APIs and of their gateways."""
 
 # The requests for the status of builds in flight, by scenario.
@@ -97,6 +97,11 @@ def _json(text: bytes) -> Reply:
 API_FAULTS: Final[Sequence[_ApiFault]] = (
     *(_ApiFault(f"API responds {status}", ErrorStatus(status)) for status in STATUSES),
     _ApiFault("API responds 429 with Retry-After", ErrorStatus(429, retry_after=90)),
+    _ApiFault("API responds 503 with Retry-After", ErrorStatus(503, retry_after=90)),
+    _ApiFault("API responds 202 with Retry-After", Reply(202, headers={"Retry-After": "90"})),
+    _ApiFault("gateway responds 404", Reply(404, GATEWAY_TEXT, content_type="text/plain")),
+    _ApiFault("gateway responds 401 with a page", Reply(401, HTML_PAGE)),
+    _ApiFault("gateway challenges with 403", Reply(403, HTML_PAGE, headers=CHALLENGE_HEADERS)),
     _ApiFault("HTML instead of JSON", Reply(200, HTML_PAGE)),
     _ApiFault("HTML with 503", Reply(503, HTML_PAGE)),
     _ApiFault("XML instead of JSON", Reply(200, XML_ERROR, content_type="application/xml")),
@@ -114,6 +119,12 @@ API_FAULTS: Final[Sequence[_ApiFault]] = (
     _ApiFault("wrong types", SetFields({"status": 7, "created": [], "created_at": {}})),
     _ApiFault("null times", SetFields({"started": None, "completed": None, "created_at": None}), times=99),
     _ApiFault("times in the future", ShiftTimes(_YEAR_SECONDS)),
+    _ApiFault("times in the vendor's other form", WriteTimes("text"), times=99),
+    _ApiFault("times since 1970", WriteTimes("epoch_ms"), times=99),
+    _ApiFault("times in words", WriteTimes("words")),
+    _ApiFault("ids in capitals", CapitalIds(), times=99),
+    _ApiFault("unread fields that are no JSON", AddText(), times=99),
+    _ApiFault("list in pages", Paginate(2), times=99, on="insights"),
     _ApiFault("list with duplicates", RepeatItems(3), times=99, on="insights"),
     _ApiFault("list in another order", ReorderItems(3), times=99, on="insights"),
     _ApiFault("empty list", DropItems(), times=3, on="insights"),

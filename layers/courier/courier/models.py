@@ -31,7 +31,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 def canonical_id(text: str) -> str:
     """Return an identifier as it is compared: a UUID in lower case, because its case means nothing (RFC 9562, 4)."""
-    return text.lower() if _UUID.fullmatch(text) else text
+    return text if text.islower() or not _UUID.fullmatch(text) else text.lower()
 
 
 # A partition key has at most 2,048 bytes (DynamoDB developer guide, "Constraints"); a character takes up to four.

@@ -10,6 +10,8 @@ import pytest
 import requests
 
 from local.simulator import (
+    AddText,
+    CapitalIds,
     CutBody,
     DropFields,
     DropItems,
@@ -18,6 +20,7 @@ from local.simulator import (
     FaultRule,
     FloodList,
     LinkExpired,
+    Paginate,
     ReorderItems,
     RepeatItems,
     Reply,
@@ -25,6 +28,7 @@ from local.simulator import (
     SetFields,
     ShiftTimes,
     WrapBody,
+    WriteTimes,
 )
 
 from .conftest import BUILD, JOB, MODEL, Client
@@ -63,6 +67,40 @@ def test_times_may_lie_in_the_future(simulate: Simulate) -> None:
     shifted = build_after(simulate, ShiftTimes(86400))
 
     assert datetime.fromisoformat(shifted["completed"]) == datetime.fromisoformat("2026-04-16T12:00:45+00:00")
+
+
+@pytest.mark.parametrize(
+    ("fault", "written"),
+    [
+        (WriteTimes("text"), "2026-04-15 12:00:45 UTC"),
+        (WriteTimes("epoch"), 1776254445),
+        (WriteTimes("epoch_ms"), 1776254445000),
+        (WriteTimes("local", offset_hours=-8), "2026-04-15T04:00:45"),
+        (WriteTimes("words"), "a while ago"),
+    ],
+)
+def test_times_may_have_another_form(simulate: Simulate, fault: Fault, written: object) -> None:
+    assert build_after(simulate, fault)["completed"] == written
+
+
+def test_ids_may_be_in_capitals(simulate: Simulate) -> None:
+    assert build_after(simulate, CapitalIds())["oid"] == BUILD.upper()
+
+
+def test_text_is_added_to_every_object_in_a_charset(simulate: Simulate) -> None:
+    client = simulate(faults=FaultPlan(FaultRule(AddText(), RequestKind.LIST_BUILDS)))
+    answer = client.treasure("GET", BUILDS)
+    assert answer.headers["Content-Type"] == "application/json; charset=iso-8859-1"
+    assert answer.content.count('"owner": "José"'.encode("latin-1")) == len(answer.json()) == 2
+
+
+def test_a_list_may_come_in_pages(simulate: Simulate) -> None:
+    client = simulate(faults=FaultPlan(FaultRule(Paginate(1), RequestKind.LIST_BUILDS, times=None)))
+    first = client.treasure("GET", BUILDS)
+    second = client.session.get(f"{client.providers.url}{first.links['next']['url']}", headers=first.request.headers)
+    assert [len(first.json()), len(second.json())] == [1, 1]
+    assert first.json() != second.json()
+    assert (first.headers["X-Total-Count"], "Link" in second.headers) == ("2", False)
 
 
 def test_a_status_may_go_backwards(simulate: Simulate) -> None:

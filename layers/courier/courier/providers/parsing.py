@@ -33,6 +33,10 @@ AMBIGUOUS: Final[Any] = type("Ambiguous", (), {"__repr__": lambda _: "AMBIGUOUS"
 """Stands for the value of a name that stands twice in one object, with different values."""
 
 
+class _MarkedDict(dict[str, JsonValue]):
+    """An object in which a name stands twice."""
+
+
 class LenientModel(BaseModel):
     """Part of a response: unknown fields are ignored, and errors never show the values, which may be secret."""
 
@@ -41,7 +45,7 @@ class LenientModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _no_field_is_ambiguous(cls, value: object) -> object:
-        if isinstance(value, dict) and any(value.get(name) is AMBIGUOUS for name in cls.model_fields):
+        if isinstance(value, _MarkedDict) and any(value.get(name) is AMBIGUOUS for name in cls.model_fields):
             raise ValueError("a field stands twice, with different values")
         return value
 
@@ -131,11 +135,13 @@ def _parse_int(text: str) -> float:
 
 def _object_with_marked_duplicates(pairs: Sequence[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     document = dict(pairs)
-    if len(document) != len(pairs):
-        for name, value in pairs:
-            if document[name] is not AMBIGUOUS and document[name] != value:
-                document[name] = AMBIGUOUS
-    return document
+    if len(document) == len(pairs):
+        return document
+    marked = _MarkedDict(document)
+    for name, value in pairs:
+        if marked[name] is not AMBIGUOUS and marked[name] != value:
+            marked[name] = AMBIGUOUS
+    return marked
 
 
 def secret_values(headers: Mapping[str, str]) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import PlainValidator
 
 from courier.observability.provider_events import UnexpectedKind
 from courier.observability.redaction import redact
@@ -23,8 +22,7 @@ _FORM_LIMIT_CHARACTERS = 40
 _FIRST_YEAR = 1
 
 
-@dataclass(frozen=True)
-class ReadTime:
+class ReadTime(NamedTuple):
     """A time of a response.
 
     Attributes
@@ -59,10 +57,11 @@ def read_time(value: object) -> ReadTime:
 
 
 def _from_text(text: str) -> ReadTime:
-    if _NUMBER.fullmatch(text) and (read := _from_epoch(float(text), text)).unexpected is None:
+    # Every other form of a time has a colon.
+    if ":" not in text and _NUMBER.fullmatch(text) and (read := _from_epoch(float(text), text)).unexpected is None:
         return read
     try:
-        instant = datetime.fromisoformat(_SPACED_OFFSET.sub("", _ZONE_NAME.sub("+00:00", text)))
+        instant = _from_iso(text)
         if instant.year == _FIRST_YEAR:
             return NO_TIME
         if instant.tzinfo is None:
@@ -70,6 +69,13 @@ def _from_text(text: str) -> ReadTime:
         return ReadTime(instant.astimezone(UTC))
     except (ValueError, OverflowError):
         return _unreadable(text)
+
+
+def _from_iso(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.fromisoformat(_SPACED_OFFSET.sub("", _ZONE_NAME.sub("+00:00", text)))
 
 
 def _from_epoch(number: float, text: str) -> ReadTime:
@@ -89,4 +95,4 @@ def _form(text: str) -> str:
     return redact(re.sub(r"\d", "9", text), limit=_FORM_LIMIT_CHARACTERS)
 
 
-LenientTime = Annotated[ReadTime, BeforeValidator(read_time)]
+LenientTime = Annotated[ReadTime, PlainValidator(read_time)]

@@ -274,19 +274,21 @@ class TreasureInsights(Provider):
             ref = BuildRef(source=self.settings.name, scope=canonical_id(scope), build_id=response.oid)
         except ValidationError:
             return "a build without a usable oid and status"
-        spelling = {"scope": self._spelled_scopes.get(scope, scope), "build_id": _spelled_oid(document)}
-        is_canonical = spelling == {"scope": ref.scope, "build_id": ref.build_id}
+        spelled_scope, spelled_oid = self._spelled_scopes.get(scope, scope), _spelled_oid(document)
+        spelled_ref = None
+        if spelled_oid != ref.build_id or spelled_scope != ref.scope:
+            spelled_ref = ref.model_copy(update={"scope": spelled_scope, "build_id": spelled_oid})
         status, unknown_status = self.map_status(response.status)
-        times = (response.created, response.started, response.completed)
+        unexpected = (response.created.unexpected, response.started.unexpected, response.completed.unexpected)
         return Build(
             ref=ref,
-            spelled_ref=None if is_canonical else ref.model_copy(update=spelling),
+            spelled_ref=spelled_ref,
             status=status,
             provider_status=unknown_status,
             created_at=self.time_of("created", response.created),
             started_at=self.time_of("started", response.started),
             completed_at=self.time_of("completed", response.completed),
-            times_unreadable=any(time.unexpected is UnexpectedKind.UNREADABLE_TIME for time in times),
+            times_unreadable=UnexpectedKind.UNREADABLE_TIME in unexpected,
         )
 
     def _usable(self, build: Build | str) -> Build | None:
