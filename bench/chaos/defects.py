@@ -74,4 +74,30 @@ DEFECTS: Final = (
         "was recorded as `undeliverable`. The row is read right before the report is published "
         "(`test_copy_artifact.py`)."
     ),
+    (
+        "A gateway's 404 during a redeployment made every build in flight `lost`, and one challenge page of a firewall "
+        "raised the alarm about the API key. A 404 counts only in the API's own form, and a page says nothing about a "
+        "key (`tests/unit/providers/test_error_mapping.py`)."
+    ),
+    (
+        "A key that had expired with 403 was never read again, and 503 with Retry-After was requested six times before "
+        "its time. 403 is treated as 401, and Retry-After counts with every status (same test, `test_http_client.py`)."
+    ),
+    (
+        "Times in another form than ISO 8601 were no times: the whole history of a data model was announced as new. "
+        "They are read in the vendors' forms, or reported, and then the build is history (`test_times.py`, "
+        "`tests/unit/builds/test_discovery.py`)."
+    ),
+    (
+        "An id in capitals was another build than the same id in lower case, and was recorded twice "
+        "(`test_treasure_insights.py`)."
+    ),
+    (
+        "A NaN, a name that stood twice or a declared charset in a field that the courier does not read spoilt the "
+        "whole response, until the build timed out (`test_parsing.py`)."
+    ),
+    (
+        "A list in pages was taken for whole after its first page: a build on the second one was never found. Pages "
+        "are read, or reported as unread (`test_paging.py`)."
+    ),
 )

@@ -46,7 +46,7 @@ def test_every_cited_request_number_is_in_its_table() -> None:
 
 def test_named_and_listed_references_are_the_same() -> None:
     body, _, sources = DOCUMENT.partition("## Sources")
-    named = set(re.findall(r"\[((?:TD|DN|S3)(?:-[A-Z0-9]+)?)\]", body))
+    named = set(re.findall(r"\[((?:TD|DN|S3|GW|RFC)(?:-[A-Z0-9]+)?)\]", body))
     listed = set(re.findall(r"^\| \[([A-Z0-9-]+)\] \|", sources, re.MULTILINE))
     assert named == listed
 
