@@ -29,12 +29,12 @@ from local.embedded.embedded_aws import EmbeddedAws
 from local.embedded.interception import (
     AwsCall,
     CallFault,
+    Discard,
     DropResponse,
     Interception,
     Invocation,
     InvocationFault,
     ResponseFault,
-    Throttle,
 )
 from local.embedded.results import ReceivedNotice
 from local.embedded.scheduler import Scheduler
@@ -117,12 +117,26 @@ class ChaosScenario:
 
 
 class ExperimentRunner:
-    """An embedded AWS whose functions run on virtual time; up inside a ``with`` block."""
+    """An embedded AWS whose functions run on virtual time; up inside a ``with`` block.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    parameters
+        The template's parameters.
+    concurrency_quota
+        The most runs of functions at once; by default any number.
+    """
+
+    def __init__(self, *, parameters: Mapping[str, str] | None = None, concurrency_quota: int | None = None) -> None:
         self._switch = _InjectorSwitch()
         self._time = VirtualTime(ManualClock())
-        self.aws = EmbeddedAws(TEMPLATE, interception=self._switch, pause=self.pause)
+        self.aws = EmbeddedAws(
+            TEMPLATE,
+            parameters=parameters,
+            interception=self._switch,
+            concurrency_quota=concurrency_quota,
+            pause=self.pause,
+        )
         self._exit = ExitStack()
         self._idle_wait = threading.Event()
         self._first_line = 0
@@ -372,7 +386,7 @@ class _InjectorSwitch(Interception):
     def before_invocation(self, invocation: Invocation) -> InvocationFault | None:
         if self.dropping[invocation.function] > 0:
             self.dropping[invocation.function] -= 1
-            return Throttle()
+            return Discard()
         return self.to.before_invocation(invocation)
 
     def after_invocation(self, invocation: Invocation, *, error_type: str | None) -> DropResponse | None:

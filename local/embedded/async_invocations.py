@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from local.embedded.function_runtime import (
+    DiscardedError,
     FunctionRuntime,
     InvocationResult,
     LostResponseError,
@@ -16,11 +17,13 @@ from local.embedded.function_runtime import (
 )
 from local.embedded.interception import Invocation
 
-# Each running function holds one of these threads; schedules and tests together use a handful.
-_THREADS = 32
+# Each running function and each event that waits holds one of these threads, which are created when they are needed.
+_THREADS = 512
 
-# "Asynchronous invocation", Lambda developer guide: one minute before the first retry, two before the second.
+# "How Lambda handles errors and retries with asynchronous invocation", Lambda developer guide: one minute before the
+# first retry, two before the second; a throttled event waits between one second and five minutes.
 _RETRY_SECONDS = (60, 120)
+_LONGEST_THROTTLED_SECONDS = 300
 
 
 class FailureQueue(Protocol):
@@ -44,7 +47,7 @@ class AsyncInvoker:
     Parameters
     ----------
     pause
-        Waits before a retry, in seconds; returns True when the embedded AWS stops.
+        Waits before a retry or for capacity, in seconds; returns True when the embedded AWS stops.
     to_queue
         Sends a document to the function's ``OnFailure`` destination.
     """
@@ -82,30 +85,51 @@ class AsyncInvoker:
 
     def _deliver(self, invocation: Invocation) -> AsyncResult:
         spec = self._runtime.spec(invocation.function)
-        attempts = spec.retry_attempts + 1
         result: InvocationResult | None = None
-        for attempt in range(1, attempts + 1):
-            if attempt > 1 and self._pause(_RETRY_SECONDS[attempt - 2]):
-                return AsyncResult(result, attempt - 1)
+        tries = failures = throttles = 0
+        age, condition = 0.0, "RetriesExhausted"
+        while True:
+            tries += 1
             try:
-                result = self._runtime.invoke(replace(invocation, attempt=attempt))
-            except (ThrottledError, LostResponseError):
-                continue
-            if result.error_type is None:
-                return AsyncResult(result, attempt)
+                result = self._runtime.invoke(replace(invocation, attempt=tries))
+                if result.error_type is None:
+                    return AsyncResult(result, tries)
+                failures += 1
+                wait = 0
+            except DiscardedError:
+                condition = "EventAgeExceeded"
+                break
+            except ThrottledError:
+                wait = min(2**throttles, _LONGEST_THROTTLED_SECONDS)
+                throttles += 1
+            except LostResponseError:
+                failures += 1
+                wait = 0
+            if failures > spec.retry_attempts:
+                break
+            wait = wait or _RETRY_SECONDS[failures - 1]
+            # The runs themselves take little of an event's age.
+            age += wait
+            if age > spec.event_age_seconds:
+                condition = "EventAgeExceeded"
+                break
+            if self._pause(wait):
+                return AsyncResult(result, tries)
         if spec.failure_queue is not None:
-            self._to_queue(spec.failure_queue, _failure_document(spec.arn, invocation, attempts, result))
-        return AsyncResult(result, attempts)
+            self._to_queue(spec.failure_queue, _failure_document(spec.arn, invocation, condition, tries, result))
+        return AsyncResult(result, tries)
 
 
-def _failure_document(arn: str, invocation: Invocation, attempts: int, result: InvocationResult | None) -> str:
+def _failure_document(
+    arn: str, invocation: Invocation, condition: str, attempts: int, result: InvocationResult | None
+) -> str:
     """Write what Lambda sends to an ``OnFailure`` destination."""
     document = {
         "version": "1.0",
         "requestContext": {
             "requestId": invocation.request_id,
             "functionArn": f"{arn}:$LATEST",
-            "condition": "RetriesExhausted",
+            "condition": condition,
             "approximateInvokeCount": attempts,
         },
         "requestPayload": json.loads(invocation.payload),

@@ -20,8 +20,9 @@ from local.sam.intrinsics import LogicalId, Resolver, StackLocation, Template, T
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-# Lambda's default.
+# Lambda's defaults.
 _DEFAULT_RETRY_ATTEMPTS = 2
+_DEFAULT_EVENT_AGE_SECONDS = 21_600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +146,18 @@ def _functions(
             timeout_seconds=int(deployed["Timeout"]),
             memory_megabytes=int(deployed["MemorySize"]),
             variables=deployed.get("Environment", {}).get("Variables", {}),
+            reserved_concurrency=_reserved_concurrency(expanded, resolver, logical_id),
+            event_age_seconds=int(settings.get("MaximumEventAgeInSeconds", _DEFAULT_EVENT_AGE_SECONDS)),
             retry_attempts=int(settings.get("MaximumRetryAttempts", _DEFAULT_RETRY_ATTEMPTS)),
             failure_queue=destination.name if isinstance(destination, LogicalId) else None,
         )
+
+
+def _reserved_concurrency(expanded: Template, resolver: Resolver, logical_id: str) -> int | None:
+    properties = expanded["Resources"][logical_id]["Properties"]
+    reserved = resolver.value(properties.get("ReservedConcurrentExecutions"))
+    # Absent, or AWS::NoValue.
+    return None if reserved is None or isinstance(reserved, LogicalId) else int(str(reserved))
 
 
 def _asynchronous_settings(expanded: Template, resolver: Resolver) -> dict[str, Template]:

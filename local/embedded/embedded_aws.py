@@ -86,6 +86,8 @@ class EmbeddedAws:
     time_scale
         Real seconds per second of a Retry's pause, in the state machine and between asynchronous attempts. Timeouts
         are not scaled.
+    concurrency_quota
+        The most runs of functions at once, as the quota of an account enforces it; by default any number.
     load_handler
         Returns the handler of a function; by default that of the checkout's module, in this process.
     pause
@@ -112,6 +114,7 @@ class EmbeddedAws:
         interception: Interception | None = None,
         clock: Callable[[], float] = time.monotonic,
         time_scale: float = 1.0,
+        concurrency_quota: int | None = None,
         load_handler: HandlerLoader | None = None,
         pause: Callable[[float], bool] | None = None,
     ) -> None:
@@ -121,6 +124,7 @@ class EmbeddedAws:
         self._interception = interception or Interception()
         self._clock = clock
         self._time_scale = time_scale
+        self._concurrency_quota = concurrency_quota
         self._load_handler = load_handler
         self._pause = pause or self._wait
         self._stopping = threading.Event()
@@ -186,6 +190,7 @@ class EmbeddedAws:
             logs=self._logs,
             interception=self._interception,
             clock=self._clock,
+            concurrency_quota=self._concurrency_quota,
             load_handler=self._load_handler,
         )
         self._runtime.load()
@@ -227,7 +232,9 @@ class EmbeddedAws:
 
         Raises
         ------
-        ThrottledError, LostResponseError
+        ThrottledError
+            The quota is used up, or the interception injects it.
+        LostResponseError
             The interception injects it.
         """
         name = self._runtime.spec(function).name

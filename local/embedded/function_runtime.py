@@ -1,7 +1,7 @@
 """Lambda's part of the embedded AWS: the functions of the checkout, called in this process.
 
-Differences from Lambda: all runs share one process and one environment, a run that exceeds its timeout is not ended,
-and there is no concurrency limit.
+Differences from Lambda: all runs share one process and one environment, and a run that exceeds its timeout is not
+ended.
 """
 
 import importlib.util
@@ -11,14 +11,16 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from unittest.mock import patch
 
 from local.embedded.call_context import FunctionKilledError, FunctionRun, current_run
 from local.embedded.function_spec import FunctionSpec
-from local.embedded.interception import DeliverTwice, DropResponse, Interception, Invocation, Throttle
+from local.embedded.interception import DeliverTwice, Discard, DropResponse, Interception, Invocation, Throttle
 from local.embedded.log_capture import LogCapture
 from local.embedded.sandbox_env import OWN_VARIABLES
 from local.sam.intrinsics import TemplateError
@@ -28,6 +30,10 @@ Handler = Callable[[object, "LambdaContext"], object]
 
 class ThrottledError(Exception):
     """Lambda has no capacity for this invocation."""
+
+
+class DiscardedError(ThrottledError):
+    """Lambda has discarded the event of this invocation."""
 
 
 class LostResponseError(Exception):
@@ -64,10 +70,17 @@ class InvocationResult:
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionUsage:
-    """Totals of one function so far; ``peak_concurrency`` is the concurrency that Lambda would have needed."""
+    """Totals of one function so far.
+
+    ``throttles``
+        Invocations that found no capacity.
+    ``peak_concurrency``
+        The most runs at once.
+    """
 
     invocations: int
     errors: int
+    throttles: int
     seconds: tuple[float, ...]
     peak_concurrency: int
 
@@ -85,6 +98,7 @@ class _FunctionCounts:
 
     def __init__(self) -> None:
         self.errors = 0
+        self.throttles = 0
         self.seconds: list[float] = []
         self.running = 0
         self.peak_concurrency = 0
@@ -100,6 +114,8 @@ class FunctionRuntime:
     ----------
     clock
         Monotonic seconds, with which the remaining time of a function is measured.
+    concurrency_quota
+        The most runs at once of all functions together, the account's quota; by default any number.
     load_handler
         Returns the handler of a function; by default that of the checkout's module, imported here.
     """
@@ -111,6 +127,7 @@ class FunctionRuntime:
         logs: LogCapture,
         interception: Interception,
         clock: Callable[[], float] = time.monotonic,
+        concurrency_quota: int | None = None,
         load_handler: HandlerLoader | None = None,
     ) -> None:
         self._specs = {spec.name: spec for spec in specs}
@@ -119,6 +136,9 @@ class FunctionRuntime:
         self._clock = clock
         self._load_handler = load_handler or _load_handler
         self._lock = threading.Lock()
+        reserved = sum(spec.reserved_concurrency or 0 for spec in specs)
+        self._unreserved = None if concurrency_quota is None else concurrency_quota - reserved
+        self._occupied: Counter[str | None] = Counter()
         self._tallies = {spec.name: _FunctionCounts() for spec in specs}
         self._handlers: dict[str, Handler] = {}
 
@@ -158,18 +178,39 @@ class FunctionRuntime:
 
         Raises
         ------
-        ThrottledError, LostResponseError
+        ThrottledError
+            The quota is used up, or the interception injects it.
+        LostResponseError
             The interception injects it.
         """
         fault = self._interception.before_invocation(invocation)
-        if isinstance(fault, Throttle):
-            raise ThrottledError(f"{invocation.function} is throttled")
-        if isinstance(fault, DeliverTwice):
-            self._run(invocation)
-        result = self._run(invocation)
-        if isinstance(self._interception.after_invocation(invocation, error_type=result.error_type), DropResponse):
+        if isinstance(fault, Discard):
+            raise DiscardedError(f"the event of {invocation.function} is discarded")
+        with self._capacity(invocation.function, is_refused=isinstance(fault, Throttle)):
+            if isinstance(fault, DeliverTwice):
+                self._run(invocation)
+            result = self._run(invocation)
+            response = self._interception.after_invocation(invocation, error_type=result.error_type)
+        if isinstance(response, DropResponse):
             raise LostResponseError(invocation.function)
         return result
+
+    @contextmanager
+    def _capacity(self, function: str, *, is_refused: bool) -> Iterator[None]:
+        """Occupy one place of the function's reserved concurrency, or of the unreserved one of the account."""
+        reserved = self._specs[function].reserved_concurrency
+        pool, limit = (None, self._unreserved) if reserved is None else (function, reserved)
+        with self._lock:
+            if is_refused or (limit is not None and self._occupied[pool] >= limit):
+                self._tallies[function].throttles += 1
+                # Lambda's own message.
+                raise ThrottledError("Rate Exceeded.")
+            self._occupied[pool] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._occupied[pool] -= 1
 
     def usage(self) -> dict[str, FunctionUsage]:
         """Return the totals of each function so far."""
@@ -178,6 +219,7 @@ class FunctionRuntime:
                 name: FunctionUsage(
                     invocations=len(tally.seconds),
                     errors=tally.errors,
+                    throttles=tally.throttles,
                     seconds=tuple(tally.seconds),
                     peak_concurrency=tally.peak_concurrency,
                 )

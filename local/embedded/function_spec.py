@@ -11,8 +11,11 @@ class FunctionSpec:
 
     ``name``
         The name of its folder, such as ``copy_artifact``.
-    ``retry_attempts``, ``failure_queue``
-        For asynchronous invocations: retries after an error, and the logical id of the queue for those that failed.
+    ``reserved_concurrency``
+        Runs at once that are reserved for this function, and its limit; None if it shares the account's.
+    ``retry_attempts``, ``event_age_seconds``, ``failure_queue``
+        For asynchronous invocations: retries after an error, how long an event may wait, and the logical id of the
+        queue for those that failed.
     """
 
     name: str
@@ -24,5 +27,7 @@ class FunctionSpec:
     timeout_seconds: int
     memory_megabytes: int
     variables: Mapping[str, str]
+    reserved_concurrency: int | None = None
     retry_attempts: int
+    event_age_seconds: int
     failure_queue: str | None

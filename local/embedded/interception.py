@@ -125,12 +125,17 @@ class DeliverTwice:
 
 @dataclass(frozen=True)
 class Throttle:
-    """Lambda has no capacity: 429 for a synchronous caller; an asynchronous invocation is retried."""
+    """Lambda has no capacity: 429 for a synchronous caller; an event waits, for as long as its maximum age allows."""
+
+
+@dataclass(frozen=True)
+class Discard:
+    """Lambda discards the event, as it does when the event exceeds its maximum age; a synchronous caller gets 429."""
 
 
 CallFault = AwsError | DropResponse | FalseSuccess | IgnoreConditions | Kill
 ResponseFault = DropResponse | FalseSuccess | Kill
-InvocationFault = DeliverTwice | Throttle
+InvocationFault = DeliverTwice | Discard | Throttle
 
 
 class Interception:

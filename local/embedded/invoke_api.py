@@ -47,7 +47,12 @@ class InvokeApi:
         except ThrottledError as exc:
             if by_state_machine:
                 return _function_error("Lambda.TooManyRequestsException", str(exc))
-            return _error_response("429 Too Many Requests", "TooManyRequestsException", str(exc))
+            return _error_response(
+                "429 Too Many Requests",
+                "TooManyRequestsException",
+                str(exc),
+                Reason="ConcurrentInvocationLimitExceeded",
+            )
         except LostResponseError as exc:
             if by_state_machine:
                 return _function_error("Lambda.SdkClientException", "the connection broke")
@@ -63,5 +68,6 @@ def _function_error(error_type: str, message: str) -> tuple[str, Headers, bytes]
     return "200 OK", [_JSON, _FUNCTION_ERROR], json.dumps(document).encode()
 
 
-def _error_response(status: str, code: str, message: str) -> tuple[str, Headers, bytes]:
-    return status, [_JSON, ("x-amzn-errortype", code)], json.dumps({"Type": "User", "message": message}).encode()
+def _error_response(status: str, code: str, message: str, **more: str) -> tuple[str, Headers, bytes]:
+    document = {"Type": "User", "message": message, **more}
+    return status, [_JSON, ("x-amzn-errortype", code)], json.dumps(document).encode()

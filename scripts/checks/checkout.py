@@ -24,6 +24,7 @@ ALL_OPTIONS = {
     "ArtifactRetentionDays": "90",
     "SecretPrefix": "courier-of-example/",
     "KmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    "MostConcurrentCopies": "5",
     "PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
 }
 

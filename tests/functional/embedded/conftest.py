@@ -79,6 +79,7 @@ Resources:
         - !If [HasMail, {Version: "2012-10-17", Statement: []}, !Ref AWS::NoValue]
       EventInvokeConfig:
         MaximumRetryAttempts: 1
+        MaximumEventAgeInSeconds: 100
         DestinationConfig: {OnFailure: {Type: SQS, Destination: !GetAtt DeadLetters.Arn}}
       Events:
         Tick:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 
 from local.embedded.embedded_aws import EmbeddedAws
-from local.embedded.interception import Interception, Invocation, InvocationFault, Throttle
+from local.embedded.interception import Discard, Interception, Invocation, InvocationFault, Throttle
 
 
 class Runs(Interception):
@@ -56,7 +56,31 @@ def test_a_throttled_event_is_tried_again(disturbed: Callable[[Interception], Em
 
 
 def test_an_event_that_never_got_through_is_a_dead_letter(disturbed: Callable[[Interception], EmbeddedAws]) -> None:
-    aws = disturbed(Runs(throttled=9))
-    assert aws.invoke_asynchronously("work", {}).result(10).result is None
+    aws = disturbed(Runs(throttled=99))
+    delivery = aws.invoke_asynchronously("work", {}).result(10)
+    # After 1, 2, 4, 8, 16 and 32 seconds; 64 more would exceed the maximum age of 100.
+    assert (delivery.result, delivery.attempts) == (None, 7)
     (letter,) = (json.loads(body) for body in aws.dead_letters())
     assert letter["responsePayload"] is None
+    assert letter["requestContext"]["condition"] == "EventAgeExceeded"
+    assert letter["requestContext"]["approximateInvokeCount"] == 7
+
+
+def test_throttling_uses_up_no_retry(disturbed: Callable[[Interception], EmbeddedAws]) -> None:
+    aws = disturbed(Runs(throttled=3))
+    delivery = aws.invoke_asynchronously("work", {"do": "fail"}).result(10)
+    # Three throttled, one failed, one retry.
+    assert delivery.attempts == 5
+    (letter,) = (json.loads(body) for body in aws.dead_letters())
+    assert letter["requestContext"]["condition"] == "RetriesExhausted"
+
+
+def test_a_discarded_event_is_a_dead_letter_at_once(disturbed: Callable[[Interception], EmbeddedAws]) -> None:
+    class Discards(Interception):
+        def before_invocation(self, invocation: Invocation) -> InvocationFault | None:  # noqa: ARG002  # the base's
+            return Discard()
+
+    aws = disturbed(Discards())
+    delivery = aws.invoke_asynchronously("work", {}).result(10)
+    assert (delivery.result, delivery.attempts) == (None, 1)
+    assert len(aws.dead_letters()) == 1

@@ -28,6 +28,7 @@ SPEC = FunctionSpec(
     memory_megabytes=128,
     variables={"TABLE": "t", "POWERTOOLS_SERVICE_NAME": "one"},
     retry_attempts=0,
+    event_age_seconds=60,
     failure_queue=None,
 )
 
