@@ -75,7 +75,6 @@ def test_an_execution_names_the_error_as_aws_does(small_template: Path, held: He
         aws.wait_until_idle()
         (history,) = aws.history_texts()
         assert "Lambda.TooManyRequestsException" in history
-        assert [report.status for report in aws.executions()] == ["SUCCEEDED"]
 
 
 def test_reserved_concurrency_is_a_limit_of_its_own(tmp_path: Path, held: Held) -> None:
@@ -96,7 +95,7 @@ def test_reserved_concurrency_is_a_limit_of_its_own(tmp_path: Path, held: Held) 
     assert runtime.usage()["own"].throttles == 1
 
 
-def test_the_template_reserves_concurrency_for_copies_if_it_is_asked_to() -> None:
+def test_the_template_reserves_concurrency_for_copies_only_by_a_parameter() -> None:
     for parameters, reserved in (({}, None), ({"MostConcurrentCopies": "5"}, 5)):
         with EmbeddedAws(TEMPLATE, parameters=parameters) as aws:
             assert aws._runtime.spec("copy_artifact").reserved_concurrency == reserved
