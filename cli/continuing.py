@@ -48,8 +48,8 @@ def prepare_folder(results: ResultsFolder, *, simulated: bool, fresh: bool, yes:
     results.check_ledger()
 
 
-def parse_outcomes(text: str | None) -> frozenset[Outcome]:
-    """Parse ``--fail-on``.
+def parse_outcomes(text: str | None, *, option: str = "--fail-on") -> frozenset[Outcome]:
+    """Parse a list of outcomes, such as that of ``--fail-on``.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def parse_outcomes(text: str | None) -> frozenset[Outcome]:
     """
     words = [word.strip() for word in (text or "").split(",") if word.strip()]
     if unknown := [word for word in words if word not in set(Outcome)]:
-        raise SettingsError(f"--fail-on: {unknown[0]} is not an outcome; use {', '.join(Outcome)}")
+        raise SettingsError(f"{option}: {unknown[0]} is not an outcome; use {', '.join(Outcome)}")
     return frozenset(Outcome(word) for word in words)
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cli.builds import builds, get, latest, show
 from cli.config import config_app
 from cli.copy import copy_command
 from cli.run import run
@@ -24,7 +25,7 @@ app = typer.Typer(
     name="courier",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
     help="Polls report builds, delivers finished reports to S3, and records how each build ended.",
 )
@@ -32,6 +33,10 @@ app.command("run")(run)
 app.command("copy")(copy_command)
 app.command("simulate")(simulate)
 app.command("status")(status)
+app.command("builds")(builds)
+app.command("show")(show)
+app.command("latest")(latest)
+app.command("get")(get)
 app.command("limits")(limits)
 app.add_typer(config_app, name="config")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from botocore.exceptions import (
@@ -20,13 +20,10 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as AwsConnectionError,
 )
-from pydantic import ValidationError
 
 from courier import aws
 from courier.config.environment import DEFAULT_SECRET_PREFIX, Environment
 from courier.errors import CourierError, SettingsError
-from courier.models import Problem
-from courier.outcomes.records import LatestHead
 from courier.usecases.container import Container
 
 _OUTPUTS = frozenset({"ParameterPath", "LedgerTableName", "BucketName"})
@@ -56,13 +53,6 @@ class Stack:
     def key_arn(self) -> str | None:
         """ARN of the customer managed key that encrypts the stack's stores."""
         return self.outputs.get("KmsKeyArn") or None
-
-
-class EndedRecord(LatestHead):
-    """The displayed part of a record, written by any 1.x version."""
-
-    outcome: str
-    problem: Problem | None = None
 
 
 @contextmanager
@@ -109,58 +99,6 @@ def _outputs(name: str) -> Mapping[str, str]:
             f"and it has no output {', '.join(sorted(missing))}"
         )
     return outputs
-
-
-def read_last_records(stack: Stack, *, most: int) -> Sequence[EndedRecord]:
-    """Read the newest records of all sources, also of removed ones.
-
-    One list call finds the sources, one per source its days, and one per source and day the records, from the newest
-    day back until there are enough.
-    """
-    root = f"{stack.container.environment.prefix}records/"
-    days: dict[str, list[str]] = {}
-    for source in _folders(stack, f"{root}source="):
-        for day in _folders(stack, f"{source}date="):
-            days.setdefault(unquote(day.removesuffix("/").rpartition("date=")[2]), []).append(day)
-    found: list[EndedRecord] = []
-    for day in sorted(days, reverse=True):
-        for key in _newest(stack, days[day]):
-            record = _read(stack, key)
-            if record is not None:
-                found.append(record)
-            if len(found) == most:
-                break
-        if len(found) == most:
-            break
-    return sorted(found, key=lambda record: record.ended_at, reverse=True)
-
-
-def _folders(stack: Stack, prefix: str) -> Iterator[str]:
-    pages = aws.client("s3").get_paginator("list_objects_v2")
-    for page in pages.paginate(Bucket=stack.outputs["BucketName"], Prefix=prefix, Delimiter="/"):
-        yield from (entry["Prefix"] for entry in page.get("CommonPrefixes", []))
-
-
-def _newest(stack: Stack, prefixes: Sequence[str]) -> Sequence[str]:
-    """Return the keys of one day, newest first."""
-    pages = aws.client("s3").get_paginator("list_objects_v2")
-    listed = [
-        (item["LastModified"], item["Key"])
-        for prefix in prefixes
-        for page in pages.paginate(Bucket=stack.outputs["BucketName"], Prefix=prefix)
-        for item in page.get("Contents", [])
-    ]
-    return [key for _, key in sorted(listed, reverse=True)]
-
-
-def _read(stack: Stack, key: str) -> EndedRecord | None:
-    """Read one record; return None for an object that is not one, or of a later major version."""
-    with aws.client("s3").get_object(Bucket=stack.outputs["BucketName"], Key=key)["Body"] as body:
-        text = body.read()
-    try:
-        return EndedRecord.model_validate_json(text)
-    except ValidationError:
-        return None
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,15 +13,19 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.shared import DEFAULT_STACK, OUTCOME_COLOURS, EndpointUrl, Profile, Region, StackName, say
+from cli.tables import age, print_table
 from courier.errors import SettingsError
 
 if TYPE_CHECKING:
-    from cli.stack import EndedRecord, Stack
+    from cli.records import EndedRecord
+    from cli.stack import Stack
     from courier.config.settings import SourceSettings
-    from courier.ledger import SourceState
+    from courier.ledger import DueBuild, SourceState
     from courier.sources.catalog import Sources
 
 LAST_OUTCOMES = 10
+# Builds in flight that are named, the oldest ones.
+NAMED_IN_FLIGHT = 5
 MOST_IN_FLIGHT = 1_000
 # Why a source is unhealthy, by the name of the error (courier.sources.health).
 _REASONS = {
@@ -44,7 +49,8 @@ def status(
 
         courier status --stack build-courier
     """
-    from cli.stack import open_stack, read_last_records
+    from cli.records import read_last_records
+    from cli.stack import open_stack
 
     console = Console(highlight=False)
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
@@ -53,7 +59,7 @@ def status(
             _print_sources(console, target, sources)
         else:
             say(console, f"Stack {stack} has no sources yet: courier config push sources.yaml")
-        records = read_last_records(target, most=LAST_OUTCOMES)
+        records = list(read_last_records(target, most=LAST_OUTCOMES).records.values())
         if records:
             say(console, f"\nLast {len(records)} outcomes" if len(records) > 1 else "\nLast outcome", style="bold")
             for record in records:
@@ -111,18 +117,38 @@ def _print_sources(console: Console, stack: Stack, sources: Sources) -> None:
     table.add_column("health", overflow="fold")
     now = stack.container.clock()
     notes: list[str] = []
+    in_flight: list[DueBuild] = []
     for name, settings in sorted(sources.usable.items()):
         waiting = stack.container.builds.in_flight(name, limit=MOST_IN_FLIGHT)
+        in_flight += waiting
         oldest = min((build.first_seen_at for build in waiting), default=None)
         count = f"{len(waiting)}{'+' if len(waiting) == MOST_IN_FLIGHT else ''}"
         state = stack.container.source_ledger.state(name)
-        table.add_row(Text(name), settings.provider, count, _age(now, oldest), _health(state, now))
+        table.add_row(Text(name), settings.provider, count, age(now, oldest), _health(state, now))
         notes += _scope_notes(stack, settings, state, now)
     for name, reason in sorted(sources.broken.items()):
         table.add_row(Text(name), "", "", "", Text(f"misconfigured: {reason}", style="red"))
-    _print_table(console, table)
+    print_table(console, table)
     for note in notes:
         _print_paragraph(console, note)
+    _print_in_flight(console, in_flight, now)
+
+
+def _print_in_flight(console: Console, builds: Sequence[DueBuild], now: datetime) -> None:
+    """Name the builds in flight, the oldest ones where there are many."""
+    if not builds:
+        return
+    say(console, "\nIn flight", style="bold")
+    for build in sorted(builds, key=lambda build: build.first_seen_at)[:NAMED_IN_FLIGHT]:
+        ref, state = build.ref, f"{build.status:<13}  {age(now, build.first_seen_at):<11}"
+        if console.is_terminal:
+            # A complete reference to a build is wider than 80 columns.
+            say(console, f"{state}  {ref.source}")
+            say(console, f"    {ref.scope}/{ref.build_id}")
+        else:
+            say(console, f"{state}  {ref}")
+    if len(builds) > NAMED_IN_FLIGHT:
+        say(console, f"and {len(builds) - NAMED_IN_FLIGHT} more: courier builds --in-flight")
 
 
 def _scope_notes(stack: Stack, settings: SourceSettings, state: SourceState, now: datetime) -> list[str]:
@@ -131,13 +157,13 @@ def _scope_notes(stack: Stack, settings: SourceSettings, state: SourceState, now
     if state.failing_scopes:
         failing = stack.container.source_ledger.failing_scopes(settings.name)
         notes += [
-            f"{settings.name}/{scope} cannot be listed for {_age(now, details.since)}: {details.message}"
+            f"{settings.name}/{scope} cannot be listed for {age(now, details.since)}: {details.message}"
             for scope, details in sorted(failing.items())
         ]
     if state.unlisted_scopes and state.round_started_at is not None:
         notes.append(
             f"{settings.name}: {state.unlisted_scopes} of {state.scopes} scopes are still to be listed in a round that "
-            f"has taken {_age(now, state.round_started_at)}; requests_per_minute is {settings.requests_per_minute}"
+            f"has taken {age(now, state.round_started_at)}; requests_per_minute is {settings.requests_per_minute}"
         )
     return notes
 
@@ -145,11 +171,11 @@ def _scope_notes(stack: Stack, settings: SourceSettings, state: SourceState, now
 def _health(state: SourceState, now: datetime) -> Text:
     if state.unhealthy_error:
         reason = _REASONS.get(state.unhealthy_error) or state.last_error or state.unhealthy_error
-        return Text(f"unhealthy for {_age(now, state.unhealthy_since)}: {reason}", style="red")
+        return Text(f"unhealthy for {age(now, state.unhealthy_since)}: {reason}", style="red")
     failures = f"{state.failures} failure{'' if state.failures == 1 else 's'} in a row"
     failures += f": {state.last_error}" if state.last_error else ""
     if state.backoff_until and state.backoff_until > now:
-        return Text(f"backing off for {_age(state.backoff_until, now)}, {failures}", style="yellow")
+        return Text(f"backing off for {age(state.backoff_until, now)}, {failures}", style="yellow")
     if state.failures:
         return Text(failures, style="yellow")
     return Text("healthy", style="green")
@@ -176,30 +202,3 @@ def _print_paragraph(console: Console, text: str) -> None:
     width = console.width if console.is_terminal else len(indent + text) + 1
     for line in textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent):
         say(console, line)
-
-
-def _print_table(console: Console, table: Table) -> None:
-    """Print a table that fits the terminal; in a pipe each row is one line."""
-    if console.is_terminal:
-        console.print(table)
-        return
-    wide = Console(width=100_000, highlight=False, color_system=None)
-    with wide.capture() as captured:
-        wide.print(table)
-    for line in captured.get().splitlines():
-        say(console, line.rstrip())
-
-
-def _age(later: datetime, earlier: datetime | None) -> str:
-    """Return the time between two moments, in its two largest units."""
-    if earlier is None:
-        return ""
-    seconds = int(max(timedelta(), later - earlier).total_seconds())
-    for (size, unit), (smaller, its_unit) in (
-        ((86_400, "d"), (3_600, "h")),
-        ((3_600, "h"), (60, "min")),
-    ):
-        if seconds >= size:
-            rest = seconds % size // smaller
-            return f"{seconds // size} {unit}" + (f" {rest} {its_unit}" if rest else "")
-    return f"{seconds // 60} min" if seconds >= 60 else f"{seconds} s"  # noqa: PLR2004 - a minute

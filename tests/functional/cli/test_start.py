@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("run", "copy", "simulate", "status", "limits", "config")
+COMMANDS = ("run", "copy", "simulate", "status", "builds", "show", "latest", "get", "limits", "config")
 # Runs a command, then prints the packages that it imported.
 _PROGRAM = """
 import sys
@@ -42,7 +42,11 @@ def test_versions_help_and_mistyped_commands_import_nothing_heavy(arguments: tup
     assert not names & {"moto", "duckdb", "boto3", "botocore", "local", "requests"}
 
 
-@pytest.mark.parametrize("arguments", [("status",), ("limits", "insights")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [("status",), ("limits", "insights"), ("builds",), ("show", "b"), ("latest",), ("get", "b")],
+    ids=" ".join,
+)
 def test_commands_on_a_deployed_stack_import_no_embedded_aws(arguments: tuple[str, ...]) -> None:
     names = imported_by(*arguments, "--endpoint-url", "nowhere")
     assert "boto3" in names

@@ -91,9 +91,10 @@ def test_scopes_that_cannot_be_listed_and_a_slow_round_are_named(operator: Opera
     ledger.set_failing_scopes("insights", {"gone": failing})
     ledger.set_progress("insights", next_scope="m", round_started_at=NOW - 2 * HOUR, scopes=2_000, unlisted=1_400)
     result = operator.command("status")
-    assert "insights/gone cannot be listed for 1 h: list_builds returned 404" in result.out
+    assert re.search(r"insights/gone cannot be listed for 1 h( \d+ min)?: list_builds returned 404", result.out)
     said = " ".join(result.out.split())
-    assert "1400 of 2000 scopes are still to be listed in a round that has taken 2 h; requests_per_minute is 60" in said
+    assert "1400 of 2000 scopes are still to be listed in a round that has taken 2 h" in said
+    assert "; requests_per_minute is 60" in said
 
 
 def test_a_terminal_of_80_columns_shows_every_word(operator: OperatorSetup) -> None:

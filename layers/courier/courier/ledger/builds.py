@@ -113,7 +113,7 @@ class BuildLedger:
         row = self._table.update(
             due.build,
             Change(
-                set={"next_poll_at": stamp(next_poll_at)},
+                set={"next_poll_at": stamp(next_poll_at), "last_poll_at": stamp(self._clock())},
                 add={"polls": 1},
                 condition="#next_poll_at = :seen",
                 values={"seen": due.next_poll_at},

@@ -31,6 +31,8 @@ class BuildRow(FrozenModel):
         Polls in a row without a status; those of them that found no build, since when; the text of the last one.
     ``provider_status``
         The provider's own status, where it is unknown to us.
+    ``last_poll_at``
+        The last time that the build was claimed for a poll; rows of earlier versions have none.
     ``passage``
         The input of the execution; removed when the execution has been started.
     """
@@ -47,6 +49,7 @@ class BuildRow(FrozenModel):
     kept_token: str | None = None
     execution: str | None = None
     polls: int = 0
+    last_poll_at: AwareDatetime | None = None
     failures: int = 0
     not_found: int = 0
     not_found_since: AwareDatetime | None = None
