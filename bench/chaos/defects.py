@@ -100,4 +100,34 @@ DEFECTS: Final = (
         "A list in pages was taken for whole after its first page: a build on the second one was never found. Pages "
         "are read, or reported as unread (`test_paging.py`)."
     ),
+    (
+        "From public bug reports: one data model whose list failed hid all models after it, and models beyond "
+        "the limit of requests were never listed. A failing scope is retried on its own, and discovery continues where it "
+        "stopped (`test_discovery.py`)."
+    ),
+    (
+        "From public bug reports: an API that has moved (redirect, 404, 410, 426) was reported as `No builds`, "
+        "exit code 0. The source is unhealthy now, and the notice names the cause (`test_discovery.py`)."
+    ),
+    (
+        "From public bug reports: one 401 was announced as an invalid API key, and a replaced secret was tried "
+        "only after the pause. A second refusal a minute later is required, and a changed "
+        "secret is tried at once (`test_health.py`)."
+    ),
+    (
+        "From public bug reports: `timed_out` hid what the provider had said, and a completion time with an unknown "
+        "status was waited on until the deadline (`test_evaluation.py`)."
+    ),
+    (
+        "`record_outcome` believed that a record was stored when S3 returned an empty 200: the notice was sent, and "
+        "there was no record. It requires the ETag (`test_records.py`)."
+    ),
+    (
+        "A source that recovered while another invocation announced it as unhealthy was announced as unhealthy again, "
+        "after its recovery (`test_health.py`)."
+    ),
+    (
+        "`courier run --faults` called it a broken promise when its time was over before a build had ended "
+        "(`test_runs_with_faults.py`)."
+    ),
 )

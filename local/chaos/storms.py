@@ -65,7 +65,6 @@ from local.simulator import (
     OtherEtag,
     Paginate,
     Project,
-    Redirect,
     ReorderItems,
     RepeatItems,
     RepeatLength,
@@ -95,14 +94,12 @@ _AWS_ERRORS: Final = (AwsError(400, "ThrottlingException"), AwsError(500, "Inter
 
 _API: Final[Sequence[Fault]] = (
     *(ErrorStatus(status) for status in (401, 429, 500, 502, 503, 504)),
-    ErrorStatus(503, retry_after=60),
+    ErrorStatus(503, retry_after=6),
     Reply(200, HTML_PAGE),
-    Reply(202, headers={"Retry-After": "60"}),
+    Reply(202, headers={"Retry-After": "6"}),
     Reply(401, HTML_PAGE),
     Reply(403, HTML_PAGE, headers=CHALLENGE_HEADERS),
     Reply(404, GATEWAY_TEXT, "text/plain"),
-    Redirect("http://127.0.0.1:1/", status=308),
-    ErrorStatus(410),
     CutBody(20),
     CutBody(20, ending=ConnectionEnd.RESET),
     ResetBeforeReading(),
@@ -121,7 +118,7 @@ _STARTS: Final[Sequence[Fault]] = (Unanswered(), ErrorStatus(502, carried_out=Tr
 _STORE: Final[Sequence[Fault]] = (
     ErrorStatus(500),
     ErrorStatus(503),
-    ErrorStatus(429, retry_after=20),
+    ErrorStatus(429, retry_after=2),
     LinkExpired(),
     TokenExpired(),
     CutBody(5_000),
