@@ -101,9 +101,9 @@ DEFECTS: Final = (
         "are read, or reported as unread (`test_paging.py`)."
     ),
     (
-        "From public bug reports: one data model whose list failed hid all models after it, and models beyond the limit "
-        "of requests were never listed. A failing scope is retried on its own, and discovery continues where it stopped "
-        "(`test_discovery.py`)."
+        "From public bug reports: one data model whose list failed hid all models after it, and models beyond "
+        "the limit of requests were never listed. A failing scope is retried on its own, and discovery continues where "
+        "it stopped (`test_discovery.py`)."
     ),
     (
         "From public bug reports: an API that has moved (redirect, 404, 410, 426) was reported as `No builds`, "
