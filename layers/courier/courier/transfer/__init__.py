@@ -6,7 +6,6 @@ The modules in reading order. `functions/copy_artifact/app.py` and `courier.usec
     copy            the public `copy`: what it takes and raises
     copy_job        the course of one copy: how to begin, when to resume, pause or start over
     download        the first response, exact parts under If-Match, retries, one plain GET where ranges fail
-    ranges          what a store makes of a request for a range
     http_client     GET over pinned connections: redirects, TLS
     content         content type and coding, as readers judge them; length
     parts           parts in parallel or one after another, each hashed, uploaded and counted
@@ -15,6 +14,7 @@ The modules in reading order. `functions/copy_artifact/app.py` and `courier.usec
 
 Called by them, each for one decision::
 
+    ranges          what a store makes of a request for a range
     link_refresh    a fresh link when one is refused
     http_response   the head of a response as servers really send it, exact reads
     url_policy      the hosts and addresses that a link may have
