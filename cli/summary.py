@@ -59,6 +59,8 @@ def print_summary(
         f"{invocations} Lambda invocations, {sum(session.provider_requests().values())} provider requests, "
         f"{seconds:.1f} s",
     )
+    for value, times in session.unexpected_values().items():
+        say(console, f"unexpected in a response of {value}, {_times(times)}", style="yellow")
     say(console, f"Results: {out}")
     for line in _failures(run_report):
         say(errors, f"courier: {line}", style="red")

@@ -262,6 +262,15 @@ class Session:
                 counts[document["kind"]] += round(sum(document["ProviderRequests"]))
         return dict(sorted(counts.items()))
 
+    def unexpected_values(self) -> dict[str, int]:
+        """Count the unexpected values that providers returned, by source and detail, from the functions' logs."""
+        counts: Counter[str] = Counter()
+        for line in self.aws.logs():
+            if '"unexpected":' in line.text:
+                document = json.loads(line.text)
+                counts[f"{document['source']}: {document['detail']} ({document['unexpected']})"] += 1
+        return dict(sorted(counts.items()))
+
     def _rows_of_this_run(self, rows: Mapping[str, Mapping[str, object]]) -> dict[str, Mapping[str, object]]:
         """Return the sources' rows without the first discovery where it says nothing about this run.
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from cli.run import Output, _exit_code
 from cli.summary import _failures
 from local.runs.run_report import DeadLetter, RunReport, read_dead_letter
+from local.runs.session import Session
 
 
 def letter(error: str = "TypeError", message: str = "poll() has\n no such argument") -> DeadLetter:
@@ -60,3 +64,10 @@ def test_a_broken_pipe_is_raised_once_and_then_the_output_is_silent() -> None:
     with pytest.raises(BrokenPipeError):
         console.print("first line")
     console.print("second line")
+
+
+def test_unexpected_values_of_providers_are_counted_from_the_log() -> None:
+    odd = json.dumps({"source": "insights", "unexpected": "naive_time", "detail": "created: 9999-99-99T99:99:99"})
+    lines = [SimpleNamespace(text=text) for text in (odd, '{"message": "tick done"}', odd)]
+    session = cast("Session", SimpleNamespace(aws=SimpleNamespace(logs=lambda: lines)))
+    assert Session.unexpected_values(session) == {"insights: created: 9999-99-99T99:99:99 (naive_time)": 2}
