@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from courier.errors import BuildNotFoundError
+from courier.ledger import SourceState
 from courier.models import BuildStatus, Outcome, Problem
 from tests.functional.cli.operator_setup import OperatorSetup
 from tests.functional.cli.stack_content import DAY, HOUR, NOW, StackContent, builds_in
@@ -156,7 +157,7 @@ def test_a_build_in_flight_is_shown_with_its_polls_and_its_usual_duration(
     row = content.builds.claim(due, next_poll_at=NOW + HOUR)
     assert row is not None
     content.builds.set_status(row, BuildStatus.UNKNOWN, provider_status="pausing")
-    content.sources.count_failure("insights", "list_builds returned 500", backoff=None, seen=0)
+    content.sources.count_failure("insights", "list_builds returned 500", backoff=None, seen=SourceState())
     before = operator.aws.calls()
     shown = json.loads(operator.command("show", "wait", "-f", "json").out)
     assert only_reads(operator, before)

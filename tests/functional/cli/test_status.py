@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from courier.ledger import BuildLedger, SourceLedger, Table
+from courier.ledger import BuildLedger, SourceLedger, SourceState, Table
 from courier.ledger.sources import FailingScope
 from courier.models import Outcome, Problem
 from courier.outcomes.records import RecordStore, make_record
@@ -34,8 +34,8 @@ def test_every_health_of_a_source_is_shown(operator: OperatorSetup) -> None:
     ledger.mark_unhealthy("dead-key", "SourceUnauthorizedError", "401", backoff=HOUR)
     ledger.mark_unhealthy("penniless", "SourceExhaustedError", "401", backoff=HOUR)
     ledger.mark_unhealthy("wrong", "SettingsError", "401", backoff=HOUR)
-    ledger.count_failure("down", "500", backoff=3 * HOUR + timedelta(minutes=20), seen=4)
-    ledger.count_failure("shaky", "500", backoff=None, seen=0)
+    ledger.count_failure("down", "500", backoff=3 * HOUR + timedelta(minutes=20), seen=SourceState(failures=4))
+    ledger.count_failure("shaky", "500", backoff=None, seen=SourceState())
     _wait_for(operator, "fine", 2 * HOUR, 26 * HOUR)
     result = operator.command("status")
     assert (result.exit_code, result.err) == (0, "")

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from courier.errors import LedgerError
-from courier.ledger import RequestLedger, SourceLedger, Table
+from courier.ledger import RequestLedger, SourceLedger, SourceState, Table
 from courier.ledger.sources import DURATION_SLOTS
 from courier.ledger.table import Change
 from local.simulator import ManualClock
@@ -75,8 +75,8 @@ def test_only_the_present_unhealthy_period_is_announced(sources: SourceLedger, c
 
 
 def test_concurrent_failures_count_once(sources: SourceLedger) -> None:
-    sources.count_failure("insights", "500", backoff=None, seen=0)
-    sources.count_failure("insights", "500", backoff=None, seen=0)
+    sources.count_failure("insights", "500", backoff=None, seen=SourceState())
+    sources.count_failure("insights", "500", backoff=None, seen=SourceState())
     assert sources.state("insights").failures == 1
 
 

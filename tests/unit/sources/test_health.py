@@ -14,6 +14,7 @@ from courier.errors import (
     SourceUnauthorizedError,
     SourceUnavailableError,
 )
+from courier.ledger import SourceState
 from courier.models import BuildStatus, Outcome
 from tests.support.container import FakeContainer
 from tests.support.providers import NOON, build_of, ref_of
@@ -29,7 +30,7 @@ def outcomes(container: FakeContainer) -> list[Outcome | None]:
 
 def test_a_source_that_is_backing_off_is_not_called(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
-    container.source_ledger.count_failure("insights", "500", backoff=MINUTE, seen=5)
+    container.source_ledger.count_failure("insights", "500", backoff=MINUTE, seen=SourceState(failures=5))
     container.poll()
     assert container.fake.calls == []
     container.poll(seconds=60)
@@ -89,7 +90,7 @@ def test_a_source_that_only_an_operator_can_fix_is_announced_once(
     container: FakeContainer, error: CourierError
 ) -> None:
     container.wait_for(build_of("b1"), build_of("b2"))
-    container.fake.failures["list_builds"] = error
+    container.fake.failures |= {"list_builds": error, "get_build": error}
     for _ in range(5):
         container.poll(seconds=900)
     (notice,) = container.published

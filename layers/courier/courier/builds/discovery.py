@@ -34,13 +34,14 @@ LIST_OVERLAP = timedelta(hours=1)
 
 @dataclass
 class DiscoveryRun:
-    """What one run over the scopes of a source did.
+    """What one run over the scopes of a source did; a partial run did not call every scope.
 
     ``error`` is what stopped it, such as the rate limit; ``unlisted`` scopes are left for the next run of the round,
     which has taken ``round_seconds`` so far.
     """
 
     registered: int = 0
+    is_partial: bool = False
     scopes: int = 0
     unlisted: int = 0
     round_seconds: float = 0.0
@@ -99,18 +100,22 @@ class Discovery:
                 next_position = position
                 break
             if failing.is_paused(scope):
+                run.is_partial = True
                 continue
             if scheduled and not self._sources.claim_list(source, scope, max_age=list_max_age(provider.settings)):
                 # The poller has just listed it, and has searched the list for new builds as well.
+                run.is_partial = True
                 continue
             try:
                 listed = provider.list_builds(scope)
             except (SourceThrottledError, SourceExhaustedError) as exc:
-                run.error, next_position = exc, position
+                # A scope that stops two runs in a row must not block those after it; our own limit stops any scope.
+                again = scope == state.next_scope and not (isinstance(exc, SourceThrottledError) and exc.own_limit)
+                run.error, next_position = exc, position + again
                 break
             except SourceError as exc:
+                run.results.add_failure(exc, scope, is_known=scope in failing.known)
                 failing.add(scope, exc)
-                run.results.add_failure(exc, scope)
                 if run.results.source_is_down:
                     # The next run starts after the scopes that failed, for the others may work.
                     next_position = position + 1
@@ -128,6 +133,7 @@ class Discovery:
         """Store where the next run continues; writes only what has changed."""
         now = self._clock()
         run.scopes, run.unlisted = len(scopes), len(scopes) - position
+        run.is_partial = run.is_partial or state.next_scope in scopes or position < len(scopes)
         started_at = state.round_started_at or now
         run.round_seconds = (now - started_at).total_seconds()
         next_scope = scopes[position] if position < len(scopes) else None

@@ -16,6 +16,7 @@ from courier.observability.logger import logger
 if TYPE_CHECKING:
     from courier.builds.executions import Executions
     from courier.clock import Clock
+    from courier.config.settings import PollingSettings
     from courier.ledger import BuildLedger, BuildRow
     from courier.providers.base import Provider
 
@@ -103,7 +104,7 @@ class StatusEvaluator:
             problem = Problem(name=type(error).__name__, message=str(error))
             decision = Decision(NextStep.RECORD, Outcome.LOST, None, problem)
         else:
-            decision = self._decide_by_time(provider, counted)
+            decision = self._decide_by_time(provider, counted, has_status=False)
         if decision.next_step is NextStep.WAIT:
             return False
         build = Build(ref=counted.ref, status=counted.status, created_at=counted.created_at)
@@ -121,7 +122,8 @@ class StatusEvaluator:
         is_unknown = build.status is BuildStatus.UNKNOWN and row.status is BuildStatus.UNKNOWN
         if not is_unknown or build.completed_at is None:
             return WAIT
-        if self._clock() - (row.status_since or row.first_seen_at) < patience:
+        now = self._clock()
+        if now - max(row.status_since or row.first_seen_at, min(build.completed_at, now)) < patience:
             return WAIT
         if build.has_artifact:
             return Decision(NextStep.FETCH, None)
@@ -132,14 +134,17 @@ class StatusEvaluator:
         )
         return Decision(NextStep.RECORD, Outcome.LOST, None, problem)
 
-    def _decide_by_time(self, provider: Provider, row: BuildRow) -> Decision:
-        """Return what time means for a build that has not ended: wait on, or timed out."""
+    def _decide_by_time(self, provider: Provider, row: BuildRow, *, has_status: bool = True) -> Decision:
+        """Return what time means for a build that has not ended: wait on, or timed out.
+
+        A poll without a status does not know whether the status has changed.
+        """
         now, polling = self._clock(), provider.settings.polling
         unchanged = now - (row.status_since or row.first_seen_at)
         if now >= row.deadline_at:
             reason = f"the build had not ended after {polling.give_up_after_hours:g} hours"
-        elif polling.stall_after_hours is not None and unchanged >= timedelta(hours=polling.stall_after_hours):
-            reason = f"the build's status has not changed for {polling.stall_after_hours:g} hours"
+        elif has_status and self._has_stalled(polling, unchanged):
+            reason = f"the build's status has not changed for {polling.stall_after_hours or 0:g} hours"
         else:
             return WAIT
         if not row.has_token:
@@ -152,6 +157,9 @@ class StatusEvaluator:
             advice=TIMED_OUT_ADVICE,
         )
         return Decision(NextStep.RECORD, Outcome.TIMED_OUT, None, problem)
+
+    def _has_stalled(self, polling: PollingSettings, unchanged: timedelta) -> bool:
+        return polling.stall_after_hours is not None and unchanged >= timedelta(hours=polling.stall_after_hours)
 
     def _cancel(self, provider: Provider, row: BuildRow) -> bool:
         if not (provider.settings.cancel_on_timeout and provider.can_cancel):

@@ -74,11 +74,7 @@ class PollCall:
 
 @dataclass(kw_only=True)
 class PollRun:
-    """State that the worker threads share while one tick polls one source.
-
-    ``started_at`` is the instant that next polls are counted from, ``error`` what stopped the run, and
-    ``not_found`` the builds that the API does not know.
-    """
+    """State that the worker threads share; ``started_at`` is the instant that next polls are counted from."""
 
     provider: Provider
     rate_limit: RateLimit
@@ -208,8 +204,9 @@ class Poller:
         """Make the calls, the first one alone: a provider that is down costs one timeout a tick, not eight."""
         first, rest = calls[0], calls[1:]
         self._make_call(run, first)
-        if isinstance(run.results.first_failure, SourceUnavailableError):
-            run.stop(run.results.first_failure)
+        failure = run.results.first_failure
+        if isinstance(failure, SourceUnavailableError) and first.scope not in run.failing.known:
+            run.stop(failure)
         if rest:
             workers = min(self._concurrent_requests, len(rest))
             with ThreadPoolExecutor(workers, thread_name_prefix="polls") as pool:
@@ -257,13 +254,17 @@ class Poller:
         found: Sequence[Build] = ()
         try:
             found = provider.list_builds(call.scope)
+            run.results.any_success = True
         except BuildNotFoundError:
-            # The whole scope is gone; the requests for single builds say what that means for each of them.
-            pass
-        except SourceError as exc:
+            pass  # The whole scope is gone; the requests for single builds say what that means for each of them.
+        except (SourceUnavailableError, SourceExhaustedError) as exc:
             self._apply_failure(run, rows, exc)
             raise
-        run.results.any_success = True
+        except SourceError as exc:
+            # One build tells whether only the list is refused, or everything.
+            self._poll_build(run, rows[0])
+            self._apply_failure(run, rows[1:], exc)
+            raise
         listed = by_reference(found)
         # Builds in the list cost no further request. A list without a build proves nothing; a request for it does.
         absent = [row for row in rows if row.ref not in listed]

@@ -59,6 +59,11 @@ class SourceState(FrozenModel):
     unhealthy_config: str | None = None
 
     @property
+    def is_unhealthy_as_a_whole(self) -> bool:
+        """Whether the source itself is unhealthy, and not only some of its scopes."""
+        return self.is_unhealthy and not (self.failing_scopes and self.unhealthy_config is None)
+
+    @property
     def is_unhealthy(self) -> bool:
         """Whether only an operator can fix the source."""
         return self.unhealthy_error is not None
@@ -101,7 +106,11 @@ class SourceLedger:
         Does nothing when the caller took an unhealthy source for a healthy one: another invocation knows better.
         """
         condition = "attribute_exists(#illness)" if unhealthy else "attribute_not_exists(#illness)"
-        change = Change(set={"failures": 0}, remove=("rest_until", "auth_failed_at", "last_error"), condition=condition)
+        change = Change(
+            set={"failures": 0},
+            remove=("rest_until", "auth_failed_at", "last_error", "unhealthy_config"),
+            condition=condition,
+        )
         self._table.update(_source_key(source), change)
 
     def set_auth_failed(self, source: str, error: str) -> None:
@@ -144,13 +153,15 @@ class SourceLedger:
         )
         return changed is not None
 
-    def count_failure(self, source: str, error: str, *, backoff: timedelta | None, seen: int) -> None:
+    def count_failure(self, source: str, error: str, *, backoff: timedelta | None, seen: SourceState) -> None:
         """Count a failed request, and back off for a while.
 
-        ``seen`` is the count that the caller knew, so that concurrent failures count as one.
+        ``seen`` is the state that the caller knew, so that concurrent failures count as one. A failure of another kind
+        ends the watch for changed settings: they were not its cause.
         """
         changes: dict[str, Scalar | None] = {
-            "failures": seen + 1,
+            "failures": seen.failures + 1,
+            "unhealthy_config": None if seen.unhealthy_config is None else "",
             "last_error": error[:LAST_ERROR_CHARACTERS],
             "rest_until": stamp(self._clock() + backoff) if backoff else None,
         }

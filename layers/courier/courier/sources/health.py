@@ -86,13 +86,13 @@ class CallResults:
         """Whether more calls are of no use."""
         return self._failures >= FAILURES_BEFORE_STOP and not self.any_success
 
-    def add_failure(self, error: SourceError, scope: str) -> None:
-        """Count a failed call, from any thread, and keep the first error."""
+    def add_failure(self, error: SourceError, scope: str, *, is_known: bool = False) -> None:
+        """Count a failed call, from any thread, and keep the first error; a known failing scope says nothing new."""
         logger.warning("call failed", scope=scope, error=type(error).__name__, reason=str(error))
         with self._lock:
             self.first_failure = self.first_failure or error
             self.failed_scopes.add(scope)
-            self._failures += 1
+            self._failures += not is_known
 
 
 class FailingScopes:
@@ -137,6 +137,10 @@ class FailingScopes:
         """Remove the scopes that the source does not have any more."""
         for scope in set(self._scopes) - set(scopes):
             self.remove(scope)
+
+    def covers(self, scopes: int) -> bool:
+        """Return whether no scope is left that can be listed."""
+        return len(self._scopes) >= min(scopes, MAX_FAILING_SCOPES)
 
     def to_report(self) -> dict[str, FailingScope]:
         """Return the scopes that have failed too often to be chance."""
@@ -185,7 +189,7 @@ class SourceHealth:
         """
         if state.backoff_until is None or state.backoff_until <= self._clock():
             return False
-        if state.unhealthy_config is not None and state.unhealthy_config != self._config_version(settings):
+        if state.unhealthy_config and state.unhealthy_config != self._config_version(settings):
             logger.info("settings or secret changed, source is tried at once", source=settings.name)
             return False
         return True
@@ -218,24 +222,24 @@ class SourceHealth:
             logger.info("requests_per_minute is used up", source=settings.name)
             return
         logger.warning("request to source failed", source=settings.name, reason=str(error))
-        if (
-            isinstance(error, SourceUnauthorizedError)
-            and not state.is_unhealthy
-            and not self._confirms(settings, state)
-        ):
+        is_new = isinstance(error, SourceUnauthorizedError) and not state.is_unhealthy_as_a_whole
+        if is_new and not self._confirms(settings, state):
             # A gateway or a replica may refuse a good key once; the next tick tells.
             if state.auth_failed_at is None:
                 self._sources.set_auth_failed(settings.name, str(error))
         elif isinstance(error, SettingsError | SourceUnauthorizedError | SourceExhaustedError) or (
             isinstance(error, SourceRejectedError) and (whole_source or error.wrong_endpoint)
         ):
+            if state.is_unhealthy and not state.is_unhealthy_as_a_whole:
+                # Announced because of some scopes: now it is the source itself, which is worth a notice of its own.
+                self._sources.mark_recovered(settings.name)
             self._mark_unhealthy(settings, error, backoff=timedelta(seconds=settings.polling.longest_seconds))
         elif isinstance(error, SourceUnavailableError) and error.retry_after_seconds is not None:
             backoff = timedelta(seconds=min(error.retry_after_seconds, MAX_RETRY_AFTER_SECONDS))
-            self._sources.count_failure(settings.name, str(error), backoff=backoff, seen=state.failures)
+            self._sources.count_failure(settings.name, str(error), backoff=backoff, seen=state)
         elif isinstance(error, SourceThrottledError):
             backoff = timedelta(seconds=settings.polling.first_seconds)
-            self._sources.count_failure(settings.name, str(error), backoff=backoff, seen=state.failures)
+            self._sources.count_failure(settings.name, str(error), backoff=backoff, seen=state)
         elif affects_whole_source(error):
             failures = state.failures + 1
             backoff_after = (
@@ -243,14 +247,15 @@ class SourceHealth:
                 if failures >= FAILURES_BEFORE_BACKOFF
                 else None
             )
-            self._sources.count_failure(settings.name, str(error), backoff=backoff_after, seen=state.failures)
+            self._sources.count_failure(settings.name, str(error), backoff=backoff_after, seen=state)
 
     def record_scopes(
         self, settings: SourceSettings, state: SourceState, failing: FailingScopes, *, total: int
     ) -> None:
         """Record which scopes of a source that works cannot be listed; publish that once, and the recovery from it."""
-        if failing.changed:
-            self._sources.set_failing_scopes(settings.name, failing.all())
+        self.save_scopes(settings, failing)
+        if failing.all() and (state.failures or state.backoff_until or state.auth_failed_at):
+            self._sources.reset_failures(settings.name, unhealthy=state.is_unhealthy)
         reported = failing.to_report()
         if reported:
             self._publish_unhealthy(
@@ -258,6 +263,11 @@ class SourceHealth:
             )
         elif not failing.all():
             self.record_success(settings, state.model_copy(update={"failing_scopes": 0}))
+
+    def save_scopes(self, settings: SourceSettings, failing: FailingScopes) -> None:
+        """Store which scopes cannot be listed, if that has changed."""
+        if failing.changed:
+            self._sources.set_failing_scopes(settings.name, failing.all())
 
     def _confirms(self, settings: SourceSettings, state: SourceState) -> bool:
         """Return whether another refusal of the API key makes it certain: the first was a tick ago."""

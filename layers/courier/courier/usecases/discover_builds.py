@@ -47,9 +47,12 @@ def discover_builds(container: Container, tick: Tick, *, time_is_up: Callable[[]
         if run.results.any_success:
             registered[settings.name] = run.registered
             health.record_scopes(settings, state, failing, total=run.scopes)
-        elif run.error is None and run.results.first_failure is not None:
-            # Every scope that was called failed: that is the source, and its scopes need no patience of their own.
-            health.record_failure(settings, state, run.results.first_failure, whole_source=True)
+        else:
+            if run.is_partial:
+                health.save_scopes(settings, failing)
+            is_source = run.results.source_is_down or not run.is_partial or failing.covers(run.scopes)
+            if run.error is None and run.results.first_failure is not None and is_source:
+                health.record_failure(settings, state, run.results.first_failure, whole_source=True)
         if run.error is not None:
             health.record_failure(settings, state, run.error)
 
