@@ -26,7 +26,7 @@ def prepare_folder(results: ResultsFolder, *, simulated: bool, fresh: bool, yes:
     Raises
     ------
     SettingsError
-        Reports of real providers would be deleted, and nobody can be asked.
+        Reports of real providers would be deleted, and there is no terminal to ask on.
     typer.Exit
         The user declined.
     """

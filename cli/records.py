@@ -79,7 +79,7 @@ def read_last_records(
     for key_of_day in _keys_by_day(stack, source, since):
         keys = list(key_of_day)
         while keys:
-            # Without a filter this reads no record in vain.
+            # Without a filter this reads only records that are shown.
             count = min(len(keys), max(1, most - len(found.records)), MOST_RECORDS - read)
             chunk, keys = keys[:count], keys[count:]
             read += count

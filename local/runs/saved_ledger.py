@@ -35,7 +35,7 @@ _OF_THE_PROCESS = frozenset(
     }
 )
 _OF_THE_END = frozenset({"outcome", "ended_at", "expires_at"})
-# Health and rate limit of a source begin anew: whoever starts a run again has probably repaired something.
+# Health and rate limit of a source begin anew: an operator who starts a run again has probably repaired something.
 _KEPT_OF_A_SOURCE = frozenset({"build", "schema_version", "first_sight_at"})
 
 Row = Mapping[str, Scalar]

@@ -15,7 +15,7 @@ EXIT_BROKEN_PIPE = 141
 
 
 def run_without_reader(arguments: Sequence[object], *, errors_too: bool = False) -> tuple[int, str]:
-    """Run the command with a standard output that nobody reads; return exit code and standard error."""
+    """Run the command with a standard output that has no reader; return exit code and standard error."""
     reader, writer = os.pipe()
     os.close(reader)
     try:

@@ -198,7 +198,7 @@ class BuildRequester:
     def _register_ended(
         self, provider: Provider, placeholder: BuildRef, outcome: Outcome, error: SourceError
     ) -> RequestResult:
-        """Give a request without a build an outcome like any other: a record and a notice."""
+        """Register a request without a build as ended: it gets a record and a notice like any other."""
         problem = Problem(name=type(error).__name__, message=str(error))
         build = Build(ref=placeholder, status=BuildStatus.UNKNOWN)
         registered = self._intake.register_with(provider, build, Decision(NextStep.RECORD, outcome, None, problem))

@@ -30,7 +30,7 @@ _LABEL_LIMIT_CHARACTERS = 120
 
 
 def map_preflight_error(response: ErrorResponse) -> SourceError | None:
-    """Take 404 and 405 for a plain rejection, whoever responds so: an older platform may not know the dry run."""
+    """Map 404 and 405 to a plain rejection in any form: an older platform may not know the dry run."""
     if response.status in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}:
         return SourceRejectedError(str(response))
     return map_error(response)

@@ -40,7 +40,7 @@ _SIGNATURES: Final[dict[str, tuple[bytes, ...]]] = {
 }
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
 # IANA's registry of content codings. Other words are none: `aws-chunked` is the framing of an upload that some stores
-# keep, `utf-8` a mistake of whoever stored the object.
+# keep, `utf-8` a mistake made when the object was stored.
 _CODINGS: Final = _GZIP | {
     *("aes128gcm", "br", "compress", "dcb", "dcz", "deflate", "exi", "pack200-gzip", "x-compress", "zstd")
 }
