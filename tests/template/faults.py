@@ -65,6 +65,13 @@ FAULTS = [
         "has the same Name in every stack",
     ),
     PlantedFault(
+        template.physical_names_are_unique,
+        TEMPLATE,
+        "      LayerName: !Sub ${AWS::StackName}-courier\n",
+        "",
+        "has the same LayerName in every stack",
+    ),
+    PlantedFault(
         template.metric_lines_pass_the_log_filter,
         TEMPLATE,
         "AllowedValues: [DEBUG, INFO]",

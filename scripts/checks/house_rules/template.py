@@ -25,7 +25,7 @@ MANAGED_POLICIES = {
 
 # A partition in an ARN (a pattern may allow any), a region, an account.
 _NAME_PROPERTIES = {
-    "AlarmName", "BucketName", "DashboardName", "FunctionName", "GroupName", "LogGroupName", "Name",
+    "AlarmName", "BucketName", "DashboardName", "FunctionName", "GroupName", "LayerName", "LogGroupName", "Name",
     "QueueName", "RoleName", "StateMachineName", "TableName", "TopicName",
 }  # fmt: skip
 _LOCATION = re.compile(r"arn:aws:|\b(?:af|ap|ca|cn|eu|il|me|mx|sa|us)(?:-gov|-iso[a-z]?)?-[a-z]+-\d\b|\b\d{12}\b")
