@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import ssl
-import tempfile
-import threading
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable
+
+from typing_extensions import override
 
 from courier.clock import utc_now
 from local.simulator.artifact_store import ArtifactObject
-from local.simulator.certificates import make_tls_files
 from local.simulator.dreadnode_airt import SimulatedDreadnodeAirt
 from local.simulator.error_bodies import error_response
 from local.simulator.fault_plan import FaultPlan
-from local.simulator.faults import Fault
 from local.simulator.ground_truth import BuildState
-from local.simulator.http_server import LoopbackServer, ServerOptions
-from local.simulator.messages import (
-    Clock,
-    LoggedRequest,
-    ProviderName,
-    Request,
-    RequestKind,
-    RequestLog,
-    RequestTarget,
-    SimulatedResponse,
-)
+from local.simulator.messages import Clock, ProviderName, Request, RequestKind, RequestTarget, SimulatedResponse
 from local.simulator.scenario import Scenario
+from local.simulator.simulated_server import SimulatedServer
 from local.simulator.treasure_insights import SimulatedTreasureInsights
 
-# Clients reach the APIs by address and the artifacts by name, so that the two are different hosts.
-API_HOST = "127.0.0.1"
-ARTIFACT_HOST = "localhost"
 
-
-class SimulatedProviders:
+class SimulatedProviders(SimulatedServer):
     """Both APIs and the artifact store, served while the context is open.
 
     Parameters
@@ -47,14 +27,8 @@ class SimulatedProviders:
         The accounts and builds; offsets count from the creation of this object.
     seed
         Determines ids, reports and signatures.
-    clock
-        Returns the current instant, which determines every status.
-    faults
-        The injected faults; none by default.
-    tls
-        Whether to serve HTTPS, with a certificate of a private authority, `ca_file`.
-    wait
-        Waits for delays; by default on the real clock, until the context closes.
+    clock, faults, tls, wait
+        See `SimulatedServer`.
     """
 
     def __init__(
@@ -67,57 +41,10 @@ class SimulatedProviders:
         tls: bool = False,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        self.faults = faults or FaultPlan()
-        self.requests = RequestLog()
-        self._clock = clock
-        self._closing = threading.Event()
-        self._wait = wait or self._closing.wait
-        self._folder = tempfile.TemporaryDirectory(prefix="simulator-") if tls else None
-        self._files = make_tls_files(Path(self._folder.name)) if self._folder else None
+        super().__init__(clock=clock, faults=faults, tls=tls, wait=wait)
         started_at = clock()
         self._treasure = SimulatedTreasureInsights(scenario.treasure, seed=str(seed), started_at=started_at)
         self._airt = SimulatedDreadnodeAirt(scenario.airt, seed=str(seed), started_at=started_at)
-        self._server: LoopbackServer | None = None
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        context = None
-        if self._files is not None:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self._files.certificate, self._files.key)
-        self._server = LoopbackServer(ServerOptions(self._respond, self._wait, context))
-        self._airt.store.origin = self._origin(ARTIFACT_HOST)
-        self._thread = threading.Thread(
-            target=partial(self._server.serve_forever, poll_interval=0.02), name="simulated-providers"
-        )
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._closing.set()
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
-        if self._folder is not None:
-            self._folder.cleanup()
-
-    @property
-    def url(self) -> str:
-        """Endpoint of both APIs, without a trailing slash."""
-        return self._origin(API_HOST)
-
-    @property
-    def artifact_host(self) -> str:
-        """Host name of the presigned URLs, without the port."""
-        return ARTIFACT_HOST
-
-    @property
-    def ca_file(self) -> Path | None:
-        """PEM file of the certificate authority, with TLS."""
-        return self._files.authority if self._files else None
 
     @property
     def builds(self) -> tuple[BuildState, ...]:
@@ -158,48 +85,12 @@ class SimulatedProviders:
             case _:
                 raise ValueError(f"{provider} has no key")
 
-    def _origin(self, host: str) -> str:
-        if self._server is None:
-            raise RuntimeError("the simulated providers are not running; enter the context first")
-        return f"{'https' if self._files else 'http'}://{host}:{self._server.server_port}"
+    @override
+    def _serve_artifacts_at(self, origin: str) -> None:
+        self._airt.store.origin = origin
 
-    def _respond(
-        self, method: str, target: str, headers: Mapping[str, str], read_body: Callable[[], bytes]
-    ) -> SimulatedResponse:
-        path, _, query = target.partition("?")
-        request = Request(self._clock(), method, path, query, headers, self._target(method, path))
-        faults = self.faults.apply(request)
-        if all(fault.reads_body for fault in faults):
-            body = read_body()
-            request = Request(request.at, method, path, query, headers, request.target, body)
-        response = self._carry_out(request, faults)
-        for fault in faults:
-            response = fault.on_response(request, response)
-        self.requests.add(
-            LoggedRequest(
-                at=request.at,
-                target=request.target,
-                method=method,
-                path=path,
-                status=None if response.silent else response.status,
-                body_bytes=0 if response.silent or method == "HEAD" else len(response.body),
-                range=headers.get("range"),
-                faults=tuple(type(fault).__name__ for fault in faults),
-            )
-        )
-        return response
-
-    def _carry_out(self, request: Request, faults: tuple[Fault, ...]) -> SimulatedResponse:
-        if not all(fault.carried_out for fault in faults):
-            return SimulatedResponse(500)
-        for fault in faults:
-            request = fault.on_request(request)
-
-        def replaced(stored: ArtifactObject) -> ArtifactObject:
-            for fault in faults:
-                stored = fault.on_object(stored)
-            return stored
-
+    @override
+    def _answer(self, request: Request, replaced: Callable[[ArtifactObject], ArtifactObject]) -> SimulatedResponse:
         match request.target.provider:
             case ProviderName.TREASURE_INSIGHTS:
                 return self._treasure.respond(request)
@@ -210,7 +101,8 @@ class SimulatedProviders:
             case _:
                 return error_response(ProviderName.UNKNOWN, 404, "")
 
-    def _target(self, method: str, path: str) -> RequestTarget:
+    @override
+    def _target(self, method: str, path: str, query: str, body: bytes) -> RequestTarget:
         return (
             self._airt.artifact_target(path)
             or self._treasure.target(method, path)
