@@ -119,7 +119,7 @@ class EmbeddedAws:
         pause: Callable[[float], bool] | None = None,
     ) -> None:
         self.location = StackLocation(region=region, account=_ACCOUNT, stack_name=stack_name)
-        self.expanded = expand(template, parameters=parameters, region=region, account=_ACCOUNT, stack_name=stack_name)
+        self.expanded = expand(template, parameters=parameters, region=region)
         self._root = template.parent
         self._interception = interception or Interception()
         self._clock = clock

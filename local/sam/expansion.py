@@ -36,8 +36,6 @@ def expand(
     *,
     parameters: Mapping[str, str] | None = None,
     region: str = DEFAULT_LOCATION.region,
-    account: str = DEFAULT_LOCATION.account,
-    stack_name: str = DEFAULT_LOCATION.stack_name,
 ) -> Template:
     """Expand a SAM template, with the state machine's definition inlined.
 
@@ -48,8 +46,8 @@ def expand(
     parameters
         Values of the template's parameters; they become the defaults of the result, which then describes exactly this
         deployment. Other parameters keep the template's defaults.
-    region, account, stack_name
-        The pseudo parameters that SAM may resolve.
+    region
+        SAM resolves this pseudo parameter and the partition; the others it leaves to CloudFormation.
 
     Raises
     ------
@@ -66,8 +64,7 @@ def expand(
     _inline_definitions(template, template_path.parent)
     # SAM resolves references to parameters where its output depends on them, as it does in AWS.
     values = {name: entry["Default"] for name, entry in template.get("Parameters", {}).items()}
-    location = StackLocation(region=region, account=account, stack_name=stack_name)
-    expanded = _translate(template, values | location.pseudo_parameters(), region)
+    expanded = _translate(template, values, region)
     _refuse_policies_by_name(expanded)
     return expanded
 
