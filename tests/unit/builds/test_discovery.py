@@ -299,3 +299,17 @@ def test_a_list_also_releases_known_builds_that_have_ended(container: FakeContai
     container.discover()
     assert [news.build.ref.build_id for news in container.stepfunctions.released] == ["b1"]
     assert [container.in_flight(ref_of(build_id)) for build_id in ("b1", "b2")] == [False, True]
+
+
+def test_builds_that_ended_before_a_new_source_could_be_listed_are_no_history(container: FakeContainer) -> None:
+    container.fake.failures["list_builds"] = SourceUnavailableError("503")
+    container.discover()
+    container.manual_clock.advance(3600)
+    now = container.manual_clock()
+    container.fake.put(build_of("b1", BuildStatus.SUCCEEDED, created_at=now, completed_at=now))
+    for _ in range(48):
+        container.manual_clock.advance(3600)
+        container.discover()
+    del container.fake.failures["list_builds"]
+    container.manual_clock.advance(3600)
+    assert container.discover() == 1

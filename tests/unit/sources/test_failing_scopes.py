@@ -5,6 +5,7 @@ import pytest
 from courier.config.settings import PollingSettings
 from courier.errors import (
     BuildNotFoundError,
+    SourceError,
     SourceRejectedError,
     SourceThrottledError,
     SourceUnauthorizedError,
@@ -145,3 +146,45 @@ def test_an_outage_of_all_scopes_backs_the_source_off(container: FakeContainer) 
         container.manual_clock.advance(300)
     state = container.source_ledger.state("insights")
     assert (state.failures, state.backoff_until, state.failing_scopes) == (0, None, 0)
+
+
+@pytest.mark.parametrize("error", [SourceRejectedError("308", wrong_endpoint=True), REJECTED, DOWN])
+def test_lists_that_fail_while_polls_work_are_announced_once(container: FakeContainer, error: SourceError) -> None:
+    container.fake.failures["list_builds"] = error
+    container.wait_for(build_of("x1"))
+    polls = 0
+    for minute in range(6 * 60):
+        polls += container.poll(seconds=60).polled
+        if minute % 5 == 4:
+            container.discover()
+    assert healths(container) == ["unhealthy"]
+    assert polls > 20
+    del container.fake.failures["list_builds"]
+    for _ in range(6):
+        container.manual_clock.advance(300)
+        container.discover()
+    assert healths(container) == ["unhealthy", "recovered"]
+
+
+def test_a_source_without_lists_that_rejects_every_poll_is_unhealthy(container: FakeContainer) -> None:
+    container.fake.forget_how_to_list()
+    container.wait_for(*(build_of(f"x{n}") for n in range(4)))
+    container.fake.failures["get_build"] = SourceRejectedError("red-team: get_build returned 400")
+    for _ in range(30):
+        container.poll(seconds=60)
+    assert healths(container) == ["unhealthy"]
+    del container.fake.failures["get_build"]
+    for _ in range(30):
+        container.poll(seconds=60)
+    assert healths(container) == ["unhealthy", "recovered"]
+
+
+def test_more_failing_scopes_than_the_ledger_keeps_are_not_passed_for_all_of_them(container: FakeContainer) -> None:
+    container.fake.scope_names = ("good", *(f"b{n}" for n in range(60)))
+    for scope in container.fake.scope_names[1:]:
+        container.fake.failures[f"list_builds {scope}"] = REJECTED
+    for _ in range(4):
+        container.discover()
+        container.manual_clock.advance(300)
+    (notice,) = container.published
+    assert "at least 50 of 61 scopes cannot be listed" in str(notice)

@@ -185,8 +185,9 @@ class Poller:
                 self._sources.set_failing_scopes(settings.name, run.failing.all())
             self._health.record_success(settings, state.model_copy(update={"failing_scopes": len(run.failing.all())}))
         elif results.first_failure is not None and not results.failed_scopes <= run.failing.known:
-            # Scopes that are known to fail say nothing new about the source.
-            self._health.record_failure(settings, state, results.first_failure)
+            # Known failing scopes say nothing new; that a source without lists rejects everything, only polls see.
+            whole_source = results.source_is_down and not run.provider.can_list
+            self._health.record_failure(settings, state, results.first_failure, whole_source=whole_source)
 
     def _calls(self, provider: Provider, due: Sequence[DueBuild], failing: FailingScopes) -> Iterator[PollCall]:
         """Return the calls to make, those for the builds that have waited longest first."""
@@ -246,8 +247,7 @@ class Poller:
         if not rows:
             run.rate_limit.release()
             return
-        settings = provider.settings
-        if not self._sources.claim_list(settings.name, call.scope, max_age=list_max_age(settings)):
+        if not self._sources.claim_list(provider.settings.name, call.scope, max_age=list_max_age(provider.settings)):
             # Discovery lists the scope in this very minute, and evaluates the builds in its list.
             run.rate_limit.release()
             return
@@ -256,7 +256,7 @@ class Poller:
             found = provider.list_builds(call.scope)
             run.results.any_success = True
         except BuildNotFoundError:
-            pass  # The whole scope is gone; the requests for single builds say what that means for each of them.
+            pass  # The requests for single builds say what that means for each of them.
         except (SourceUnavailableError, SourceExhaustedError) as exc:
             self._apply_failure(run, rows, exc)
             raise

@@ -132,9 +132,9 @@ class SourceLedger:
         self._table.update(_failing_key(source), Change(set={"scopes": text, "schema_version": 1}))
         self._table.update(_source_key(source), Change(set={"failing_scopes": len(scopes)}))
 
-    def mark_recovered(self, source: str) -> bool:
-        """Mark an unhealthy source healthy; return False when another invocation has already done that."""
-        changed = self._table.update(
+    def mark_recovered(self, source: str) -> SourceState | None:
+        """Mark an unhealthy source healthy; return its state until then, or None for one that is healthy already."""
+        before = self._table.update(
             _source_key(source),
             Change(
                 set={"failures": 0},
@@ -149,9 +149,10 @@ class SourceLedger:
                     "unhealthy_config",
                 ),
                 condition="attribute_exists(#illness)",
+                returns="ALL_OLD",
             ),
         )
-        return changed is not None
+        return None if before is None else _parse(source, before)
 
     def count_failure(self, source: str, error: str, *, backoff: timedelta | None, seen: SourceState) -> None:
         """Count a failed request, and back off for a while.

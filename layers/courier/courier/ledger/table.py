@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from courier.config.environment import DUE_INDEX
 
@@ -58,6 +58,8 @@ class Change:
         Attributes to remove.
     condition
         An expression over ``#attribute`` and ``:placeholder`` names; ``values`` fills the latter.
+    returns
+        Which row `Table.update` returns: as it is afterwards, or as it was.
     """
 
     set: Mapping[str, Scalar | None] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class Change:
     remove: Sequence[str] = ()
     condition: str | None = None
     values: Mapping[str, Scalar] = field(default_factory=dict)
+    returns: Literal["ALL_NEW", "ALL_OLD"] = "ALL_NEW"
 
 
 class Table:
@@ -76,7 +79,7 @@ class Table:
         self._client = client
 
     def update(self, key: str, change: Change) -> dict[str, Scalar] | None:
-        """Write, and return the whole row as it is afterwards; None when the condition does not hold."""
+        """Write, and return the whole row, see `Change.returns`; None when the condition does not hold."""
         names: dict[str, str] = {}
         values: dict[str, UniversalAttributeValueTypeDef] = {
             f":{name}": encode(value) for name, value in change.values.items()
@@ -103,7 +106,7 @@ class Table:
             "TableName": self.name,
             "Key": {"build": {"S": key}},
             "UpdateExpression": " ".join(f"{word} {', '.join(parts)}" for word, parts in clauses if parts),
-            "ReturnValues": "ALL_NEW",
+            "ReturnValues": change.returns,
         }
         if change.condition:
             for word in change.condition.replace("(", " ").replace(")", " ").replace(",", " ").split():

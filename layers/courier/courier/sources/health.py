@@ -202,7 +202,7 @@ class SourceHealth:
     def record_success(self, settings: SourceSettings, state: SourceState) -> None:
         """Reset failures and health; writes, and publishes a recovery, only if there is something to reset."""
         if state.is_unhealthy and not state.failing_scopes:
-            self._mark_recovered(settings, state)
+            self._mark_recovered(settings)
         elif state.failures or state.backoff_until or state.auth_failed_at:
             self._sources.reset_failures(settings.name, unhealthy=state.is_unhealthy)
 
@@ -277,13 +277,14 @@ class SourceHealth:
             seconds=AUTH_RETRY_SHARE * settings.polling.first_seconds
         )
 
-    def _mark_recovered(self, settings: SourceSettings, state: SourceState) -> None:
-        if not self._sources.mark_recovered(settings.name):
+    def _mark_recovered(self, settings: SourceSettings) -> None:
+        before = self._sources.mark_recovered(settings.name)
+        if before is None:
             return
         logger.info("source recovered", source=settings.name)
         # Without a notice about the failure, a notice about the recovery would only confuse.
-        if state.announced_at is not None and state.unhealthy_since is not None:
-            self._notify(settings, since=state.unhealthy_since, problem=None, now=self._clock())
+        if before.announced_at is not None and before.unhealthy_since is not None:
+            self._notify(settings, since=before.unhealthy_since, problem=None, now=self._clock())
 
     def _mark_unhealthy(
         self, settings: SourceSettings, error: SourceError | SettingsError, *, backoff: timedelta
@@ -334,9 +335,11 @@ def _advice(settings: SourceSettings, error: SourceError | SettingsError) -> str
 def _scopes_problem(scopes: Mapping[str, FailingScope], total: int) -> Problem:
     named = [f"{scope}: {failing.message}" for scope, failing in sorted(scopes.items())[:MAX_SCOPES_IN_NOTICE]]
     more = f"; and {len(scopes) - len(named)} more" if len(scopes) > len(named) else ""
+    count = f"at least {len(scopes)}" if len(scopes) >= MAX_FAILING_SCOPES else str(len(scopes))
+    rest = "other calls work" if len(scopes) == total else "the others work"
     return Problem(
         name=next(iter(scopes.values())).error,
-        message=f"{len(scopes)} of {total} scopes cannot be listed, the others work: {'; '.join(named)}{more}",
+        message=f"{count} of {total} scopes cannot be listed, {rest}: {'; '.join(named)}{more}",
         advice="Remove them from the source's settings, or grant the API key the permission to see them.",
     )
 

@@ -13,7 +13,8 @@ from courier.transfer.http_response import DownloadError, Response
 
 # What a request for a range with If-Match gets once the artifact is another one.
 CHANGED: Final = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
-# Stores may serve less than requested (RFC 9110, 14.2); what is shorter than this costs too many requests.
+# Stores may serve less than requested (RFC 9110, 14.2); what is shorter than this, and than half of what was requested,
+# costs too many requests.
 _SHORTEST_RANGE_BYTES: Final = 64 * 1024
 
 
@@ -87,7 +88,8 @@ def check_range(response: Response, first: int, last: int, *, etag: str, total_b
     coding = coding_of(response)
     if coding not in {None, encoding} and response.length != end + 1 - start:
         raise encoded_on_the_way(coding or "")
-    is_long_enough = end == last or first + _SHORTEST_RANGE_BYTES <= end + 1 < last + 1
+    shortest = min(_SHORTEST_RANGE_BYTES, max(1, (last + 1 - first) // 2))
+    is_long_enough = end == last or first + shortest <= end + 1 < last + 1
     if start != first or not is_long_enough or response.length not in {None, end + 1 - start}:
         raise DownloadError(f"{response.host} sent other bytes than requested", answered=True)
     return end + 1

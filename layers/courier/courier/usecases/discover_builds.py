@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import ceil
 from typing import TYPE_CHECKING
 
-from courier.errors import SettingsError, SourceError
+from courier.errors import SettingsError, SourceError, SourceUnauthorizedError
 from courier.observability.logger import logger
 from courier.observability.metrics import Metric
 from courier.usecases.events import PROVIDER_CALL_SECONDS, Tick, for_each_source, selected_sources
@@ -28,6 +28,9 @@ def discover_builds(container: Container, tick: Tick, *, time_is_up: Callable[[]
     def discover(settings: SourceSettings) -> None:
         health = container.health
         state = health.state(settings.name)
+        if state.first_discovery_at is None:
+            # Before the first list: what ends while a new source cannot be listed yet is no history.
+            container.source_ledger.first_discovery_at(settings.name)
         backing_off = health.is_backing_off(settings, state)
         _measure(container, settings, unavailable=backing_off or state.is_unhealthy)
         if backing_off:
@@ -44,15 +47,19 @@ def discover_builds(container: Container, tick: Tick, *, time_is_up: Callable[[]
             health.record_failure(settings, state, exc, whole_source=True)
             return
         _measure_round(container, settings, run)
+        failure = run.results.first_failure
+        # Polls reset the failures: with none, the status calls may work although no scope can be listed.
+        may_work = not (state.failures or state.is_unhealthy_as_a_whole or isinstance(failure, SourceUnauthorizedError))
         if run.results.any_success:
             registered[settings.name] = run.registered
+        if run.results.any_success or (failure is not None and may_work and failing.to_report()):
             health.record_scopes(settings, state, failing, total=run.scopes)
         else:
-            if run.is_partial:
+            if run.is_partial or may_work:
                 health.save_scopes(settings, failing)
             is_source = run.results.source_is_down or not run.is_partial or failing.covers(run.scopes)
-            if run.error is None and run.results.first_failure is not None and is_source:
-                health.record_failure(settings, state, run.results.first_failure, whole_source=True)
+            if run.error is None and failure is not None and is_source:
+                health.record_failure(settings, state, failure, whole_source=True)
         if run.error is not None:
             health.record_failure(settings, state, run.error)
 
