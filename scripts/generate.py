@@ -1,4 +1,4 @@
-"""Write the generated files: the state diagram in the README, the JSON Schemas of records and notices, docs/cli.md.
+"""Write the generated files: the state diagram, the JSON Schemas, docs/cli.md, the shipped definitions as JSON.
 
 ``python -m scripts.generate`` writes them; ``--check`` only reports what has drifted, with exit code 1.
 """
@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from courier.outcomes.notices import Notice
 from courier.outcomes.records import Record
+from courier.providers.http_json.shipped import FOLDER as DEFINITIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -111,6 +112,9 @@ def generated() -> Iterator[tuple[Path, str]]:
         schema = open_schema(model.model_json_schema(mode="serialization"))
         yield SCHEMAS / f"{model.__name__.lower()}.schema.json", json.dumps(schema, indent=2) + "\n"
     yield CLI, cli_reference()
+    for path in sorted(DEFINITIONS.glob("*.yaml")):
+        shipped = yaml.safe_load(path.read_text(encoding="utf-8"))
+        yield path.with_suffix(".json"), json.dumps(shipped, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
 def main(arguments: list[str]) -> int:

@@ -202,12 +202,14 @@ class StoredArtifact(FrozenModel):
 
 
 class BuildRequest(StrictModel):
-    """A request for one build; exactly one of the three fields names it.
+    """A request for one build; exactly one of the four fields names it.
 
     ``data_model``
         Start a build of this Treasure Insights data model.
     ``report``
         Start a Dreadnode report with this body: ``preset`` or ``template_id``.
+    ``input``
+        Start a build at an API that a definition describes, with these values.
     ``build_id``
         Start nothing; track a build that was started elsewhere. Its ``scope`` is required
         where the source has more than one.
@@ -216,14 +218,16 @@ class BuildRequest(StrictModel):
     source: Slug
     data_model: Annotated[Identifier, AfterValidator(canonical_id)] | None = None
     report: dict[str, JsonValue] | None = None
+    input: dict[str, JsonValue] | None = None
     build_id: Annotated[Identifier, AfterValidator(canonical_id)] | None = None
     scope: Scope | None = None
 
     @model_validator(mode="after")
     def _names_one_build(self) -> Self:
-        ways = [name for name in ("data_model", "report", "build_id") if getattr(self, name) is not None]
+        ways = [name for name in ("data_model", "report", "input", "build_id") if getattr(self, name) is not None]
         if len(ways) != 1:
-            raise ValueError(f"give exactly one of data_model, report and build_id, not {' and '.join(ways) or 'none'}")
+            given = " and ".join(ways) or "none"
+            raise ValueError(f"give exactly one of data_model, report, input and build_id, not {given}")
         return self
 
 

@@ -185,7 +185,7 @@ def test_no_secrets_file_at_all(tmp_path: Path) -> None:
         ({"source": "reports", "report": {"presets": {}}}, "report: presets is unknown"),
         ({"source": "reports", "data_model": "oid"}, "data_model: source reports renders reports"),
         ({"source": "models", "report": {"template_id": "t"}}, "report: source models builds data models"),
-        ({"source": "models"}, "give exactly one of data_model, report and build_id, not none"),
+        ({"source": "models"}, "give exactly one of data_model, report, input and build_id, not none"),
         ({"source": "models", "data_model": "a", "report": {}}, "not data_model and report"),
         ({"source": "nobody", "data_model": "oid"}, "there is no source nobody, only models, reports"),
         ({"data_model": "oid"}, "source: field required"),

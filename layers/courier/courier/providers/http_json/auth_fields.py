@@ -1,0 +1,118 @@
+"""The models of ``auth``, the only part of a definition that the secret may stand in, and the origins it may reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import MappingProxyType
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, JsonValue, StringConstraints, model_validator
+
+from courier.models import StrictModel
+from courier.providers.http_json.fields import Expression, HeaderName, Headers, Path, Quoted, Text, Texts
+
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\[\]:_-]+$")]
+TokenUrl = Annotated[str, Quoted, StringConstraints(pattern=r"^(https?://[A-Za-z0-9.\[\]:_-]+)?/[A-Za-z0-9._~%/{}-]*$")]
+
+_HEADER = frozenset({"name", "prefix", "value"})
+_TOKEN = frozenset({"header", "token", "lifetime", "lifetime_seconds"})
+# Which fields belong to which kind, besides ``also`` and ``also_for``.
+_FIELDS = MappingProxyType(
+    {
+        "header": _HEADER,
+        "basic": frozenset({"user", "password"}),
+        "body": frozenset({"field", "value"}),
+        "oauth2": _TOKEN | {"grant", "token_url", "client", "send", "form"},
+        "login": _TOKEN | {"post", "body", "form"},
+        "none": frozenset(),
+    }
+)
+_COMMON = frozenset({"kind", "also", "also_for"})
+
+
+class TokenHeader(StrictModel):
+    """The header that carries an access token."""
+
+    name: HeaderName = "Authorization"
+    prefix: str = "Bearer "
+
+
+class Auth(StrictModel):
+    """How requests are authorized. ``{secret}`` is a secret with one key, ``{secret.name}`` a field of a JSON object.
+
+    ``kind``
+        ``header``: the key in a header. ``basic``: HTTP Basic. ``body``: the key in the body of every call.
+        ``oauth2``: an access token from ``token_url``. ``login``: an access token from a call to the API.
+        ``none``: no key, or only those under ``also``.
+    ``name``, ``prefix``, ``value``
+        Of ``header``: its name, what stands in front of the key (taken off the secret where it holds it already),
+        and the key.
+    ``user``, ``password``
+        Of ``basic``.
+    ``field``, ``value``
+        Of ``body``: a field at its top, and the key.
+    ``grant``, ``token_url``, ``client``, ``send``, ``form``
+        Of ``oauth2``. ``token_url`` is an address, or a path on the endpoint's origin. The secret holds ``client_id``,
+        ``client_secret`` and, for ``refresh_token``, that. ``client: basic`` sends the first two as HTTP Basic,
+        ``send: query`` makes a GET of it, ``form`` adds fields, such as ``scope`` or ``audience``.
+    ``post``, ``body``, ``form``
+        Of ``login``: the path, and what is sent.
+    ``token``, ``lifetime``, ``lifetime_seconds``, ``header``
+        Of both: expressions for the token and for its life in seconds, the life where that is absent, and the header
+        that carries the token.
+    ``also``
+        Further headers with parts of the secret, on every call.
+    ``also_for``
+        Origins besides the endpoint's that may receive the credentials, for downloads.
+    """
+
+    kind: Literal["header", "basic", "body", "oauth2", "login", "none"]
+    name: HeaderName = "Authorization"
+    prefix: str = "Bearer "
+    value: Text = "{secret}"
+    user: Text = "{secret.user}"
+    password: Text = "{secret.password}"  # noqa: S105 - a placeholder
+    field: Annotated[str, StringConstraints(min_length=1, max_length=100)] = "key"
+    grant: Literal["client_credentials", "refresh_token"] = "client_credentials"
+    token_url: TokenUrl | None = None
+    client: Literal["body", "basic"] = "body"
+    send: Literal["body", "query"] = "body"
+    post: Path | None = None
+    body: JsonValue = None
+    form: Texts | None = None
+    token: Expression = "access_token"  # noqa: S105 - an expression
+    lifetime: Expression = "expires_in"
+    lifetime_seconds: Annotated[float, Field(ge=30, le=86_400)] = 600
+    header: TokenHeader = TokenHeader()
+    also: Headers = Field({})
+    also_for: tuple[Origin, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_the_fields_of_its_kind(self) -> Self:
+        foreign = sorted(self.model_fields_set - _FIELDS[self.kind] - _COMMON)
+        if foreign:
+            known = ", ".join(sorted(_FIELDS[self.kind])) or "none"
+            raise ValueError(f"{foreign[0]} does not belong to kind {self.kind}, which has {known}")
+        if self.kind == "oauth2" and self.token_url is None:
+            raise ValueError("token_url: field required for kind oauth2")
+        if self.kind == "login" and self.post is None:
+            raise ValueError("post: field required for kind login")
+        if self.kind == "login" and (self.body is None) == (self.form is None):
+            raise ValueError("name exactly one of body and form for kind login")
+        return self
+
+    def secret_texts(self) -> Iterator[tuple[str, JsonValue]]:
+        """Yield each text that may hold the secret, with its place."""
+        texts: dict[str, JsonValue] = {"body": self.body, "form": dict(self.form or {}), "also": dict(self.also)}
+        texts |= {name: getattr(self, name) for name in ("value", "user", "password") if name in _FIELDS[self.kind]}
+        yield from texts.items()
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of a URL, as they are compared and shown."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    shown = f"[{host}]" if ":" in host else host
+    is_usual = parts.port in {None, {"https": 443, "http": 80}.get(parts.scheme)}
+    return f"{parts.scheme}://{shown}" + ("" if is_usual else f":{parts.port}")
