@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from bench.copy.contestants import Contestant, PythonContestant, contestants, running_worker
+from bench.copy.lambda_memory import MB_PER_VCPU, MEMORY_MB, ControlGroup, MemorySize
 from bench.copy.limits import measure_connection, measure_limit
-from bench.copy.measure import OtherProcesses, ToolFailedError
+from bench.copy.measure import OtherProcesses, ToolFailedError, Usage
 from bench.copy.report import Results, render
 from bench.copy.results import OURS, SMALL_RIVAL, Row, rotated
 from bench.copy.servers import BUCKET, Report, Servers, Speed, has_nginx, running_servers
@@ -75,7 +76,11 @@ class Bench:
         ours, rival = by_name.get(OURS), by_name.get(SMALL_RIVAL)
         if isinstance(ours, PythonContestant) and isinstance(rival, PythonContestant):
             self._results.small = [self._small(ours, rival, size) for size in self._sizes.small_bytes]
-        if ours is not None:
+        if isinstance(ours, PythonContestant):
+            if reason := ControlGroup.missing():
+                self._results.skipped["The memory size of `copy_artifact`"] = reason
+            else:
+                self._results.lambda_memory = [self._lambda_memory(ours, report, size) for size in MEMORY_MB]
             self._results.memory = [self._memory(ours, size) for size in self._sizes.memory_bytes]
         self._results.others = others.share
 
@@ -118,6 +123,21 @@ class Bench:
         self._servers.forget(report)
         _log(f"memory: {size_bytes // MIB} MiB")
         return _row(ours, report, [result])
+
+    def _lambda_memory(self, ours: PythonContestant, report: Report, memory_mb: int) -> MemorySize:
+        """Copy in one warm process per memory size, which has the processor time that Lambda would grant it."""
+        runs: dict[Speed, list[Usage]] = {speed: [] for speed in Speed}
+        with running_worker(ours, self._sink) as worker:
+            worker.copy(self._warm_up)
+            with ControlGroup().limit(worker.pid, memory_mb / MB_PER_VCPU):
+                for speed, measured in runs.items():
+                    task = CopyTask(self._servers.url(report, speed), _KEY, report.size_bytes)
+                    for _ in range(self._sizes.rounds):
+                        self._servers.empty_sink()
+                        measured.append(worker.copy(task).usage)
+        self._servers.empty_sink()
+        _log(f"Lambda with {memory_mb} MB")
+        return MemorySize(memory_mb, report.size_bytes, dict(runs), worker.usage.peak_bytes)
 
     def _copy(self, contestant: Contestant, task: CopyTask) -> CopyResult:
         """Copy once, and check that all of it arrived."""

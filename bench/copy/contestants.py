@@ -153,6 +153,11 @@ class Worker:
         self._meter = ProcessMeter(process)
         self.usage = Usage(0.0, 0.0, 0)
 
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
     def copy(self, task: CopyTask) -> CopyResult:
         """Run one task.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.copy.lambda_memory import DOLLARS_PER_GB_SECOND, MB_PER_VCPU, MemorySize
 from bench.copy.limits import ConnectionSpeed, CopyLimit
 from bench.copy.measure import Usage
 from bench.copy.results import (
@@ -61,6 +62,8 @@ class Results:
         Rows of our copy and of its rival by size, from warm processes.
     memory
         Rows of our copy by size.
+    lambda_memory
+        Our copy with the processor time that Lambda grants each memory size.
     start_ups
         Usage of a whole process that copies 1 KiB, by label.
     versions, skipped
@@ -74,6 +77,7 @@ class Results:
     copies: dict[Speed, list[Row]] = field(default_factory=dict)
     small: list[tuple[Row, Row]] = field(default_factory=list)
     memory: list[Row] = field(default_factory=list)
+    lambda_memory: list[MemorySize] = field(default_factory=list)
     start_ups: dict[str, Usage] = field(default_factory=dict)
     versions: dict[str, Mapping[str, str]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -92,6 +96,8 @@ def render(results: Results) -> str:
         sections.append(_small(results.small))
     if results.memory:
         sections.append(_memory(results.memory))
+    if results.lambda_memory:
+        sections.append(_lambda_memory(results.lambda_memory))
     sections += [_start_ups(results.start_ups), _versions(results.versions)]
     if results.skipped:
         sections.append("## Not measured\n\n" + "\n".join(f"- {name}: {why}" for name, why in results.skipped.items()))
@@ -189,6 +195,25 @@ def _memory(rows: Sequence[Row]) -> str:
     return (
         "## Memory of our copy\n\nOn top of a process after one copy of 1 KiB, from the unthrottled source.\n\n"
         + _table(header, body)
+    )
+
+
+def _lambda_memory(sizes: Sequence[MemorySize]) -> str:
+    header = ["memory MB", "vCPU"]
+    header += [f"{column}, {speed}" for speed in Speed for column in ("s per GiB", "$ per 1,000 GiB")]
+    body = []
+    for size in sizes:
+        gib = size.report_bytes / GIB
+        row = [f"{size.memory_mb:,}", f"{size.memory_mb / MB_PER_VCPU:.2f}"]
+        for speed in Speed:
+            row += [f"{size.seconds(speed) / gib:.2f}", f"{size.dollars(speed) / gib * 1000:.3f}"]
+        body.append([*row, _mib(size.process_bytes)])
+    return (
+        "## The memory size of `copy_artifact`\n\nA warm process under a quota of processor time: Lambda grants one"
+        f" vCPU per {MB_PER_VCPU:,} MB, and charges ${DOLLARS_PER_GB_SECOND:.10f} per GB-second (us-east-1, arm64). The"
+        " network of a function is not simulated: where it is slower than the source here, it decides. The last column"
+        " is the peak of the whole process, without Lambda's runtime and the function's own modules.\n\n"
+        + _table([*header, "peak MiB"], body)
     )
 
 
