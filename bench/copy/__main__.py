@@ -137,7 +137,7 @@ class Bench:
                         measured.append(worker.copy(task).usage)
         self._servers.empty_sink()
         _log(f"Lambda with {memory_mb} MB")
-        return MemorySize(memory_mb, report.size_bytes, dict(runs), worker.usage.peak_bytes)
+        return MemorySize(memory_mb, report.size_bytes, runs, worker.usage.peak_bytes)
 
     def _copy(self, contestant: Contestant, task: CopyTask) -> CopyResult:
         """Copy once, and check that all of it arrived."""

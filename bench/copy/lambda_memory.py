@@ -8,7 +8,7 @@ it; its network, which grows with memory as well, is only as fast as the source 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class MemorySize:
 
     memory_mb: int
     report_bytes: int
-    runs: dict[Speed, Sequence[Usage]]
+    runs: Mapping[Speed, Sequence[Usage]]
     process_bytes: int
 
     def seconds(self, speed: Speed) -> float:
