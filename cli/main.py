@@ -11,11 +11,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from cli.builds import builds, get, latest, show
+from cli.builds import builds, latest
 from cli.config import config_app
 from cli.copy import copy_command
+from cli.get import get
 from cli.run import run
 from cli.shared import EXIT_BAD_USAGE, EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, say
+from cli.show import show
 from cli.simulate import simulate
 from cli.status import limits, status
 from courier import __version__

@@ -45,6 +45,15 @@ EndpointUrl = Annotated[
     str | None, typer.Option("--endpoint-url", help="Endpoint to use instead of AWS, such as a local emulator.")
 ]
 
+# How far back a build is searched for by the beginning of its id.
+SEARCHED: Final = "90d"
+BuildArgument = Annotated[
+    str, typer.Argument(metavar="BUILD", help="Any unique beginning of a build's id, or SOURCE/SCOPE/ID.")
+]
+SearchedSince = Annotated[
+    str, typer.Option("--since", metavar="WHEN", help="How far back to search for the id: `400d`, `12h`, or a date.")
+]
+
 
 def say(console: Console, line: str, style: str | None = None) -> None:
     """Print one line without folding it, so that paths can be copied, and without reading markup in it."""

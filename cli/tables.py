@@ -76,3 +76,10 @@ def moment(instant: datetime | None, *, seconds: bool = False) -> str:
     if instant is None:
         return ""
     return instant.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+
+
+def stamp_or_none(instant: datetime | None) -> str | None:
+    """Return an instant for a program."""
+    from courier.clock import stamp
+
+    return None if instant is None else stamp(instant)
