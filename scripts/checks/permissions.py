@@ -43,7 +43,7 @@ class ExplainedFinding(NamedTuple):
 PARLIAMENT_EXPLAINED = (
     ExplainedFinding(
         "RESOURCE_MISMATCH",
-        r"(PollBuilds|DiscoverBuilds)FunctionRolePolicy0$",
+        r"(PollBuilds|DiscoverBuilds|RequestBuild)FunctionRolePolicy0$",
         r"states:SendTaskSuccess",
         "The authorization reference lists no resource for it, yet AWS evaluates the state machine's ARN (tried in "
         "aws-cdk's pull request 8486, and named in AWS's access-denied messages); the alternative would be a wildcard.",

@@ -231,6 +231,30 @@ class BuildRequest(StrictModel):
         return self
 
 
+class Act(FrozenModel):
+    """What an operator did to a build, or to have it built; ``by`` is who the operator says to be.
+
+    ``id`` is the id of the event: an act that is delivered twice is done once.
+    """
+
+    id: Identifier
+    at: AwareDatetime
+    by: ShortText
+    action: ShortText
+    note: ShortText | None = None
+
+
+class Attempt(FrozenModel):
+    """How an earlier attempt at a build ended, which an operator retried."""
+
+    number: int
+    outcome: Outcome
+    detected_at: AwareDatetime
+    execution: str
+    polls: int
+    problem: Problem | None = None
+
+
 class CaughtError(FrozenModel):
     """An error as the state machine's ``Catch`` passes it on (Amazon States Language, "Error output")."""
 
@@ -248,6 +272,8 @@ class Passage(FrozenModel):
     ``leaves_report``
         Whether a build of this source can have a report, which is known before it has ended. A passage without
         the field takes the path of those that can: it works for both.
+    ``attempt``, ``earlier_attempts``
+        An operator may retry a build: the number of this attempt, and how the earlier ones ended.
     """
 
     provider: str
@@ -263,6 +289,8 @@ class Passage(FrozenModel):
     problem: Problem | None = None
     artifact: StoredArtifact | None = None
     caught: CaughtError | None = None
+    attempt: Annotated[int, Field(ge=1)] = 1
+    earlier_attempts: tuple[Attempt, ...] = ()
 
 
 class News(FrozenModel):

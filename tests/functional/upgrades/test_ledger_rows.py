@@ -122,6 +122,7 @@ def test_a_known_build_is_not_registered_again(name: str, container: FakeContain
 def test_an_ended_build_keeps_the_key_of_its_record(container: FakeContainer, table: Table) -> None:
     kept = restore(table, "build_ended")
     row = container.builds.close(BuildRef.parse(kept["build"]), Outcome.DELIVERED, record_key="another", build={})
+    assert row is not None
     assert row.record_key == kept["record_key"]
 
 

@@ -167,6 +167,8 @@ def test_closing_keeps_the_first_record_key_and_takes_the_build_out_of_flight(
     first = builds.close(ref_of(), Outcome.FAILED, record_key="first", build={"status": "failed"})
     clock.advance(3600)
     second = builds.close(ref_of(), Outcome.DELIVERED, record_key="second", build={"status": "succeeded"})
+    assert first is not None
+    assert second is not None
     assert (first.record_key, second.record_key) == ("first", "first")
     assert second.outcome is Outcome.DELIVERED
     assert second.next_poll_at is None
@@ -180,7 +182,9 @@ def test_a_build_in_flight_does_not_expire(builds: BuildLedger, table: Table) ->
 
 
 def test_closing_a_build_whose_row_is_gone_makes_a_readable_row(builds: BuildLedger) -> None:
-    assert builds.close(ref_of(), Outcome.LOST, record_key="k", build={}).record_key == "k"
+    row = builds.close(ref_of(), Outcome.LOST, record_key="k", build={})
+    assert row is not None
+    assert row.record_key == "k"
     assert builds.find(ref_of()) is not None
 
 

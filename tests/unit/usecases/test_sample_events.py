@@ -10,6 +10,7 @@ from courier.models import BuildRequest
 from courier.providers import PROVIDERS
 from courier.usecases.copy_artifact import CopyRequest
 from courier.usecases.events import Tick, read_event
+from courier.usecases.operator_actions import OperatorAction
 from courier.usecases.poll_builds import PollTick
 from courier.usecases.record_outcome import RecordRequest
 from courier.usecases.request_build import EventBridgeRequest
@@ -22,6 +23,8 @@ def read_request(event: object) -> object:
     assert isinstance(event, dict)
     if "detail" in event:
         return read_event(EventBridgeRequest, event)
+    if "action" in event:
+        return read_event(OperatorAction, event)
     return read_event(Tick if set(event) <= {"scheduled_time"} else BuildRequest, event)
 
 

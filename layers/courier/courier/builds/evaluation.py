@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from courier.providers.base import Provider
 
 BUILD_FAILED = "BuildFailed"
+# The action of an operator that ends a wait, as the row of the build keeps it.
+STOP = "stop"
 # One poll may reach a replica that does not know the build yet, and a gateway may answer 404 for as long as a
 # redeployment takes (https://github.com/traefik/traefik/issues/5332: more than five minutes). So a build is lost
 # after this many such polls in a row, over at least this many times `first_seconds` (by default half an hour).
@@ -110,6 +112,26 @@ class StatusEvaluator:
         build = Build(ref=counted.ref, status=counted.status, created_at=counted.created_at)
         return self._release(counted, build, decision)
 
+    def stop(self, provider: Provider | None, row: BuildRow) -> bool:
+        """End the wait for a build, as an operator wants; return True when that released the execution.
+
+        Without a provider, or where the provider cannot, the build itself is left alone.
+        """
+        if not row.has_token:
+            self._poll_again_for_token(row)
+            return False
+        act = next((act for act in reversed(row.acts) if act.action == STOP), None)
+        who = f"{act.by}{f' ({act.note})' if act.note else ''}" if act else "an operator"
+        is_canceled = row.stop_requested == "cancel" and provider is not None and self._request_cancel(provider, row)
+        problem = Problem(
+            name="StoppedByOperator",
+            message=f"stopped by {who}; {row.last_report}; "
+            f"{'the provider was asked to cancel it' if is_canceled else 'the build itself was left alone'}",
+            advice=f"To wait for it after all: courier retry {row.ref.build_id}",
+        )
+        build = Build(ref=row.ref, status=row.status, created_at=row.created_at)
+        return self._release(row, build, Decision(NextStep.RECORD, Outcome.CANCELED, None, problem))
+
     def _is_lost(self, provider: Provider, row: BuildRow) -> bool:
         if row.not_found < NOT_FOUND_BEFORE_LOST or row.not_found_since is None:
             return False
@@ -162,7 +184,10 @@ class StatusEvaluator:
         return polling.stall_after_hours is not None and unchanged >= timedelta(hours=polling.stall_after_hours)
 
     def _cancel(self, provider: Provider, row: BuildRow) -> bool:
-        if not (provider.settings.cancel_on_timeout and provider.can_cancel):
+        return provider.settings.cancel_on_timeout and self._request_cancel(provider, row)
+
+    def _request_cancel(self, provider: Provider, row: BuildRow) -> bool:
+        if not provider.can_cancel:
             return False
         try:
             provider.cancel_build(row.ref)

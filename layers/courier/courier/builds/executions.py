@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
     from courier.ledger import BuildLedger, BuildRow
-    from courier.models import News
+    from courier.models import Act, News
 
 
 class Executions:
@@ -28,16 +29,20 @@ class Executions:
         self._client = client
         self._builds = builds
 
-    def register_and_start(self, passage: Passage, *, next_poll_at: datetime) -> bool:
+    def register_and_start(self, passage: Passage, *, next_poll_at: datetime, acts: Sequence[Act] = ()) -> bool:
         """Register a build and start its execution; return False for a build that is already registered.
 
         The row comes first: if this stops between the two, the row is found in flight without an
         execution, and `start_missing` starts the same one.
         """
-        if not self._builds.register(passage, next_poll_at=next_poll_at):
+        if not self._builds.register(passage, next_poll_at=next_poll_at, acts=acts):
             return False
-        self._start(passage, passage.model_dump_json(exclude_none=True))
+        self.start(passage)
         return True
+
+    def start(self, passage: Passage) -> None:
+        """Start the execution of a build whose row holds this passage; harmless when repeated."""
+        self._start(passage, passage.model_dump_json(exclude_none=True))
 
     def start_missing(self, row: BuildRow) -> bool:
         """Start the execution of a row that has none because its registration was interrupted.
@@ -70,7 +75,7 @@ class Executions:
         return True
 
     def _start(self, passage: Passage, passage_json: str) -> None:
-        name = execution_name(passage.build.ref)
+        name = execution_name(passage.build.ref, passage.attempt)
         try:
             execution = self._client.start_execution(
                 stateMachineArn=self._state_machine, name=name, input=passage_json

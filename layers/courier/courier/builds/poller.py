@@ -344,7 +344,13 @@ class Poller:
         due_again_at = due_again_at or run.started_at + timedelta(seconds=polling.first_seconds)
         try:
             row = self._builds.claim(build, next_poll_at=due_again_at)
-            return row if row is not None and self._executions.start_missing(row) else None
+            if row is None or not self._executions.start_missing(row):
+                return None
         except LedgerError as exc:
             logger.error("row cannot be read", reason=str(exc))
             return None
+        if row.stop_requested is not None:
+            # An operator stopped it, and the function that served the command could not end the wait.
+            run.count(released=self._evaluator.stop(run.provider, row))
+            return None
+        return row

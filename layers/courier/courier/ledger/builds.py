@@ -8,10 +8,10 @@ from hashlib import sha256
 
 from courier.clock import Clock, stamp
 from courier.errors import LedgerError
-from courier.ledger.rows import BuildRow, DueBuild, parse_due, parse_due_or_none, parse_row
+from courier.ledger.rows import BuildRow, DueBuild, dump_acts, parse_due, parse_due_or_none, parse_row
 from courier.ledger.sources import LAST_ERROR_CHARACTERS
 from courier.ledger.table import Change, Scalar, Table
-from courier.models import BuildRef, BuildStatus, Outcome, Passage
+from courier.models import Act, BuildRef, BuildStatus, Outcome, Passage
 from courier.observability.logger import logger
 
 ROW_VERSION = 1
@@ -25,8 +25,8 @@ END_OF_TIME = "9999-12-31T23:59:59.999Z"
 KEEP_TOKENS = timedelta(days=2)
 _TOKEN_MARK_CHARACTERS = 32
 # Removing these attributes takes a row out of the index of builds in flight.
-_IN_FLIGHT_ATTRIBUTES = ("due_source", "next_poll_at", "task_token", "kept_token")
-_IN_FLIGHT = "attribute_exists(#due_source)"
+IN_FLIGHT_ATTRIBUTES = ("due_source", "next_poll_at", "task_token", "kept_token")
+IN_FLIGHT = "attribute_exists(#due_source)"
 
 
 class BuildLedger:
@@ -37,7 +37,7 @@ class BuildLedger:
         self._clock = clock
         self._tokens = TokenLedger(table)
 
-    def register(self, passage: Passage, *, next_poll_at: datetime) -> bool:
+    def register(self, passage: Passage, *, next_poll_at: datetime, acts: Sequence[Act] = ()) -> bool:
         """Create the row of a build before anything is done for it; return False when there is one already.
 
         The row holds the passage, so that an invocation that finds a row without an execution starts
@@ -57,6 +57,7 @@ class BuildLedger:
                     "due_source": build.ref.source,
                     "next_poll_at": stamp(next_poll_at),
                     "passage": passage.model_dump_json(exclude_none=True),
+                    "acts": dump_acts(acts) if acts else None,
                 },
                 condition="attribute_not_exists(#build)",
             ),
@@ -65,7 +66,7 @@ class BuildLedger:
 
     def set_execution(self, ref: BuildRef, execution: str, *, waits: bool) -> None:
         """Store that the build's execution has been started; a build that does not wait needs no polls."""
-        remove = ("passage", *(() if waits else _IN_FLIGHT_ATTRIBUTES))
+        remove = ("passage", *(() if waits else IN_FLIGHT_ATTRIBUTES))
         self._table.update(str(ref), Change(set={"execution": execution}, remove=remove))
 
     def find(self, ref: BuildRef) -> BuildRow | None:
@@ -125,7 +126,7 @@ class BuildLedger:
         """Make a build due at the next tick, if it is still in flight."""
         self._table.update(
             str(ref),
-            Change(set={"next_poll_at": stamp(self._clock())}, condition=_IN_FLIGHT),
+            Change(set={"next_poll_at": stamp(self._clock())}, condition=IN_FLIGHT),
         )
 
     def set_status(self, row: BuildRow, status: BuildStatus, *, provider_status: str | None = None) -> None:
@@ -148,12 +149,12 @@ class BuildLedger:
             moved = Change(
                 set=changes,
                 remove=("task_token", *remove),
-                condition=f"{_IN_FLIGHT} AND #task_token = :token",
+                condition=f"{IN_FLIGHT} AND #task_token = :token",
                 values={"token": row.task_token},
             )
             self._table.update(row.build, moved)
         elif changes:
-            self._table.update(row.build, Change(set=changes, remove=remove, condition=_IN_FLIGHT))
+            self._table.update(row.build, Change(set=changes, remove=remove, condition=IN_FLIGHT))
 
     def count_failure(self, row: BuildRow, error: str, *, not_found: bool) -> BuildRow | None:
         """Count a poll without a status, and store its error.
@@ -164,7 +165,7 @@ class BuildLedger:
             add={"not_found" if not_found else "failures": 1},
             set={"last_error": error[:LAST_ERROR_CHARACTERS]},
             keep={"not_found_since": stamp(self._clock())} if not_found else {},
-            condition=_IN_FLIGHT,
+            condition=IN_FLIGHT,
         )
         changed = self._table.update(row.build, change)
         return None if changed is None else parse_row(changed)
@@ -188,7 +189,7 @@ class BuildLedger:
             values = {"token": row.task_token, "mark": mark_of(row.task_token)}
         change = Change(
             set={"released_at": stamp(self._clock())},
-            remove=_IN_FLIGHT_ATTRIBUTES,
+            remove=IN_FLIGHT_ATTRIBUTES,
             condition=condition,
             values=values,
         )
@@ -197,14 +198,16 @@ class BuildLedger:
     def take_out_of_flight(self, ref: BuildRef) -> None:
         """Take a build whose execution never waited out of flight; a redrive puts it back."""
         never_waited = "attribute_not_exists(#task_token) AND attribute_not_exists(#kept_token)"
-        change = Change(remove=_IN_FLIGHT_ATTRIBUTES, condition=never_waited)
+        change = Change(remove=IN_FLIGHT_ATTRIBUTES, condition=never_waited)
         self._table.update(str(ref), change)
 
-    def close(self, ref: BuildRef, outcome: Outcome, *, record_key: str, build: Mapping[str, Scalar]) -> BuildRow:
-        """Store the outcome, and return the row as it is now.
+    def close(
+        self, ref: BuildRef, outcome: Outcome, *, record_key: str, build: Mapping[str, Scalar], attempt: int = 1
+    ) -> BuildRow | None:
+        """Store the outcome of an attempt, and return the row as it is now; None when a later attempt has begun.
 
         A build has one record: a record key that was stored before stays, so that a repeated
-        or redriven step writes the same object again.
+        or redriven step writes the same object again, and a retried build replaces its record.
         """
         now = self._clock()
         row = self._table.update(
@@ -218,12 +221,12 @@ class BuildLedger:
                     **build,
                 },
                 keep={"record_key": record_key, "first_seen_at": stamp(now), "deadline_at": stamp(now)},
-                remove=_IN_FLIGHT_ATTRIBUTES,
+                remove=(*IN_FLIGHT_ATTRIBUTES, "stop_requested"),
+                condition="attribute_not_exists(#attempt) OR #attempt <= :attempt",
+                values={"attempt": attempt},
             ),
         )
-        if row is None:
-            raise LedgerError(f"{ref}: an unconditional write was refused")
-        return parse_row(row)
+        return None if row is None else parse_row(row)
 
     def _postpone(self, row: Mapping[str, Scalar]) -> None:
         change = Change(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Json, TypeAdapter, ValidationError
 
 from courier.errors import LedgerError
 from courier.ledger.table import Scalar
-from courier.models import BuildRef, BuildStatus, FrozenModel, Outcome
+from courier.models import Act, BuildRef, BuildStatus, FrozenModel, Outcome
 
 
 def _is_reference(text: str) -> str:
@@ -35,6 +35,9 @@ class BuildRow(FrozenModel):
         The last time that the build was claimed for a poll; rows of earlier versions have none.
     ``passage``
         The input of the execution; removed when the execution has been started.
+    ``attempt``, ``acts``, ``stop_requested``
+        The number of the attempt, if an operator retried the build; what operators did to it; and whether one wants
+        the wait to end: ``cancel`` also asks the provider to cancel the build, ``leave`` does not.
     """
 
     schema_version: int
@@ -61,6 +64,9 @@ class BuildRow(FrozenModel):
     checkpoint_key: str | None = None
     outcome: Outcome | None = None
     record_key: str | None = None
+    attempt: int = 1
+    acts: Json[tuple[Act, ...]] = ()
+    stop_requested: str | None = None
 
     @property
     def ref(self) -> BuildRef:
@@ -102,6 +108,14 @@ class DueBuild(FrozenModel):
     def ref(self) -> BuildRef:
         """The build of this row."""
         return BuildRef.parse(self.build)
+
+
+_ACTS = TypeAdapter(tuple[Act, ...])
+
+
+def dump_acts(acts: Sequence[Act]) -> str:
+    """Return acts as the text that a row keeps."""
+    return _ACTS.dump_json(tuple(acts), exclude_none=True).decode()
 
 
 def parse_row(row: Mapping[str, Scalar]) -> BuildRow:

@@ -42,6 +42,7 @@ class BuildNotice(FrozenModel):
     artifact: StoredArtifact | None
     problem: Problem | None
     limits: AccountLimits | None
+    attempt: int = 1
 
 
 class SourceNotice(FrozenModel):
@@ -57,7 +58,7 @@ class SourceNotice(FrozenModel):
 class Notice(FrozenModel):
     """A CloudEvents 1.0 event (github cloudevents/spec, v1.0.2, "Required attributes").
 
-    ``id`` is the same each time the same outcome of the same build is published: delivery is at
+    ``id`` is the same each time the same outcome of the same attempt at a build is published: delivery is at
     least once, and a consumer drops duplicates by it.
     """
 
@@ -86,7 +87,8 @@ def build_notice(record: Record, *, bucket: str, key: str) -> Publication:
     """Make the notice about the outcome of one build."""
     ref, outcome, stack = record.build, record.outcome, record.courier.stack
     notice = Notice(
-        id=_event_id(stack, str(ref), outcome),
+        # The first attempt has the id that it had before builds could be retried.
+        id=_event_id(stack, str(ref), outcome, *([str(record.attempt)] if record.attempt > 1 else [])),
         type=f"build-courier.build.{outcome}",
         source=_event_source(stack, ref.source),
         subject=str(ref),
@@ -99,6 +101,7 @@ def build_notice(record: Record, *, bucket: str, key: str) -> Publication:
             artifact=record.artifact,
             problem=record.problem,
             limits=record.limits,
+            attempt=record.attempt,
         ),
     )
     return _publication(

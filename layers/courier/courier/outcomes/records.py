@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import AwareDatetime, ValidationError
 
 from courier import object_keys as keys
 from courier.errors import CourierError
-from courier.models import AccountLimits, BuildRef, FrozenModel, Outcome, Passage, Problem, StoredArtifact
+from courier.models import (
+    AccountLimits,
+    Act,
+    Attempt,
+    BuildRef,
+    FrozenModel,
+    Outcome,
+    Passage,
+    Problem,
+    StoredArtifact,
+)
 from courier.observability.logger import logger
 
 if TYPE_CHECKING:
@@ -44,7 +55,13 @@ class CourierFacts(FrozenModel):
 
 
 class Record(FrozenModel):
-    """Everything about one ended build."""
+    """Everything about one ended build.
+
+    ``attempt``, ``earlier_attempts``
+        An operator may retry a build; its record then describes the last attempt, and how the earlier ones ended.
+    ``acts``
+        What operators did to the build, the last ten at most.
+    """
 
     schema_version: Literal["1.0"] = SCHEMA_VERSION
     build: BuildRef
@@ -55,6 +72,9 @@ class Record(FrozenModel):
     problem: Problem | None
     limits: AccountLimits | None
     courier: CourierFacts
+    attempt: int = 1
+    earlier_attempts: tuple[Attempt, ...] = ()
+    acts: tuple[Act, ...] = ()
 
     @property
     def ended_at(self) -> datetime:
@@ -107,6 +127,20 @@ def make_record(
         problem=passage.problem,
         limits=passage.limits,
         courier=CourierFacts(stack=stack, execution=execution, polls=passage.polls),
+        attempt=passage.attempt,
+        earlier_attempts=passage.earlier_attempts,
+    )
+
+
+def attempt_of(record: Record) -> Attempt:
+    """Return what the record of the next attempt keeps of this one."""
+    return Attempt(
+        number=record.attempt,
+        outcome=record.outcome,
+        detected_at=record.timeline.detected_at,
+        execution=record.courier.execution,
+        polls=record.courier.polls,
+        problem=record.problem,
     )
 
 
@@ -126,6 +160,40 @@ class RecordStore:
         """Write the record; repeating it writes the same bytes to the same key."""
         self._put(key, record)
 
+    def read(self, key: str) -> Record | None:
+        """Return a record of any 1.x version; None when there is no object.
+
+        Raises
+        ------
+        CourierError
+            The object holds no record.
+        """
+        found = self._read_text(key)
+        return None if found is None else _record_in(key, found[0])
+
+    def add_act(self, key: str, act: Act) -> Record:
+        """Write what an operator did into a record, and return it; all other fields stay as they are.
+
+        Raises
+        ------
+        CourierError
+            There is no record, or another writer was faster.
+        """
+        for _ in range(LATEST_ATTEMPTS):
+            found = self._read_text(key)
+            if found is None:
+                raise CourierError(f"there is no record {key}")
+            text, etag = found
+            record = _record_in(key, text)
+            if any(known.id == act.id for known in record.acts):
+                return record
+            # The document and not the model: a later version may have written fields that this one does not know.
+            document = json.loads(text)
+            document["acts"] = [*document.get("acts", []), act.model_dump(mode="json")]
+            if self._put_if(key, f"{json.dumps(document)}\n".encode(), etag, last=False):
+                return record
+        raise CourierError(f"the record {key} is being written by others; try again")
+
     def write_latest(self, record: Record) -> bool:
         """Make this the newest good build of its scope, unless a newer one is; it never moves back in time."""
         key = keys.latest_key(self._prefix, record.build)
@@ -133,22 +201,28 @@ class RecordStore:
             current, etag = self._read_latest(key)
             if current is not None and current.build != record.build and current.ended_at >= record.ended_at:
                 return False
-            if self._put_if(key, record, etag, last=attempt == LATEST_ATTEMPTS):
+            if self._put_if(key, _line_of(record), etag, last=attempt == LATEST_ATTEMPTS):
                 return True
         raise AssertionError("the last attempt either writes or raises")
 
     def _read_latest(self, key: str) -> tuple[LatestHead | None, str | None]:
+        found = self._read_text(key)
+        if found is None:
+            return None, None
+        text, etag = found
+        try:
+            return LatestHead.model_validate_json(text), etag
+        except ValidationError:
+            logger.warning("latest holds no readable record, so it is replaced", key=key)
+            return None, etag
+
+    def _read_text(self, key: str) -> tuple[bytes, str] | None:
         try:
             response = self._client.get_object(Bucket=self._bucket, Key=key)
         except self._client.exceptions.NoSuchKey:
-            return None, None
+            return None
         with response["Body"] as body:
-            text = body.read()
-        try:
-            return LatestHead.model_validate_json(text), response["ETag"]
-        except ValidationError:
-            logger.warning("latest holds no readable record, so it is replaced", key=key)
-            return None, response["ETag"]
+            return body.read(), response["ETag"]
 
     def _put(self, key: str, record: Record) -> None:
         _check_proof(
@@ -158,9 +232,8 @@ class RecordStore:
             ),
         )
 
-    def _put_if(self, key: str, record: Record, etag: str | None, *, last: bool) -> bool:
+    def _put_if(self, key: str, body: bytes, etag: str | None, *, last: bool) -> bool:
         """Write if the key holds what was read; return False after a lost race, unless this attempt is the last."""
-        body = _line_of(record)
         try:
             if etag is None:
                 response = self._client.put_object(
@@ -189,6 +262,13 @@ def _check_proof(key: str, response: PutObjectOutputTypeDef) -> None:
     """
     if not response.get("ETag"):
         raise CourierError(f"S3 reports that {key} is stored and sends no ETag, which proves nothing")
+
+
+def _record_in(key: str, text: bytes) -> Record:
+    try:
+        return Record.model_validate_json(text)
+    except ValidationError as exc:
+        raise CourierError(f"{key} holds no record that this version can read") from exc
 
 
 def _line_of(record: Record) -> bytes:

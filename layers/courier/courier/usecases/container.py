@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_ssm import SSMClient
 
+    from courier.builds.actions import BuildActions
     from courier.builds.discovery import Discovery
     from courier.builds.evaluation import StatusEvaluator
     from courier.builds.executions import Executions
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from courier.builds.poller import Poller
     from courier.builds.requests import BuildRequester
     from courier.config.settings import SourceSettings
-    from courier.ledger import BuildLedger, RequestLedger, SourceLedger, Table
+    from courier.ledger import ActLedger, BuildLedger, RequestLedger, SourceLedger, Table
+    from courier.models import Act
     from courier.observability.metrics import Meter
     from courier.outcomes.notices import NoticePublisher
     from courier.outcomes.records import RecordStore
@@ -64,6 +66,13 @@ class Container:
         from courier.ledger import BuildLedger  # noqa: PLC0415
 
         return BuildLedger(self.table, self.clock)
+
+    @cached_property
+    def acts(self) -> ActLedger:
+        """The acts of operators in the build rows."""
+        from courier.ledger import ActLedger  # noqa: PLC0415
+
+        return ActLedger(self.table, self.clock)
 
     @cached_property
     def source_ledger(self) -> SourceLedger:
@@ -138,13 +147,40 @@ class Container:
     @cached_property
     def requester(self) -> BuildRequester:
         """Requests builds from providers."""
+        return self._requester(self.intake)
+
+    def requester_for(self, act: Act) -> BuildRequester:
+        """Return what requests builds for an operator: their rows keep the act."""
+        from courier.builds.intake import Intake  # noqa: PLC0415
+
+        intake = Intake(sources=self.source_ledger, executions=self.executions, clock=self.clock, acts=(act,))
+        return self._requester(intake)
+
+    def _requester(self, intake: Intake) -> BuildRequester:
         from courier.builds.requests import BuildRequester  # noqa: PLC0415
 
         return BuildRequester(
             requests=self.requests,
             builds=self.builds,
             executions=self.executions,
+            intake=intake,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def actions(self) -> BuildActions:
+        """What an operator can do to builds."""
+        from courier.builds.actions import BuildActions  # noqa: PLC0415
+
+        return BuildActions(
+            builds=self.builds,
+            acts=self.acts,
+            executions=self.executions,
             intake=self.intake,
+            evaluator=self.evaluator,
+            records=self.records,
+            bucket=self.environment.required("bucket"),
+            publish=self.notices.publish,
             clock=self.clock,
         )
 

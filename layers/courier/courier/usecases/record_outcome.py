@@ -52,7 +52,15 @@ def record_outcome(container: Container, request: RecordRequest) -> Publication:
         record.outcome,
         record_key=records.key_of(record),
         build={**status, **completion},
+        attempt=record.attempt,
     )
+    if row is None:
+        # An operator has retried the build meanwhile: the row and the record belong to that attempt.
+        logger.warning("a later attempt has begun, only the notice is repeated", outcome=record.outcome)
+        later = container.builds.find(record.build)
+        key = (later and later.record_key) or records.key_of(record)
+        return build_notice(record, bucket=container.environment.required("bucket"), key=key)
+    record = record.model_copy(update={"acts": row.acts})
     _abort_upload(container, row)
     if record.outcome is Outcome.UNDELIVERABLE:
         _sweep_uploads(container, request.passage)

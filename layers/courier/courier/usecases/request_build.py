@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import StringConstraints, ValidationError
 
 from courier.config.validation import describe_validation
-from courier.errors import CourierError, SettingsError, SourceError
+from courier.errors import CourierError, SettingsError
 from courier.models import BuildRequest, FrozenModel, Identifier
 from courier.observability.logger import logger
 from courier.usecases.events import Tick, selected_sources
+from courier.usecases.operator_actions import send_request
 
 if TYPE_CHECKING:
     from courier.builds.requests import RequestResult
@@ -39,26 +40,13 @@ def request_build(container: Container, event: object, *, invocation_id: str) ->
     failures: list[CourierError] = []
     for request_id, request in _read_requests(container, event, invocation_id):
         try:
-            results.append(_process(container, request, request_id))
+            results.append(send_request(container, container.requester, request, request_id))
         except CourierError as exc:
             logger.error("request failed", source=request.source, request_id=request_id, reason=str(exc))
             failures.append(exc)
     if failures:
         raise failures[0]
     return results
-
-
-def _process(container: Container, request: BuildRequest, request_id: str) -> RequestResult:
-    settings = container.sources.load().get(request.source)
-    state = container.health.state(settings.name)
-    try:
-        result = container.requester.request(container.provider(settings), request, request_id=request_id)
-    except SourceError as exc:
-        container.health.record_failure(settings, state, exc)
-        raise
-    if result.provider_responded:
-        container.health.record_success(settings, state)
-    return result
 
 
 def _read_requests(container: Container, event: object, invocation_id: str) -> list[tuple[str, BuildRequest]]:

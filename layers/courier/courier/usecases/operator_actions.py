@@ -1,0 +1,128 @@
+"""What an operator does to builds and sources: an event to ``request_build`` with an ``action``."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import AfterValidator, StringConstraints, model_validator
+
+from courier.errors import CourierError, SettingsError, SourceError
+from courier.ledger.rows import BuildKey
+from courier.models import Act, BuildRef, BuildRequest, FrozenModel, Identifier, StrictModel
+from courier.observability.logger import logger
+from courier.observability.redaction import redact
+
+if TYPE_CHECKING:
+    from courier.builds.requests import BuildRequester, RequestResult
+    from courier.providers.base import Provider
+    from courier.usecases.container import Container
+
+# An ARN of an assumed role with its session fits; a row keeps ten of them.
+_BY_CHARACTERS = 200
+_NOTE_CHARACTERS = 200
+
+# Shown to others in records and notices.
+_Shown = AfterValidator(lambda text: redact(text, limit=_BY_CHARACTERS))
+
+
+class OperatorAction(StrictModel):
+    """An act of an operator on a build, or for a build to come.
+
+    ``id``
+        The same at each delivery of the same event: what is done already is not done again.
+    ``by``, ``note``
+        Who the operator is, as the sender says, and why. CloudTrail knows who invoked the function.
+    ``cancels``
+        With ``stop``: also ask the provider to cancel the build.
+    """
+
+    action: Literal["stop", "retry", "resend", "adopt", "request"]
+    id: Annotated[Identifier, StringConstraints(max_length=150)]
+    by: Annotated[str, StringConstraints(min_length=1), _Shown]
+    note: Annotated[str, _Shown] | None = None
+    build: BuildKey | None = None
+    request: BuildRequest | None = None
+    cancels: bool = False
+
+    @model_validator(mode="after")
+    def _has_its_object(self) -> Self:
+        needs = "request" if self.action == "request" else "build"
+        for name in ("build", "request"):
+            if (getattr(self, name) is not None) != (name == needs):
+                raise ValueError(f"{self.action} needs {needs}, and nothing else")
+        if self.cancels and self.action != "stop":
+            raise ValueError("only stop may cancel a build")
+        return self
+
+
+class ActionResult(FrozenModel):
+    """What became of an act: the build, or that of a request, and a sentence for the operator."""
+
+    action: str
+    build: str | None
+    done: bool
+    note: str
+
+
+def perform_action(container: Container, action: OperatorAction) -> ActionResult:
+    """Perform one act. What cannot be done is a result with the reason, and no error: nothing is to be retried."""
+    act = Act(id=action.id, at=container.clock(), by=action.by, action=action.action, note=action.note)
+    try:
+        build, note = _perform(container, action, act)
+    except CourierError as exc:
+        logger.warning("act not done", action=action.action, by=action.by, build=action.build, reason=str(exc))
+        return ActionResult(action=action.action, build=action.build, done=False, note=str(exc))
+    logger.info("act done", action=action.action, by=action.by, build=build, note=note)
+    return ActionResult(action=action.action, build=build, done=True, note=note)
+
+
+def _perform(container: Container, action: OperatorAction, act: Act) -> tuple[str | None, str]:
+    if action.request is not None:
+        result = _request(container, action.request, act)
+        return str(result.build), result.note
+    ref = BuildRef.parse(action.build or "")
+    match action.action:
+        case "stop":
+            open_provider = partial(_provider, container, ref) if action.cancels else None
+            note = container.actions.stop(ref, act, open_provider=open_provider)
+        case "retry":
+            note = container.actions.retry(ref, act, _provider(container, ref))
+        case "resend":
+            note = container.actions.resend(ref, act)
+        case _:
+            request = BuildRequest(source=ref.source, scope=ref.scope, build_id=ref.build_id)
+            result = _request(container, request, act)
+            return str(result.build), result.note
+    return str(ref), note
+
+
+def _provider(container: Container, ref: BuildRef) -> Provider:
+    return container.provider(container.sources.load().get(ref.source))
+
+
+def _request(container: Container, request: BuildRequest, act: Act) -> RequestResult:
+    result = send_request(container, container.requester_for(act), request, act.id)
+    if result.begun:
+        return result
+    # The build is known: it keeps the act as well.
+    row = container.acts.add(result.build, act)
+    if row is not None and row.outcome is not None:
+        raise SettingsError(f"it has ended already: {row.outcome}; courier retry tries again")
+    return result
+
+
+def send_request(
+    container: Container, requester: BuildRequester, request: BuildRequest, request_id: str
+) -> RequestResult:
+    """Process one request for a build, and record what the provider's response says about the source's health."""
+    settings = container.sources.load().get(request.source)
+    state = container.health.state(settings.name)
+    try:
+        result = requester.request(container.provider(settings), request, request_id=request_id)
+    except SourceError as exc:
+        container.health.record_failure(settings, state, exc)
+        raise
+    if result.provider_responded:
+        container.health.record_success(settings, state)
+    return result
