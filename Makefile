@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NPM := scripts/checks/npm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-setup check generate build verify verify-runtime bench bench-poll bench-setup chaos format lock clean
+.PHONY: help setup run test test-fast test-setup check generate build deploy verify verify-runtime bench bench-poll bench-setup chaos format lock clean
 
 # What test-fast runs: the folders whose tests do not start the embedded AWS, without tests that are marked "long".
 FAST_TESTS = $(wildcard tests/unit tests/template tests/functional/providers)
@@ -80,6 +80,12 @@ build: .venv-sam/.ready  ## Build functions and layers for Lambda (arm64, Python
 	@echo "Building (one to three minutes; .aws-sam/build.log) ..."
 	@$(SAM_BUILD) > .aws-sam/build.log 2>&1 || { cat .aws-sam/build.log; exit 1; }
 	@.venv-sam/bin/python -m scripts.built
+
+# Only variables of the command line: a shell may have a REGION or a PROFILE for other programs.
+given = $(if $(filter command,$(firstword $(origin $1))),$2)
+deploy: setup .venv-sam/.ready  ## Deploy a stack: asks once, or STACK= REGION= PROFILE= PARAMETERS="NAME=VALUE ..." YES=1 DRY_RUN=1
+	@$(BIN)/python -m scripts.deploy $(call given,STACK,--stack "$(STACK)") $(call given,REGION,--region "$(REGION)") \
+		$(call given,PROFILE,--profile "$(PROFILE)") $(call given,YES,--yes) $(call given,DRY_RUN,--dry-run) $(call given,PARAMETERS,$(PARAMETERS))
 
 verify: setup build .venv-checks/.ready $(NPM)/node_modules/.ready  ## Scan: SAM, checkov and others check the template, the state machine and the build
 	@$(BIN)/python -m scripts.checks

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.console import Console
 
-from cli.shared import EXIT_FAILED, Profile, Region
+from cli.shared import EXIT_FAILED, Profile
 from courier.errors import CourierError, SettingsError
 
 if TYPE_CHECKING:
@@ -65,7 +65,15 @@ def copy_command(
         ),
     ],
     profile: Profile = None,
-    region: Region = None,
+    region: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGION",
+            envvar="COURIER_REGION",
+            show_default="the one of your AWS configuration",
+            help="AWS region of the bucket.",
+        ),
+    ] = None,
     endpoint_url: Annotated[
         str | None, typer.Option("--endpoint-url", help="Endpoint to use instead of S3, such as a local emulator.")
     ] = None,

@@ -34,15 +34,31 @@ OUTCOME_COLOURS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-DEFAULT_STACK: Final = "build-courier"
-StackName = Annotated[str, typer.Option("--stack", envvar="COURIER_STACK", help="Name of the CloudFormation stack.")]
-Profile = Annotated[str | None, typer.Option(help="Profile of your AWS configuration.")]
+# No choice: `cli.stack.open_stack` takes the stack of the last `make deploy`, which --help must not read.
+DEFAULT_STACK: Final = ""
+StackName = Annotated[
+    str,
+    typer.Option(
+        "--stack",
+        metavar="NAME",
+        envvar="COURIER_STACK",
+        show_default="the stack of make deploy, otherwise build-courier",
+        help="Name of the CloudFormation stack.",
+    ),
+]
+Profile = Annotated[str | None, typer.Option(metavar="NAME", help="Profile of your AWS configuration.")]
 Region = Annotated[
     str | None,
-    typer.Option(envvar="COURIER_REGION", help="AWS region. [default: the one of your AWS configuration]"),
+    typer.Option(
+        metavar="REGION",
+        envvar="COURIER_REGION",
+        show_default="the one of make deploy, otherwise of your AWS configuration",
+        help="AWS region.",
+    ),
 ]
 EndpointUrl = Annotated[
-    str | None, typer.Option("--endpoint-url", help="Endpoint to use instead of AWS, such as a local emulator.")
+    str | None,
+    typer.Option("--endpoint-url", metavar="URL", help="Endpoint to use instead of AWS, such as a local emulator."),
 ]
 
 # How far back a build is searched for by the beginning of its id.

@@ -21,6 +21,7 @@ from botocore.exceptions import (
     ConnectionError as AwsConnectionError,
 )
 
+from cli.deployment import StackChoice, choose_stack
 from courier import aws
 from courier.config.environment import DEFAULT_SECRET_PREFIX, Environment
 from courier.errors import CourierError, SettingsError
@@ -59,7 +60,8 @@ class Stack:
 def open_stack(name: str, *, profile: str | None, region: str | None, endpoint_url: str | None) -> Iterator[Stack]:
     """Find a stack with the operator's own credentials, for the duration of the ``with`` block.
 
-    The container takes its AWS clients from the environment, so the options are set there meanwhile.
+    Without a name or a region, those of ``make deploy`` are used (`cli.deployment`). The container takes its AWS
+    clients from the environment, so the options are set there meanwhile.
 
     Raises
     ------
@@ -67,10 +69,14 @@ def open_stack(name: str, *, profile: str | None, region: str | None, endpoint_u
         The stack does not exist or is not a Build Courier, or AWS or a provider fails, also later inside the block;
         the message is one line.
     """
-    with aws_environment(profile=profile, region=region, endpoint_url=endpoint_url), one_line_errors():
-        outputs = _outputs(name)
+    choice = choose_stack(name, region=region, profile=profile)
+    with (
+        aws_environment(profile=choice.profile, region=choice.region, endpoint_url=endpoint_url),
+        one_line_errors(),
+    ):
+        outputs = _outputs(choice)
         environment = Environment(
-            stack=name,
+            stack=choice.stack,
             table=outputs["LedgerTableName"],
             bucket=outputs["BucketName"],
             prefix=outputs.get("KeyPrefix", ""),
@@ -80,17 +86,20 @@ def open_stack(name: str, *, profile: str | None, region: str | None, endpoint_u
             # A stack of an earlier version has no such output, and the default prefix.
             secret_prefix=outputs.get("SecretPrefix") or DEFAULT_SECRET_PREFIX,
         )
-        yield Stack(name, outputs, Container(environment))
+        yield Stack(choice.stack, outputs, Container(environment))
 
 
-def _outputs(name: str) -> Mapping[str, str]:
+def _outputs(choice: StackChoice) -> Mapping[str, str]:
+    name, client = choice.stack, aws.client("cloudformation")
     try:
-        (stack,) = aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+        (stack,) = client.describe_stacks(StackName=name)["Stacks"]
     except ClientError as exc:
         if "does not exist" not in exc.response["Error"].get("Message", ""):
             raise
+        origin = f" (from {choice.file})" if choice.file else ""
         raise SettingsError(
-            f"there is no stack {name} in this account and region; deploy it, or pass --stack or --region"
+            f"there is no stack {name} in region {client.meta.region_name}{origin} of this account; deploy it "
+            "(make deploy), or pass --stack, --region or --profile"
         ) from exc
     outputs = {output["OutputKey"]: output.get("OutputValue", "") for output in stack.get("Outputs", [])}
     if missing := _OUTPUTS - outputs.keys():
@@ -160,7 +169,9 @@ def _explain(error: BaseException) -> str:
         case NoCredentialsError():
             return "there are no AWS credentials: log in (aws sso login, aws configure), or pass --profile"
         case NoRegionError():
-            return "there is no AWS region: pass --region, or set AWS_REGION"
+            return (
+                "there is no AWS region: pass --region, or set COURIER_REGION or AWS_REGION; make deploy remembers it"
+            )
         case HTTPClientError() | AwsConnectionError():
             return f"AWS cannot be reached: {error}"
         case ClientError():

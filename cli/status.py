@@ -58,7 +58,7 @@ def status(
         if sources.usable or sources.broken:
             _print_sources(console, target, sources)
         else:
-            say(console, f"Stack {stack} has no sources yet: courier config push sources.yaml")
+            say(console, f"Stack {target.name} has no sources yet: courier config push sources.yaml")
         records = list(read_last_records(target, most=LAST_OUTCOMES).records.values())
         if records:
             say(console, f"\nLast {len(records)} outcomes" if len(records) > 1 else "\nLast outcome", style="bold")

@@ -20,6 +20,7 @@ def no_stack_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the developer's own stack out of the tests."""
     monkeypatch.delenv("COURIER_STACK", raising=False)
     monkeypatch.delenv("COURIER_REGION", raising=False)
+    monkeypatch.setattr("cli.deployment.FILE_NAME", "of-no-developer.toml")
 
 
 @pytest.fixture(scope="module")

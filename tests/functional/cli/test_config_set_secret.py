@@ -116,7 +116,7 @@ COMMANDS = (
 def test_an_unknown_stack_is_reported_in_one_line(operator: OperatorSetup, command: tuple[str, ...]) -> None:
     result = courier(*command, "--stack", "nobody")
     assert (result.exit_code, result.out) == (2, "")
-    assert result.error_line.startswith("courier: there is no stack nobody in this account and region")
+    assert result.error_line.startswith("courier: there is no stack nobody in region eu-central-1 of this account")
 
 
 def test_another_stack_is_reported_in_one_line(operator: OperatorSetup) -> None:
