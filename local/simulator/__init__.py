@@ -12,6 +12,8 @@ inject faults::
             print(build.provider, build.scope, build.build_id, build.status)
         print(providers.requests.counts())
 
+`SimulatedVendor` plays any API that a definition describes, from a scenario file.
+
 Builds pass through their statuses on the clock that is passed in: with a `ManualClock` a test sets the time and never
 waits.
 """
@@ -77,6 +79,8 @@ from local.simulator.scenario import (
     TreasureAccount,
     demo_scenario,
 )
+from local.simulator.simulated_vendor import SimulatedVendor
+from local.simulator.vendor_scenario import VendorAnswer, VendorScenario, load_vendor, vendor_names
 
 __all__ = [
     "CHALLENGE_HEADERS",
@@ -136,11 +140,16 @@ __all__ = [
     "SetHeaders",
     "ShiftTimes",
     "SimulatedProviders",
+    "SimulatedVendor",
     "SlowBody",
     "TokenExpired",
     "TreasureAccount",
     "Unanswered",
+    "VendorAnswer",
+    "VendorScenario",
     "WrapBody",
     "WriteTimes",
     "demo_scenario",
+    "load_vendor",
+    "vendor_names",
 ]

@@ -21,6 +21,7 @@ class ProviderName(StrEnum):
 
     TREASURE_INSIGHTS = "treasure_insights"
     DREADNODE_AIRT = "dreadnode_airt"
+    VENDOR = "vendor"
     ARTIFACT_STORE = "artifact_store"
     UNKNOWN = "unknown"
 
@@ -36,7 +37,10 @@ class RequestKind(StrEnum):
     GET_LIMITS = "get_limits"
     PREFLIGHT = "preflight"
     START_JOB = "start_job"
+    CONTINUE_JOB = "continue_job"
     GET_JOB = "get_job"
+    LOCATE_ARTIFACT = "locate_artifact"
+    TOKEN = "token"  # noqa: S105 - an operation
     ARTIFACT = "artifact"
     OTHER = "other"
 

@@ -30,6 +30,8 @@ class ShippedDefinition(StrictModel):
         What it describes.
     ``documents``
         The public documents that it was written from.
+    ``unchecked``
+        What it takes for granted without a public document; one sentence each.
     ``tried``
         What it was tried against; one sentence each.
     ``fields``
@@ -44,6 +46,7 @@ class ShippedDefinition(StrictModel):
 
     title: str
     documents: tuple[str, ...] = Field(min_length=1)
+    unchecked: tuple[str, ...] = ()
     tried: tuple[str, ...] = ()
     fields: dict[str, str] = Field({})
     defaults: dict[str, Any] = Field({})
