@@ -27,12 +27,10 @@ def policy_warnings(key_arn: str) -> Iterator[str]:
     """Read the policy of a key, and yield what it lacks; a policy that cannot be read is one line too."""
     from botocore.exceptions import ClientError
 
-    from courier import aws
+    from cli.stack import untyped_client
 
-    # KMS is used here only, so its type stubs are not installed.
-    clients: Any = aws.client
     try:
-        text = clients("kms").get_key_policy(KeyId=key_arn, PolicyName="default")["Policy"]
+        text = untyped_client("kms").get_key_policy(KeyId=key_arn, PolicyName="default")["Policy"]
     except ClientError as exc:
         code = exc.response["Error"]["Code"]
         yield f"the policy of the key {key_arn} cannot be read ({code}); compare it with docs/encryption.md"

@@ -20,6 +20,7 @@ from cli.shared import EXIT_BAD_USAGE, EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, say
 from cli.show import show
 from cli.simulate import simulate
 from cli.status import limits, status
+from cli.uninstall import uninstall
 from courier import __version__
 from courier.errors import SettingsError
 
@@ -40,6 +41,7 @@ app.command("show")(show)
 app.command("latest")(latest)
 app.command("get")(get)
 app.command("limits")(limits)
+app.command("uninstall")(uninstall)
 app.add_typer(config_app, name="config")
 
 

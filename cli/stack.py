@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
@@ -26,6 +27,9 @@ from courier import aws
 from courier.config.environment import DEFAULT_SECRET_PREFIX, Environment
 from courier.errors import CourierError, SettingsError
 from courier.usecases.container import Container
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
 _OUTPUTS = frozenset({"ParameterPath", "LedgerTableName", "BucketName"})
 # They override AWS_PROFILE, but not the option --profile of the AWS CLI; --profile behaves the same here.
@@ -89,7 +93,20 @@ def open_stack(name: str, *, profile: str | None, region: str | None, endpoint_u
         yield Stack(choice.stack, outputs, Container(environment))
 
 
-def _outputs(choice: StackChoice) -> Mapping[str, str]:
+def untyped_client(service: str) -> Any:  # noqa: ANN401 - as described
+    """Return a client of a service that only commands use, and whose type stubs are not installed."""
+    clients: Any = aws.client
+    return clients(service)
+
+
+def describe_stack(choice: StackChoice) -> StackTypeDef:
+    """Return what CloudFormation says about a stack.
+
+    Raises
+    ------
+    SettingsError
+        There is none of this name; the message names the region, and where it was found.
+    """
     name, client = choice.stack, aws.client("cloudformation")
     try:
         (stack,) = client.describe_stacks(StackName=name)["Stacks"]
@@ -101,6 +118,11 @@ def _outputs(choice: StackChoice) -> Mapping[str, str]:
             f"there is no stack {name} in region {client.meta.region_name}{origin} of this account; deploy it "
             "(make deploy), or pass --stack, --region or --profile"
         ) from exc
+    return stack
+
+
+def _outputs(choice: StackChoice) -> Mapping[str, str]:
+    name, stack = choice.stack, describe_stack(choice)
     outputs = {output["OutputKey"]: output.get("OutputValue", "") for output in stack.get("Outputs", [])}
     if missing := _OUTPUTS - outputs.keys():
         raise SettingsError(

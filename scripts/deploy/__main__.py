@@ -5,10 +5,9 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,7 +22,7 @@ from cli.deployment import (
 )
 from cli.key_policy import policy_warnings
 from cli.shared import EXIT_BAD_USAGE, EXIT_INTERRUPTED
-from cli.stack import aws_environment, one_line_errors
+from cli.stack import aws_environment, one_line_errors, untyped_client
 from courier import aws
 from courier.errors import SettingsError
 from scripts.deploy.parameters import Parameter, mistakes_in, parse_settings, read_parameters
@@ -215,9 +214,7 @@ def _existing(stack: str, region: str, *, dry_run: bool) -> Existing | None:
     """Return the stack as it is; None if there is none, and in a dry run also if AWS cannot be asked."""
     try:
         with one_line_errors():
-            # STS is used here only, so its type stubs are not installed.
-            clients: Callable[[str], Any] = aws.client  # type: ignore[assignment]
-            account = clients("sts").get_caller_identity()["Account"]
+            account = untyped_client("sts").get_caller_identity()["Account"]
             print(f"Account {account}, region {region}, stack {stack}")
             client = aws.client("cloudformation")
             try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("run", "copy", "simulate", "status", "builds", "show", "latest", "get", "limits", "config")
+COMMANDS = ("run", "copy", "simulate", "status", "builds", "show", "latest", "get", "limits", "uninstall", "config")
 # Runs a command, then prints the packages that it imported.
 _PROGRAM = """
 import sys
