@@ -289,7 +289,7 @@ class SimulatedVendor(SimulatedServer):
             "scope": self.scenario.scope,
             "secret": secret,
             "basic": base64.b64encode(pair.encode()).decode(),
-            "input": self.scenario.request.get("input"),
+            "input": self.scenario.input,
         }
 
     def _respond_with(self, answer: VendorAnswer, values: Mapping[str, object]) -> SimulatedResponse:

@@ -12,7 +12,7 @@ from local.simulator.artifact_store import ArtifactObject, ArtifactStore, etag_o
 from local.simulator.messages import JsonValue
 from local.simulator.presigning import Signer
 from local.simulator.vendor_scenario import Course, JobState, VendorFile, VendorScenario
-from local.simulator.vendor_templates import fill, fill_text, make_file
+from local.simulator.vendor_templates import ROWS, fill, fill_text, make_file
 
 BUCKET = "vendor-files"
 _ENDS = frozenset({"succeeded", "failed", "canceled", "empty", "gone"})
@@ -136,7 +136,8 @@ class VendorJobs:
     ) -> dict[str, object]:
         entries = [self._file(job, stored, number, values, now) for number in range(1, job.course.files + 1)]
         listed = [fill(stored.each, {**values, **entry}) for entry in entries]
-        return {**(entries[0] if entries else {}), "files": listed, "files_count": len(listed)}
+        rows = ROWS if entries else 0
+        return {**(entries[0] if entries else {}), "files": listed, "files_count": len(listed), "rows": rows}
 
     def _file(
         self, job: VendorJob, stored: VendorFile, number: int, values: Mapping[str, object], now: datetime

@@ -176,8 +176,8 @@ class VendorScenario(_Model):
         The secret's value, or its fields.
     ``source``
         Further settings of a source.
-    ``request``, ``scope``
-        What a build request asks for: its ``input``, and the scope of its builds.
+    ``input``, ``scope``
+        What a build request asks for.
     ``credentials``
         Headers that each request to the API must carry.
     ``refused``, ``missing``
@@ -193,7 +193,7 @@ class VendorScenario(_Model):
     also_for: tuple[str, ...] = ()
     secret: str | dict[str, str]
     source: dict[str, Any] = {}
-    request: dict[str, JsonValue] = {}
+    input: dict[str, JsonValue] = {}
     scope: str = "main"
     credentials: dict[str, str]
     token: TokenEndpoint | None = None

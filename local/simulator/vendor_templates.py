@@ -23,7 +23,7 @@ from local.simulator.timeformat import with_z
 _PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[A-Za-z0-9_-]+)*)(?::([a-z]+))?(\?)?\}")
 _ABSENT = object()
 _REPORT_BYTES = 32 * 1024
-_ROWS = 400
+ROWS = 400
 
 Values = Mapping[str, object]
 
@@ -98,7 +98,7 @@ def make_file(kind: str, seed: str) -> bytes:
     ValueError
         There is no such format.
     """
-    rows = [f"{seed}-{number}" for number in range(_ROWS)]
+    rows = [f"{seed}-{number}" for number in range(ROWS)]
     table = "".join(f"{row},{len(row)}\r\n" for row in ("id", *rows)).encode()
     match kind:
         case "csv":

@@ -155,9 +155,7 @@ def test_what_is_named_goes_too(stack: None) -> None:
         ("y\ny\n", ("--also", "bucket"), False),
     ],
 )
-def test_a_deletion_needs_a_confirmation(
-    stack: None, typed: str | None, options: tuple[str, ...], goes: bool
-) -> None:
+def test_a_deletion_needs_a_confirmation(stack: None, typed: str | None, options: tuple[str, ...], goes: bool) -> None:
     result = _run(*options, typed=typed)
     assert result.exit_code == (0 if goes else 1)
     assert _exists() is not goes
