@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from cli.definition_commands import check as check_command
 from cli.shared import DEFAULT_STACK, EXIT_BAD_USAGE, EXIT_FAILED, EndpointUrl, Profile, Region, StackName, say
 from courier.errors import CourierError, SettingsError
 
@@ -22,7 +23,10 @@ CHECK_LIMIT_SECONDS = 20.0
 # The characters and the length are those that Secrets Manager allows.
 _SECRET_SUFFIX = re.compile(r"[A-Za-z0-9/_+=.@-]+")
 _LONGEST_NAME = 512
-config_app = typer.Typer(no_args_is_help=True, help="Write sources and secrets to a deployed stack.")
+config_app = typer.Typer(
+    no_args_is_help=True, help="Check sources, and write them and their secrets to a deployed stack."
+)
+config_app.command("check")(check_command)
 
 
 @config_app.command("push")

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
 
-import yaml
 from pydantic import ValidationError
 
+from cli.source_files import check_sources
+from cli.yaml_files import read_text, read_yaml, read_yaml_document
 from courier.config.environment import DEFAULT_SECRET_PREFIX
 from courier.config.secrets import parse_api_key
 from courier.config.settings import SourceSettings
 from courier.config.validation import describe_validation
 from courier.errors import SettingsError
 from courier.models import BuildRef, BuildRequest
-from courier.providers import parse_source, provider_class
-from courier.transfer.url_policy import LinkRules
+from courier.providers import provider_class
 from local.simulator import FaultRule
 from local.simulator.fault_files import read_rules
 
@@ -43,33 +42,11 @@ def read_sources(path: Path, *, secret_prefix: str = DEFAULT_SECRET_PREFIX) -> C
     SettingsError
         The file cannot be read, is not YAML, or has no list of sources.
     """
-    document = _read_yaml(path)
-    if not isinstance(document, dict) or not isinstance(document.get("sources"), list):
-        raise SettingsError(f"{path}: the document must have a list named sources")
-    unknown = sorted(str(key) for key in document if key != "sources")
-    if unknown:
-        raise SettingsError(f"{path}: unknown: {', '.join(unknown)}; only sources is read")
-    if not document["sources"]:
-        raise SettingsError(f"{path}: sources is empty")
-    usable: dict[str, SourceSettings] = {}
-    mistakes: list[str] = []
-    for index, entry in enumerate(document["sources"]):
-        where = f"sources[{index}]"
-        try:
-            settings = _read_source(entry, where, path.parent, secret_prefix)
-        except SettingsError as exc:
-            mistakes.append(f"{path}: {exc}")
-            continue
-        if settings.name in usable:
-            mistakes.append(
-                f"{path}: {where}.name: {settings.name} is already used by a source above; choose another name"
-            )
-            continue
-        usable[settings.name] = settings
-    names = frozenset(
-        str(entry["name"]) for entry in document["sources"] if isinstance(entry, dict) and "name" in entry
-    )
-    return Configuration(tuple(usable.values()), tuple(mistakes), names)
+    checked = check_sources(read_yaml_document(path), secret_prefix=secret_prefix)
+    mistakes = tuple(problem.line_for(path) for problem in checked.problems)
+    if not checked.sources and not checked.names and mistakes:
+        raise SettingsError(mistakes[0])
+    return Configuration(checked.sources, mistakes, checked.names)
 
 
 def read_secrets(path: Path) -> Mapping[str, object]:
@@ -80,7 +57,7 @@ def read_secrets(path: Path) -> Mapping[str, object]:
     SettingsError
         The file cannot be read, or is not such a map. The message quotes nothing from the file.
     """
-    document = _read_yaml(path, is_secret=True)
+    document = read_yaml(path, is_secret=True)
     if not isinstance(document, dict):
         raise SettingsError(f"{path}: must map secret names to values")
     return {str(name): value for name, value in document.items()}
@@ -120,7 +97,7 @@ def read_request(path: Path) -> BuildRequest:
     SettingsError
         The file cannot be read, or is not a build request.
     """
-    text = _read_text(path)
+    text = read_text(path)
     try:
         document = json.loads(text)
     except json.JSONDecodeError as exc:
@@ -143,7 +120,7 @@ def read_faults(path: Path) -> tuple[FaultRule, ...]:
     SettingsError
         The file cannot be read, or is wrong.
     """
-    text = _read_text(path)
+    text = read_text(path)
     try:
         return read_rules(text)
     except SettingsError as exc:
@@ -165,55 +142,3 @@ def read_watch(text: str) -> BuildRequest:
             f"--watch {text}: must be SOURCE/SCOPE/BUILD_ID: red-team/acme/main/chatbot/JOB_ID or insights/OID/OID"
         ) from exc
     return BuildRequest(source=ref.source, scope=ref.scope, build_id=ref.build_id)
-
-
-def _read_source(entry: object, where: str, folder: Path, secret_prefix: str) -> SourceSettings:
-    if not isinstance(entry, dict):
-        raise SettingsError(f"{where}: must be a map of settings")
-    document = {str(key): value for key, value in entry.items()}
-    bundle = document.get("ca_bundle")
-    if isinstance(bundle, str) and "-----BEGIN" not in bundle:
-        # A path is easier to write than PEM text; the parameter holds the text, because a function has no such file.
-        document["ca_bundle"] = _read_text(folder / bundle)
-    settings = parse_source(document, where=where, secret_prefix=secret_prefix)
-    try:
-        LinkRules.of_source(settings)
-    except SettingsError as exc:
-        raise SettingsError(f"{where}.{exc}") from exc
-    return settings
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML loader that refuses duplicate keys, of which PyYAML drops the first silently."""
-
-    # Its own copy: the SAM translator registers a constructor for any tag on the shared one.
-    yaml_multi_constructors: ClassVar[dict[str | None, Any]] = {}
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return a mapping as a dict."""
-        seen: set[object] = set()
-        for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key.value}", key.start_mark)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path, *, is_secret: bool = False) -> object:
-    """Read a YAML document; for a secret one, report the line only, because the parser's message quotes the text."""
-    try:
-        return yaml.load(_read_text(path), Loader=_StrictLoader)  # noqa: S506 - a subclass of the safe one
-    except (yaml.YAMLError, RecursionError, ValueError) as exc:
-        mark = getattr(exc, "problem_mark", None)
-        place = f" in line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(exc, "problem", None) or "it cannot be parsed"
-        raise SettingsError(f"{path}: invalid YAML{place}" + ("" if is_secret else f": {problem}")) from None
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as exc:
-        raise SettingsError(f"{path}: cannot be read: {exc.strerror or type(exc).__name__}") from exc
-    except UnicodeDecodeError as exc:
-        raise SettingsError(f"{path}: is not UTF-8 text") from exc

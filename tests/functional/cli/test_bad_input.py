@@ -70,7 +70,7 @@ def error_line_of(result: CommandResult) -> str:
         ({"endpoint": "http://api.example.com", "insecure": True}, "sources[0]: endpoint must be https"),
         ({"endpoint": "http://127.0.0.1:80"}, "sources[0]: endpoint must be https"),
         ({"endpoint": "https://me:secret@api.example.com"}, "sources[0]: endpoint must look like https://host"),
-        ({"artifact": {"hosts": ["a b"]}}, "sources[0].artifact.hosts: 'a b' does not look like"),
+        ({"artifact": {"hosts": ["a b"]}}, "sources[0].artifact.hosts[0]: 'a b' does not look like"),
         ({"ca_bundle": "absent.pem"}, "absent.pem: cannot be read: No such file or directory"),
     ],
 )
@@ -91,15 +91,15 @@ def test_two_sources_with_one_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("sources:\n  - name: a\n   provider: b\n", "sources.yaml: invalid YAML in line 3: "),
-        ("sources: &a [*b]", "invalid YAML in line 1: found undefined alias"),
-        ("sources: []\nsources: []", "invalid YAML in line 2: duplicate key sources"),
+        ("sources:\n  - name: a\n   provider: b\n", "sources.yaml:3:4: invalid YAML: "),
+        ("sources: &a [*b]", "sources.yaml:1:14: invalid YAML: found undefined alias"),
+        ("sources: []\nsources: []", "sources.yaml:2:1: invalid YAML: duplicate key sources"),
         ("- name: a", "the document must have a list named sources"),
         ("sources: {}", "the document must have a list named sources"),
         ("sources: []", "sources is empty"),
         ("sources: [7]", "sources[0]: must be a map of settings"),
         ("source: []\nsources: [{}]", "unknown: source; only sources is read"),
-        ("[" * 1_500, "sources.yaml: invalid YAML"),
+        ("[" * 1_500, "sources.yaml:1:1501: invalid YAML"),
         ("\u0000", "sources.yaml: invalid YAML"),
     ],
 )
@@ -165,7 +165,7 @@ def test_an_invalid_secret_is_named_but_not_shown(tmp_path: Path, value: dict[st
     [f"build-courier/td: *{KEY}", f"a: !{KEY} x", f"{KEY}", f"- {KEY}", f'{{"a": "{KEY}"', f"{KEY}: 1\n{KEY}: 1"],
 )
 def test_an_invalid_secrets_file_is_not_quoted(tmp_path: Path, text: str) -> None:
-    assert "keys.yaml: " in error_line_of(run(tmp_path, secrets=text))
+    assert "keys.yaml:" in error_line_of(run(tmp_path, secrets=text))
 
 
 def test_no_secrets_file_at_all(tmp_path: Path) -> None:

@@ -1,12 +1,17 @@
 """Validation errors as messages that an operator can act on."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import get_args
+from __future__ import annotations
 
-from pydantic import BaseModel, ValidationError
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, get_args
+
+from pydantic import BaseModel, ValidationError, ValidationInfo
 
 from courier.models import SLUG_PATTERN
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _LIST = "must be a list, such as [a, b]"
 _MAPPING = "must be a mapping"
@@ -32,6 +37,19 @@ _MESSAGES: Mapping[str, str] = MappingProxyType(
 )
 
 
+def report_problems(problems: Sequence[str], model: BaseModel, info: ValidationInfo) -> None:
+    """Raise a `ValueError` with all that is wrong with a model as a whole.
+
+    Where the context of the validation has a list ``problems``, they are added to it with their model instead, and
+    the validation goes on, to find what is wrong around it.
+    """
+    collected = (info.context or {}).get("problems")
+    if collected is not None:
+        collected += [(type(model), problem) for problem in problems]
+    elif problems:
+        raise ValueError("; ".join(problems))
+
+
 def describe_validation(error: ValidationError, *, where: str = "", model: type[BaseModel] | None = None) -> str:
     """Return the errors in one line, such as ``project: field required``, without the values, which may be secret.
 
@@ -47,13 +65,19 @@ def describe_validation(error: ValidationError, *, where: str = "", model: type[
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
         place = f"{where}{place}".lstrip(".")
-        message = _MESSAGES.get(item["type"]) or item["msg"].removeprefix("Value error, ")
-        if SLUG_PATTERN in message:
-            message = "must be lower-case letters, digits and hyphens, at most 40, with a letter or digit at both ends"
-        if item["type"] == "extra_forbidden" and model is not None:
-            message += _suggestion(model, item["loc"])
+        message = describe_error(item, model)
         lines.append(f"{place}: {message[0].lower()}{message[1:]}" if place else message)
     return "; ".join(lines)
+
+
+def describe_error(item: ErrorDetails, model: type[BaseModel] | None = None) -> str:
+    """Return one error without its place."""
+    message = _MESSAGES.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+    if SLUG_PATTERN in message:
+        message = "must be lower-case letters, digits and hyphens, at most 40, with a letter or digit at both ends"
+    if item["type"] == "extra_forbidden" and model is not None:
+        message += _suggestion(model, item["loc"])
+    return message
 
 
 def _suggestion(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
@@ -66,8 +90,9 @@ def _suggestion(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
             continue
         field = model.model_fields.get(parent)
         kind = field.annotation if field is not None else None
-        # The items of a list.
-        kind = next(iter(get_args(kind)), kind)
+        # The items of a list; what is annotated; the first of several.
+        while get_args(kind):
+            kind = get_args(kind)[0]
         if not isinstance(kind, type) or not issubclass(kind, BaseModel):
             return ""
         model = kind

@@ -30,10 +30,12 @@ from pydantic import (
     PrivateAttr,
     SerializerFunctionWrapHandler,
     StringConstraints,
+    ValidationInfo,
     model_serializer,
     model_validator,
 )
 
+from courier.config.validation import report_problems
 from courier.models import StrictModel
 from courier.providers.http_json.auth_fields import Auth
 from courier.providers.http_json.calls import (
@@ -270,11 +272,9 @@ class Definition(StrictModel):
         return self._name or handler(self)
 
     @model_validator(mode="after")
-    def _can_work(self) -> Self:
+    def _can_work(self, info: ValidationInfo) -> Self:
         # Imported here: the checks read the models.
         from courier.providers.http_json.checks import problems  # noqa: PLC0415
 
-        found = list(problems(self))
-        if found:
-            raise ValueError("; ".join(found))
+        report_problems(list(problems(self)), self, info)
         return self

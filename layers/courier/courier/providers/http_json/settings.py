@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from courier.config.settings import PollingSettings, SourceSettings, is_loopback_name
+from courier.config.validation import report_problems
 from courier.models import BuildRequest, Scope, StrictModel
 from courier.providers.http_json.auth_fields import Origin, TokenUrl, origin_of
 from courier.providers.http_json.checks import missing_input, scope_parts, templates, unfilled
@@ -136,10 +137,8 @@ class HttpJsonSettings(SourceSettings):
         return without_defaults(document, load_shipped(name).defaults) if isinstance(name, str) else document
 
     @model_validator(mode="after")
-    def _fits_the_definition(self, info: ValidationInfo) -> Self:  # noqa: ARG002 - the signature is pydantic's
-        found = [*self._problems(), *unfilled(self.api, self.values)]
-        if found:
-            raise ValueError("; ".join(found))
+    def _fits_the_definition(self, info: ValidationInfo) -> Self:
+        report_problems([*self._problems(), *unfilled(self.api, self.values)], self, info)
         longest = self.api.status.longest_gap_seconds
         if longest is not None and self.polling.longest_seconds > longest:
             capped = {"longest_seconds": longest, "first_seconds": min(self.polling.first_seconds, longest)}
