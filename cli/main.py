@@ -15,6 +15,7 @@ from cli.builds import builds, latest
 from cli.config import config_app
 from cli.copy import copy_command
 from cli.get import get
+from cli.page.command import page
 from cli.run import run
 from cli.shared import EXIT_BAD_USAGE, EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, say
 from cli.show import show
@@ -40,6 +41,7 @@ app.command("builds")(builds)
 app.command("show")(show)
 app.command("latest")(latest)
 app.command("get")(get)
+app.command("page")(page)
 app.command("limits")(limits)
 app.command("uninstall")(uninstall)
 app.add_typer(config_app, name="config")

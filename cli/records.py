@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 MOST_RECORDS = 2_000
 # Pages of 1,000 keys that one search lists per source.
 MOST_PAGES = 200
-_CONCURRENT_READS = 8
+_CONCURRENT_READS = 10
+# Records of one day that are read before the progress is shown.
+_CHUNK = 500
 
 
 class RecordTimeline(LatestTimeline):
@@ -69,28 +71,32 @@ def read_last_records(
     source: str | None = None,
     since: datetime | None = None,
     matches: Callable[[EndedRecord], bool] = lambda _: True,
+    most_read: int | None = None,
+    on_read: Callable[[int], None] = lambda _: None,
 ) -> Found:
     """Read the newest records of one source or of all, also of removed ones.
 
     One list call finds the sources, one per source its days, and one per source and day the records, from the newest
-    day back until there are enough.
+    day back until there are enough. ``on_read`` is called with the number of records read so far.
     """
+    most_read = MOST_RECORDS if most_read is None else most_read
     found, read = Found(), 0
     for key_of_day in _keys_by_day(stack, source, since):
         keys = list(key_of_day)
         while keys:
             # Without a filter this reads only records that are shown.
-            count = min(len(keys), max(1, most - len(found.records)), MOST_RECORDS - read)
+            count = min(len(keys), max(1, most - len(found.records)), most_read - read, _CHUNK)
             chunk, keys = keys[:count], keys[count:]
             read += count
+            on_read(read)
             for key, record in read_records(stack, chunk).items():
                 if matches(record) and (since is None or record.ended_at >= since):
                     found.records[key] = record
             if len(found.records) >= most:
                 found.cut = f"more than {most} builds may match: --limit shows more"
                 return _sorted(found)
-            if read >= MOST_RECORDS:
-                found.cut = f"only the newest {MOST_RECORDS} records were read: narrow it down with --since or --source"
+            if read >= most_read:
+                found.cut = f"only the newest {most_read} records were read: narrow it down with --since or --source"
                 return _sorted(found)
     return _sorted(found)
 
