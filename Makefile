@@ -58,12 +58,19 @@ test: setup  ## Run the whole test suite
 test-fast: setup  ## Run the fast tests: over a thousand in under a minute
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not long" $(FAST_TESTS)
 
+# The driver of the browser, which only the tests of the page need.
+$(VENV)/.browser: requirements/browser.lock $(VENV)/.ready
+	@scripts/install $(VENV) --require-hashes -r $<
+	@touch $@
+
 # Debian's package starts nginx on port 80 where an init system runs; the tests start their own.
-test-setup:  ## Install nginx, without which some tests of the benchmark are skipped
-	@if [ -x /usr/sbin/nginx ] || command -v nginx >/dev/null; then :; \
+test-setup: $(VENV)/.browser $(NPM)/node_modules/.ready  ## Install nginx and Chromium, without which some tests are skipped
+	@missing=$$([ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || echo nginx; \
+		command -v chromium >/dev/null || command -v google-chrome >/dev/null || echo chromium fonts-liberation); \
+	if [ -z "$$missing" ]; then :; \
 	elif command -v apt-get >/dev/null && as_root=$$([ "$$(id -u)" = 0 ] || echo sudo -n) && \
-		$$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -qq --no-install-recommends nginx >/dev/null; then :; \
-	else echo "Notice: nginx could not be installed (apt-get, as root or through sudo), so its tests are skipped"; fi
+		$$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -qq --no-install-recommends $$missing >/dev/null; then :; \
+	else echo "Notice: $$missing could not be installed (apt-get, as root or through sudo), so their tests are skipped"; fi
 
 check: setup  ## Lint: style, types, house rules, generated files, template and state machine
 	$(BIN)/ruff check .
@@ -130,6 +137,8 @@ format: setup  ## Format the sources
 lock: $(VENV)/.uv  ## Renew the locks from requirements/*.in; UPGRADE=1 takes the newest versions
 	@for name in uv dev bench checks sam; do \
 		echo "requirements/$$name.lock"; $(COMPILE) --universal --python-version 3.11 -o requirements/$$name.lock requirements/$$name.in || exit 1; done
+	@echo requirements/browser.lock
+	@$(COMPILE) --universal --python-version 3.11 -c requirements/dev.lock -o requirements/browser.lock requirements/browser.in
 	@echo requirements/runtime.lock
 	@$(COMPILE) --universal --python-version 3.13 -c requirements/dev.lock -o requirements/runtime.lock requirements/runtime.in
 	@echo layers/dependencies/requirements.txt

@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("run", "copy", "simulate", "status", "builds", "show", "latest", "get", "limits", "uninstall", "config")
+COMMANDS = (
+    "run",
+    "copy",
+    "simulate",
+    "status",
+    "builds",
+    "show",
+    "latest",
+    "get",
+    "limits",
+    "page",
+    "uninstall",
+    "config",
+)
 # Runs a command, then prints the packages that it imported.
 _PROGRAM = """
 import sys
@@ -44,7 +57,7 @@ def test_versions_help_and_mistyped_commands_import_nothing_heavy(arguments: tup
 
 @pytest.mark.parametrize(
     "arguments",
-    [("status",), ("limits", "insights"), ("builds",), ("show", "b"), ("latest",), ("get", "b")],
+    [("status",), ("limits", "insights"), ("builds",), ("show", "b"), ("latest",), ("get", "b"), ("page",)],
     ids=" ".join,
 )
 def test_commands_on_a_deployed_stack_import_no_embedded_aws(arguments: tuple[str, ...]) -> None:
