@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from cli.source_files import check_sources
 from cli.yaml_files import read_text, read_yaml, read_yaml_document
 from courier.config.environment import DEFAULT_SECRET_PREFIX
-from courier.config.secrets import parse_api_key
+from courier.config.secrets import parse_secret
 from courier.config.settings import SourceSettings
 from courier.config.validation import describe_validation
 from courier.errors import SettingsError
@@ -82,8 +82,8 @@ def check_secret(settings: SourceSettings, secrets: Mapping[str, object] | None)
     if not isinstance(value, str):
         raise SettingsError(f"{where}: secret {settings.secret} must be a string; put it in quotes")
     try:
-        key = parse_api_key(settings.secret, value)
-        provider_class({"provider": settings.provider}).authorization(settings, key)
+        secret = parse_secret(settings.secret, value)
+        provider_class({"provider": settings.provider}).check_secret(settings, secret)
     except SettingsError as exc:
         raise SettingsError(f"{where}: {exc}") from exc
     return value

@@ -52,7 +52,7 @@ class Plan:
         return [
             source
             for source in self.sources
-            if not provider_class({"provider": source.provider}).can_list
+            if not provider_class({"provider": source.provider}).lists(source)
             and source.name not in requested
             and not source.build_requests()
         ]

@@ -109,7 +109,7 @@ def find_never_responded(
         row = rows.get(source.name, {})
         if row.get("illness") or is_backing_off(row) or row.get("first_sight_at") or source.name in with_builds:
             continue
-        can_list = provider_class({"provider": source.provider}).can_list
+        can_list = provider_class({"provider": source.provider}).lists(source)
         if row.get("failures") or (can_list and not has_discovered):
             host = urlsplit(source.endpoint).hostname or source.endpoint
             hosts[source.name] = f"{host}: {row['last_error']}" if row.get("last_error") else host

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar, Literal
+from typing import Literal
 
 from courier.config.secrets import ApiKey
 from courier.config.settings import PollingSettings, SourceSettings
@@ -70,14 +70,14 @@ class FakeProvider(Provider):
     name = "fake"
     settings_model = FakeSettings
     leaves_reports = True
-    statuses: ClassVar = {str(status): status for status in BuildStatus}
+    statuses = {str(status): status for status in BuildStatus}  # noqa: RUF012 - never changed
 
     def __init__(
         self, settings: SourceSettings | None = None, *, can_list: bool = True, can_cancel: bool = True
     ) -> None:
         super().__init__(settings or settings_of(), None)  # type: ignore[arg-type]  # it never makes a request
-        self.can_list = can_list  # type: ignore[misc]  # tests want both kinds
-        self.can_cancel = can_cancel  # type: ignore[misc]  # the same
+        self.can_list = can_list
+        self.can_cancel = can_cancel
         self.known: dict[BuildRef, Build] = {}
         self.unlisted: set[str] = set()
         self.scope_names: tuple[str, ...] = ("sales",)
@@ -93,7 +93,7 @@ class FakeProvider(Provider):
         return Counter(call.partition(" ")[0] for call in self.calls)
 
     def forget_how_to_list(self) -> None:
-        self.can_list = False  # type: ignore[misc]  # as in __init__
+        self.can_list = False
 
     def put(self, *builds: Build) -> None:
         self.known |= {build.ref: build for build in builds}
@@ -136,7 +136,7 @@ class FakeProvider(Provider):
     def request_scope(self, request: BuildRequest) -> str:
         return request.data_model or request.scope or "sales"
 
-    def start_build(self, request: BuildRequest) -> Build:
+    def start_build(self, request: BuildRequest, *, once: str = "") -> Build:  # noqa: ARG002 - the contract's
         self._called("start_build", request.data_model or "")
         started = self.counts["start_build"]
         build = build_of(

@@ -1,6 +1,7 @@
 """The link to an artifact: a presigned URL that is never shown in a log, and what the provider says of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -54,12 +55,22 @@ class ArtifactLink:
         credentials expire earlier.
     filename
         Name to store the artifact under, before it is made safe.
+    sha256
+        The digest in the provider's API, hexadecimal; None when it has none.
+    headers
+        Headers that the provider prescribes for the download.
+    credentials
+        Headers with our credentials, where the API itself serves the artifact; None for a link that needs none. They
+        and ``headers`` are sent to the origin of ``url`` alone: a redirect to another origin is followed without them.
     """
 
     url: SecretUrl
     size_bytes: int | None
     expires_at: datetime | None
     filename: str
+    sha256: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    credentials: Mapping[str, str] | None = field(default=None, repr=False)
 
     @property
     def promised_bytes(self) -> int | None:

@@ -139,7 +139,9 @@ class Build(FrozenModel):
     ``artifact_bytes`` is the size that the provider reports, None where it reports none. ``provider_status`` is the
     provider's own status, where it is unknown to us.
 
-    Two fields are in no payload: ``times_unreadable`` says that the provider reports a time that we cannot read, and
+    Four fields are in no payload. ``ended_as`` is the outcome of a build that has ended in a way that its status does
+    not say: it left nothing to fetch, or the provider has dropped it. ``retry_after_seconds`` is how long the provider
+    asks not to be polled for. ``times_unreadable`` says that the provider reports a time that we cannot read, and
     ``spelled_ref`` is the reference in the provider's own spelling, where that differs: the courier stored it so
     before it compared UUIDs without case.
     """
@@ -147,6 +149,8 @@ class Build(FrozenModel):
     ref: BuildRef
     spelled_ref: Annotated[BuildRef | None, Field(exclude=True)] = None
     times_unreadable: Annotated[bool, Field(exclude=True)] = False
+    ended_as: Annotated[Outcome | None, Field(exclude=True)] = None
+    retry_after_seconds: Annotated[float | None, Field(exclude=True)] = None
     status: BuildStatus
     provider_status: ShortText | None = None
     has_artifact: bool = False

@@ -9,6 +9,7 @@ from courier.config.secrets import ApiKey
 from courier.models import BuildRequest
 from courier.observability.provider_events import ProviderCallbacks, RequestAttempt, UnexpectedValue
 from courier.providers import parse_source
+from courier.providers.api_call import Credentials
 from courier.providers.dreadnode_airt import DreadnodeAirt, DreadnodeAirtSettings
 from courier.providers.http_client import BACKOFF, ApiClient
 from courier.providers.treasure_insights import TreasureInsights, TreasureInsightsSettings
@@ -42,7 +43,7 @@ class SimulatedApis:
             settings,
             ApiClient(
                 TreasureInsights.base_url(settings),
-                lambda _: TreasureInsights.authorization(settings, current[0]),
+                lambda _: Credentials(headers=TreasureInsights.authorization(settings, current[0])),
                 source="insights",
                 ca_bundle=ca_bundle,
                 on_request=self.attempts.append,
@@ -60,7 +61,9 @@ class SimulatedApis:
             settings,
             ApiClient(
                 DreadnodeAirt.base_url(settings),
-                lambda _: DreadnodeAirt.authorization(settings, ApiKey(key or self.scenario.airt.key)),
+                lambda _: Credentials(
+                    headers=DreadnodeAirt.authorization(settings, ApiKey(key or self.scenario.airt.key))
+                ),
                 source="red-team",
                 on_request=self.attempts.append,
                 backoff=NO_WAITING,

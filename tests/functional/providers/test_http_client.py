@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from courier.config.secrets import ApiKey
+from courier.config.secrets import Secret
 from courier.errors import RequestUncertainError, SourceProtocolError, SourceRejectedError, SourceUnavailableError
 from courier.models import Build
 from courier.providers import open_provider
+from courier.providers.api_call import Credentials
 from courier.providers.http_client import ApiClient
 from local.simulator import (
     CutBody,
@@ -39,7 +40,7 @@ def closed_port() -> str:
 def client(endpoint: str, *, read_timeout_seconds: float = 10) -> ApiClient:
     return ApiClient(
         endpoint,
-        lambda _: {"Authorization": "TD1 1/key"},
+        lambda _: Credentials(headers={"Authorization": "TD1 1/key"}),
         source="x",
         read_timeout_seconds=read_timeout_seconds,
         backoff=NO_WAITING,
@@ -156,6 +157,6 @@ def test_a_private_authority_is_trusted_when_the_source_names_it(make_apis: Call
 
 
 def test_a_provider_opened_by_the_registry_sends_requests(apis: SimulatedApis) -> None:
-    key = ApiKey(apis.scenario.treasure.key)
-    insights = open_provider(apis.insights().settings, read_key=lambda _name, _fresh: key)
+    secret = Secret("build-courier/insights", apis.scenario.treasure.key)
+    insights = open_provider(apis.insights().settings, read_secret=lambda _name, _fresh: secret)
     assert insights.check() == "insights: the API key works and can see 2 data models"

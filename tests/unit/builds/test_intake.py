@@ -15,7 +15,7 @@ def test_a_running_build_is_waited_for(container: FakeContainer) -> None:
 
 @pytest.mark.parametrize("leaves", [True, False])
 def test_the_passage_says_whether_the_build_can_leave_a_report(container: FakeContainer, leaves: bool) -> None:
-    container.fake.leaves_reports = leaves  # type: ignore[misc]  # tests want both kinds
+    container.fake.leaves_reports = leaves
     container.fake.put(build_of("b1"))
     container.discover()
     (passage,) = container.stepfunctions.passages()

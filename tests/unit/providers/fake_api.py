@@ -13,6 +13,7 @@ import requests.adapters
 from urllib3 import HTTPResponse
 
 from courier.observability.provider_events import RequestAttempt
+from courier.providers.api_call import Credentials
 from courier.providers.http_client import BACKOFF, ApiClient
 
 KEY = "1234/0123456789abcdef0123456789abcdef01234567"
@@ -130,11 +131,11 @@ class FakeApi:
     def sent(self) -> list[Sent]:
         return self.transport.sent
 
-    def _authorize(self, fresh: bool) -> Mapping[str, str]:
+    def _authorize(self, fresh: bool) -> Credentials:
         self.fetched.append(fresh)
         if fresh and len(self._keys) > 1:
             self._keys.pop(0)
-        return {"Authorization": f"TD1 {self._keys[0]}"}
+        return Credentials(headers={"Authorization": f"TD1 {self._keys[0]}"})
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -9,10 +9,10 @@ import traceback
 import pytest
 from pydantic import ValidationError
 
-from courier.config.secrets import ApiKey
+from courier.config.secrets import Secret
 from courier.errors import SettingsError
 from courier.models import BuildRequest
-from courier.providers import PROVIDERS, open_provider, parse_source
+from courier.providers import open_provider, parse_source, provider_class
 from courier.providers.treasure_insights import TreasureInsightsSettings
 
 INSIGHTS: dict[str, object] = {
@@ -35,15 +35,18 @@ RED_TEAM: dict[str, object] = {
 @pytest.mark.parametrize("document", [INSIGHTS, RED_TEAM])
 def test_each_provider_has_its_settings(document: dict[str, object]) -> None:
     settings = parse_source(document)
-    assert type(settings) is PROVIDERS[str(document["provider"])].settings_model
+    assert type(settings) is provider_class(document).settings_model
     assert parse_source(settings.model_dump(mode="json")) == settings
 
 
 @pytest.mark.parametrize(
     ("document", "line"),
     [
-        ({}, "sources[1].provider: field required, one of dreadnode_airt, treasure_insights"),
-        ({"provider": "jenkins"}, "sources[1].provider: 'jenkins' is unknown; use one of dreadnode_airt, treasure_in"),
+        ({}, "sources[1].provider: field required, one of dreadnode_airt, http_json, treasure_insights"),
+        (
+            {"provider": "jenkins"},
+            "sources[1].provider: 'jenkins' is unknown; use one of dreadnode_airt, http_json, ",
+        ),
         ({"provider": ["x"]}, "sources[1].provider: a list is unknown; use one of"),
         ({k: v for k, v in RED_TEAM.items() if k != "project"}, "sources[1].project: field required"),
         ({**RED_TEAM, "organization": ".."}, "sources[1].organization: a dot segment"),
@@ -89,11 +92,11 @@ def test_configured_requests_become_requests() -> None:
 
 
 def test_opening_a_provider_sends_nothing() -> None:
-    def read_key(name: str, fresh: bool) -> ApiKey:
+    def read_secret(name: str, fresh: bool) -> Secret:
         raise AssertionError("no key is needed yet")
 
     for document in (INSIGHTS, RED_TEAM):
-        provider = open_provider(parse_source(document), read_key=read_key)
+        provider = open_provider(parse_source(document), read_secret=read_secret)
         assert provider.name == document["provider"]
     assert provider.api.endpoint == "https://app.dreadnode.io/api/v1"
 

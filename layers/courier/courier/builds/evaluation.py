@@ -33,6 +33,8 @@ NOT_FOUND_PATIENCE = 30
 UNKNOWN_END_PATIENCE = 3
 # How long the waiting state waits on after the deadline: see WaitForReport in the definition.
 EXECUTION_GRACE = timedelta(hours=1)
+# A provider that asks for a longer pause with its answer about a build is polled once an hour all the same.
+MAX_RETRY_AFTER_SECONDS = 3600.0
 
 
 class Decision(NamedTuple):
@@ -49,6 +51,8 @@ WAIT = Decision(NextStep.WAIT, None)
 
 def decide(build: Build, provider: Provider) -> Decision:
     """Return what the status of a build means; a failed build may cost a request for the account's limits."""
+    if build.ended_as is not None:
+        return Decision(NextStep.RECORD, build.ended_as, None, _problem_of_end(build))
     match build.status:
         case BuildStatus.SUCCEEDED if build.has_artifact:
             return Decision(NextStep.FETCH, None)
@@ -66,6 +70,15 @@ def decide(build: Build, provider: Provider) -> Decision:
             return Decision(NextStep.RECORD, Outcome.FAILED, limits, problem)
         case _:
             return WAIT
+
+
+def _problem_of_end(build: Build) -> Problem:
+    """Return what to say of a build that has ended without a file, and without having failed."""
+    if build.ended_as is Outcome.EMPTY:
+        message = build.error_message or "the provider reports that the build has ended and left nothing to fetch"
+        return Problem(name="EmptyBuild", message=message)
+    message = build.error_message or "the provider reports that the build, or its file, is no longer there"
+    return Problem(name="BuildGone", message=message)
 
 
 class StatusEvaluator:
@@ -92,7 +105,16 @@ class StatusEvaluator:
         if decision.next_step is not NextStep.WAIT:
             return self._release(row, build, decision)
         self._builds.set_status(row, build.status, provider_status=build.provider_status)
+        self._postpone(row, build)
         return False
+
+    def _postpone(self, row: BuildRow, build: Build) -> None:
+        """Move the next poll to where the provider wants it: later, never earlier, and not past the deadline."""
+        if build.retry_after_seconds is None:
+            return
+        wait = timedelta(seconds=min(build.retry_after_seconds, MAX_RETRY_AFTER_SECONDS))
+        wanted = min(self._clock() + wait, row.deadline_at)
+        self._builds.postpone(row, until=wanted)
 
     def apply_failure(self, provider: Provider, row: BuildRow, error: SourceError, *, not_found: bool) -> bool:
         """Count a poll that returned no status: a build that stays unknown to the API, or the deadline, end the wait.

@@ -86,9 +86,11 @@ class BuildRequester:
             return self._register(provider, build, "the build is tracked", provider_responded=True)
         claimed_at = self._requests.claim(request.source, request_id)
         if claimed_at is None:
-            return self._repeat(provider, scope, request_id)
-        with self._claim_withdrawn_if_not_sent(request.source, request_id):
-            running = self._find_running(provider, scope)
+            return self._repeat(provider, request, scope, request_id)
+        running = None
+        if provider.builds_are_alike:
+            with self._claim_withdrawn_if_not_sent(request.source, request_id):
+                running = self._find_running(provider, scope)
         if running is not None:
             self._requests.set_started_build(request_id, running.ref)
             note = "a build of the same scope was already running and is tracked"
@@ -101,7 +103,7 @@ class BuildRequester:
         placeholder = _placeholder(request.source, scope, request_id)
         try:
             with self._claim_withdrawn_if_not_sent(request.source, request_id):
-                build = provider.start_build(request)
+                build = provider.start_build(request, once=request_id)
         except EmptyReportError as exc:
             return self._register_ended(provider, placeholder, Outcome.EMPTY, exc)
         except RequestUncertainError as exc:
@@ -128,8 +130,11 @@ class BuildRequester:
                 self._requests.withdraw(source, request_id)
             raise
 
-    def _repeat(self, provider: Provider, scope: str, request_id: str) -> RequestResult:
-        """Process a request that an earlier invocation claimed: continue where it stopped, but never request again."""
+    def _repeat(self, provider: Provider, request: BuildRequest, scope: str, request_id: str) -> RequestResult:
+        """Process a request that an earlier invocation claimed: continue where it stopped.
+
+        The provider is asked again only where it recognizes the repetition.
+        """
         source = provider.settings.name
         started = self._requests.started_build(source, request_id)
         if started is not None:
@@ -144,6 +149,8 @@ class BuildRequester:
         claimed_at = self._requests.claimed_at(source, request_id)
         if self._clock() < claimed_at + MAX_ATTEMPT_DURATION:
             raise RequestUncertainError(f"{source}: the same request is being processed right now, retry later")
+        if provider.repeats_starts:
+            return self._start(provider, request, scope, request_id, claimed_at)
         lost = RequestUncertainError("an earlier attempt was cut off after the provider may have been asked")
         return self._recover(provider, scope, request_id, claimed_at, lost)
 
@@ -189,6 +196,11 @@ class BuildRequester:
         if not provider.can_list:
             return None
         matching = [build for build in provider.list_builds(scope) if matches(build)]
+        if not provider.builds_are_alike:
+            # Another request may have started one of them; of several that nobody tracks, any may be the right one.
+            known = self._builds.find_many([build.ref for build in matching])
+            matching = [build for build in matching if build.ref not in known]
+            return matching[0] if len(matching) == 1 else None
         return max(matching, key=lambda build: (build.created_at is not None, build.created_at), default=None)
 
     def _register(self, provider: Provider, build: Build, note: str, *, provider_responded: bool) -> RequestResult:

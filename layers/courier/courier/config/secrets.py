@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -56,8 +57,61 @@ class ApiKey:
         return hash(self._text)
 
 
-def read_api_key(name: str, fresh: bool = False, *, client: SecretsManagerClient | None = None) -> ApiKey:
-    """Return the API key in a secret.
+class Secret:
+    """The value of a secret, which ``repr`` does not show: one key, or a JSON object of named fields."""
+
+    __slots__ = ("_fields", "_text", "name")
+
+    def __init__(self, name: str, text: str, fields: Mapping[str, object] | None = None) -> None:
+        self.name = name
+        self._text = text
+        self._fields = fields
+
+    def key(self) -> ApiKey:
+        """Return the API key.
+
+        Raises
+        ------
+        SettingsError
+            The secret is an object that holds none, or several.
+        """
+        if self._fields is None:
+            return ApiKey(self._text)
+        found = {str(value).strip() for field in _FIELDS if isinstance(value := self._fields.get(field), str)}
+        if len(found) != 1:
+            fields = ", ".join(_FIELDS)
+            raise SettingsError(f"secret {self.name} is a JSON object, so it must hold the key in one of {fields}")
+        return ApiKey(_checked(self.name, found.pop()))
+
+    def field(self, name: str) -> str:
+        """Return one field.
+
+        Raises
+        ------
+        SettingsError
+            The secret is no object, or has no such field; the message names it.
+        """
+        if self._fields is None:
+            raise SettingsError(f"secret {self.name} must be a JSON object with the field {name}")
+        value = self._fields.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str):
+            raise SettingsError(f"secret {self.name} has no field {name}, or not as text")
+        return value.strip()
+
+    def texts(self) -> tuple[str, ...]:
+        """Return every text in it, for redaction."""
+        if self._fields is None:
+            return (self._text,)
+        return tuple(value.strip() for value in self._fields.values() if isinstance(value, str))
+
+    def __repr__(self) -> str:
+        return f"Secret({self.name!r}, …)"
+
+
+def read_secret(name: str, fresh: bool = False, *, client: SecretsManagerClient | None = None) -> Secret:
+    """Return the value of a secret.
 
     Parameters
     ----------
@@ -69,7 +123,7 @@ def read_api_key(name: str, fresh: bool = False, *, client: SecretsManagerClient
     Raises
     ------
     SettingsError
-        The secret is missing, empty, unreadable, or holds no key; the message names it and the missing permission.
+        The secret is missing, empty or unreadable; the message names it and the missing permission.
     SourceUnavailableError
         Secrets Manager does not respond; a later attempt may succeed.
     """
@@ -89,7 +143,20 @@ def read_api_key(name: str, fresh: bool = False, *, client: SecretsManagerClient
         if code in _REMEDIES:
             raise SettingsError(f"secret {name} {_REMEDIES[code].format(name=name)}") from exc
         raise SourceUnavailableError(f"secret {name} is temporarily unavailable ({code})") from exc
-    return parse_api_key(name, value)
+    return parse_secret(name, value)
+
+
+def read_api_key(name: str, fresh: bool = False, *, client: SecretsManagerClient | None = None) -> ApiKey:
+    """Return the API key in a secret, as `read_secret` reads it.
+
+    Raises
+    ------
+    SettingsError
+        As with `read_secret`; or the secret holds no key.
+    SourceUnavailableError
+        As with `read_secret`.
+    """
+    return read_secret(name, fresh, client=client).key()
 
 
 def config_version(settings: SourceSettings) -> str:
@@ -125,14 +192,26 @@ def parse_api_key(name: str, value: object) -> ApiKey:
     SettingsError
         There is none, or there are several; the message names the secret and shows nothing of it.
     """
+    return parse_secret(name, value).key()
+
+
+def parse_secret(name: str, value: object) -> Secret:
+    """Return a secret's value: a text, or a JSON object of named fields.
+
+    Raises
+    ------
+    SettingsError
+        It is neither; the message names the secret and shows nothing of it.
+    """
     text = _decode(name, value)
-    if text.startswith("{"):
-        text = _key_in_object(name, text)
-    if not text:
-        raise SettingsError(f"secret {name} is empty")
-    if not (text.isascii() and text.isprintable()):
-        raise SettingsError(f"secret {name} holds characters that are not valid in an API key, such as a line break")
-    return ApiKey(text)
+    if not text.startswith("{"):
+        return Secret(name, _checked(name, text))
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        # Not chained: the exception of the json module carries the whole text.
+        raise SettingsError(f"secret {name} is not a valid JSON object") from None
+    return Secret(name, "", document)
 
 
 def _decode(name: str, value: object) -> str:
@@ -145,14 +224,9 @@ def _decode(name: str, value: object) -> str:
     return text.strip().removeprefix("\ufeff").strip()
 
 
-def _key_in_object(name: str, text: str) -> str:
-    fields = ", ".join(_FIELDS)
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        # Not chained: the exception of the json module carries the whole text.
-        raise SettingsError(f"secret {name} is not a valid JSON object") from None
-    found = {str(document[field]).strip() for field in _FIELDS if isinstance(document.get(field), str)}
-    if len(found) != 1:
-        raise SettingsError(f"secret {name} is a JSON object, so it must hold the key in one of {fields}")
-    return found.pop()
+def _checked(name: str, text: str) -> str:
+    if not text:
+        raise SettingsError(f"secret {name} is empty")
+    if not (text.isascii() and text.isprintable()):
+        raise SettingsError(f"secret {name} holds characters that are not valid in an API key, such as a line break")
+    return text

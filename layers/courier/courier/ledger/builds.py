@@ -129,6 +129,17 @@ class BuildLedger:
             Change(set={"next_poll_at": stamp(self._clock())}, condition=IN_FLIGHT),
         )
 
+    def postpone(self, row: BuildRow, *, until: datetime) -> None:
+        """Move the next poll of a build in flight to a later time; an earlier one changes nothing and costs nothing."""
+        if row.next_poll_at is None or stamp(until) <= row.next_poll_at:
+            return
+        change = Change(
+            set={"next_poll_at": stamp(until)},
+            condition=f"{_IN_FLIGHT} AND #next_poll_at = :seen",
+            values={"seen": row.next_poll_at},
+        )
+        self._table.update(row.build, change)
+
     def set_status(self, row: BuildRow, status: BuildStatus, *, provider_status: str | None = None) -> None:
         """Store a status, and move the task token to its own item; writes only what has changed.
 

@@ -45,6 +45,7 @@ class UnexpectedKind(StrEnum):
     NAIVE_TIME = "naive_time"
     FUTURE_TIME = "future_time"
     UNREAD_PAGE = "unread_page"
+    UNREADABLE_VALUE = "unreadable_value"
 
 
 @dataclass(frozen=True, kw_only=True)

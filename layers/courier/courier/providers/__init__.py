@@ -1,9 +1,9 @@
 """Clients of the providers' APIs, and the registry, the only place that knows all providers.
 
-One provider request passes through, in this order: the provider's module (``treasure_insights``, ``dreadnode_airt``),
-which implements the contract in ``base``; ``paging``, which reads a list with all its pages; ``http_client``, which
-sends and retries over ``transport``; ``network_errors`` and ``error_mapping``, which turn failures into our errors;
-``parsing`` and ``times``, which read the response.
+One provider request passes through, in this order: the provider's module (``treasure_insights``, ``dreadnode_airt``,
+``http_json``), which implements the contract in ``base``; ``paging``, which reads a list with all its pages;
+``http_client``, which sends an ``api_call`` and retries it over ``transport``; ``network_errors`` and
+``error_mapping``, which turn failures into our errors; ``parsing`` and ``times``, which read the response.
 
 The HTTP libraries are imported only when a provider is opened: functions that only read the settings start faster
 without them.
@@ -12,6 +12,7 @@ without them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,19 +24,22 @@ from courier.config.settings import SourceSettings
 from courier.config.validation import describe_validation
 from courier.errors import SettingsError
 from courier.observability.provider_events import ProviderCallbacks
-from courier.providers.dreadnode_airt import DreadnodeAirt
-from courier.providers.treasure_insights import TreasureInsights
 
 if TYPE_CHECKING:
-    from courier.config.secrets import ApiKey
+    from courier.config.secrets import Secret
     from courier.providers.base import Provider
 
-PROVIDERS: Mapping[str, type[Provider]] = MappingProxyType(
-    {provider.name: provider for provider in (TreasureInsights, DreadnodeAirt)}
+# Module and class by the name of the provider: each is imported when a source names it.
+PROVIDERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "dreadnode_airt": ("dreadnode_airt", "DreadnodeAirt"),
+        "http_json": ("http_json.provider", "HttpJson"),
+        "treasure_insights": ("treasure_insights", "TreasureInsights"),
+    }
 )
 
-ReadKey = Callable[[str, bool], "ApiKey"]
-"""Returns the API key in the secret of that name; with True it reads the secret again."""
+ReadSecret = Callable[[str, bool], "Secret"]
+"""Returns the value of the secret of that name; with True it reads the secret again."""
 
 
 def parse_source(
@@ -79,13 +83,15 @@ def provider_class(document: Mapping[str, object], *, where: str = "") -> type[P
     if not isinstance(name, str) or name not in PROVIDERS:
         shown = repr(name[:40]) if isinstance(name, str) else f"a {type(name).__name__}"
         raise SettingsError(f"{place}: {shown} is unknown; use one of {known}")
-    return PROVIDERS[name]
+    module, class_name = PROVIDERS[name]
+    found: type[Provider] = getattr(import_module(f"{__name__}.{module}"), class_name)
+    return found
 
 
 def open_provider(
     settings: SourceSettings,
     *,
-    read_key: ReadKey | None = None,
+    read_secret: ReadSecret | None = None,
     callbacks: ProviderCallbacks | None = None,
     call_limit_seconds: float | None = None,
     clock: Clock = utc_now,
@@ -94,8 +100,8 @@ def open_provider(
 
     Parameters
     ----------
-    read_key
-        Reads API keys; from Secrets Manager by default.
+    read_secret
+        Reads secrets; from Secrets Manager by default.
     callbacks
         Receive requests and unexpected values.
     call_limit_seconds
@@ -104,24 +110,24 @@ def open_provider(
         The time that a provider's times are compared with.
     """
     # Imported here: see the top of the file.
-    from courier.config.secrets import read_api_key  # noqa: PLC0415
+    from courier.config import secrets  # noqa: PLC0415
+    from courier.providers.api_call import Authorize  # noqa: PLC0415
     from courier.providers.http_client import CALL_LIMIT_SECONDS, ApiClient  # noqa: PLC0415
 
     provider = provider_class({"provider": settings.provider})
     callbacks = callbacks or ProviderCallbacks()
-    read_key = read_key or read_api_key
 
-    def authorize(fresh: bool) -> Mapping[str, str]:
-        return provider.authorization(settings, read_key(settings.secret, fresh))
+    def connect(endpoint: str, authorize: Authorize) -> ApiClient:
+        return ApiClient(
+            endpoint,
+            authorize,
+            source=settings.name,
+            call_limit_seconds=call_limit_seconds or CALL_LIMIT_SECONDS,
+            ca_bundle=settings.ca_bundle,
+            before_request=callbacks.before_request,
+            on_request=callbacks.on_request,
+            now=clock,
+        )
 
-    api = ApiClient(
-        provider.base_url(settings),
-        authorize,
-        source=settings.name,
-        call_limit_seconds=call_limit_seconds or CALL_LIMIT_SECONDS,
-        ca_bundle=settings.ca_bundle,
-        before_request=callbacks.before_request,
-        on_request=callbacks.on_request,
-        now=clock,
-    )
-    return provider(settings, api, callbacks)
+    authorize = provider.authorize(settings, read_secret or secrets.read_secret, connect)
+    return provider(settings, connect(provider.base_url(settings), authorize), callbacks)

@@ -7,7 +7,7 @@ that module knows them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
@@ -19,12 +19,16 @@ from courier.observability.redaction import redact
 
 if TYPE_CHECKING:
     # The settings models are read in functions that open no provider, so requests must not come along.
-    from courier.config.secrets import ApiKey
+    from courier.config.secrets import ApiKey, Secret
     from courier.config.settings import SourceSettings
     from courier.links import ArtifactLink
     from courier.models import AccountLimits, Build, BuildRef, BuildRequest
+    from courier.providers import ReadSecret
+    from courier.providers.api_call import Authorize
     from courier.providers.http_client import ApiClient
     from courier.providers.times import ReadTime
+
+    Connect = Callable[[str, Authorize], ApiClient]
 
 # An endless stream of new values must not fill a warm function's memory.
 _REPORTED_LIMIT = 100
@@ -57,13 +61,20 @@ class Provider(ABC):
 
     name: ClassVar[str]
     settings_model: ClassVar[type[SourceSettings]]
-    can_list: ClassVar[bool] = False
+    # Not class variables: what a definition describes differs from source to source.
+    can_list: bool = False
     """Whether one request returns all builds of a scope, also those that the courier did not start."""
-    can_cancel: ClassVar[bool] = False
-    leaves_reports: ClassVar[bool] = False
+    can_cancel: bool = False
+    leaves_reports: bool = False
     """Whether a build can leave a report to download. Never change it: executions wait by it for up to a year."""
-    statuses: ClassVar[Mapping[str, BuildStatus]]
+    statuses: Mapping[str, BuildStatus]
     """Maps the provider's build statuses, in lower case."""
+    builds_are_alike: bool = True
+    """Whether a running build of a scope serves any request for that scope, so that no second one is started."""
+    download_origins: tuple[str, ...] = ()
+    """Origins of the API that serve artifacts themselves, with our credentials, besides ``artifact.hosts``."""
+    repeats_starts: bool = False
+    """Whether a start may be repeated with the same ``once``, because the provider starts no second build for it."""
 
     def __init__(self, settings: SourceSettings, api: ApiClient, callbacks: ProviderCallbacks | None = None) -> None:
         self.settings = settings
@@ -88,6 +99,38 @@ class Provider(ABC):
         SettingsError
             The secret holds a prefix and no key.
         """
+
+    @classmethod
+    def authorize(cls, settings: SourceSettings, read_secret: ReadSecret, connect: Connect) -> Authorize:  # noqa: ARG003 - for access tokens
+        """Return what authorizes the requests of a source.
+
+        Parameters
+        ----------
+        read_secret
+            See `courier.providers.ReadSecret`.
+        connect
+            Creates another client with the limits and callbacks of the source, for an endpoint that hands out access
+            tokens.
+        """
+        from courier.providers.api_call import Credentials  # noqa: PLC0415 - as above
+
+        return lambda fresh: Credentials(headers=cls.authorization(settings, read_secret(settings.secret, fresh).key()))
+
+    @classmethod
+    def lists(cls, settings: SourceSettings) -> bool:  # noqa: ARG003 - a definition decides by them
+        """Return whether the builds of a source can be listed, without opening it."""
+        return cls.can_list
+
+    @classmethod
+    def check_secret(cls, settings: SourceSettings, secret: Secret) -> None:
+        """Check that a secret holds what the source needs, without a request.
+
+        Raises
+        ------
+        SettingsError
+            It does not; the message shows nothing of it.
+        """
+        cls.authorization(settings, secret.key())
 
     @abstractmethod
     def scopes(self) -> Sequence[str]:
@@ -124,8 +167,13 @@ class Provider(ABC):
         """
 
     @abstractmethod
-    def start_build(self, request: BuildRequest) -> Build:
+    def start_build(self, request: BuildRequest, *, once: str = "") -> Build:
         """Start a build.
+
+        Parameters
+        ----------
+        once
+            The same at each repetition of one request, where `repeats_starts` holds.
 
         Raises
         ------

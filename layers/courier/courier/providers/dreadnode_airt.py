@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -168,7 +168,7 @@ class DreadnodeAirt(Provider):
     settings_model = DreadnodeAirtSettings
     leaves_reports = True
     # The whole documented enum (2.4).
-    statuses: ClassVar = {
+    statuses = {  # noqa: RUF012 - never changed
         "queued": BuildStatus.QUEUED,
         "in_progress": BuildStatus.RUNNING,
         "completed": BuildStatus.SUCCEEDED,
@@ -231,7 +231,7 @@ class DreadnodeAirt(Provider):
                 raise SettingsError(f"report: {exc}") from exc
         return self.settings.scope
 
-    def start_build(self, request: BuildRequest) -> Build:
+    def start_build(self, request: BuildRequest, *, once: str = "") -> Build:  # noqa: ARG002 - nothing to send it in
         """Start a report, after a dry run that finds empty sections without starting anything."""
         scope = self.request_scope(request)
         if request.report is None:

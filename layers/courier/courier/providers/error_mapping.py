@@ -7,8 +7,8 @@ the one that was requested (`ErrorResponse`): a status other than 2xx, a gateway
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
@@ -29,7 +29,7 @@ from courier.errors import (
     SourceUnavailableError,
 )
 from courier.observability.redaction import redact
-from courier.providers.parsing import decode_json, error_message, secret_values
+from courier.providers.parsing import decode_json, error_message
 
 if TYPE_CHECKING:
     # The providers' modules import this one, and settings are read without the HTTP libraries.
@@ -111,6 +111,8 @@ class ErrorResponse:
         What the Retry-After header asks for, at most a day; None when there is none.
     redirect_target
         Scheme and host of a redirect's target.
+    headers
+        All headers, of which nothing is redacted.
     """
 
     source: str
@@ -123,6 +125,7 @@ class ErrorResponse:
     is_challenge: bool = False
     retry_after_seconds: float | None = None
     redirect_target: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         return f"{self.source}: {self.kind} returned {self.status}" + (f": {self.message}" if self.message else "")
@@ -153,10 +156,10 @@ def read_error_response(
     body: bytes,
     operation: Operation,
     *,
-    request_headers: Mapping[str, str],
+    secrets: Sequence[str],
     now: datetime,
 ) -> ErrorResponse:
-    """Return what a response says; what it echoes of the request's headers is redacted."""
+    """Return what a response says; what it echoes of the credentials is redacted."""
     content_type = received.headers.get("Content-Type", "")
     try:
         document = decode_json(body, content_type=content_type)
@@ -167,12 +170,13 @@ def read_error_response(
         kind=operation.kind,
         status=received.status_code,
         document=document,
-        message=error_message(body, content_type=content_type, secrets=secret_values(request_headers)),
+        message=error_message(body, content_type=content_type, secrets=secrets),
         media_type=media_type_of(content_type),
         is_page=_PAGE.match(body) is not None or "html" in media_type_of(content_type),
         is_challenge=_is_challenge(received.headers),
         retry_after_seconds=retry_after_seconds(received.headers.get("Retry-After"), now=now),
         redirect_target=_scheme_and_host(received.headers.get("Location", "")),
+        headers=received.headers,
     )
 
 

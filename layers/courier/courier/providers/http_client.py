@@ -1,11 +1,9 @@
 """HTTP client of the provider APIs: bounded in time and size, cautious with retries, raising only our errors."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import requests
 import requests.adapters
@@ -14,20 +12,18 @@ from pydantic import JsonValue
 from courier import __version__
 from courier.backoff import Backoff
 from courier.clock import Clock, utc_now
-from courier.errors import SettingsError, SourceUnavailableError
+from courier.errors import SettingsError, SourceError, SourceUnavailableError
 from courier.observability.provider_events import RequestAttempt
+from courier.providers.api_call import ApiCall, ApiResponse, Authorize, Credentials, Page
 from courier.providers.error_mapping import (
     ErrorResponse,
     MapError,
-    Operation,
     error_from_failure,
     error_from_response,
     is_usable,
-    media_type_of,
     read_error_response,
 )
 from courier.providers.network_errors import NETWORK_ERRORS, AttemptFailure, map_network_error
-from courier.providers.parsing import decode_json
 from courier.providers.transport import TrackedBody, make_transport, read_body
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -48,9 +44,6 @@ DEFAULT_HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip",
 }
-
-Authorize = Callable[[bool], Mapping[str, str]]
-"""Returns the headers that carry the API key; with True it reads the key again."""
 
 
 class ApiClient:
@@ -106,6 +99,7 @@ class ApiClient:
         self._backoff = backoff
         self._clock = clock
         self.now = now
+        self._hidden: tuple[str, ...] = ()
         self._transport = transport or make_transport(source, ca_bundle)
 
     def get_json(
@@ -129,13 +123,45 @@ class ApiClient:
 
     def get_page(
         self, path: str, *, kind: str, addresses_build: bool = False, map_error: MapError | None = None
-    ) -> "Page":
+    ) -> Page:
         """Get a document with the headers of its response, as `get_json` does."""
-        call = _Call(
+        call = ApiCall(
             method="GET", path=path, source=self.source, kind=kind, addresses_build=addresses_build, map_error=map_error
         )
-        response = self._execute(call)
-        return Page(document=self._decode(call, response), headers=response.headers)
+        return self.call(call)
+
+    def call(self, call: ApiCall) -> Page:
+        """Send any request, and return its document with the headers of its response.
+
+        Raises
+        ------
+        RequestUncertainError
+            The request starts a build and was sent, and its response was lost or is unusable.
+        SourceError
+            As with `get_json`.
+        """
+        return call.decode(self._execute(call))
+
+    def count(self, kind: str) -> None:
+        """Count a request to the API that is sent elsewhere, such as a download with our credentials.
+
+        Raises
+        ------
+        SourceThrottledError
+            The rate limit leaves no room for it.
+        """
+        if self._before_request is not None:
+            self._before_request(kind)
+
+    def hidden(self) -> tuple[str, ...]:
+        """Return the texts that no message may show."""
+        return self._hidden
+
+    def credentials(self) -> Credentials:
+        """Return what authorizes a request, for a download from the API's own host."""
+        credentials = self._authorize(False)
+        self._check_sendable(credentials)
+        return credentials
 
     def deadline(self) -> float:
         """Return when a call that starts now must end, on the clock of this client."""
@@ -166,20 +192,16 @@ class ApiClient:
         SourceError
             As with `get_json`.
         """
-        try:
-            payload = json.dumps(body, allow_nan=False).encode()
-        except (ValueError, RecursionError) as exc:
-            raise SettingsError(f"{self.source}: the body of {kind} cannot be written as JSON") from exc
-        call = _Call(
+        call = ApiCall(
             method="POST",
             path=path,
-            payload=payload,
+            body=dict(body),
             source=self.source,
             kind=kind,
             starts_build=starts_build,
             map_error=map_error,
         )
-        return self._decode(call, self._execute(call))
+        return self.call(call).document
 
     def delete(self, path: str, *, kind: str, map_error: MapError | None = None) -> None:
         """Delete something; deleting twice is harmless, so it is retried like a GET.
@@ -192,33 +214,44 @@ class ApiClient:
             As with `get_json`.
         """
         self._execute(
-            _Call(source=self.source, method="DELETE", path=path, kind=kind, addresses_build=True, map_error=map_error)
+            ApiCall(
+                source=self.source, method="DELETE", path=path, kind=kind, addresses_build=True, map_error=map_error
+            )
         )
 
-    def _execute(self, call: "_Call") -> "_Response":
+    def _execute(self, call: ApiCall) -> ApiResponse:
         """Return the response to one call; reads the key again if the provider refuses it."""
         deadline = self.deadline()
-        headers = self._authorize(False)
-        result = self._send_with_retries(call, headers, deadline=deadline)
-        if isinstance(result, ErrorResponse) and result.refuses_key:
+        credentials = self._authorize(False)
+        result = self._send_with_retries(call, credentials, deadline=deadline)
+        if self._refuses_key(call, result):
             rotated = self._authorize(True)
             # A provider refuses a key before it does any work, so that even a POST may be repeated.
-            if rotated != headers:
+            if rotated != credentials:
                 result = self._send_with_retries(call, rotated, deadline=deadline)
         if isinstance(result, ErrorResponse):
             raise error_from_response(result, call)
         return result
 
+    def _refuses_key(self, call: ApiCall, result: ApiResponse | ErrorResponse) -> bool:
+        if isinstance(result, ErrorResponse):
+            return result.refuses_key
+        if call.refuses_key is None:
+            return False
+        with suppress(SourceError):
+            return call.refuses_key(call.decode(result))
+        return False
+
     def _send_with_retries(
-        self, call: "_Call", headers: Mapping[str, str], *, deadline: float
-    ) -> "_Response | ErrorResponse":
+        self, call: ApiCall, credentials: Credentials, *, deadline: float
+    ) -> ApiResponse | ErrorResponse:
         for attempt in range(1, self._backoff.attempts + 1):
-            result = self._send_once(call, headers, attempt=attempt, deadline=deadline)
+            result = self._send_once(call, credentials, attempt=attempt, deadline=deadline)
             if isinstance(result, AttemptFailure):
                 error, cause = error_from_failure(result, call), result.cause
                 may_retry = result.transient and not (call.starts_build and result.may_have_arrived)
                 requested_seconds = 0.0
-            elif call.starts_build or result.status not in RETRIED_STATUSES or isinstance(result, _Response):
+            elif call.starts_build or result.status not in RETRIED_STATUSES or isinstance(result, ApiResponse):
                 return result
             else:
                 error, cause = error_from_response(result, call), None
@@ -231,26 +264,25 @@ class ApiClient:
                 or requested_seconds > RETRY_AFTER_SLEPT_SECONDS
                 or self._clock() + pause_seconds >= deadline
             ):
-                raise error from cause
+                raise error from None if call.hides_cause else cause
             self._backoff.sleep(pause_seconds)
         raise AssertionError("the last attempt returns or raises")
 
     def _send_once(
-        self, call: "_Call", headers: Mapping[str, str], *, attempt: int, deadline: float
-    ) -> "_Response | ErrorResponse | AttemptFailure":
-        if any(not (value.isascii() and value.isprintable() and value == value.strip()) for value in headers.values()):
-            # Caught here because the libraries' own errors would show the value.
-            raise SettingsError(f"{self.source}: the API key holds characters that a header cannot carry")
+        self, call: ApiCall, credentials: Credentials, *, attempt: int, deadline: float
+    ) -> ApiResponse | ErrorResponse | AttemptFailure:
+        self._check_sendable(credentials)
+        payload = call.encode(credentials)
         if self._before_request is not None:
             self._before_request(call.kind)
-        body = TrackedBody(call.payload) if call.payload is not None else None
+        body = TrackedBody(payload) if payload is not None else None
         started = self._clock()
-        result: _Response | ErrorResponse | AttemptFailure
+        result: ApiResponse | ErrorResponse | AttemptFailure
         if body is not None and call.starts_build:
             # An idle connection may be dead, and a request lost on it is uncertain; on a new one it is not.
             self._transport.close()
         try:
-            result = self._exchange(call, headers, body, deadline=deadline)
+            result = self._exchange(call, credentials, body, deadline=deadline)
         except NETWORK_ERRORS as exc:
             result = map_network_error(exc, may_have_arrived=body is None or body.was_read)
         if self._on_request is not None:
@@ -267,12 +299,15 @@ class ApiClient:
         return result
 
     def _exchange(
-        self, call: "_Call", headers: Mapping[str, str], body: TrackedBody | None, *, deadline: float
-    ) -> "_Response | ErrorResponse | AttemptFailure":
+        self, call: ApiCall, credentials: Credentials, body: TrackedBody | None, *, deadline: float
+    ) -> ApiResponse | ErrorResponse | AttemptFailure:
         left_seconds = max(deadline - self._clock(), 0.001)
-        sent = {**DEFAULT_HEADERS, **headers}
+        sent: dict[str, str] = {**DEFAULT_HEADERS}
         if body is not None:
-            sent["Content-Type"] = "application/json"
+            sent["Content-Type"] = call.content_type
+        # Names of headers have no case; the credentials come last, so that nothing can take their place.
+        for name, value in (*call.headers.items(), *credentials.headers.items()):
+            sent = {known: text for known, text in sent.items() if known.lower() != name.lower()} | {name: value}
         request = requests.Request(call.method, f"{self.endpoint}{call.path}", data=body, headers=sent).prepare()
         # No session: it would apply the environment (a netrc entry replaces our Authorization header, a proxy
         # variable carries the key to a host that the settings do not name), keep cookies, and read the body of a
@@ -282,48 +317,24 @@ class ApiClient:
             stream=True,
             timeout=(min(CONNECT_TIMEOUT_SECONDS, left_seconds), min(self._read_timeout_seconds, left_seconds)),
         ) as received:
-            if not is_usable(received, now=self.now(), reads=call.method == "GET"):
+            reads = call.method == "GET" and not call.may_be_delayed
+            if not is_usable(received, now=self.now(), reads=reads):
                 content = b""
                 # The status says enough, so an error's body may be cut off or lost.
                 with suppress(*NETWORK_ERRORS):
                     content = read_body(received, limit=ERROR_BODY_LIMIT_BYTES, deadline=deadline, clock=self._clock)
                 return read_error_response(
-                    received, content[:ERROR_BODY_LIMIT_BYTES], call, request_headers=headers, now=self.now()
+                    received, content[:ERROR_BODY_LIMIT_BYTES], call, secrets=credentials.hidden(), now=self.now()
                 )
             content = read_body(received, limit=BODY_LIMIT_BYTES, deadline=deadline, clock=self._clock)
             if len(content) > BODY_LIMIT_BYTES:
                 text = f"returned more than {BODY_LIMIT_BYTES} bytes"
                 return AttemptFailure(label="oversized", text=text, transient=False, status=received.status_code)
-            return _Response(status=received.status_code, headers=received.headers, body=content)
+            return ApiResponse(status=received.status_code, headers=received.headers, body=content)
 
-    def _decode(self, call: "_Call", response: "_Response") -> JsonValue:
-        content_type = response.headers.get("Content-Type", "")
-        try:
-            return decode_json(response.body, content_type=content_type)
-        except ValueError as exc:
-            media_type = media_type_of(content_type) or "no content type"
-            text = f"returned {response.status} with a body that is not JSON ({media_type})"
-            failure = AttemptFailure(label="undecodable", text=text, transient=False)
-            raise error_from_failure(failure, call) from exc
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """A JSON document, and the headers of the response that it came with."""
-
-    document: JsonValue
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Call(Operation):
-    method: Literal["GET", "POST", "DELETE"]
-    path: str
-    payload: bytes | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Response:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    def _check_sendable(self, credentials: Credentials) -> None:
+        self._hidden = credentials.hidden()
+        values = credentials.headers.values()
+        if any(not (value.isascii() and value.isprintable() and value == value.strip()) for value in values):
+            # Caught here because the libraries' own errors would show the value.
+            raise SettingsError(f"{self.source}: the API key holds characters that a header cannot carry")

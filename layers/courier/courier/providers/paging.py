@@ -65,10 +65,10 @@ def read_list(
             raise SourceProtocolError(f"{api.source}: {kind} returned a document that is not a list")
         entries += page.document
         total = max(total, _announced_total(page.headers))
-        link = _next_link(page.headers)
+        link = next_link(page.headers)
         if link is None:
             break
-        following = _query_of(link, f"{api.endpoint}{path}")
+        following = query_of(link, f"{api.endpoint}{path}")
         if following is None or following in seen:
             return PagedList(entries, f"{kind}: a next page whose link is not followed")
         if len(seen) == PAGE_LIMIT or api.is_past(deadline):
@@ -81,7 +81,8 @@ def read_list(
     return PagedList(entries, None if cursor is None else f"{kind}: a next page, announced by {cursor}")
 
 
-def _next_link(headers: Mapping[str, str]) -> str | None:
+def next_link(headers: Mapping[str, str]) -> str | None:
+    """Return the link to the next page that a response announces (RFC 8288); None where there is none."""
     for link in _LINK.finditer(headers.get("Link", "")):
         relation = _RELATION.search(link[2])
         if relation is not None and "next" in (relation[1] or relation[2] or "").lower().split():
@@ -89,7 +90,7 @@ def _next_link(headers: Mapping[str, str]) -> str | None:
     return None
 
 
-def _query_of(link: str, url: str) -> str | None:
+def query_of(link: str, url: str) -> str | None:
     """Return the query of a link to the same host and path as the URL; None where it leads elsewhere."""
     try:
         target, here = urlsplit(urljoin(url, link)), urlsplit(url)

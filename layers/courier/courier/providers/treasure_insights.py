@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, JsonValue, TypeAdapter, ValidationError, field_validator
 
@@ -122,7 +122,7 @@ class TreasureInsights(Provider):
     can_list = True
     can_cancel = True
     # The five documented statuses, the other spelling in the documentation's prose (1.5), and pending's synonym.
-    statuses: ClassVar = {
+    statuses = {  # noqa: RUF012 - never changed
         "pending": BuildStatus.QUEUED,
         "queued": BuildStatus.QUEUED,
         "building": BuildStatus.RUNNING,
@@ -187,7 +187,7 @@ class TreasureInsights(Provider):
             return canonical_id(self.settings.data_models[0])
         raise SettingsError(f"scope: source {self.settings.name} has several data models; name that of the build")
 
-    def start_build(self, request: BuildRequest) -> Build:
+    def start_build(self, request: BuildRequest, *, once: str = "") -> Build:  # noqa: ARG002 - nothing to send it in
         """Start a build of a data model."""
         scope = self.request_scope(request)
         if request.data_model is None:

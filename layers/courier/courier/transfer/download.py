@@ -299,7 +299,11 @@ class Download:
 
     def _request(self, client: HttpClient, link: ArtifactLink, headers: dict[str, str]) -> Response:
         """Send one request; return a response with status 200, 206, 412 or 416, raise for every other."""
-        response = client.get(link.url, headers)
+        own = {**link.headers, **(link.credentials or {})}
+        response = client.get(link.url, headers, for_origin=own)
+        if response.left_its_origin and response.redirected_to is not None and link.credentials is not None:
+            # The other parts take the link that the API handed out, and not one more from the API for each of them.
+            self.links.replace(link, response.redirected_to)
         if response.status in CHANGED | {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             return response
         retry_after = retry_after_seconds(response.headers.get("Retry-After"), now=self._deadline.now())
@@ -319,7 +323,7 @@ class Download:
                 result = attempt(link)
             except LinkRefusedError as refused:
                 try:
-                    self.links.refresh(link.url, str(refused))
+                    self.links.refresh(link, str(refused))
                 except ArtifactExpiredError as expired:
                     raise self._given_up(expired, answered=True) from refused
             except DownloadError as error:

@@ -1,4 +1,4 @@
-"""The HTTP client of the download: pinned addresses, checked redirects, exact reads, no credentials.
+"""The HTTP client of the download: pinned addresses, checked redirects, exact reads, credentials for one origin only.
 
 It is `http.client` with a `connect` of its own, because nothing more is needed: a body is read straight
 into the part's buffer, no header is added implicitly (no cookies, no netrc, no proxy from the
@@ -94,8 +94,16 @@ class HttpClient:
     ) -> None:
         self.close()
 
-    def get(self, url: SecretUrl, headers: Mapping[str, str]) -> Response:
+    def get(
+        self, url: SecretUrl, headers: Mapping[str, str], *, for_origin: Mapping[str, str] | None = None
+    ) -> Response:
         """Send a GET and follow up to three redirects, each checked like the first URL.
+
+        Parameters
+        ----------
+        for_origin
+            Headers for the origin of ``url`` alone, such as credentials. Once a redirect has led elsewhere, no further
+            request has them.
 
         Raises
         ------
@@ -105,9 +113,14 @@ class HttpClient:
             There is no response.
         """
         allowed = self._rules.check(url.reveal())
+        first, sent = allowed, {**(for_origin or {}), **headers}
         for _ in range(MOST_REDIRECTS + 1):
-            response = self._request(allowed, headers)
+            if allowed.origin != first.origin:
+                sent = dict(headers)
+            response = self._request(allowed, sent)
             if response.status not in _REDIRECTS:
+                response.redirected_to = None if allowed is first else SecretUrl(allowed.url)
+                response.left_its_origin = allowed.origin != first.origin
                 return response
             location = response.headers.get("Location")
             if location is None:
@@ -161,7 +174,9 @@ class HttpClient:
         with errors_mapped(url.host):
             if self.is_cut:  # checked once `cut` can see the socket, so that one of the two threads notices
                 raise DownloadError("the download was cut off")
-            connection.request("GET", url.path, headers={**own, **headers})
+            # Names of headers have no case.
+            sent = {name.title(): value for name, value in (*own.items(), *headers.items())}
+            connection.request("GET", url.path, headers=sent)
             return Response(connection.getresponse(), url.host, connection.close)
 
     def _addresses(self, url: AllowedUrl) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 from courier.errors import ArtifactError, ArtifactIncompleteError, ArtifactRefusedError, ArtifactUnavailableError
+from courier.links import SecretUrl
 
 # An error body is read this far to find its code; reading so small a rest is cheaper than a new connection.
 _SMALL_REST_BYTES: Final = 4_096
@@ -149,6 +150,8 @@ class Response:
         As received.
     host
         The host that responded, fit for a message.
+    redirected_to, left_its_origin
+        Where redirects have led, None where there was none, and whether that is another origin.
     """
 
     def __init__(self, response: http.client.HTTPResponse, host: str, give_up: Callable[[], None]) -> None:
@@ -157,6 +160,8 @@ class Response:
         self.status = response.status
         self.headers: Message = response.headers
         self.host = host
+        self.redirected_to: SecretUrl | None = None
+        self.left_its_origin = False
 
     @property
     def length(self) -> int | None:

@@ -1,5 +1,6 @@
 """Links die at any moment: the workers share the current one, and a fresh one when it is refused."""
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -36,7 +37,13 @@ class LinkRefresher:
         with self._lock:
             self._refusals = 0
 
-    def refresh(self, refused: SecretUrl, reason: str) -> None:
+    def replace(self, link: ArtifactLink, url: SecretUrl) -> None:
+        """Take the address that a link with our credentials redirects to; it needs none, and expires like any other."""
+        with self._lock:
+            if self._link is link:
+                self._link = dataclasses.replace(link, url=url, headers={}, credentials=None)
+
+    def refresh(self, refused: ArtifactLink, reason: str) -> None:
         """Request a link from the provider in place of one that was refused, unless another worker already has.
 
         Raises
@@ -47,17 +54,22 @@ class LinkRefresher:
         with self._lock:
             if self._expired is not None:
                 raise ArtifactExpiredError(self._expired)
-            if self._link is not None and self._link.url != refused:
+            if self._link is not None and not _is_same(self._link, refused):
                 return
             self._refusals += 1
             if self._refusals >= _MOST_REFUSALS:
                 self._expired = f"{self._refusals} fresh links in a row were refused ({reason})"
                 raise ArtifactExpiredError(self._expired)
             link = self._locate()
-            if link.url == refused:
+            if _is_same(link, refused):
                 self._expired = f"the store refuses the link ({reason}), and the provider returns the same link again"
                 raise ArtifactExpiredError(self._expired)
             self._link = link
+
+
+def _is_same(link: ArtifactLink, other: ArtifactLink) -> bool:
+    """Return whether two links would be requested alike: an access token may have been renewed in between."""
+    return (link.url, link.credentials) == (other.url, other.credentials)
 
 
 class LinkRefusedError(Exception):

@@ -134,8 +134,10 @@ class LinkRules:
         )
 
     @classmethod
-    def of_source(cls, source: SourceSettings) -> Self:
+    def of_source(cls, source: SourceSettings, *, also: Iterable[str] = ()) -> Self:
         """Return the rules that a source's settings define.
+
+        ``also`` are origins of the provider itself, where that serves artifacts with our credentials.
 
         Raises
         ------
@@ -143,7 +145,7 @@ class LinkRules:
             An entry of ``artifact.hosts`` cannot be read.
         """
         return cls.parse(
-            source.artifact.hosts,
+            (*source.artifact.hosts, *also),
             private_addresses=source.artifact.private_addresses,
             loopback=source.insecure,
         )

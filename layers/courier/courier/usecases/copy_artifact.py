@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -60,8 +61,8 @@ def copy_artifact(
         _first_then(link, lambda: provider.locate_artifact(ref)),
         destination,
         s3=container.copy_client,
-        rules=LinkRules.of_source(settings),
-        expected=Expected.of_settings(settings.artifact),
+        rules=LinkRules.of_source(settings, also=provider.download_origins),
+        expected=replace(Expected.of_settings(settings.artifact), sha256=link.sha256),
         checkpoints=LedgerCheckpointStore(container.builds, ref, destination.key),
         seconds_left=seconds_left,
         ca_bundle=settings.ca_bundle,

@@ -108,7 +108,7 @@ class Words(StrictModel):
 
 def fold(word: str) -> str:
     """Return a word as it is compared."""
-    return word.strip().casefold()
+    return word.strip().lower()
 
 
 class Rule(StrictModel):
@@ -207,6 +207,8 @@ class Link(StrictModel):
             raise ValueError("body and at belong to get or post")
         if self.query and not has_call and self.file is None:
             raise ValueError("query belongs to file, get or post; an address has its own")
+        if has_call and (self.none_when is not None or self.none_means is not None):
+            raise ValueError("none_when and none_means are read from the status response, so they exclude get and post")
         if self.pick is not None and self.each is None:
             raise ValueError("pick chooses among the files of each, which is missing")
         if self.file is not None and self.none_means is not None and self.none_when is None:

@@ -8,6 +8,7 @@ that the worst text could cause. JMESPath itself has no loops and reads nothing 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -59,8 +60,24 @@ def search(text: str, document: JsonValue) -> JsonValue:
     try:
         found: JsonValue = _compile(text).search(document)
     except Exception as exc:  # noqa: BLE001 - functions of JMESPath raise whatever Python raises for their arguments
-        raise ReadingError(f"{_shown(text)}: {redact(str(exc) or type(exc).__name__, limit=200)}") from None
+        # Not the exception's text, which shows the value: that may be a link or a token.
+        function = getattr(exc, "function_name", None)
+        got = getattr(exc, "actual_type", None)
+        why = f"{function}() received {got}" if function and got else type(exc).__name__
+        raise ReadingError(f"{_shown(text)}: {why}") from None
     return found
+
+
+def is_true(value: object) -> bool:
+    """Return whether JMESPath takes a value for true: everything but null, false and what is empty, so also 0."""
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def scalar_text(value: JsonValue) -> str | None:
+    """Return a text, or the JSON text of a number or a boolean; None for anything else."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if isinstance(value, bool | int | float) else None
 
 
 @lru_cache(maxsize=2_048)

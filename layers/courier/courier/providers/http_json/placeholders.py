@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 TEXT_LIMIT_CHARACTERS = 4_000
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.-]*)(\?)?\}")
-# Names with fields.
-_OBJECTS = frozenset({"input", "secret"})
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,39}$"
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\t]*")
 _ABSENT = object()
@@ -167,6 +165,9 @@ def _fill(template: JsonValue, values: Mapping[str, JsonValue]) -> object:
 
 def _lookup(found: re.Match[str], values: Mapping[str, JsonValue]) -> object:
     name, _, field = found[1].partition(".")
+    if found[1] in values:
+        # A field of the secret, beside the secret as a whole.
+        name, field = found[1], ""
     value: object = values.get(name, _ABSENT)
     for step in field.split(".") if field else ():
         value = value.get(step, _ABSENT) if isinstance(value, dict) else _ABSENT
