@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from courier.config.secrets import ApiKey
+from courier.config.secrets import ApiKey, Secret
 from courier.models import BuildRequest
 from courier.observability.provider_events import ProviderCallbacks, RequestAttempt, UnexpectedValue
-from courier.providers import parse_source
+from courier.providers import open_provider, parse_source
 from courier.providers.api_call import Credentials
+from courier.providers.base import Provider
 from courier.providers.dreadnode_airt import DreadnodeAirt, DreadnodeAirtSettings
 from courier.providers.http_client import BACKOFF, ApiClient
 from courier.providers.treasure_insights import TreasureInsights, TreasureInsightsSettings
@@ -21,6 +22,10 @@ EMPTY_TEMPLATE = "2489e9ad-2ee2-4e00-8ec9-32d5f69181cc"
 PRESET: dict[str, object] = {"preset": {"format": "pdf", "sections": ["risk_score_metrics"]}}
 
 NO_WAITING = replace(BACKOFF, sleep=lambda _: None)
+
+# The same two APIs, by their definitions.
+TREASURE_DEFINITION, DREADNODE_DEFINITION = "treasure-insights@1", "dreadnode-airt@1"
+PROJECT_SCOPE = "acme/main/chatbot"
 
 BUILD_REQUEST = BuildRequest(source="insights", data_model=MODEL)
 REPORT_REQUEST = BuildRequest.model_validate({"source": "red-team", "report": PRESET})
@@ -71,6 +76,19 @@ class SimulatedApis:
             ),
             ProviderCallbacks(on_unexpected_value=self.unexpected.append),
         )
+
+    def described(self, name: str, api: str, path: str = "", **more: object) -> Provider:
+        """Return a client of ``http_json`` for one of the two APIs, whose definition comes with the courier."""
+        document = {**self._document(name, "http_json", None, more), "api": api}
+        settings = parse_source({**document, "endpoint": f"{self.providers.url}{path}"})
+        key = self.scenario.treasure.key if "treasure" in api else self.scenario.airt.key
+        secret = Secret(settings.secret, key)
+        callbacks = ProviderCallbacks(on_request=self.attempts.append, on_unexpected_value=self.unexpected.append)
+        provider = open_provider(
+            settings, read_secret=lambda _name, _fresh: secret, callbacks=callbacks, clock=self.clock
+        )
+        provider.api._backoff = NO_WAITING
+        return provider
 
     def break_with(self, fault: Fault, kind: RequestKind, *, times: int | None = 1) -> None:
         self.providers.faults.add(FaultRule(fault, kind, times=times))

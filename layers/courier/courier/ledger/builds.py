@@ -135,7 +135,7 @@ class BuildLedger:
             return
         change = Change(
             set={"next_poll_at": stamp(until)},
-            condition=f"{_IN_FLIGHT} AND #next_poll_at = :seen",
+            condition=f"{IN_FLIGHT} AND #next_poll_at = :seen",
             values={"seen": row.next_poll_at},
         )
         self._table.update(row.build, change)
