@@ -14,6 +14,7 @@ from rich.console import Console
 from cli.builds import builds, latest
 from cli.config import config_app
 from cli.copy import copy_command
+from cli.doctor import doctor
 from cli.get import get
 from cli.page.command import page
 from cli.run import run
@@ -43,6 +44,7 @@ app.command("latest")(latest)
 app.command("get")(get)
 app.command("page")(page)
 app.command("limits")(limits)
+app.command("doctor")(doctor)
 app.command("uninstall")(uninstall)
 app.add_typer(config_app, name="config")
 

@@ -43,6 +43,8 @@ class Stack:
     name: str
     outputs: Mapping[str, str]
     container: Container
+    # Where it is, and where the command has that from.
+    origin: str = ""
 
     @property
     def parameter_path(self) -> str:
@@ -90,7 +92,9 @@ def open_stack(name: str, *, profile: str | None, region: str | None, endpoint_u
             # A stack of an earlier version has no such output, and the default prefix.
             secret_prefix=outputs.get("SecretPrefix") or DEFAULT_SECRET_PREFIX,
         )
-        yield Stack(choice.stack, outputs, Container(environment))
+        region_name = aws.client("cloudformation").meta.region_name
+        origin = f"region {region_name}{f' (from {choice.file})' if choice.file else ''}"
+        yield Stack(choice.stack, outputs, Container(environment), origin)
 
 
 def untyped_client(service: str) -> Any:  # noqa: ANN401 - as described

@@ -19,6 +19,7 @@ COMMANDS = (
     "get",
     "limits",
     "page",
+    "doctor",
     "uninstall",
     "config",
 )
@@ -57,7 +58,17 @@ def test_versions_help_and_mistyped_commands_import_nothing_heavy(arguments: tup
 
 @pytest.mark.parametrize(
     "arguments",
-    [("status",), ("limits", "insights"), ("builds",), ("show", "b"), ("latest",), ("get", "b"), ("page",)],
+    [
+        ("status",),
+        ("limits", "insights"),
+        ("builds",),
+        ("show", "b"),
+        ("latest",),
+        ("get", "b"),
+        ("doctor",),
+        ("uninstall",),
+        ("page",),
+    ],
     ids=" ".join,
 )
 def test_commands_on_a_deployed_stack_import_no_embedded_aws(arguments: tuple[str, ...]) -> None:

@@ -6,17 +6,16 @@ import io
 import json
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import boto3
 import pytest
-from botocore.client import BaseClient
 
 from cli import uninstall as uninstall_module
 from cli.uninstall import DESCRIPTION
+from tests.support.aws_responses import aws_replies
 from tests.support.command import CommandResult, courier
 from tests.support.providers import REGION
 
@@ -100,15 +99,6 @@ def _start_execution() -> None:
     client.start_execution(stateMachineArn=machine, input="{}")
 
 
-def _with_response(operation: str, response: Callable[[Any], object]) -> AbstractContextManager[object]:
-    call = BaseClient._make_api_call  # type: ignore[attr-defined]  # all calls of botocore go through it
-
-    def replaced(client: BaseClient, name: str, arguments: dict[str, object]) -> object:
-        return response(call(client, name, arguments)) if name == operation else call(client, name, arguments)
-
-    return patch.object(BaseClient, "_make_api_call", replaced)
-
-
 def test_a_dry_run_says_what_goes_and_stays_and_deletes_nothing(stack: None) -> None:
     result = _run("--dry-run")
     assert (result.exit_code, result.err) == (0, "")
@@ -173,7 +163,7 @@ def test_it_refuses_while_executions_run_unless_they_are_to_be_stopped(stack: No
     assert _run("--dry-run").exit_code == 0
     stopped: list[object] = []
     # moto forgets executions with their state machine.
-    with _with_response("StopExecution", stopped.append):
+    with aws_replies(StopExecution=lambda call: stopped.append(call())):
         assert _run("--yes", "--stop-running").exit_code == 0
     assert len(stopped) == 1
     assert not _exists()
@@ -211,18 +201,20 @@ def test_a_bucket_that_the_stack_did_not_make_is_never_deleted(moto: None) -> No
 def test_a_failed_deletion_names_the_resource_and_keeps_what_was_named(
     stack: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failed(response: dict[str, list[dict[str, str]]]) -> object:
+    def failed(call: Callable[[], Any]) -> object:
+        response = call()
         for each in response["StackResourceSummaries"]:
             if each["LogicalResourceId"] == "Role":
                 each |= {"ResourceStatus": "DELETE_FAILED", "ResourceStatusReason": "it is in use"}
         return response
 
-    def in_state(response: dict[str, list[dict[str, str]]]) -> object:
+    def in_state(call: Callable[[], Any]) -> object:
+        response = call()
         if response["Stacks"][0]["StackStatus"] == "DELETE_COMPLETE":
             response["Stacks"][0]["StackStatus"] = "DELETE_FAILED"
         return response
 
-    with _with_response("ListStackResources", failed), _with_response("DescribeStacks", in_state):
+    with aws_replies(ListStackResources=failed, DescribeStacks=in_state):
         result = _run("--yes", "--also", "secrets")
     assert result.exit_code == 2
     assert "AWS could not delete courier-test (DELETE_FAILED): Role: it is in use" in result.error_line
