@@ -231,9 +231,9 @@ def run(
 
         {"rules": [{"fault": "link_expired", "on": "artifact", "times": 2}]}
 
-    **Results** in the folder `out`: `bucket/` holds the S3 objects under their keys, `notices.jsonl` the messages
-    that a subscriber received, `executions.json` the executions, `usage.json` the invocations and provider requests
-    of the last run, `run.log` the log of the functions, `ledger.json` the ledger.
+    **Results** in the folder `out`: `index.html` is a page that shows them, `bucket/` holds the S3 objects under their
+    keys, `notices.jsonl` the messages that a subscriber received, `executions.json` the executions, `usage.json` the
+    invocations and provider requests of the last run, `run.log` the log of the functions, `ledger.json` the ledger.
 
     **Another run** with the same folder continues: reports and records stay, builds in flight are polled again at
     once, and builds that ended in between are delivered. Secrets are not kept. `--fresh` deletes everything instead,
@@ -355,7 +355,9 @@ def _finish(
         if failed := explain_fail_on([line.outcome for line in session.builds()], fail_on):
             code = code or EXIT_FAILED
             say(errors, f"courier: {failed}", style="red")
-        if plan.simulation is None and (command := command_to_continue(sys.argv[1:], run_report)):
+        command = command_to_continue(sys.argv[1:], run_report) if plan.simulation is None else None
+        _write_page(session, results, console, errors, hint=command or "")
+        if command:
             say(console, f"To continue: {command}")
     except BrokenPipeError:
         end = End.READER_GONE
@@ -363,6 +365,18 @@ def _finish(
     if run_report.is_still_running:
         _leave(code)
     return code
+
+
+def _write_page(session: Session, results: ResultsFolder, console: Console, errors: Console, *, hint: str) -> None:
+    """Leave a page about the run beside its results; a run without one is complete."""
+    from cli.page.command import write_page_of_run
+
+    try:
+        page = write_page_of_run(results.folder, "courier run", session.aws.outputs, hint=hint)
+    except SettingsError as exc:
+        say(errors, f"courier: the page was not written: {exc}", style="yellow")
+    else:
+        say(console, f"Page: {page}")
 
 
 def _store(session: Session, results: ResultsFolder, log: Console | None) -> None:

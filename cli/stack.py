@@ -81,20 +81,25 @@ def open_stack(name: str, *, profile: str | None, region: str | None, endpoint_u
         one_line_errors(),
     ):
         outputs = _outputs(choice)
-        environment = Environment(
-            stack=choice.stack,
-            table=outputs["LedgerTableName"],
-            bucket=outputs["BucketName"],
-            prefix=outputs.get("KeyPrefix", ""),
-            parameter_path=outputs["ParameterPath"],
-            state_machine=outputs.get("StateMachineArn", ""),
-            topic=outputs.get("TopicArn", ""),
-            # A stack of an earlier version has no such output, and the default prefix.
-            secret_prefix=outputs.get("SecretPrefix") or DEFAULT_SECRET_PREFIX,
-        )
         region_name = aws.client("cloudformation").meta.region_name
         origin = f"region {region_name}{f' (from {choice.file})' if choice.file else ''}"
-        yield Stack(choice.stack, outputs, Container(environment), origin)
+        yield stack_with(choice.stack, outputs, origin=origin)
+
+
+def stack_with(name: str, outputs: Mapping[str, str], *, origin: str = "") -> Stack:
+    """Return the stack that has these outputs."""
+    environment = Environment(
+        stack=name,
+        table=outputs["LedgerTableName"],
+        bucket=outputs["BucketName"],
+        prefix=outputs.get("KeyPrefix", ""),
+        parameter_path=outputs["ParameterPath"],
+        state_machine=outputs.get("StateMachineArn", ""),
+        topic=outputs.get("TopicArn", ""),
+        # A stack of an earlier version has no such output, and the default prefix.
+        secret_prefix=outputs.get("SecretPrefix") or DEFAULT_SECRET_PREFIX,
+    )
+    return Stack(name, outputs, Container(environment), origin)
 
 
 def untyped_client(service: str) -> Any:  # noqa: ANN401 - as described

@@ -6,7 +6,8 @@ import os
 import sys
 import tempfile
 import webbrowser
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,9 @@ from cli.shared import DEFAULT_STACK, EndpointUrl, Profile, Region, StackName, s
 from courier.errors import SettingsError
 
 MOST_BUILDS = 20_000
+# The end of a local run must not wait for more.
+MOST_BUILDS_OF_RUN = 1_000
+PAGE_DAYS = timedelta(days=30)
 # What identifies a page that an earlier run wrote, so that no other file is replaced.
 _MARK = b'<meta name="generator" content="build-courier '
 _MARK_WITHIN_BYTES = 4_096
@@ -92,6 +96,27 @@ def page(
         say(progress, f"courier: cut short: {note}", style="yellow")
     if open_it and not webbrowser.open(file.resolve().as_uri()):
         say(progress, f"courier: there is no browser to open {file} with", style="yellow")
+
+
+def write_page_of_run(folder: Path, name: str, outputs: Mapping[str, str], *, hint: str) -> Path:
+    """Write the page of a local run beside its results, while the embedded AWS is up; ``hint`` continues the run.
+
+    Raises
+    ------
+    SettingsError
+        A file of the user has its name, or it cannot be written.
+    """
+    from cli.page.content import gather
+    from cli.page.render import Place, render
+    from cli.stack import one_line_errors, stack_with
+
+    file = folder / "index.html"
+    check_replaceable(file)
+    now = datetime.now(UTC)
+    with one_line_errors():
+        content = gather(stack_with(name, outputs), now=now, since=now - PAGE_DAYS, limit=MOST_BUILDS_OF_RUN)
+    write_page(file, render(content, Place(bucket_folder="bucket", commands=False, hint=hint)))
+    return file
 
 
 def check_replaceable(file: Path, *, force: bool = False) -> None:

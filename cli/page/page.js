@@ -303,15 +303,15 @@
     tip.hidden = true;
     const axis = { stroke: color("--muted"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     const dots = (fill) => ({ paths: () => null, stroke: fill, points: { show: true, size: rows.length > 400 ? 3 : 5, fill, stroke: fill, width: 0 } });
-    const first = rows[0][ENDED];
-    const last = Math.max(rows.at(-1)[ENDED], first + 3600);
+    const span = rows.at(-1)[ENDED] - rows[0][ENDED];
+    const margin = Math.max(span * 0.03, (3600 - span) / 2);
     const made = new uPlot({
       width: box.clientWidth,
       height: box.clientHeight,
       tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { show: false }, x: false, y: false },
-      scales: { x: { range: () => [first - (last - first) * 0.03, last + (last - first) * 0.03] }, y: { range: (_, __, top) => [0, Math.max(top, high || 0, 1) * 1.08] } },
+      scales: { x: { range: () => [rows[0][ENDED] - margin, rows.at(-1)[ENDED] + margin] }, y: { range: (_, __, top) => [0, Math.max(top, high || 0, 1) * 1.08] } },
       series: [{}, dots(color("--good-fill")), dots(color("--bad-fill"))],
       axes: [
         { ...axis, size: 28, space: 70, values: [[86400, "{MMM} {D}"], [3600, "{HH}:{mm}"], [60, "{HH}:{mm}"], [1, "{HH}:{mm}:{ss}"]].map(([step, form]) => [step, form, null, null, null, null, null, null, 1]) },
@@ -357,7 +357,7 @@
     const bad = rows.filter((row) => kindOf(row) === "bad").length;
     const figure = element("figure");
     const caption = element("figcaption");
-    const usual = p50 === null ? "" : `, usually ${duration(low)} to ${duration(high)}, half within ${duration(p50)}`;
+    const usual = low === null ? "" : `, usually ${duration(low)} to ${duration(high)}, half within ${duration(p50)}`;
     const text = `${rows.length} ${rows.length === 1 ? "build" : "builds"}, ${bad} failed${usual}. `;
     const show = element("button", "link", "list them");
     show.type = "button";

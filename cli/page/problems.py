@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +34,8 @@ MOST_IN_COMMAND = 20
 # Failures that a good build of the same scope followed need nobody; an undelivered report is still missing.
 UNDELIVERED = timedelta(days=14)
 
+# The last sentence, if it ends in a colon.
+_ANNOUNCEMENT = re.compile(r"\s*[^.!?]*:$")
 REASONS = {
     "SettingsError": "its settings or its secret are wrong",
     "SourceUnauthorizedError": "the provider rejects its API key",
@@ -53,6 +56,10 @@ class ActionItem:
     detail: str = ""
     cure: str = ""
     commands: Sequence[str] = ()
+
+    def without_commands(self) -> ActionItem:
+        """Return the item for a place where no command works: its cure does not announce one."""
+        return replace(self, cure=_ANNOUNCEMENT.sub("", self.cure), commands=())
 
 
 class Commands:

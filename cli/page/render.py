@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from cli.page.content import FEWEST_DURATIONS
 from cli.page.problems import Commands, find_action_items, health_of
 from cli.statistics import BAD_OUTCOMES, GOOD_OUTCOMES, by_scope, percentile
 from cli.tables import age, duration, moment
@@ -55,6 +56,8 @@ def render(content: PageContent, place: Place) -> str:
     style += _asset("vendor/uPlot.min.css")
     commands = Commands(content.stack.name, place.region)
     items = find_action_items(content, commands)
+    if not place.commands:
+        items = [item.without_commands() for item in items]
     return (
         _environment()
         .from_string(_asset("page.html.jinja"))
@@ -209,7 +212,8 @@ def _scopes(content: PageContent) -> dict[tuple[str, str], dict[str, Any]]:
     found = {}
     for number, (source, scope) in enumerate(ordered):
         durations = statistics[source, scope].durations
-        low, high = (percentile(durations, share) for share in BAND)
+        is_known = len(durations) >= FEWEST_DURATIONS
+        low, high = (percentile(durations, share) if is_known else None for share in BAND)
         found[source, scope] = {
             "number": number,
             "row": (

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from cli.build_search import InFlight
@@ -341,6 +344,13 @@ PAGES: Mapping[str, Callable[[], PageContent]] = {
     "no_builds": content_of,
     "empty": lambda: content_of(sources=()),
 }
+
+
+def data_in(html: str) -> dict[str, Any]:
+    """Return the builds that the page's script shows."""
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
+    data: dict[str, Any] = json.loads(text)
+    return data
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ import webbrowser
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.client import BaseClient
@@ -17,6 +16,7 @@ from courier.models import Outcome, Problem
 from tests.functional.cli.operator_setup import OperatorSetup, aws_refuses
 from tests.functional.cli.stack_content import DAY, HOUR, StackContent
 from tests.functional.cli.test_builds import only_reads
+from tests.support.page_content import data_in
 from tests.support.providers import ref_of
 
 
@@ -28,13 +28,6 @@ def content(operator: OperatorSetup, monkeypatch: pytest.MonkeyPatch) -> Iterato
     operator.push([operator.insights(), operator.red_team()], "--no-check")
     yield StackContent(operator)
     operator.aws.forget_executions()
-
-
-def data_in(html: str) -> dict[str, Any]:
-    """Return the builds that the page's script shows."""
-    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, re.DOTALL)
-    data: dict[str, Any] = json.loads(text)
-    return data
 
 
 def test_the_page_has_what_the_other_commands_print(operator: OperatorSetup, content: StackContent) -> None:

@@ -27,6 +27,7 @@ from tests.functional.end_to_end.customer import (
     UNKNOWN_JOB,
 )
 from tests.functional.end_to_end.evidence import leaks
+from tests.support.page_content import data_in
 
 SCHEMAS = Path(__file__).parents[3] / "docs" / "schemas"
 FUNCTIONS = {"discover_builds", "request_build", "poll_builds", "copy_artifact", "record_outcome"}
@@ -150,9 +151,21 @@ def test_artifacts_are_byte_for_byte_what_the_provider_rendered(any_run: Observe
 
 def test_every_key_is_a_documented_one(any_run: ObservedRun) -> None:
     assert {path.name for path in any_run.evidence.folder.iterdir()} == {
-        *("bucket", "notices.jsonl", "executions.json", "usage.json", "ledger.json", "run.log")
+        *("bucket", "index.html", "notices.jsonl", "executions.json", "usage.json", "ledger.json", "run.log")
     }
     assert [key for key in any_run.evidence.objects if not PREFIXES.fullmatch(key)] == []
+
+
+def test_the_page_shows_every_record_with_links_to_the_files_beside_it(any_run: ObservedRun) -> None:
+    html = (any_run.evidence.folder / "index.html").read_text(encoding="utf-8")
+    data = data_in(html)
+    shown = {row[0]: data["outcomes"][row[2]] for row in data["builds"]}
+    records = any_run.evidence.records.values()
+    assert shown == {record["build"]["build_id"]: record["outcome"] for record in records}
+    assert data["links"] == {"folder": "bucket"}
+    assert f"Page: {any_run.evidence.folder / 'index.html'}" in any_run.evidence.ended.out
+    # The stack is gone, so no command of the page would work.
+    assert "data-copy" not in html.partition("<script")[0]
 
 
 def test_every_artifact_has_its_record_and_no_upload_is_open(any_run: ObservedRun) -> None:
