@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import botocore
 from botocore import exceptions as botocore_errors
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -65,17 +66,28 @@ def storage_config(workers: int = CopyOptions.workers) -> Config:
 
     botocore would hash every part again: a checksum of its own, and SHA-256 for the signature as soon as
     a checksum is given. The part's CRC32 that we send is enough over TLS. Retries are the copy's own.
+
+    Raises
+    ------
+    SettingsError
+        This botocore is older than 1.36, the first with these settings. It would also refuse ``MpuObjectSize``.
     """
-    return Config(
-        connect_timeout=10,
-        read_timeout=60,
-        max_pool_connections=workers + 2,
-        retries={"mode": "standard", "total_max_attempts": 1},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        tcp_keepalive=True,
-        s3={"payload_signing_enabled": False},
-    )
+    try:
+        return Config(
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=workers + 2,
+            retries={"mode": "standard", "total_max_attempts": 1},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            tcp_keepalive=True,
+            s3={"payload_signing_enabled": False},
+        )
+    except TypeError as exc:
+        raise SettingsError(
+            f"botocore {botocore.__version__} is too old for the copy, which needs 1.36: in Lambda, let the function "
+            "use the newest version of its runtime; elsewhere, pip install -U boto3"
+        ) from exc
 
 
 class UploadGoneError(Exception):
