@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from cli.yaml_files import Steps, YamlDocument, scalars, show_steps
+from cli.yaml_files import Steps, YamlDocument, scalars, show_steps, type_of
 from courier.config.validation import describe_error
 from courier.providers.http_json.definition import Definition
 from courier.providers.http_json.placeholders import placeholders
@@ -66,7 +66,8 @@ def examine(
         try:
             accepted = model.model_validate(repaired, context={**(context or {}), "problems": whole})
         except ValidationError as exc:
-            return None, _of_the_meant_branch(exc.errors(include_url=False, include_input=False)), whole
+            errors = exc.errors(include_url=False, include_input=False)
+            return None, [error for error in errors if not _is_of_another_branch(error, errors, document, at)], whole
         return accepted, [], whole
 
     def is_right(place: Sequence[str | int]) -> bool:
@@ -88,72 +89,72 @@ def examine(
 
 
 def _problem_of(error: ErrorDetails, model: type[BaseModel], document: YamlDocument, at: Steps) -> Problem:
-    is_about_key = error["type"] == "extra_forbidden" or error["loc"][-1:] == ("[key]",)
     return problem_at(
         document,
         (*at, *error["loc"]),
         describe_error(error, model),
-        is_about_key=is_about_key,
-        is_missing=error["type"] == "missing",
+        is_about_key=error["type"] in {"extra_forbidden", "invalid_key"} or error["loc"][-1:] == ("[key]",),
+        missing=str(error["loc"][-1]) if error["type"] == "missing" else "",
     )
 
 
 def problem_at(
-    document: YamlDocument,
-    way: Sequence[str | int],
-    message: str,
-    *,
-    is_about_key: bool = False,
-    is_missing: bool = False,
+    document: YamlDocument, way: Sequence[str | int], message: str, *, is_about_key: bool = False, missing: str = ""
 ) -> Problem:
     """Return a problem with its place: as the message says, which may begin with one, below a known part of the way."""
-    taken, _ = document.find(way)
+    found = document.find(way)
+    missing_steps: Steps = (missing,) if missing else ()
     place = _PLACE.match(message)
-    missing: Steps = (str(way[-1]),) if is_missing else ()
     if place is not None:
         # Messages about a whole model begin with the place that they mean.
-        steps = tuple(int(step[1:-1]) if step[0] == "[" else step for step in re.findall(r"[\w-]+|\[\d+\]", place[1]))
-        inner, _ = document.find((*taken, *steps))
-        missing = steps[len(inner) - len(taken) :]
-        taken, message = inner, message[place.end() :]
-    if not missing:
-        taken = (*taken, *_inside(document, taken, message))
+        steps = [int(step[1:-1]) if step[0] == "[" else step for step in re.findall(r"[\w-]+|\[\d+\]", place[1])]
+        inner = document.find((*found.steps, *steps))
+        missing_steps = tuple(steps[len(inner.steps) - len(found.steps) :])
+        found, message = inner, message[place.end() :]
+    if not missing_steps and not is_about_key:
+        found = document.find((*found.steps, *_inside(found.node, message)))
     # Many messages about a model begin with the field that they mean: its position is better than the model's.
-    named = (*taken, message.partition(" ")[0].rstrip(":;,"))
-    line, column = document.position(taken if missing or is_about_key else named, of_key=is_about_key)
-    message = f"{message[0].lower()}{message[1:]}" if taken else message
-    return Problem(line, column, show_steps((*taken, *missing)), message + _as_written(document, taken, message))
+    named = document.find((*found.steps, message.partition(" ")[0].rstrip(":;,")))
+    position = (found if missing_steps or is_about_key else named).position(of_key=is_about_key)
+    message = _with_trap(found.key if is_about_key else found.node, message, found.steps)
+    if found.steps:
+        message = f"{message[0].lower()}{message[1:]}"
+    return Problem(*position, show_steps((*found.steps, *missing_steps)), message)
 
 
-def _inside(document: YamlDocument, taken: Steps, message: str) -> Steps:
+def _inside(node: yaml.Node, message: str) -> Steps:
     """Return the way from a mapping or list on to the text that a message quotes: a placeholder, or a word."""
-    _, node = document.find(taken)
     quoted = _QUOTED.search(message)
     if isinstance(node, yaml.ScalarNode) or quoted is None:
         return ()
-    wanted = re.compile(r"\{" + re.escape(quoted[1]) + r"\??\}" if quoted[1] else rf"(?i)\s*{re.escape(quoted[2])}\s*$")
-    found = [way for way, scalar in scalars(node) if wanted.search(scalar.value)]
+    placeholder, word = quoted.groups()
+    wanted = rf"\{{{re.escape(placeholder)}[.?}}]" if placeholder else rf"(?i)\s*{re.escape(word)}\s*$"
+    found = [way for way, scalar in scalars(node) if re.search(wanted, scalar.value)]
     # Of a word in two lists, the second one is wrong.
     return found[-1] if found else ()
 
 
-def _as_written(document: YamlDocument, taken: Steps, message: str) -> str:
-    _, node = document.find(taken)
-    return f': "{node.value}"' if message.endswith("in quotes") and isinstance(node, yaml.ScalarNode) else ""
+def _with_trap(node: yaml.Node, message: str, steps: Steps) -> str:
+    """Say what was written, where YAML reads something else than the text that it should be."""
+    kind = type_of(node)
+    if kind is None or not message.endswith(("in quotes", "valid string", "should be strings", "valid JSON value")):
+        return message
+    # A key may have been pasted in the place of its name.
+    written = "" if "secret" in steps[-1:] else f': "{node.value}"'
+    return f"is a {kind} in YAML 1.1; put it in quotes{written}"
 
 
-def _of_the_meant_branch(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
-    return [
-        error
-        for error in errors
-        if error["type"] not in _OTHER_BRANCH
-        or not any(
-            other["loc"][: len(error["loc"]) - 1] == error["loc"][:-1] and other["loc"] != error["loc"]
-            for other in errors
-            if other["type"] not in _OTHER_BRANCH
-        )
-        or len(error["loc"]) == 1
-    ]
+def _is_of_another_branch(
+    error: ErrorDetails, errors: Sequence[ErrorDetails], document: YamlDocument, at: Steps
+) -> bool:
+    """Return whether an error comes from the branch of a union that the value was not meant for."""
+    way = document.find((*at, *error["loc"])).steps
+    if error["type"] not in _OTHER_BRANCH or way == (*at, *error["loc"]):
+        return False
+    return any(
+        other["type"] not in _OTHER_BRANCH and document.find((*at, *other["loc"])).steps[: len(way)] == way
+        for other in errors
+    )
 
 
 def _repair(
@@ -173,7 +174,7 @@ def _repair(
     wrong = holder[key]
     if isinstance(wrong, dict | list):
         return False
-    _, node = document.find((*at, *error["loc"]))
+    node = document.find((*at, *error["loc"])).node
     written = node.value if isinstance(node, yaml.ScalarNode) else ""
     used = "".join(f"{{{found}}}" for found in placeholders(wrong)) if isinstance(wrong, str) else ""
     # A word without its quotes, a path, an expression, a pattern.

@@ -11,6 +11,7 @@ import yaml
 
 from courier.errors import SettingsError
 
+_TYPES = {"bool": "boolean", "int": "number", "float": "number", "timestamp": "date"}
 Steps = tuple[str | int, ...]
 """The way to a value: keys of mappings and indices of lists."""
 
@@ -23,28 +24,42 @@ class YamlDocument:
     value: object
     root: yaml.Node
 
-    def find(self, steps: Sequence[str | int]) -> tuple[Steps, yaml.Node]:
+    def find(self, steps: Sequence[str | int]) -> Found:
         """Return the deepest node on a way, and the part of the way that leads to it.
 
         A step that the document does not have is skipped: pydantic puts the names of the branches of a union between
         the keys, and a missing field at the end.
         """
-        node, taken = self.root, list[str | int]()
+        found = Found((), self.root, self.root)
         for step in steps:
-            inner = _child(node, step)
-            if inner is not None:
-                node = inner[1]
-                taken.append(step)
-        return tuple(taken), node
+            found = next(
+                (
+                    Found((*found.steps, name), key, value)
+                    for name, key, value in _children(found.node)
+                    if name == step or _constructed(key, found.node) == step
+                ),
+                found,
+            )
+        return found
 
-    def position(self, steps: Sequence[str | int], *, of_key: bool = False) -> tuple[int, int]:
-        """Return line and column of a value, counted from one; of its key for a mapping or a list, or on request."""
-        taken, node = self.find(steps)
-        mark = node.start_mark
-        if taken and (of_key or not isinstance(node, yaml.ScalarNode)):
-            inner = _child(self.find(taken[:-1])[1], taken[-1])
-            mark = inner[0].start_mark if inner is not None else mark
+
+@dataclass(frozen=True)
+class Found:
+    """A value of a document: the way to it, its node, and that of its key; an entry of a list is its own key."""
+
+    steps: Steps
+    key: yaml.Node
+    node: yaml.Node
+
+    def position(self, *, of_key: bool = False) -> tuple[int, int]:
+        """Return line and column, counted from one: of the key for a mapping or a list, or on request."""
+        mark = (self.node if isinstance(self.node, yaml.ScalarNode) and not of_key else self.key).start_mark
         return mark.line + 1, mark.column + 1
+
+
+def type_of(node: yaml.Node) -> str | None:
+    """Return what YAML makes of a text without quotes that looks like one, such as a boolean; None for texts."""
+    return _TYPES.get(node.tag.rpartition(":")[2]) if isinstance(node, yaml.ScalarNode) else None
 
 
 def scalars(
@@ -73,18 +88,11 @@ def _children(node: yaml.Node) -> Iterator[tuple[str | int, yaml.Node, yaml.Node
             yield index, value, value
 
 
-def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
-    # A key that YAML reads as a boolean or a number has another name in messages: True for on, 202 for 202.
-    for name, key, value in _children(node):
-        if name == step or (isinstance(step, str) and _constructed_name(key) == step):
-            return key, value
-    return None
-
-
-def _constructed_name(key: yaml.Node) -> str | None:
-    if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:str":
+def _constructed(key: yaml.Node, holder: yaml.Node) -> object:
+    """Return a key of a mapping as YAML reads it, such as True for ``on``; pydantic names it so."""
+    if isinstance(holder, yaml.SequenceNode) or type_of(key) is None:
         return None
-    return str(_StrictLoader("").construct_object(key))
+    return _StrictLoader("").construct_object(key)
 
 
 class YamlError(SettingsError):

@@ -62,7 +62,7 @@ def describe_validation(error: ValidationError, *, where: str = "", model: type[
         unknown field.
     """
     lines = []
-    for item in error.errors(include_url=False, include_input=False, include_context=False):
+    for item in error.errors(include_url=False, include_input=False):
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
         place = f"{where}{place}".lstrip(".")
         message = describe_error(item, model)
@@ -75,6 +75,8 @@ def describe_error(item: ErrorDetails, model: type[BaseModel] | None = None) -> 
     message = _MESSAGES.get(item["type"]) or item["msg"].removeprefix("Value error, ")
     if SLUG_PATTERN in message:
         message = "must be lower-case letters, digits and hyphens, at most 40, with a letter or digit at both ends"
+    if item["type"] == "literal_error":
+        message = f"must be one of {item['ctx']['expected'].replace(' or ', ', ')}" if "ctx" in item else message
     if item["type"] == "extra_forbidden" and model is not None:
         message += _suggestion(model, item["loc"])
     return message
