@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,14 +43,17 @@ def check(
     checked = check_file(file, secret_prefix=secret_prefix or DEFAULT_SECRET_PREFIX)
     if output_format is not Format.TABLE:
         rows = [
-            {"line": problem.line, "column": problem.column, "path": problem.path, "message": problem.message}
-            for problem in checked.problems
+            {"level": level, **asdict(problem)}
+            for level, problems in (("error", checked.problems), ("warning", checked.warnings))
+            for problem in problems
         ]
         print_data(rows, rows, output_format)
     else:
         console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
         for problem in checked.problems:
             say(errors, problem.line_for(file), style="red")
+        for warning in checked.warnings:
+            say(errors, f"{warning.line_for(file)} (a warning)", style="yellow")
         for line in _summary(checked):
             say(console, line)
     if checked.problems:
@@ -67,4 +71,6 @@ def _summary(checked: CheckedFile) -> list[str]:
         lines.append(line)
     if checked.definition is not None:
         lines.append("The definition is ok.")
+    if checked.needs:
+        lines.append(f"A source that uses it fills in {', '.join(checked.needs)}.")
     return lines

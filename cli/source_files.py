@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from cli.source_check import Problem, examine, problem_at
-from cli.yaml_files import Steps, YamlDocument, YamlError, read_text, read_yaml_document
+from cli.yaml_files import Steps, YamlDocument, YamlError, construct, read_text, read_yaml_document, scalars, type_of
 from courier.config.environment import DEFAULT_SECRET_PREFIX
 from courier.config.settings import SourceSettings
 from courier.errors import SettingsError
 from courier.providers import provider_class
+from courier.providers.http_json.checks import templates
 from courier.providers.http_json.definition import Definition
-from courier.providers.http_json.shipped import ShippedDefinition
+from courier.providers.http_json.placeholders import NAME_PATTERN, placeholders
+from courier.providers.http_json.settings import HttpJsonSettings
+from courier.providers.http_json.shipped import ShippedDefinition, with_defaults
 from courier.transfer.url_policy import LinkRules
+
+# Booleans besides true and false; octal numbers, digits in groups, and base 60.
+_OTHER_MEANING = re.compile(
+    r"(?i)y|n|yes|no|on|off|[-+]?0[0-9_]+|[-+]?[0-9][0-9_]*(?::[0-9]+)+(?:\.[0-9_]*)?|[0-9]+_[0-9_]+"
+)
 
 
 @dataclass(frozen=True)
@@ -22,16 +34,22 @@ class CheckedFile:
 
     ``names``
         The names of all sources, of the wrong ones as well.
+    ``warnings``
+        What may be meant otherwise.
+    ``needs``
+        Of a definition alone: what a source that uses it has to fill in, such as ``values.region``.
     """
 
     sources: tuple[SourceSettings, ...] = ()
     definition: Definition | None = None
     problems: tuple[Problem, ...] = ()
     names: frozenset[str] = frozenset()
+    warnings: tuple[Problem, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 def check_file(path: Path, *, secret_prefix: str = DEFAULT_SECRET_PREFIX) -> CheckedFile:
-    """Check a file with a list of sources, with a definition, or with a definition as those that come with the courier.
+    """Check a file with sources, with a definition alone, or with one as those that come with the courier.
 
     Raises
     ------
@@ -43,12 +61,59 @@ def check_file(path: Path, *, secret_prefix: str = DEFAULT_SECRET_PREFIX) -> Che
     except YamlError as exc:
         return CheckedFile(problems=(Problem(exc.line, exc.column, "", exc.problem),))
     value = document.value
-    if isinstance(value, dict) and "sources" not in value and value.keys() & Definition.model_fields.keys():
-        model: type[Definition | ShippedDefinition] = ShippedDefinition if "title" in value else Definition
-        found, problems = examine(model, value, document)
-        definition = found.api if isinstance(found, ShippedDefinition) else found
-        return CheckedFile(definition=definition, problems=tuple(problems))
-    return check_sources(document, secret_prefix=secret_prefix)
+    if isinstance(value, dict) and "sources" not in value and value.keys() & {"title", "api", "example"}:
+        checked = _check_shipped(document, value, secret_prefix)
+    elif isinstance(value, dict) and "sources" not in value and value.keys() & Definition.model_fields.keys():
+        checked = _check_definition(document, value)
+    else:
+        checked = check_sources(document, secret_prefix=secret_prefix)
+    return replace(checked, warnings=tuple(_other_meanings(document)))
+
+
+def _check_definition(document: YamlDocument, value: Mapping[str, Any]) -> CheckedFile:
+    definition, problems = examine(Definition, value, document)
+    if definition is None:
+        return CheckedFile(problems=tuple(problems))
+    needs: dict[str, None] = {}
+    for place, text, names in templates(definition):
+        for found in placeholders(text):
+            if found.name in {"input", "secret"}:
+                needs[f"{found} (optional)" if found.is_optional else str(found)] = None
+            elif found.name == "scope" and "scope" in names:
+                needs["scopes"] = None
+            elif found.name not in names and found.field is None and re.fullmatch(NAME_PATTERN, found.name):
+                needs[f"values.{found.name}"] = None
+            elif found.name not in names:
+                message = f"{place}: nothing fills {{{found}}}; known here: {', '.join(sorted(names)) or 'none'}"
+                problems.append(problem_at(document, (), message))
+    if definition.auth.kind == "oauth2":
+        needs |= dict.fromkeys(f"secret.{name}" for name in ("client_id", "client_secret"))
+        needs |= {"secret.refresh_token": None} if definition.auth.grant == "refresh_token" else {}
+    if problems:
+        return CheckedFile(problems=tuple(problems))
+    return CheckedFile(definition=definition, needs=tuple(sorted(needs)))
+
+
+def _other_meanings(document: YamlDocument) -> Iterator[Problem]:
+    """Yield what YAML 1.1 takes for a boolean or a number where JSON goes to the API, and other readers would not."""
+    for way, node in scalars(document.root):
+        if not {"body", "input"} & set(way) or not _OTHER_MEANING.fullmatch(node.value) or type_of(node) is None:
+            continue
+        read = json.dumps(construct(node))
+        message = f'is {read} in YAML 1.1; write "{node.value}" if you mean the text, or {read}'
+        yield problem_at(document, way, message)
+
+
+def _check_shipped(document: YamlDocument, value: Mapping[str, Any], secret_prefix: str) -> CheckedFile:
+    """Check a definition as those that come with the courier, with its example."""
+    shipped, problems = examine(ShippedDefinition, value, document)
+    if shipped is None:
+        return CheckedFile(problems=tuple(problems))
+    example = {**with_defaults(shipped.example, shipped.defaults), "api": value["api"]}
+    context = {"secret_prefix": secret_prefix}
+    settings, problems = examine(HttpJsonSettings, example, document, at=("example",), context=context)
+    sources = () if settings is None else (settings,)
+    return CheckedFile(sources, shipped.api, tuple(problems), frozenset({str(example.get("name"))}))
 
 
 def check_sources(document: YamlDocument, *, secret_prefix: str = DEFAULT_SECRET_PREFIX) -> CheckedFile:

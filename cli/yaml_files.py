@@ -92,7 +92,12 @@ def _constructed(key: yaml.Node, holder: yaml.Node) -> object:
     """Return a key of a mapping as YAML reads it, such as True for ``on``; pydantic names it so."""
     if isinstance(holder, yaml.SequenceNode) or type_of(key) is None:
         return None
-    return _StrictLoader("").construct_object(key)
+    return construct(key)
+
+
+def construct(node: yaml.Node) -> object:
+    """Return the value of a node."""
+    return _StrictLoader("").construct_object(node, deep=True)
 
 
 class YamlError(SettingsError):
