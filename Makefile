@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NPM := scripts/checks/npm
+PRISM := scripts/providers/npm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-setup check generate build deploy verify verify-runtime bench bench-poll bench-setup chaos format lock clean
+.PHONY: help setup run test test-fast test-setup check generate build deploy verify verify-providers verify-runtime bench bench-poll bench-setup chaos format lock clean
 
 # What test-fast runs: the folders whose tests do not start the embedded AWS, without tests that are marked "long".
 FAST_TESTS = $(wildcard tests/unit tests/template tests/functional/providers)
@@ -41,9 +42,9 @@ $(VENV)/.ready: requirements/dev.lock pyproject.toml $(VENV)/.uv
 	@scripts/install .venv-$* --no-deps --require-hashes -r $<
 	@touch $@
 
-# A validator that is not shipped; without npm its check is skipped.
-$(NPM)/node_modules/.ready: $(NPM)/package-lock.json
-	@if command -v npm >/dev/null; then npm ci --prefix $(NPM) --loglevel=error --no-audit --no-fund --ignore-scripts && touch $@; fi
+# Validators that are not shipped; without npm their checks are skipped.
+%/npm/node_modules/.ready: %/npm/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix $*/npm --loglevel=error --no-audit --no-fund --ignore-scripts && touch $@; fi
 
 # Passes both Pythons to the Makefiles of the layers, and none of the flags of this make.
 SAM_BUILD = env -u MAKEFLAGS -u MAKELEVEL SAM_CLI_TELEMETRY=0 PYTHON="$(CURDIR)/.venv-sam/bin/python" \
@@ -98,6 +99,10 @@ verify: setup build .venv-checks/.ready $(NPM)/node_modules/.ready  ## Scan: SAM
 	@$(BIN)/python -m scripts.checks
 	@$(BIN)/python -m pytest -q -m slow tests/template
 
+verify-providers: setup .venv-vendors/.ready $(PRISM)/node_modules/.ready  ## Let vendors' specifications and clients check the simulated vendors
+	@if [ -f $(PRISM)/node_modules/.ready ]; then $(BIN)/python -m scripts.providers; \
+	else echo "Notice: no npm was found, so the simulated vendors cannot be checked here"; fi
+
 bench: setup  ## Measure the copy against other tools; writes bench/results.md (about 10 minutes)
 	@$(BIN)/python -m bench.copy
 
@@ -139,6 +144,8 @@ lock: $(VENV)/.uv  ## Renew the locks from requirements/*.in; UPGRADE=1 takes th
 		echo "requirements/$$name.lock"; $(COMPILE) --universal --python-version 3.11 -o requirements/$$name.lock requirements/$$name.in || exit 1; done
 	@echo requirements/browser.lock
 	@$(COMPILE) --universal --python-version 3.11 -c requirements/dev.lock -o requirements/browser.lock requirements/browser.in
+	@echo requirements/vendors.lock
+	@$(COMPILE) --universal --python-version 3.11 --override requirements/vendors.overrides -o requirements/vendors.lock requirements/vendors.in
 	@echo requirements/runtime.lock
 	@$(COMPILE) --universal --python-version 3.13 -c requirements/dev.lock -o requirements/runtime.lock requirements/runtime.in
 	@echo layers/dependencies/requirements.txt
@@ -146,4 +153,4 @@ lock: $(VENV)/.uv  ## Renew the locks from requirements/*.in; UPGRADE=1 takes th
 		-o layers/dependencies/requirements.txt requirements/layer.in
 
 clean:  ## Remove everything that can be created again; out/ may hold delivered reports and stays
-	rm -rf $(VENV) .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis $(NPM)/node_modules
+	rm -rf $(VENV) .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis $(NPM)/node_modules $(PRISM)/node_modules

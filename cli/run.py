@@ -75,6 +75,14 @@ def run(
             rich_help_panel=_INPUT,
         ),
     ] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Simulate the vendor of a definition that comes with the courier, such as `stripe-report-runs`.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
     secrets: Annotated[
         Path | None,
         typer.Option(
@@ -192,6 +200,10 @@ def run(
 
         courier run
 
+    See how a definition works, without an account:
+
+        courier run --provider stripe-report-runs
+
     Run the demo with faults:
 
         courier run --chaos 1
@@ -267,6 +279,7 @@ def run(
             secrets,
             request or [],
             watch or [],
+            provider=provider,
             secret_prefix=secret_prefix,
             faults=profile.plan() if profile else None,
         ) as plan,
@@ -277,6 +290,8 @@ def run(
             say(errors, f"courier: {mistake}", style="red")
         if not plan.sources:
             raise typer.Exit(EXIT_BAD_USAGE)
+        for line in plan.introduction:
+            say(console, line)
         results = stack.enter_context(open_results(out))
         prepare_folder(results, simulated=is_demo, fresh=fresh, yes=yes)
         results.note(shlex.join(["courier", *sys.argv[1:]]))
@@ -355,7 +370,7 @@ def _finish(
         if failed := explain_fail_on([line.outcome for line in session.builds()], fail_on):
             code = code or EXIT_FAILED
             say(errors, f"courier: {failed}", style="red")
-        command = command_to_continue(sys.argv[1:], run_report) if plan.simulation is None else None
+        command = command_to_continue(sys.argv[1:], run_report) if not plan.is_simulated else None
         _write_page(session, results, console, errors, hint=command or "")
         if command:
             say(console, f"To continue: {command}")

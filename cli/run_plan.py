@@ -15,7 +15,8 @@ from courier.models import BuildRequest
 from courier.providers import open_provider, provider_class
 from local.chaos.chaos_run import FaultProfile
 from local.runs.demo import demo_requests, demo_secrets, demo_sources
-from local.simulator import FaultPlan, Scenario, SimulatedProviders, demo_scenario
+from local.runs.vendor_demo import introduce, vendor_demo, vendor_named
+from local.simulator import FaultPlan, Scenario, SimulatedProviders, SimulatedVendor, demo_scenario
 
 DEMO_SEED = 7
 
@@ -36,6 +37,10 @@ class Plan:
         Where each request comes from, as shown to the user.
     ``mistakes``
         What was skipped, one line each.
+    ``simulation``
+        The simulated providers, of which chaos runs know the truth.
+    ``introduction``
+        What the run shows, one line each.
     """
 
     sources: Sequence[SourceSettings]
@@ -44,6 +49,12 @@ class Plan:
     places: Sequence[str]
     mistakes: Sequence[str] = ()
     simulation: Simulation | None = None
+    introduction: Sequence[str] = ()
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether no provider is real, so that nothing can be continued."""
+        return self.simulation is not None or bool(self.introduction)
 
     @property
     def unasked(self) -> list[SourceSettings]:
@@ -80,16 +91,21 @@ def make_plan(
     requests: Sequence[Path],
     watches: Sequence[str],
     *,
+    provider: str | None = None,
     secret_prefix: str = DEFAULT_SECRET_PREFIX,
     faults: FaultPlan | None = None,
 ) -> Iterator[Plan]:
     """Read the files, or start the simulated providers if there are none, with their faults.
+
+    ``provider`` is the name of a definition whose vendor is simulated, in place of the usual providers.
 
     Raises
     ------
     SettingsError
         A mistake concerns more than one source.
     """
+    if provider is not None and (sources is not None or faults is not None):
+        raise SettingsError("--provider simulates one vendor: omit --sources, --faults and --chaos")
     if sources is not None:
         if faults is not None:
             raise SettingsError("--faults and --chaos work with the simulated providers only: omit --sources")
@@ -97,6 +113,17 @@ def make_plan(
         return
     if secrets or requests or watches or secret_prefix != DEFAULT_SECRET_PREFIX:
         raise SettingsError("--secrets, --secret-prefix, --request and --watch need --sources")
+    if provider is not None:
+        with SimulatedVendor(vendor_named(provider)) as vendor:
+            settings, builds = vendor_demo(vendor)
+            yield Plan(
+                sources=(settings,),
+                secrets={settings.secret: vendor.secret},
+                requests=builds,
+                places=[f"request for {settings.name}" for _ in builds],
+                introduction=introduce(vendor.scenario),
+            )
+        return
     scenario = demo_scenario()
     with SimulatedProviders(scenario, seed=DEMO_SEED, faults=faults) as providers:
         builds = demo_requests(scenario)

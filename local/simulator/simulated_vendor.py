@@ -87,6 +87,13 @@ class SimulatedVendor(SimulatedServer):
             raise ValueError(f"{self.scenario.api} has no empty end")
         self._jobs.courses.append(self.scenario.job.empty)
 
+    def start_elsewhere(self) -> str:
+        """Start a job as another client does, which the courier can find in a list only; return its id."""
+        with self._lock:
+            job = self._jobs.start(self.scenario.input, self._clock())
+            job.begun = job.created
+            return job.job_id
+
     def answer_next(self, kind: RequestKind, answer: VendorAnswer, *, times: int | None = 1) -> None:
         """Return this answer to the next requests of a kind, in place of the true one."""
         body = b"" if answer.body is None else json.dumps(fill(answer.body, self._base())).encode()
@@ -98,20 +105,29 @@ class SimulatedVendor(SimulatedServer):
         """Refuse the next requests to the API, whatever they carry."""
         self._refusals = times
 
-    def source(self, name: str = "vendor", **more: object) -> dict[str, Any]:
-        """Return a source that names the definition and reaches this server."""
+    def new_token(self) -> str:
+        """Return a new access token, as if the endpoint had issued it; empty where the vendor has none."""
+        if self.scenario.token is None:
+            return ""
+        with self._lock:
+            token = f"token-{self.scenario.api.partition('@')[0]}-{len(self._tokens) + 1:04d}"
+            self._tokens[token] = self._clock() + timedelta(seconds=self.scenario.token.life_seconds)
+        return token
+
+    def source(self, **more: object) -> dict[str, Any]:
+        """Return a source that names the definition and reaches this server; its name is `vendor` by default."""
         base = self._base()
         token = {} if self.scenario.token_url is None else {"token_url": fill_text(self.scenario.token_url, base)}
         further = [fill_text(origin, base) for origin in self.scenario.also_for]
         files = self.scenario.file
         artifact = {"hosts": [f"http://{host}" for host in (API_HOST, ARTIFACT_HOST)], "private_addresses": True}
         return {
-            "name": name,
+            "name": "vendor",
             "provider": "http_json",
             "api": self.scenario.api,
             "endpoint": f"{self.url}{self.scenario.endpoint}",
             "insecure": True,
-            "secret": f"build-courier/{name}",
+            "secret": "build-courier/vendor",
             **token,
             **({"also_for": further} if further else {}),
             **({"artifact": artifact} if files is not None else {}),
@@ -172,7 +188,7 @@ class SimulatedVendor(SimulatedServer):
         if request.target.provider is ProviderName.ARTIFACT_STORE:
             return self._jobs.store.respond(request, replaced)
         if self.scenario.token is not None and request.target.kind is RequestKind.TOKEN:
-            return self._sell_token(self.scenario.token, request)
+            return self._issue_token(self.scenario.token, request)
         route, found = self._route(request.method, request.path, request.body)
         if route is None:
             return self._respond_with(VendorAnswer(status=404, body={"message": "no such path"}), {})
@@ -186,7 +202,7 @@ class SimulatedVendor(SimulatedServer):
     def _carry_out_route(self, route: Route, request: Request, found: Mapping[str, str]) -> SimulatedResponse:
         match route.kind:
             case "start":
-                return self._say(route.answer, self._jobs.start(_body(request), request.at), request.at)
+                return self._respond_about(route.answer, self._jobs.start(_body(request), request.at), request.at)
             case "list":
                 return self._list(route, request)
             case "preflight" | "scopes" | "limits":
@@ -211,7 +227,7 @@ class SimulatedVendor(SimulatedServer):
                 job.canceled = (route.becomes, request.at)
             case "status" if state is not None and state.answer is not None:
                 answer = state.answer
-        return self._say(answer, job, request.at)
+        return self._respond_about(answer, job, request.at)
 
     def _list(self, route: Route, request: Request) -> SimulatedResponse:
         pages, jobs = self.scenario.pages, self._jobs.all()
@@ -221,27 +237,29 @@ class SimulatedVendor(SimulatedServer):
             size, given = pages.size, query.get(pages.query, "")
             if given and pages.alone and set(query) != {pages.query}:
                 return json_response(400, {"message": f"{pages.query} must be the only parameter"})
-            if given:
-                first = next(job.number for job in jobs if job.job_id == given) if pages.by == "last" else int(given)
+            if given and pages.by == "last":
+                first = next((job.number for job in jobs if job.job_id == given), len(jobs))
+            elif given:
+                first = (int(given) - 1) * size
         page, more = jobs[first : first + size], first + size < len(jobs)
-        base = self._base()
+        base, following = self._base(), str(first // max(size, 1) + 2)
         values: dict[str, object] = {
             "jobs": [self._jobs.values(job, base, request.at)["job"] for job in page],
             "more": more,
             "first": page[0].job_id if page else None,
             "last": page[-1].job_id if page else None,
-            "next": str(first + size) if more else None,
+            "next": following if more else None,
         }
         response = self._respond_with(route.answer, values)
         if pages is not None and pages.by == "link" and more:
-            link = f'<{self.url}{request.path}?{pages.query}={first + size}>; rel="next"'
+            link = f'<{self.url}{request.path}?{pages.query}={following}>; rel="next"'
             response = SimulatedResponse(response.status, {**response.headers, "Link": link}, response.body)
         return response
 
-    def _say(self, answer: VendorAnswer, job: VendorJob, now: datetime) -> SimulatedResponse:
+    def _respond_about(self, answer: VendorAnswer, job: VendorJob, now: datetime) -> SimulatedResponse:
         return self._respond_with(answer, self._jobs.values(job, self._base(), now))
 
-    def _sell_token(self, endpoint: TokenEndpoint, request: Request) -> SimulatedResponse:
+    def _issue_token(self, endpoint: TokenEndpoint, request: Request) -> SimulatedResponse:
         base = self._base()
         given = (_form(request), dict(parse_qsl(request.query, keep_blank_values=True)))
         for sent, expected in zip(given, (endpoint.form, endpoint.query), strict=True):
@@ -249,10 +267,7 @@ class SimulatedVendor(SimulatedServer):
                 return self._respond_with(endpoint.refused, {})
         if not _holds(request.headers, endpoint.headers, base):
             return self._respond_with(endpoint.refused, {})
-        with self._lock:
-            token = f"token-{self.scenario.api.partition('@')[0]}-{len(self._tokens) + 1:04d}"
-            self._tokens[token] = request.at + timedelta(seconds=endpoint.life_seconds)
-        return self._respond_with(endpoint.answer, {"token": token, "life": endpoint.life_seconds})
+        return self._respond_with(endpoint.answer, {"token": self.new_token(), "life": endpoint.life_seconds})
 
     def _has_credentials(self, request: Request) -> bool:
         with self._lock:
@@ -261,13 +276,15 @@ class SimulatedVendor(SimulatedServer):
                 return False
             tokens = [token for token, until in self._tokens.items() if request.at < until]
         base = self._base()
-        if self.scenario.token is None:
-            return _holds(request.headers, self.scenario.credentials, base)
-        return any(_holds(request.headers, self.scenario.credentials, {**base, "token": token}) for token in tokens)
+        return any(
+            _holds(request.headers, accepted, {**base, "token": token})
+            for accepted in (self.scenario.credentials, *self.scenario.also_accepted)
+            for token in (tokens if self.scenario.token is not None else [""])
+        )
 
     def _mistake(self, route: Route, request: Request) -> str | None:
         base = {**self._base(), "id": request.target.build_id}
-        if route.expect is not None and _body(request) != fill(route.expect, base):
+        if route.expect is not None and _without_nulls(_body(request)) != fill(route.expect, base):
             return f"the body is not the documented one: {request.body[:500]!r}"
         if route.expect_form is not None and _form(request) != route.expect_form:
             return f"the form is not the documented one: {sorted(_form(request))}"
@@ -306,6 +323,13 @@ def _body(request: Request) -> JsonValue:
         return request.json() if request.body else None
     except ValueError:
         return None
+
+
+def _without_nulls(body: JsonValue) -> JsonValue:
+    """Return a body without the fields that are null, which some clients write for what is not there."""
+    if isinstance(body, dict):
+        return {name: _without_nulls(value) for name, value in body.items() if value is not None}
+    return body
 
 
 def _form(request: Request) -> dict[str, str]:

@@ -157,7 +157,7 @@ class VendorJobs:
         return {
             "link": link,
             "size": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
+            "checksum": f"sha256:{hashlib.sha256(content).hexdigest()}",
             "expires": signed_at + timedelta(seconds=stored.life_seconds),
             "file": file_id,
         }

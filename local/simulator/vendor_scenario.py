@@ -136,7 +136,7 @@ class Job(_Model):
 
 
 class Pages(_Model):
-    """How a list is cut into pages: by an opaque token, by the last id, or by a ``Link`` header."""
+    """How a list is cut into pages: by a token, by the last id, or by a number that a ``Link`` header names."""
 
     size: int = 2
     by: Literal["token", "last", "link"]
@@ -180,6 +180,8 @@ class VendorScenario(_Model):
         What a build request asks for.
     ``credentials``
         Headers that each request to the API must carry.
+    ``also_accepted``
+        Other headers that are as good, as the vendor's own client sends them.
     ``refused``, ``missing``
         The answers to wrong credentials, and about a job that does not exist.
     ``request_answer``
@@ -196,6 +198,7 @@ class VendorScenario(_Model):
     input: dict[str, JsonValue] = {}
     scope: str = "main"
     credentials: dict[str, str]
+    also_accepted: tuple[dict[str, str], ...] = ()
     token: TokenEndpoint | None = None
     refused: VendorAnswer
     missing: VendorAnswer

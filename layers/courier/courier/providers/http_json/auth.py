@@ -47,7 +47,10 @@ _FRESH: Final = timedelta(seconds=30)
 _USABLE_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16000}")
 # Shorter texts would garble ordinary sentences, and are no secrets.
 _SHORTEST_SECRET_CHARACTERS: Final = 8
-_REFUSALS: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+# Looker's login says 404 of a client that it does not know.
+_REFUSALS: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
+)
 
 
 @dataclass(frozen=True)
