@@ -57,7 +57,7 @@ def push(
     """
     from cli.input_files import read_sources
     from cli.key_policy import policy_warnings
-    from cli.source_changes import Changes, apply, compare, describe
+    from cli.source_changes import Changes, apply, compare, describe, describe_origins
     from cli.stack import open_stack
 
     console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
@@ -68,6 +68,9 @@ def push(
         passed, failed = _check_all(configuration.sources, _check_provider if check else _check_secret)
         for line in passed:
             say(console, line)
+        for settings in configuration.sources:
+            if (origins := describe_origins(settings)) is not None:
+                say(console, f"{settings.name}: {origins}")
         mistakes = [*configuration.mistakes, *failed]
         changes = (
             Changes()
@@ -101,36 +104,43 @@ def set_secret(
 ) -> None:
     """Store an API key in Secrets Manager, typed without echo or piped in, so that it is not in the shell's history.
 
-    An existing key is replaced; running functions pick up the new one.
+    An existing key is replaced; running functions pick up the new one. An API that wants more than one key gets a
+    JSON object of named fields.
 
     **Examples**
 
         courier config set-secret build-courier/dreadnode
 
         pass show dreadnode | courier config set-secret build-courier/dreadnode
+
+        courier config set-secret build-courier/auth0 < client.json
     """
     from cli.stack import open_stack
-    from courier.config.secrets import parse_api_key
+    from courier.config.secrets import parse_secret
 
     console = Console(highlight=False)
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
         _check_name(name, target.secret_prefix)
         value = _read_key(name)
-        # A key that the functions could not use is refused here, where the operator sees it.
-        parse_api_key(name, value)
-        say(console, f"{name}: {_store(name, value)}")
+        # A value that the functions could not use is refused here, where the operator sees it. Which fields an object
+        # needs, only its source says: `config push` compares them.
+        fields = parse_secret(name, value).check()
+        holds = f", with the fields {', '.join(fields)}" if fields else ""
+        say(console, f"{name}: {_store(name, value)}{holds}")
 
 
 def _check_all(
     sources: Sequence[SourceSettings], check: Callable[[SourceSettings], str]
 ) -> tuple[Sequence[str], Sequence[str]]:
     """Return one line per source that passes, and one per source that fails; each begins with the source's name."""
-    from courier.config.secrets import read_api_key
+    from courier.config.secrets import read_secret
+    from courier.providers import provider_class
 
     passed, failed = [], []
     for settings in sources:
         try:
-            read_api_key(settings.secret, fresh=True)
+            secret = read_secret(settings.secret, fresh=True)
+            provider_class({"provider": settings.provider}).check_secret(settings, secret)
             passed.append(_with_name(settings.name, check(settings)))
         except CourierError as exc:
             failed.append(_with_name(settings.name, str(exc)))

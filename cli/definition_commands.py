@@ -61,14 +61,12 @@ def check(
 
 
 def _summary(checked: CheckedFile) -> list[str]:
-    from courier.providers.http_json.settings import HttpJsonSettings
+    from cli.source_changes import describe_origins
 
     lines = []
     for settings in checked.sources:
-        line = f"{settings.name}: ok, {settings.provider}"
-        if isinstance(settings, HttpJsonSettings):
-            line += f"; credentials are sent to {', '.join(settings.credential_origins)}, and nowhere else"
-        lines.append(line)
+        origins = describe_origins(settings)
+        lines.append(f"{settings.name}: ok, {settings.provider}" + (f"; {origins}" if origins else ""))
     if checked.definition is not None:
         lines.append("The definition is ok.")
     if checked.needs:

@@ -55,8 +55,7 @@ def compare(path: str, sources: Sequence[SourceSettings], *, secret_prefix: str)
         removed=tuple(sorted(present.keys() - wanted.keys())),
         details={name: tuple(_differences(name, present[name], text, secret_prefix)) for name, text in changed.items()},
         mistakes=tuple(
-            f"{name}: its settings take {size:,} bytes, and a parameter holds {ADVANCED_BYTES:,}; "
-            "shorten ca_bundle, requests or data_models, or split the source in two"
+            f"{name}: its settings take {size:,} bytes, and a parameter holds {ADVANCED_BYTES:,}; {_remedy(text)}"
             for name, text in wanted.items()
             if (size := _size(text)) > ADVANCED_BYTES
         ),
@@ -76,6 +75,12 @@ def describe(changes: Changes, path: str, *, would: bool) -> Iterator[str]:
         yield f"{verb}keep    {path}/{name}"
     for name in changes.removed:
         yield f"{verb}remove  {path}/{name}"
+
+
+def describe_origins(settings: SourceSettings) -> str | None:
+    """Return the complete list of the origins that see a source's credentials; None where the provider decides."""
+    origins = getattr(settings, "credential_origins", None)
+    return None if origins is None else f"credentials are sent to {', '.join(origins)}, and nowhere else"
 
 
 def apply(changes: Changes, path: str) -> None:
@@ -115,6 +120,14 @@ def _text_of(settings: SourceSettings) -> str:
 def _present(path: str) -> dict[str, str]:
     pages = aws.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=path)
     return {item["Name"].removeprefix(f"{path}/"): item["Value"] for page in pages for item in page["Parameters"]}
+
+
+def _remedy(text: str) -> str:
+    api = json.loads(text).get("api")
+    if isinstance(api, dict):
+        size = _size(json.dumps(api, ensure_ascii=False, separators=(",", ":")))
+        return f"api takes {size:,} of them: a definition that comes with the courier costs none, named as name@version"
+    return "shorten ca_bundle, requests or data_models, or split the source in two"
 
 
 def _size(text: str) -> int:

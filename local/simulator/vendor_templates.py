@@ -20,7 +20,7 @@ from local.simulator.messages import JsonValue
 from local.simulator.reports import make_report
 from local.simulator.timeformat import with_z
 
-_PLACEHOLDER = re.compile(r"\{([a-z_]+(?:\.[A-Za-z0-9_-]+)*)(?::([a-z]+))?(\?)?\}")
+_PLACEHOLDER = re.compile(r"\{([a-z_][a-z0-9_]*(?:\.[A-Za-z0-9_-]+)*)(?::([a-z]+))?(\?)?\}")
 _ABSENT = object()
 _REPORT_BYTES = 32 * 1024
 ROWS = 400

@@ -52,6 +52,10 @@ class Sent:
     timeout: object
 
 
+def _decoded(body: bytes, content_type: str) -> object:
+    return json.loads(body) if content_type == "application/json" else body.decode()
+
+
 class FakeTransport(requests.adapters.BaseAdapter):
     """Plays the script, one step per request, and repeats the last step."""
 
@@ -74,7 +78,7 @@ class FakeTransport(requests.adapters.BaseAdapter):
                 method=str(request.method),
                 path=request.path_url,
                 headers=dict(request.headers),
-                body=json.loads(body) if body else None,
+                body=_decoded(body, str(request.headers.get("Content-Type"))) if body else None,
                 timeout=timeout,
             )
         )

@@ -100,6 +100,23 @@ class Secret:
             raise SettingsError(f"secret {self.name} has no field {name}, or not as text")
         return value.strip()
 
+    def check(self) -> tuple[str, ...]:
+        """Return the names of the fields; empty for a secret that is one key, in a field or by itself.
+
+        Raises
+        ------
+        SettingsError
+            No source could use it: there are no fields, or one of them is no text.
+        """
+        if self._fields is None or any(name in self._fields for name in _FIELDS):
+            self.key()
+            return ()
+        if not self._fields:
+            raise SettingsError(f"secret {self.name} is an empty JSON object")
+        for name in self._fields:
+            self.field(name)
+        return tuple(self._fields)
+
     def texts(self) -> tuple[str, ...]:
         """Return every text in it, for redaction."""
         if self._fields is None:

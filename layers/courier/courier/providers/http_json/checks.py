@@ -130,7 +130,7 @@ def unfilled(definition: Definition, values: Mapping[str, str]) -> Iterator[str]
         for found in placeholders(value):
             if found.name in known and (found.field is None or found.name in {"input", "secret"}):
                 continue
-            near = get_close_matches(found.name, known, n=1)
+            near = get_close_matches(found.name, known, n=1, cutoff=0.5)
             hint = f"did you mean {{{near[0]}}}?" if near else f"known here: {', '.join(sorted(known)) or 'none'}"
             yield f"api.{place}: nothing fills {{{found}}}; {hint} A constant of yours belongs to values"
 

@@ -274,8 +274,9 @@ class HttpJson(Provider):
         if call is not None:
             reply = self._caller.send("check", call, {}, kind="check")
             count = None if call.count is None else self._reader.search(call.count, reply.body, "check.count")
-            seen = f" and can see {scalar_text(count)}" if count is not None else ""
-            return f"{name}: the API key works{redact(seen, limit=_COUNT_LIMIT_CHARACTERS)}"
+            text = scalar_text(count)
+            seen = "" if text is None else f" and can see {redact(text, limit=_COUNT_LIMIT_CHARACTERS)}"
+            return f"{name}: the API key works{seen}"
         scopes = self.scopes()
         if self.settings.configured_scopes is None:
             return f"{name}: the API key works and can see {len(scopes)} scopes"
