@@ -273,7 +273,7 @@ def test_lists_are_read_entry_by_entry() -> None:
         Described(Reply(json={"error": "x"}), api=api).client.list_builds("main")
 
 
-def test_a_build_that_looks_empty_in_a_list_is_left_to_its_own_response() -> None:
+def test_a_build_that_seems_empty_in_a_list_is_left_to_its_own_response() -> None:
     api = {
         "list": {"get": "/jobs", "each": "@"},
         "link": {"url": "url", "none_means": "empty", "name": "{id}"},
@@ -405,7 +405,7 @@ def test_cancel_limits_advice_and_check() -> None:
         (job("done"), "says nothing|works"),
     ],
 )
-def test_a_check_without_a_call_asks_for_a_build_that_cannot_exist(reply: Reply, sentence: str) -> None:
+def test_a_check_without_a_call_requests_a_build_that_cannot_exist(reply: Reply, sentence: str) -> None:
     described = Described(reply)
     assert re.search(sentence, described.client.check())
     assert described.fake.sent[0].path == "/jobs/00000000-0000-0000-0000-000000000000"
