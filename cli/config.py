@@ -61,6 +61,8 @@ def push(
     from cli.stack import open_stack
 
     console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    # A wrong file is reported without AWS; what the sources may be depends on the stack.
+    read_sources(sources, secret_prefix="")
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
         configuration = read_sources(sources, secret_prefix=target.secret_prefix)
         for warning in policy_warnings(target.key_arn) if target.key_arn else ():

@@ -75,22 +75,28 @@ def copy_command(
         ),
     ] = None,
     endpoint_url: Annotated[
-        str | None, typer.Option("--endpoint-url", help="Endpoint to use instead of S3, such as a local emulator.")
+        str | None,
+        typer.Option("--endpoint-url", metavar="URL", help="Endpoint to use instead of S3, such as a local emulator."),
     ] = None,
-    sha256: Annotated[str | None, typer.Option(help="Expected SHA-256, in hexadecimal.")] = None,
-    size: Annotated[str | None, typer.Option(help="Expected length, such as `183204` or `2GiB`.")] = None,
+    sha256: Annotated[str | None, typer.Option(metavar="DIGEST", help="Expected SHA-256, in hexadecimal.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Expected length, such as `183204` or `2GiB`.")
+    ] = None,
     content_type: Annotated[
         list[str] | None,
-        typer.Option(help="Media type to accept. Repeatable. Without it, everything except HTML and XML."),
+        typer.Option(
+            metavar="TYPE", help="Media type to accept. Repeatable. Without it, everything except HTML and XML."
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Parts to copy in parallel.", min=1, max=64)] = 6,
     part_size: Annotated[
-        str, typer.Option(help="Size of a part. Memory use is workers x part size + 10 MiB.")
+        str, typer.Option(metavar="SIZE", help="Size of a part. Memory use is workers x part size + 10 MiB.")
     ] = "8MiB",
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            help="Host to read from, as `[http://]host[:port]` or `*.suffix`. Repeatable. Without it, *.amazonaws.com."
+            metavar="HOST",
+            help="Host to read from, as `[http://]host[:port]` or `*.suffix`. Repeatable. Without it, *.amazonaws.com.",
         ),
     ] = None,
     private_addresses: Annotated[

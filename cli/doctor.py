@@ -27,7 +27,7 @@ def doctor(
     region: Region = None,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Check a deployed stack: one line each, good or with the cure. It only reads, and calls no provider.
+    """Check a deployed stack: one line for each check, good or with what to do. It only reads, and calls no provider.
 
     It checks the outputs, the schedules, the alarms, the dead letters, the subscriptions, the sources and their
     secrets, the Lambda quota, the last tick, the last copy, the functions with their layer, and the policy of a KMS key

@@ -51,7 +51,8 @@ def get(
 ) -> None:
     """Download the report of a build from the bucket, and check it against the SHA-256 of its record.
 
-    The file appears complete, or not at all. A report that its store keeps encoded is written as it is stored.
+    The file appears complete, or not at all. A report that is stored with a content encoding, such
+    as gzip, is written as it is stored.
 
     **Examples**
 
@@ -59,8 +60,8 @@ def get(
 
         courier get dd4519b2 -o - | pdftotext - -
 
-    **Exit code** 0: the file is written. 1: the build has no report, or the stored bytes differ from the record. 2: no
-    build or several begin so, the file exists, or AWS refuses.
+    **Exit code** 0: the file is written. 1: the build has no report, or the stored bytes differ from the record. 2:
+    BUILD matches no build or more than one, the file exists, or AWS refuses.
     """
     from cli.build_search import find_build, parse_since
     from cli.stack import open_stack

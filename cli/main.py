@@ -16,6 +16,7 @@ from cli.config import config_app
 from cli.copy import copy_command
 from cli.doctor import doctor
 from cli.get import get
+from cli.help import use_placeholders
 from cli.page.command import page
 from cli.run import run
 from cli.shared import EXIT_BAD_USAGE, EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, say
@@ -47,6 +48,7 @@ app.command("limits")(limits)
 app.command("doctor")(doctor)
 app.command("uninstall")(uninstall)
 app.add_typer(config_app, name="config")
+use_placeholders(app)
 
 
 @app.callback(invoke_without_command=True)

@@ -189,7 +189,8 @@ def run(
 ) -> None:
     r"""Run the whole application locally, without an AWS account.
 
-    Without options, it runs a few builds of every kind on simulated providers, prints a summary and ends.
+    Without options, it runs a demo: simulated providers whose builds end in every possible way. It prints a
+    summary and ends.
 
     With your own sources, it polls the real providers. Template, functions and state machine are the ones that are
     deployed; only AWS is embedded. It runs until Ctrl-C, unless an option ends it.

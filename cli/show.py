@@ -36,7 +36,7 @@ def show(
     region: Region = None,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Show one build: its timeline, last and next poll, what the provider said, where everything is, and the cure.
+    """Show one build: its timeline, last and next poll, what the provider said, where everything is, and what to do.
 
     It only reads, and calls no provider. Times are UTC.
 
@@ -44,7 +44,7 @@ def show(
 
         courier show dd4519b2
 
-    **Exit code** 0: the build was found. 2: no build or several begin so, or AWS refuses.
+    **Exit code** 0: the build was found. 2: BUILD matches no build or more than one, or AWS refuses.
     """
     from cli.build_search import find_build, parse_since, usual_duration
     from cli.stack import open_stack

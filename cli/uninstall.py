@@ -69,6 +69,7 @@ def uninstall(
         list[Leftover] | None,
         typer.Option(
             "--also",
+            metavar="bucket|secrets|parameters",
             help="Delete this too: the bucket with all reports and records, the secrets that the sources name (AWS can "
             "restore them for 30 days), or the parameters with the sources. Repeatable.",
         ),

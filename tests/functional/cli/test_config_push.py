@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from local.runs.demo import DREADNODE_SECRET, TREASURE_SECRET
 from local.simulator import ErrorStatus, FaultRule, RequestKind
 from tests.functional.cli.operator_setup import OperatorSetup, aws_refuses, settings_in
+from tests.support.command import courier
 
 PEM = "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n"
 
@@ -25,6 +28,20 @@ def test_each_source_is_checked_and_written_and_the_functions_find_its_builds(op
     invocation = operator.aws.invoke("discover_builds", {})
     assert settings_in(invocation.payload)["begun"] == {"insights": 4}
     operator.aws.wait_until_idle()
+
+
+@pytest.mark.parametrize("content", [None, "sources: []", "a: [", "- x"])
+def test_a_wrong_file_is_reported_before_aws_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "nope.yaml"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    result = courier("config", "push", file)
+    assert result.exit_code == 2
+    assert result.error_line.startswith(f"courier: {file}:")
 
 
 def test_a_second_push_changes_nothing(operator: OperatorSetup) -> None:

@@ -38,6 +38,15 @@ def test_no_option_of_a_long_list_is_cut_off(command: str, monkeypatch: pytest.M
     assert max(map(len, result.out.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS), ("config", "push")], ids=" ".join)
+def test_options_are_shown_with_placeholders_and_not_with_types(command: tuple[str, ...]) -> None:
+    result = courier(*command, "--help")
+    options = result.out.partition("╭─ Options")[2]
+    assert re.search(r"-h\b", options)
+    assert not re.search(r"<(bool|str|int|float|path|file|list\[str\])", options)
+    assert "{" not in result.out.partition("Usage:")[2].splitlines()[0]
+
+
 def test_the_help_of_simulate_names_the_price_list_to_copy() -> None:
     assert PRICE_FILE.relative_to(Path(__file__).parents[3]).as_posix() in courier("simulate", "--help").out
 
