@@ -84,8 +84,10 @@ def builds_in_flight(stack: Stack, source: str | None = None) -> tuple[list[InFl
             )
             for build in waiting
         ]
-    unpolled, unpolled_cut = _builds_without_polls(stack, {execution_name(build.ref) for build in found})
-    found += [build for build in unpolled if source in (None, build.ref.source)]
+    # The execution of a retried build has another name, so it is found twice.
+    polled = {build.ref for build in found}
+    unpolled, unpolled_cut = _builds_without_polls(stack, {execution_name(ref) for ref in polled})
+    found += [build for build in unpolled if source in (None, build.ref.source) and build.ref not in polled]
     return sorted(found, key=lambda build: build.first_seen_at, reverse=True), cut or unpolled_cut
 
 

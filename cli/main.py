@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cli.build_acts import adopt, resend, retry, stop
 from cli.builds import builds, latest
 from cli.config import config_app
 from cli.copy import copy_command
@@ -18,6 +19,7 @@ from cli.doctor import doctor
 from cli.get import get
 from cli.help import use_placeholders
 from cli.page.command import page
+from cli.request import request
 from cli.run import run
 from cli.shared import EXIT_BAD_USAGE, EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, say
 from cli.show import show
@@ -44,6 +46,11 @@ app.command("show")(show)
 app.command("latest")(latest)
 app.command("get")(get)
 app.command("page")(page)
+app.command("request")(request)
+app.command("adopt")(adopt)
+app.command("stop")(stop)
+app.command("retry")(retry)
+app.command("resend")(resend)
 app.command("limits")(limits)
 app.command("doctor")(doctor)
 app.command("uninstall")(uninstall)

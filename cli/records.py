@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from pydantic import AwareDatetime, ValidationError
 
 from courier import aws
-from courier.models import AccountLimits, Problem, StoredArtifact
+from courier.models import AccountLimits, Act, Attempt, Problem, StoredArtifact
 from courier.object_keys import segment
 from courier.outcomes.records import CourierFacts, LatestHead, LatestTimeline
 
@@ -48,6 +48,9 @@ class EndedRecord(LatestHead):
     problem: Problem | None = None
     limits: AccountLimits | None = None
     courier: CourierFacts | None = None
+    attempt: int = 1
+    earlier_attempts: tuple[Attempt, ...] = ()
+    acts: tuple[Act, ...] = ()
 
     @property
     def seconds(self) -> float | None:

@@ -70,6 +70,14 @@ SearchedSince = Annotated[
     str, typer.Option("--since", metavar="WHEN", help="How far back to search for the id: `400d`, `12h`, or a date.")
 ]
 
+BuildArguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[BUILD]...", help="Unique beginnings of builds' ids, or SOURCE/SCOPE/ID."),
+]
+Note = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Why; the record of the build keeps it.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Make all checks, also at the provider, and change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, where several builds are meant.")]
+
 
 def say(console: Console, line: str, style: str | None = None) -> None:
     """Print one line without folding it, so that paths can be copied, and without reading markup in it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from cli.tables import Format, FormatOption, duration, moment, print_data, stamp
 if TYPE_CHECKING:
     from cli.build_search import FoundBuild
     from cli.stack import Stack
+    from courier.models import Act
 
 
 def show(
@@ -121,15 +122,28 @@ def _document(
         "problem": None if problem is None else problem.model_dump(mode="json"),
         "artifact": None if artifact is None else artifact.model_dump(mode="json"),
         "record": None if found.record_key is None else {"bucket": bucket, "key": found.record_key},
+        "attempt": record.attempt if record else row.attempt if row else 1,
+        "earlier_attempts": [each.model_dump(mode="json") for each in record.earlier_attempts] if record else [],
+        "acts": [each.model_dump(mode="json") for each in _acts(found)],
         "execution": (row.execution if row else None)
         or (record.courier.execution if record and record.courier else None),
     }
+
+
+def _acts(found: FoundBuild) -> Sequence[Act]:
+    """Return what operators did to the build: a record keeps it for good, the row of a build in flight knows more."""
+    recorded = found.record.acts if found.record else ()
+    known = {act.id for act in recorded}
+    return [*recorded, *(act for act in (found.row.acts if found.row else ()) if act.id not in known)]
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, value in document.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list):
+            for number, each in enumerate(value):
+                yield from _flat(each, f"{prefix}{name}.{number}.")
         else:
             yield f"{prefix}{name}", value
 
@@ -159,6 +173,15 @@ def _print_build(console: Console, document: Mapping[str, Any]) -> None:
         "sha256": artifact["sha256"] if artifact else None,
         "record": "s3://{bucket}/{key}".format(**document["record"]) if document["record"] else None,
         "execution": document["execution"],
+        **{
+            f"attempt {each['number']}": f"{each['outcome']}: {(each['problem'] or {}).get('message', '')}"
+            for each in document["earlier_attempts"]
+        },
+        **{
+            f"act {number}": f"{each['action']} by {each['by']}, {_readable(each['at'])}"
+            + (f": {each['note']}" if each["note"] else "")
+            for number, each in enumerate(document["acts"], start=1)
+        },
     }
     shown = {name.replace("_", " "): str(value) for name, value in lines.items() if value not in (None, "")}
     width = max(map(len, shown)) + 2

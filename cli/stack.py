@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from unittest.mock import patch
 from urllib.parse import urlsplit
 
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
+from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -31,6 +34,8 @@ from courier.usecases.container import Container
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
+# The function's timeout is 120 s.
+_INVOCATION_SECONDS = 130
 _OUTPUTS = frozenset({"ParameterPath", "LedgerTableName", "BucketName"})
 # They override AWS_PROFILE, but not the option --profile of the AWS CLI; --profile behaves the same here.
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -60,6 +65,43 @@ class Stack:
     def key_arn(self) -> str | None:
         """ARN of the customer managed key that encrypts the stack's stores."""
         return self.outputs.get("KmsKeyArn") or None
+
+
+def invoke(stack: Stack, event: Mapping[str, object]) -> dict[str, Any]:
+    """Invoke ``request_build``, and return its only result.
+
+    Raises
+    ------
+    SettingsError
+        The stack is of a version without operator commands, or the function failed; the message is the function's.
+    """
+    import boto3
+
+    name = stack.outputs.get("RequestBuildFunctionName")
+    if not name:
+        raise SettingsError(f"stack {stack.name} has no output RequestBuildFunctionName: deploy it again")
+    # Not the courier's client: the function may run for two minutes, and a second invocation would not be quicker.
+    config = Config(connect_timeout=5, read_timeout=_INVOCATION_SECONDS, retries={"total_max_attempts": 1})
+    client = boto3.session.Session().client("lambda", config=config)
+    response = client.invoke(FunctionName=name, Payload=json.dumps(event).encode())
+    result = json.loads(response["Payload"].read() or "null")
+    if response.get("FunctionError") or not isinstance(result, dict) or "results" not in result:
+        reason = result.get("errorMessage") if isinstance(result, dict) else None
+        raise SettingsError(f"{name} failed: {' '.join(str(reason or 'no reason is known').split())}")
+    (only,) = result["results"]
+    return dict(only)
+
+
+def caller() -> str:
+    """Return who the operator is for AWS: the ARN of the credentials, or else the user of this machine."""
+    import boto3
+
+    config = Config(connect_timeout=3, read_timeout=5, retries={"total_max_attempts": 2})
+    try:
+        identity = boto3.session.Session().client("sts", config=config).get_caller_identity()
+        return str(identity["Arn"])
+    except (BotoCoreError, ClientError):
+        return getpass.getuser()
 
 
 @contextmanager

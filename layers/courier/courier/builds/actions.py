@@ -36,7 +36,8 @@ MOST_ATTEMPTS = 10
 class BuildActions:
     """The acts of an operator on builds. Each returns what it did, for the operator.
 
-    Every act raises `SettingsError` where it cannot be done, with the reason.
+    Every act raises `SettingsError` where it cannot be done, with the reason. With ``dry_run``, it makes all checks,
+    changes nothing, and returns what it would do.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class BuildActions:
         self._publish = publish
         self._clock = clock
 
-    def stop(self, ref: BuildRef, act: Act, *, open_provider: Callable[[], Provider] | None) -> str:
+    def stop(
+        self, ref: BuildRef, act: Act, *, open_provider: Callable[[], Provider] | None, dry_run: bool = False
+    ) -> str:
         """End the wait for a build, with the outcome ``canceled``; with a provider, ask that to cancel the build."""
         row = self._find(ref)
         if row.outcome is not None:
@@ -73,15 +76,17 @@ class BuildActions:
             raise SettingsError("its report is being copied or recorded, so it ends by itself in a moment")
         # Opened first, which sends nothing: without an API key, nothing is done by halves.
         provider = None if open_provider is None else open_provider()
+        cannot = provider is not None and not provider.can_cancel
+        left = "; the provider cannot cancel builds, so the build itself runs on" if cannot else ""
+        if dry_run:
+            return f"the wait would end{left}"
         stopped = self._acts.request_stop(ref, act, cancels=provider is not None)
         if stopped is None:
             raise SettingsError("it is ending just now")
-        cannot = provider is not None and not provider.can_cancel
         released = self._evaluator.stop(provider, stopped)
-        note = "the wait has ended" if released else "the wait ends at the next tick"
-        return f"{note}; the provider cannot cancel builds, so the build itself runs on" if cannot else note
+        return f"the wait {'has ended' if released else 'ends at the next tick'}{left}"
 
-    def retry(self, ref: BuildRef, act: Act, provider: Provider) -> str:
+    def retry(self, ref: BuildRef, act: Act, provider: Provider, *, dry_run: bool = False) -> str:
         """Begin another attempt at a build that was not delivered: wait on, or copy its report after all."""
         row = self._find(ref)
         if _has(row, act):
@@ -108,22 +113,26 @@ class BuildActions:
         )
         deadline_at = self._clock() + timedelta(seconds=passage.wait_seconds)
         next_poll_at = self._intake.first_poll_at(provider, build)
-        if not self._acts.reopen(passage, act, deadline_at=deadline_at, next_poll_at=next_poll_at):
-            raise SettingsError("another attempt has begun just now")
-        self._executions.start(passage)
-        logger.info("build retried", attempt=passage.attempt, status=build.status)
         step = {
             NextStep.FETCH: "its report is copied",
             NextStep.WAIT: f"it is {build.status}, and polled until {deadline_at:%Y-%m-%d %H:%M} UTC",
             NextStep.RECORD: f"its outcome is {decision.outcome}",
         }[decision.next_step]
+        if dry_run:
+            return f"attempt {passage.attempt} would begin: {step}"
+        if not self._acts.reopen(passage, act, deadline_at=deadline_at, next_poll_at=next_poll_at):
+            raise SettingsError("another attempt has begun just now")
+        self._executions.start(passage)
+        logger.info("build retried", attempt=passage.attempt, status=build.status)
         return f"attempt {passage.attempt} has begun: {step}"
 
-    def resend(self, ref: BuildRef, act: Act) -> str:
+    def resend(self, ref: BuildRef, act: Act, *, dry_run: bool = False) -> str:
         """Publish the notice of an ended build again, with the same event id."""
         row = self._find(ref)
         if row.outcome is None or row.record_key is None:
             raise SettingsError("it has not ended, so there is no notice yet")
+        if dry_run:
+            return f"the notice would be published again: {row.outcome}"
         # Before the record: another attempt writes the acts of the row into it.
         self._acts.add(ref, act)
         record = self._records.add_act(row.record_key, act)

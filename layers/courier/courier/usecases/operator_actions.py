@@ -35,6 +35,8 @@ class OperatorAction(StrictModel):
         Who the operator is, as the sender says, and why. CloudTrail knows who invoked the function.
     ``cancels``
         With ``stop``: also ask the provider to cancel the build.
+    ``dry_run``
+        Make all checks, also at the provider, and change nothing.
     """
 
     action: Literal["stop", "retry", "resend", "adopt", "request"]
@@ -44,6 +46,7 @@ class OperatorAction(StrictModel):
     build: BuildKey | None = None
     request: BuildRequest | None = None
     cancels: bool = False
+    dry_run: bool = False
 
     @model_validator(mode="after")
     def _has_its_object(self) -> Self:
@@ -79,21 +82,19 @@ def perform_action(container: Container, action: OperatorAction) -> ActionResult
 
 def _perform(container: Container, action: OperatorAction, act: Act) -> tuple[str | None, str]:
     if action.request is not None:
-        result = _request(container, action.request, act)
-        return str(result.build), result.note
+        return _request(container, action.request, act, dry_run=action.dry_run)
     ref = BuildRef.parse(action.build or "")
     match action.action:
         case "stop":
             open_provider = partial(_provider, container, ref) if action.cancels else None
-            note = container.actions.stop(ref, act, open_provider=open_provider)
+            note = container.actions.stop(ref, act, open_provider=open_provider, dry_run=action.dry_run)
         case "retry":
-            note = container.actions.retry(ref, act, _provider(container, ref))
+            note = container.actions.retry(ref, act, _provider(container, ref), dry_run=action.dry_run)
         case "resend":
-            note = container.actions.resend(ref, act)
+            note = container.actions.resend(ref, act, dry_run=action.dry_run)
         case _:
             request = BuildRequest(source=ref.source, scope=ref.scope, build_id=ref.build_id)
-            result = _request(container, request, act)
-            return str(result.build), result.note
+            return _request(container, request, act, dry_run=action.dry_run)
     return str(ref), note
 
 
@@ -101,15 +102,22 @@ def _provider(container: Container, ref: BuildRef) -> Provider:
     return container.provider(container.sources.load().get(ref.source))
 
 
-def _request(container: Container, request: BuildRequest, act: Act) -> RequestResult:
+def _request(container: Container, request: BuildRequest, act: Act, *, dry_run: bool) -> tuple[str | None, str]:
+    if dry_run:
+        provider = container.provider(container.sources.load().get(request.source))
+        scope = provider.request_scope(request)
+        if request.build_id is None:
+            return None, f"a build of {request.source}/{scope} would be requested, unless one is running"
+        found = provider.get_build(BuildRef(source=request.source, scope=scope, build_id=request.build_id))
+        return str(found.ref), f"the build is {found.status}, and would be tracked"
     result = send_request(container, container.requester_for(act), request, act.id)
     if result.begun:
-        return result
+        return str(result.build), result.note
     # The build is known: it keeps the act as well.
     row = container.acts.add(result.build, act)
     if row is not None and row.outcome is not None:
         raise SettingsError(f"it has ended already: {row.outcome}; courier retry tries again")
-    return result
+    return str(result.build), result.note
 
 
 def send_request(

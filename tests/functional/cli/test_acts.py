@@ -1,0 +1,273 @@
+"""``courier stop``, ``retry``, ``resend``, ``adopt`` and ``request`` on a deployed stack, with its real functions."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.embedded.embedded_aws import EmbeddedAws
+from local.embedded.results import Subscription
+from local.runs.session import TEMPLATE
+from local.simulator import (
+    AirtAccount,
+    DataModel,
+    JobPlan,
+    Project,
+    Scenario,
+    ScheduledBuild,
+    ScheduledJob,
+    SimulatedProviders,
+    TreasureAccount,
+)
+from local.simulator.scenario import BuildPlan
+from tests.functional.cli.operator_setup import OperatorSetup
+from tests.support.command import CommandResult
+
+DONE, SLOW = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+SCOPE = "red-team/acme/main/chatbot"
+# Polls are due at once.
+POLLING = {"first_seconds": 0.001, "longest_seconds": 0.001}
+
+
+def scenario() -> Scenario:
+    """Return providers with a report that is rendered, one that takes an hour, and a build that can be canceled."""
+    quick = JobPlan(queue_seconds=0, run_seconds=0, artifact_bytes=20_480)
+    project = Project(
+        slug="chatbot",
+        uuid="2489e9ad-2ee2-4e00-8ec9-32d5f69181c0",
+        jobs=(
+            ScheduledJob(DONE, quick, created_offset_seconds=-60),
+            ScheduledJob(SLOW, JobPlan(queue_seconds=0, run_seconds=3600)),
+        ),
+        when_started=(quick,),
+    )
+    model = DataModel(
+        oid="5d1d4f1c-1111-4222-8333-444444444444",
+        name="sales",
+        builds=(ScheduledBuild(BuildPlan(run_seconds=3600)),),
+        when_started=(BuildPlan(run_seconds=3600),),
+    )
+    return Scenario(treasure=TreasureAccount(models=(model,)), airt=AirtAccount(projects=(project,)))
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OperatorSetup, Subscription]]:
+    content = scenario()
+    with SimulatedProviders(content, seed=7) as providers, EmbeddedAws(TEMPLATE) as aws:
+        operator = OperatorSetup(aws, providers, content, tmp_path_factory.mktemp("operator"))
+        yield operator, aws.subscribe()
+
+
+class Stack:
+    """A stack with two configured sources, and what its operator does and sees."""
+
+    def __init__(self, operator: OperatorSetup, subscription: Subscription) -> None:
+        self.operator = operator
+        self.aws = operator.aws
+        self._subscription = subscription
+
+    def configure(self, **artifact: object) -> None:
+        settings: dict[str, Any] = {"artifact": artifact} if artifact else {}
+        sources = [
+            self.operator.insights(polling=POLLING, data_models="all"),
+            self.operator.red_team(polling=POLLING, **settings),
+        ]
+        assert self.operator.push(sources, "--no-check").exit_code == 0
+        self.forget_settings()
+
+    def forget_settings(self) -> None:
+        """Let the functions read the settings anew, as they do within a minute."""
+        from courier.usecases import container  # noqa: PLC0415
+
+        container._catalog.cache_clear()
+
+    def command(self, *arguments: object, piped: bytes = b"", typed: str | None = None) -> CommandResult:
+        result = self.operator.command(*arguments, piped=piped, typed=typed)
+        self.aws.wait_until_idle()
+        return result
+
+    def act(self, *arguments: object) -> dict[str, Any]:
+        """Run a command whose one act is done."""
+        result = self.command(*arguments, "-f", "json")
+        (row,) = json.loads(result.out)
+        assert (result.exit_code, result.err, row["done"]) == (0, "", True), result
+        return dict(row)
+
+    def poll(self) -> None:
+        self.aws.invoke("poll_builds", {})
+        self.aws.wait_until_idle()
+
+    def show(self, build: str) -> dict[str, Any]:
+        return dict(json.loads(self.operator.command("show", build, "-f", "json").out))
+
+    def notices(self) -> list[dict[str, Any]]:
+        return [json.loads(notice.message) for notice in self._subscription.notices()]
+
+
+@pytest.fixture
+def stack(deployed: tuple[OperatorSetup, Subscription]) -> Iterator[Stack]:
+    operator, subscription = deployed
+    operator.clear()
+    operator.store_keys()
+    stack = Stack(operator, subscription)
+    stack.configure()
+    stack.notices()
+    yield stack
+    operator.aws.forget_executions()
+
+
+def undeliverable(stack: Stack) -> None:
+    """Deliver a report that is larger than the settings allow."""
+    stack.configure(largest_bytes=1_000)
+    stack.act("adopt", f"{SCOPE}/{DONE}")
+    assert stack.show(DONE)["state"] == "undeliverable"
+    stack.configure()
+
+
+def test_a_report_that_the_settings_allow_now_is_delivered_after_all(stack: Stack) -> None:
+    undeliverable(stack)
+    (first,) = stack.notices()
+    before = stack.show(DONE)
+    assert stack.act("retry", DONE[:8], "--dry-run")["note"] == "attempt 2 would begin: its report is copied"
+    assert stack.show(DONE) == before
+    row = stack.act("retry", DONE[:8], "--note", "size allowed")
+    assert (row["build"], row["note"]) == (f"{SCOPE}/{DONE}", "attempt 2 has begun: its report is copied")
+    (second,) = stack.notices()
+    assert (first["type"], second["type"]) == ("build-courier.build.undeliverable", "build-courier.build.delivered")
+    assert (second["data"]["attempt"], second["data"]["record"]) == (2, first["data"]["record"])
+    assert second["id"] != first["id"]
+    after = stack.show(DONE)
+    assert after["state"] == "delivered"
+    assert [attempt["outcome"] for attempt in after["earlier_attempts"]] == ["undeliverable"]
+    assert [(act["action"], act["note"]) for act in after["acts"]] == [("adopt", None), ("retry", "size allowed")]
+    assert after["acts"][1]["by"].startswith("arn:aws:")
+    assert DONE in stack.command("latest", "red-team").out
+    assert stack.command("get", DONE, "-o", stack.operator.folder / "report.pdf", "--force").exit_code == 0
+    assert stack.aws.failed_executions() == []
+
+
+def test_a_build_that_runs_on_is_stopped_and_waited_for_again(stack: Stack) -> None:
+    stack.act("adopt", f"{SCOPE}/{SLOW}")
+    assert stack.act("stop", SLOW[:6], "--dry-run")["note"] == "the wait would end"
+    row = stack.act("stop", SLOW[:6], "--cancel", "--note", "a mistake")
+    assert row["note"] == "the wait has ended; the provider cannot cancel builds, so the build itself runs on"
+    (notice,) = stack.notices()
+    assert notice["type"] == "build-courier.build.canceled"
+    assert notice["data"]["problem"]["name"] == "StoppedByOperator"
+    stack.poll()
+    assert stack.show(SLOW)["state"] == "canceled"
+    assert stack.aws.failed_executions() == []
+    result = stack.command("stop", SLOW)
+    assert (result.exit_code, result.out.split(maxsplit=2)[:2]) == (1, ["not", "done"])
+    assert "it has ended already: canceled" in result.out
+    assert "it is running, and polled until" in stack.act("retry", SLOW)["note"]
+    stack.poll()
+    assert stack.show(SLOW)["state"] == "running"
+    assert stack.command("builds", "--in-flight").out.count(SLOW) == 1
+
+
+def test_a_provider_that_can_is_asked_to_cancel(stack: Stack) -> None:
+    stack.aws.invoke("discover_builds", {})
+    stack.aws.wait_until_idle()
+    (build,) = json.loads(stack.command("builds", "--in-flight", "-f", "json").out)
+    assert stack.act("stop", build["build_id"], "--cancel")["note"] == "the wait has ended"
+    assert "the provider was asked to cancel it" in stack.show(build["build_id"])["problem"]["message"]
+    assert stack.operator.providers.build(build["build_id"]).status == "canceled"
+
+
+def test_a_notice_is_published_again(stack: Stack) -> None:
+    undeliverable(stack)
+    (first,) = stack.notices()
+    assert stack.act("resend", DONE)["note"] == "the notice was published again: undeliverable"
+    assert stack.notices() == [first]
+    assert [act["action"] for act in stack.show(DONE)["acts"]] == ["adopt", "resend"]
+
+
+def test_a_request_waits_for_its_build(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.request.time.sleep", lambda _: stack.poll())
+    document = {"source": "red-team", "report": {"preset": {"format": "pdf", "sections": ["risk_score_metrics"]}}}
+    piped = json.dumps(document).encode()
+    result = stack.command("request", "--file", "-", "--dry-run", piped=piped)
+    assert (result.exit_code, result.out.split()[0]) == (0, "done")
+    result = stack.command("request", "--file", "-", "--wait", "-f", "json", piped=piped)
+    (row,) = json.loads(result.out)
+    assert (result.exit_code, row["outcome"]) == (0, "delivered")
+    assert result.error_line.endswith("the build was started")
+    assert [act["action"] for act in stack.show(row["build"])["acts"]] == ["request"]
+    model = stack.operator.scenario.treasure.models[0].oid
+    result = stack.command("request", "insights", "--data-model", model, "--wait", "--timeout", "1")
+    assert (result.exit_code, result.out.split()[:2]) == (1, ["not", "ended"])
+
+
+def test_several_builds_are_one_question(stack: Stack) -> None:
+    stack.configure(largest_bytes=1_000)
+    stack.act("adopt", f"{SCOPE}/{DONE}")
+    stack.act("adopt", f"{SCOPE}/{SLOW}")
+    stack.act("stop", SLOW)
+    stack.configure()
+    both = ("retry", "--outcome", "undeliverable,canceled", "--source", "red-team")
+    refused = stack.command(*both)
+    assert (refused.exit_code, refused.out) == (2, "")
+    assert refused.error_line == "courier: Retry 2 builds? Add --yes to do it, or --dry-run to see them"
+    declined = stack.command(*both, typed="n\n")
+    assert (declined.exit_code, declined.out) == (1, "")
+    assert SLOW in declined.err
+    assert stack.show(DONE)["state"] == "undeliverable"
+    planned = stack.command(*both, "--dry-run", "-f", "csv")
+    assert len(list(csv.DictReader(io.StringIO(planned.out)))) == 2
+    assert stack.command(*both, typed="y\n").exit_code == 0
+    assert stack.show(DONE)["state"] == "delivered"
+    assert stack.show(SLOW)["state"] == "running"
+    assert stack.command("retry", "--outcome", "lost").out == "No builds match, so nothing was done\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("stop",), "name builds, or a --source whose builds are meant"),
+        (("stop", "x", "--source", "insights"), "name builds, or a --source"),
+        (("stop", "nothing"), "no build in flight begins with nothing"),
+        (("retry",), "name builds, or --outcome"),
+        (("retry", "x", "--outcome", "lost"), "name builds, or --outcome"),
+        (("resend", "--outcome", "bad"), "--outcome: bad is not an outcome"),
+        (("adopt", "abc"), "abc: a build that the courier does not know is SOURCE/SCOPE/ID"),
+        (("request",), "name a SOURCE with --data-model or --template-id, or pass --file"),
+        (("request", "insights", "--data-model", "a", "--template-id", "b"), "name a SOURCE with"),
+        (("request", "insights", "--file", "-"), "pass either, not both"),
+        (("request", "--file", "/nowhere"), "/nowhere: cannot be read (No such file or directory)"),
+        (("request", "--file", "-"), "standard input: is empty"),
+    ],
+)
+def test_a_mistake_is_one_line(stack: Stack, arguments: tuple[str, ...], expected: str) -> None:
+    result = stack.command(*arguments)
+    assert (result.exit_code, result.out) == (2, "")
+    assert expected in result.error_line
+
+
+@pytest.mark.parametrize("piped", [b"{", b"3", b'{"source": "a"}', b'{"source": "a"}\nx', b"\xff"])
+def test_a_request_that_cannot_be_read_is_one_line(stack: Stack, piped: bytes) -> None:
+    result = stack.command("request", "--file", "-", piped=piped)
+    assert (result.exit_code, result.out) == (2, "")
+    assert "standard input" in result.error_line
+
+
+def test_an_unknown_source_is_a_result(stack: Stack) -> None:
+    result = stack.command("request", "nowhere", "--data-model", "x")
+    assert (result.exit_code, result.err) == (1, "")
+    assert "there is no source nowhere; configured: insights, red-team" in result.out
+
+
+def test_a_function_that_fails_is_a_result(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("no\nmemory")
+
+    monkeypatch.setattr("courier.usecases.operator_actions._perform", broken)
+    result = stack.command("adopt", f"{SCOPE}/{DONE}")
+    assert (result.exit_code, result.err) == (1, "")
+    assert "RequestBuildFunction" in result.out
+    assert "failed: no memory" in result.out
