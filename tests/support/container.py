@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import cached_property
 
 from courier.builds.executions import Executions
-from courier.builds.poller import Poller, PollSummary
+from courier.builds.poll_run import PollSummary
+from courier.builds.poller import Poller
 from courier.config.environment import Environment
 from courier.config.settings import SourceSettings
 from courier.models import Build, BuildRef

@@ -171,4 +171,5 @@ class FakeProvider(Provider):
         self.set_status(ref.build_id, BuildStatus.CANCELED)
 
     def check(self) -> str:
+        self._called("check")
         return f"{self.settings.name}: nothing to check"

@@ -278,6 +278,8 @@ class Passage(FrozenModel):
         the field takes the path of those that can: it works for both.
     ``attempt``, ``earlier_attempts``
         An operator may retry a build: the number of this attempt, and how the earlier ones ended.
+    ``waits``
+        The number of this wait of the attempt: another one begins if the source was paused past a timeout.
     """
 
     provider: str
@@ -294,6 +296,7 @@ class Passage(FrozenModel):
     artifact: StoredArtifact | None = None
     caught: CaughtError | None = None
     attempt: Annotated[int, Field(ge=1)] = 1
+    waits: Annotated[int, Field(ge=1)] = 1
     earlier_attempts: tuple[Attempt, ...] = ()
 
 

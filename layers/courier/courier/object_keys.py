@@ -69,14 +69,14 @@ def latest_key(prefix: str, ref: BuildRef) -> str:
     return f"{prefix}latest/{segment(ref.source)}/{scope_path(ref.scope)}.json"
 
 
-def execution_name(ref: BuildRef, attempt: int = 1) -> str:
-    """Return the name of the one execution that an attempt at a build gets.
+def execution_name(ref: BuildRef, attempt: int = 1, waits: int = 1) -> str:
+    """Return the name of the one execution that a wait of an attempt at a build gets.
 
     Step Functions refuses a second execution of the same name for 90 days after the first has
     ended, which makes starting idempotent. The digest distinguishes builds whose readable part is the same.
     """
     readable = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in f"{ref.source}-{ref.build_id}")
-    named = str(ref) if attempt == 1 else f"{ref}\n{attempt}"
+    named = str(ref) if attempt == waits == 1 else f"{ref}\n{attempt}\n{waits}"
     return f"{readable[: EXECUTION_NAME_LIMIT - _DIGEST_CHARACTERS - 1]}-{_digest(named)}"
 
 

@@ -1,6 +1,6 @@
 """What a tick of the poller does when the provider responds: claims, calls and releases."""
 
-from courier.builds.poller import PollSummary
+from courier.builds.poll_run import PollSummary
 from courier.ledger.table import Change
 from courier.models import BuildStatus
 from tests.support.container import FakeContainer

@@ -9,13 +9,15 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from courier.errors import SettingsError, SourceUnavailableError
+from courier.config.settings import PollingSettings
+from courier.errors import SettingsError, SourceExhaustedError, SourceUnavailableError
 from courier.ledger import BuildRow, Table
 from courier.models import BuildStatus, CaughtError, NextStep, Outcome, Passage
 from courier.outcomes.records import Record
+from courier.sources.health import FailingScopes
 from courier.usecases.events import read_event
 from courier.usecases.operator_actions import ActionResult, OperatorAction, perform_action
-from courier.usecases.record_outcome import RecordRequest, record_outcome
+from courier.usecases.record_outcome import RecordRequest, record_outcome, waits_on
 from local.simulator import ManualClock
 from tests.support.aws import BUCKET, s3
 from tests.support.container import FakeContainer
@@ -356,3 +358,160 @@ def test_a_row_keeps_the_last_acts(container: FakeContainer) -> None:
     for number in range(12):
         act(container, "resend", id=f"r{number}")
     assert [each.id for each in row_of(container).acts] == [f"r{number}" for number in range(2, 12)]
+
+
+# ---------------------------------------------------------------------- sources
+
+
+def on_source(container: FakeContainer, action: str, **fields: object) -> ActionResult:
+    usual = {"action": action, "id": f"{action}-{container.clock():%s}", "by": "ada", "source": "insights"}
+    return perform_action(container, read_event(OperatorAction, {**usual, **fields}))
+
+
+def test_a_paused_source_is_not_called_and_its_deadlines_stand_still(
+    container: FakeContainer, clock: ManualClock
+) -> None:
+    container.wait_for(build_of("b1"))
+    clock.advance(12 * 3600)
+    assert on_source(container, "pause", note="maintenance").note.startswith("it is paused until an operator resumes")
+    clock.advance(20 * 3600)
+    assert container.poll().polled == 0
+    container.discover()
+    assert container.fake.calls == []
+    assert on_source(container, "resume").note.startswith("it is called again from the next tick on")
+    # The deadline was 24 hours after the beginning, and is 20 hours later now.
+    assert container.poll(seconds=11 * 3600).polled == 1
+    assert container.stepfunctions.released == []
+    assert container.poll(seconds=3600).released == 1
+    assert container.stepfunctions.released[0].outcome is Outcome.TIMED_OUT
+
+
+def test_a_pause_ends_by_itself(container: FakeContainer, clock: ManualClock) -> None:
+    container.wait_for(build_of("b1"))
+    until = clock() + timedelta(hours=2)
+    assert on_source(container, "pause", until=until.isoformat()).done
+    assert container.poll(seconds=7199).polled == 0
+    assert container.poll(seconds=1).polled == 1
+    assert on_source(container, "resume").note == "it is not paused"
+
+
+def test_a_pause_can_be_prolonged_and_shortened(container: FakeContainer, clock: ManualClock) -> None:
+    container.wait_for(build_of("b1"))
+    began = clock()
+    on_source(container, "pause")
+    clock.advance(60)
+    on_source(container, "pause", until=(clock() + timedelta(hours=1)).isoformat())
+    (pause,) = container.source_ledger.state("insights").pauses
+    assert (pause.since, pause.until) == (began, clock() + timedelta(hours=1))
+    clock.advance(60)
+    on_source(container, "resume")
+    on_source(container, "pause")
+    assert [each.until for each in container.source_ledger.state("insights").pauses] == [clock(), None]
+
+
+def test_a_stalled_build_is_as_patient_as_its_source_was_paused(table: Table, clock: ManualClock) -> None:
+    settings = settings_of("insights", polling=PollingSettings(stall_after_hours=2))
+    container = FakeContainer(clock, FakeProvider(settings))
+    container.wait_for(build_of("b1"))
+    on_source(container, "pause", until=(clock() + timedelta(hours=3)).isoformat())
+    assert container.poll(seconds=4 * 3600).released == 0
+    assert container.poll(seconds=3600).released == 1
+
+
+@pytest.mark.parametrize("action", ["adopt", "retry"])
+def test_a_paused_source_takes_no_request(container: FakeContainer, action: str) -> None:
+    on_source(container, "pause")
+    result = act(container, action)
+    assert not result.done
+    assert result.note == "source insights is paused by ada; first: courier resume insights"
+    assert container.fake.calls == []
+
+
+def test_a_build_of_a_paused_source_can_be_stopped(container: FakeContainer) -> None:
+    container.wait_for(build_of("b1"))
+    on_source(container, "pause")
+    assert act(container, "stop", cancels=True).done
+    assert container.fake.canceled == [ref_of("b1")]
+
+
+def timeout_of(container: FakeContainer, passage: Passage) -> RecordRequest:
+    """Return the event after the state machine's own timeout."""
+    caught = passage.model_copy(update={"caught": CaughtError(Error="States.Timeout")})
+    execution = row_of(container).execution or ""
+    return RecordRequest(passage=caught, execution=execution, entered_at=container.clock())
+
+
+def test_the_timeout_of_the_state_machine_lets_a_build_of_a_paused_source_wait_on(
+    container: FakeContainer, clock: ManualClock
+) -> None:
+    container.fake.put(build_of("b1"))
+    container.intake.register(container.fake, build_of("b1"))
+    container.stepfunctions.arrive(ref_of("b1"))
+    (passage,) = container.stepfunctions.passages()
+    timed_out = timeout_of(container, passage)
+    assert not waits_on(container, timed_out)
+    clock.advance(20 * 3600)
+    on_source(container, "pause")
+    clock.advance(5 * 3600)
+    assert waits_on(container, timed_out)
+    assert waits_on(container, timed_out)
+    row = row_of(container)
+    assert (row.execution, row.task_token, row.outcome) == (None, None, None)
+    clock.advance(100 * 3600)
+    assert container.poll().polled == 0
+    on_source(container, "resume")
+    container.poll()
+    first, second = container.stepfunctions.passages()
+    assert (first.waits, second.waits) == (1, 2)
+    # Four hours were left when the source was paused.
+    assert (second.wait_seconds, second.caught, second.verdict) == (4 * 3600, None, NextStep.WAIT)
+    container.stepfunctions.arrive(ref_of("b1"))
+    # A late repetition does not touch the second wait.
+    before = row_of(container)
+    waits_on(container, timed_out)
+    assert row_of(container) == before
+    second_timed_out = timeout_of(container, second)
+    assert container.poll(seconds=4 * 3600).released == 1
+    assert container.stepfunctions.released[0].outcome is Outcome.TIMED_OUT
+    clock.advance(3600)
+    assert not waits_on(container, second_timed_out)
+
+
+def test_a_probe_calls_a_source_at_once_and_ends_its_backoff(container: FakeContainer) -> None:
+    container.wait_for(build_of("b1"))
+    state = container.health.state("insights")
+    container.health.record_failure(container.settings, state, SourceExhaustedError("no credits"))
+    assert container.poll(seconds=120).polled == 0
+    container.fake.failures["check"] = SourceExhaustedError("no credits")
+    assert on_source(container, "probe").note == "no credits"
+    assert container.poll(seconds=60).polled == 0
+    del container.fake.failures["check"]
+    assert on_source(container, "probe").done
+    assert not container.source_ledger.state("insights").is_unhealthy
+    assert container.poll().polled == 1
+    assert [json.loads(each.message["default"])["type"] for each in container.published] == [
+        "build-courier.source.unhealthy",
+        "build-courier.source.recovered",
+    ]
+
+
+def test_a_probe_lets_failing_scopes_be_tried_again(container: FakeContainer, clock: ManualClock) -> None:
+    failing = FailingScopes({}, container.settings.polling, clock)
+    for _ in range(5):
+        failing.add("sales", SourceUnavailableError("500"))
+    container.source_ledger.set_failing_scopes("insights", failing.all())
+    assert on_source(container, "probe").done
+    assert container.source_ledger.failing_scopes("insights")["sales"].retry_at <= clock()
+
+
+@pytest.mark.parametrize("action", ["pause", "probe"])
+def test_a_dry_run_changes_nothing_at_a_source(container: FakeContainer, action: str) -> None:
+    before = container.source_ledger.state("insights")
+    assert "would be" in on_source(container, action, dry_run=True).note
+    assert container.source_ledger.state("insights") == before
+    assert container.fake.calls == []
+
+
+def test_a_pause_that_would_have_ended_is_refused(container: FakeContainer, clock: ManualClock) -> None:
+    result = on_source(container, "pause", until=(clock() - timedelta(seconds=1)).isoformat())
+    assert (result.done, result.note) == (False, "the end of the pause is in the past")

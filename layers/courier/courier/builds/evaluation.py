@@ -6,18 +6,23 @@ often a poll has failed.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from courier.errors import SourceError
+from courier.ledger.pauses import effective_deadline, paused_time
 from courier.models import TIMED_OUT_ADVICE, AccountLimits, Build, BuildStatus, News, NextStep, Outcome, Problem
 from courier.observability.logger import logger
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from courier.builds.executions import Executions
     from courier.clock import Clock
     from courier.config.settings import PollingSettings
     from courier.ledger import BuildLedger, BuildRow
+    from courier.ledger.pauses import Pause
     from courier.providers.base import Provider
 
 BUILD_FAILED = "BuildFailed"
@@ -84,7 +89,15 @@ def _problem_of_end(build: Build) -> Problem:
 class StatusEvaluator:
     """Turns the poll result of a claimed build into a ledger update or a released execution."""
 
-    def __init__(self, builds: BuildLedger, executions: Executions, clock: Clock) -> None:
+    def __init__(
+        self,
+        builds: BuildLedger,
+        executions: Executions,
+        clock: Clock,
+        *,
+        pauses_of: Callable[[str], Sequence[Pause]] = lambda _: (),
+    ) -> None:
+        self._pauses_of = pauses_of
         self._builds = builds
         self._executions = executions
         self._clock = clock
@@ -185,9 +198,9 @@ class StatusEvaluator:
         """
         now, polling = self._clock(), provider.settings.polling
         unchanged = now - (row.status_since or row.first_seen_at)
-        if now >= row.deadline_at:
+        if now >= row.deadline_at and now >= self._deadline(polling, row):
             reason = f"the build had not ended after {polling.give_up_after_hours:g} hours"
-        elif has_status and self._has_stalled(polling, unchanged):
+        elif has_status and self._has_stalled(polling, row, unchanged):
             reason = f"the build's status has not changed for {polling.stall_after_hours or 0:g} hours"
         else:
             return WAIT
@@ -202,8 +215,23 @@ class StatusEvaluator:
         )
         return Decision(NextStep.RECORD, Outcome.TIMED_OUT, None, problem)
 
-    def _has_stalled(self, polling: PollingSettings, unchanged: timedelta) -> bool:
-        return polling.stall_after_hours is not None and unchanged >= timedelta(hours=polling.stall_after_hours)
+    def _deadline(self, polling: PollingSettings, row: BuildRow) -> datetime:
+        return effective_deadline(
+            row.deadline_at,
+            row.first_seen_at,
+            self._pauses_of(row.ref.source),
+            self._clock(),
+            longest_wait=timedelta(hours=polling.give_up_after_hours),
+        )
+
+    def _has_stalled(self, polling: PollingSettings, row: BuildRow, unchanged: timedelta) -> bool:
+        if polling.stall_after_hours is None:
+            return False
+        patience = timedelta(hours=polling.stall_after_hours)
+        # The pauses are read only for the few builds that might be past their time.
+        return unchanged >= patience and unchanged >= patience + paused_time(
+            self._pauses_of(row.ref.source), row.status_since or row.first_seen_at, self._clock()
+        )
 
     def _cancel(self, provider: Provider, row: BuildRow) -> bool:
         return provider.settings.cancel_on_timeout and self._request_cancel(provider, row)

@@ -75,7 +75,7 @@ class Executions:
         return True
 
     def _start(self, passage: Passage, passage_json: str) -> None:
-        name = execution_name(passage.build.ref, passage.attempt)
+        name = execution_name(passage.build.ref, passage.attempt, passage.waits)
         try:
             execution = self._client.start_execution(
                 stateMachineArn=self._state_machine, name=name, input=passage_json

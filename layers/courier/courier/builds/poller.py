@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from courier.builds.discovery import by_reference, list_max_age
+from courier.builds.poll_run import PollCall, PollRun, PollSummary
 from courier.builds.poll_schedule import age_starts_at, next_poll_at
 from courier.errors import (
     BuildNotFoundError,
@@ -22,8 +21,9 @@ from courier.errors import (
     SourceUnauthorizedError,
     SourceUnavailableError,
 )
+from courier.ledger.pauses import effective_deadline, pause_at
 from courier.observability.logger import logger
-from courier.sources.health import CallResults, FailingScopes
+from courier.sources.health import FailingScopes
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -42,72 +42,6 @@ if TYPE_CHECKING:
 # Concurrent requests to one source. At 150 ms each, eight make about 50 requests a second: a few seconds for a whole
 # segment, and few enough connections for any API.
 CONCURRENT_REQUESTS = 8
-
-
-@dataclass
-class PollSummary:
-    """What one tick did, for the log and the metrics."""
-
-    due: int = 0
-    polled: int = 0
-    released: int = 0
-    registered: int = 0
-    batches: list[int] = field(default_factory=list)
-
-    def counts(self) -> dict[str, int]:
-        """Return the counts as the function's result, where new builds are called ``begun``."""
-        counts = asdict(self)
-        del counts["batches"]
-        counts["begun"] = counts.pop("registered")
-        return counts
-
-
-@dataclass(frozen=True)
-class PollCall:
-    """One request to make: the list of a scope, for several of its builds, or one build."""
-
-    scope: str
-    due: Sequence[DueBuild]
-    history: Sequence[float]
-    lists: bool
-
-
-@dataclass(kw_only=True)
-class PollRun:
-    """State that the worker threads share; ``started_at`` is the instant that next polls are counted from."""
-
-    provider: Provider
-    rate_limit: RateLimit
-    time_is_up: Callable[[], bool]
-    failing: FailingScopes
-    started_at: datetime
-    summary: PollSummary
-    results: CallResults = field(default_factory=CallResults)
-    not_found: list[tuple[BuildRow, BuildNotFoundError]] = field(default_factory=list)
-    error: SourceError | SettingsError | None = None
-    _stopped: bool = False
-    _has_started: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def may_start(self) -> bool:
-        """Return whether another call may start; the first one always may, so that every tick makes progress."""
-        has_started, self._has_started = self._has_started, True
-        return not (self._stopped or self.results.source_is_down or (has_started and self.time_is_up()))
-
-    def stop(self, error: SourceError | SettingsError | None = None) -> None:
-        """Start no further call, and keep the first error."""
-        with self._lock:
-            self._stopped = True
-            self.error = self.error or error
-
-    def count(self, *, polled: int = 0, released: int = 0, registered: int = 0, batch: int = 0) -> None:
-        """Add to the summary."""
-        with self._lock:
-            self.summary.polled += polled
-            self.summary.released += released
-            self.summary.registered += registered
-            if batch:
-                self.summary.batches.append(batch)
 
 
 class Poller:
@@ -153,6 +87,9 @@ class Poller:
         if not due:
             return summary
         state = self._health.state(settings.name)
+        if pause := pause_at(state.pauses, self._clock()):
+            logger.info("source is paused", source=settings.name, until=str(pause.until))
+            return summary
         if self._health.is_backing_off(settings, state):
             logger.info("source is backing off", source=settings.name, until=str(state.backoff_until))
             return summary
@@ -166,6 +103,7 @@ class Poller:
             rate_limit=rate_limit,
             time_is_up=time_is_up,
             failing=self._health.failing_scopes(settings, state),
+            pauses=state.pauses,
             started_at=self._start_of_tick(settings, scheduled_at),
             summary=summary,
         )
@@ -338,7 +276,13 @@ class Poller:
             seed=build.build,
             history=history,
             status=build.status,
-            deadline_at=build.deadline_at,
+            deadline_at=effective_deadline(
+                build.deadline_at,
+                build.first_seen_at,
+                run.pauses,
+                run.started_at,
+                longest_wait=timedelta(hours=polling.give_up_after_hours),
+            ),
         )
         # Past the deadline this poll is the last; should it fail, the next tick tries again.
         due_again_at = due_again_at or run.started_at + timedelta(seconds=polling.first_seconds)

@@ -212,6 +212,19 @@ class BuildLedger:
         change = Change(remove=IN_FLIGHT_ATTRIBUTES, condition=never_waited)
         self._table.update(str(ref), change)
 
+    def wait_on(self, passage: Passage, *, after: str) -> None:
+        """Store the passage of another execution for a build in flight, after this one that no longer waits.
+
+        Does nothing when the other one has been started.
+        """
+        change = Change(
+            set={"passage": passage.model_dump_json(exclude_none=True)},
+            remove=("execution", "task_token", "kept_token"),
+            condition=f"{IN_FLIGHT} AND (attribute_not_exists(#execution) OR #execution = :after)",
+            values={"after": after},
+        )
+        self._table.update(str(passage.build.ref), change)
+
     def close(
         self, ref: BuildRef, outcome: Outcome, *, record_key: str, build: Mapping[str, Scalar], attempt: int = 1
     ) -> BuildRow | None:

@@ -5,16 +5,17 @@ Their keys start with ``#``, which no source name can, so they never collide wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated
 from zlib import crc32
 
-from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, Json, TypeAdapter, ValidationError
 
 from courier.clock import Clock, stamp
 from courier.config.validation import describe_validation
 from courier.errors import LedgerError
+from courier.ledger.pauses import Pause, dump_pauses
 from courier.ledger.table import Change, Scalar, Table
 from courier.models import BuildRef, FrozenModel
 
@@ -39,6 +40,8 @@ class SourceState(FrozenModel):
     ``next_scope``, ``round_started_at``, ``scopes``, ``unlisted_scopes``
         Where the next discovery continues, since when this round through all scopes runs, how many scopes there
         are, and how many of them this round has still to list.
+    ``pauses``
+        When an operator paused the source: `courier.ledger.pauses`.
 
     The aliases are the attributes of the row, which stay as the first release wrote them.
     """
@@ -57,6 +60,7 @@ class SourceState(FrozenModel):
     failing_scopes: int = 0
     auth_failed_at: AwareDatetime | None = None
     unhealthy_config: str | None = None
+    pauses: Json[tuple[Pause, ...]] = ()
 
     @property
     def is_unhealthy_as_a_whole(self) -> bool:
@@ -117,6 +121,21 @@ class SourceLedger:
         """Store that the provider refused the API key, which one more refusal makes certain."""
         change = Change(set={"auth_failed_at": stamp(self._clock()), "last_error": error[:LAST_ERROR_CHARACTERS]})
         self._table.update(_source_key(source), change)
+
+    def set_pauses(self, source: str, pauses: Sequence[Pause], *, seen: Sequence[Pause]) -> bool:
+        """Store the pauses of a source; return False when another operator was faster."""
+        known = "#pauses = :seen" if seen else "(attribute_not_exists(#pauses) OR #pauses = :seen)"
+        change = Change(set={"pauses": dump_pauses(pauses)}, condition=known, values={"seen": dump_pauses(seen)})
+        return self._table.update(_source_key(source), change) is not None
+
+    def end_backoff(self, source: str) -> None:
+        """Let a source be called at once, and its failing scopes be tried again."""
+        self._table.update(_source_key(source), Change(remove=("rest_until",)))
+        if scopes := self.failing_scopes(source):
+            now = self._clock()
+            self.set_failing_scopes(
+                source, {name: each.model_copy(update={"retry_at": now}) for name, each in scopes.items()}
+            )
 
     def failing_scopes(self, source: str) -> dict[str, FailingScope]:
         """Return the scopes that cannot be listed; a row that cannot be read counts as none."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from courier.outcomes.notices import NoticePublisher
     from courier.outcomes.records import RecordStore
     from courier.providers.base import Provider
+    from courier.sources.actions import SourceActions
     from courier.sources.catalog import SourceCatalog
     from courier.sources.health import SourceHealth
     from courier.sources.rate_limit import RateLimit
@@ -121,7 +122,12 @@ class Container:
         """Decides what a status means for a build."""
         from courier.builds.evaluation import StatusEvaluator  # noqa: PLC0415
 
-        return StatusEvaluator(self.builds, self.executions, self.clock)
+        return StatusEvaluator(
+            self.builds,
+            self.executions,
+            self.clock,
+            pauses_of=lambda source: self.source_ledger.state(source).pauses,
+        )
 
     @cached_property
     def intake(self) -> Intake:
@@ -183,6 +189,13 @@ class Container:
             publish=self.notices.publish,
             clock=self.clock,
         )
+
+    @cached_property
+    def source_actions(self) -> SourceActions:
+        """What an operator can do to sources."""
+        from courier.sources.actions import SourceActions  # noqa: PLC0415
+
+        return SourceActions(sources=self.source_ledger, health=self.health, clock=self.clock)
 
     @cached_property
     def poller(self) -> Poller:

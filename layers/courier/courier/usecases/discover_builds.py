@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
 from courier.errors import SettingsError, SourceError, SourceUnauthorizedError
+from courier.ledger.pauses import pause_at, paused_time
 from courier.observability.logger import logger
 from courier.observability.metrics import Metric
 from courier.usecases.events import PROVIDER_CALL_SECONDS, Tick, for_each_source, selected_sources
@@ -15,6 +16,7 @@ from courier.usecases.poll_builds import MAX_DUE
 if TYPE_CHECKING:
     from courier.builds.discovery import DiscoveryRun
     from courier.config.settings import SourceSettings
+    from courier.ledger.pauses import Pause
     from courier.usecases.container import Container
 
 # Every scope is to be listed within an hour; a source with too many scopes for its rate limit is reported.
@@ -31,8 +33,12 @@ def discover_builds(container: Container, tick: Tick, *, time_is_up: Callable[[]
         if state.first_discovery_at is None:
             # Before the first list: what ends while a new source cannot be listed yet is no history.
             container.source_ledger.first_discovery_at(settings.name)
+        if pause_at(state.pauses, container.clock()):
+            # Nothing is wrong with it, and the deadlines of its builds stand still.
+            logger.info("source is paused", source=settings.name)
+            return
         backing_off = health.is_backing_off(settings, state)
-        _measure(container, settings, unavailable=backing_off or state.is_unhealthy)
+        _measure(container, settings, state.pauses, unavailable=backing_off or state.is_unhealthy)
         if backing_off:
             return
         failing = health.failing_scopes(settings, state)
@@ -91,7 +97,7 @@ def sufficient_requests_per_minute(settings: SourceSettings, run: DiscoveryRun) 
     return ceil(settings.requests_per_minute * run.round_seconds / listed_share / MAX_ROUND_SECONDS)
 
 
-def _measure(container: Container, settings: SourceSettings, *, unavailable: bool) -> None:
+def _measure(container: Container, settings: SourceSettings, pauses: Sequence[Pause], *, unavailable: bool) -> None:
     """Measure unavailable sources and builds in flight; a healthy and idle source writes no metric."""
     meter = container.meter(settings.name)
     if unavailable:
@@ -99,5 +105,6 @@ def _measure(container: Container, settings: SourceSettings, *, unavailable: boo
     in_flight = container.builds.in_flight(settings.name, limit=MAX_DUE)
     if in_flight:
         meter.count(Metric.BUILDS_IN_FLIGHT, len(in_flight))
-        oldest = min(build.first_seen_at for build in in_flight)
-        meter.count(Metric.OLDEST_BUILD, (container.clock() - oldest).total_seconds())
+        oldest, now = min(build.first_seen_at for build in in_flight), container.clock()
+        # The alarm is about builds that take long, and a paused source makes all of them older.
+        meter.count(Metric.OLDEST_BUILD, (now - oldest - paused_time(pauses, oldest, now)).total_seconds())

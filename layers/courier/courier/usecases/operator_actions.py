@@ -5,16 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import AfterValidator, StringConstraints, model_validator
+from pydantic import AfterValidator, AwareDatetime, StringConstraints, model_validator
 
 from courier.errors import CourierError, SettingsError, SourceError
+from courier.ledger.pauses import pause_at
 from courier.ledger.rows import BuildKey
-from courier.models import Act, BuildRef, BuildRequest, FrozenModel, Identifier, StrictModel
+from courier.models import Act, BuildRef, BuildRequest, FrozenModel, Identifier, Slug, StrictModel
 from courier.observability.logger import logger
 from courier.observability.redaction import redact
+from courier.usecases.events import PROVIDER_CALL_SECONDS
 
 if TYPE_CHECKING:
     from courier.builds.requests import BuildRequester, RequestResult
+    from courier.ledger import SourceState
     from courier.providers.base import Provider
     from courier.usecases.container import Container
 
@@ -26,8 +29,12 @@ _NOTE_CHARACTERS = 200
 _Shown = AfterValidator(lambda text: redact(text, limit=_BY_CHARACTERS))
 
 
+# What an act is about, where that is not a build.
+_OBJECTS = {"request": "request", "pause": "source", "resume": "source", "probe": "source"}
+
+
 class OperatorAction(StrictModel):
-    """An act of an operator on a build, or for a build to come.
+    """An act of an operator on a build, for a build to come, or on a source.
 
     ``id``
         The same at each delivery of the same event: what is done already is not done again.
@@ -35,35 +42,42 @@ class OperatorAction(StrictModel):
         Who the operator is, as the sender says, and why. CloudTrail knows who invoked the function.
     ``cancels``
         With ``stop``: also ask the provider to cancel the build.
+    ``until``
+        With ``pause``: when the source is called again; without it, when an operator resumes it.
     ``dry_run``
         Make all checks, also at the provider, and change nothing.
     """
 
-    action: Literal["stop", "retry", "resend", "adopt", "request"]
+    action: Literal["stop", "retry", "resend", "adopt", "request", "pause", "resume", "probe"]
     id: Annotated[Identifier, StringConstraints(max_length=150)]
     by: Annotated[str, StringConstraints(min_length=1), _Shown]
     note: Annotated[str, _Shown] | None = None
     build: BuildKey | None = None
     request: BuildRequest | None = None
+    source: Slug | None = None
     cancels: bool = False
+    until: AwareDatetime | None = None
     dry_run: bool = False
 
     @model_validator(mode="after")
     def _has_its_object(self) -> Self:
-        needs = "request" if self.action == "request" else "build"
-        for name in ("build", "request"):
+        needs = _OBJECTS.get(self.action, "build")
+        for name in ("build", "request", "source"):
             if (getattr(self, name) is not None) != (name == needs):
                 raise ValueError(f"{self.action} needs {needs}, and nothing else")
         if self.cancels and self.action != "stop":
             raise ValueError("only stop may cancel a build")
+        if self.until is not None and self.action != "pause":
+            raise ValueError("only pause has an end")
         return self
 
 
 class ActionResult(FrozenModel):
-    """What became of an act: the build, or that of a request, and a sentence for the operator."""
+    """What became of an act: the build (also that of a request) or the source, and a sentence for the operator."""
 
     action: str
     build: str | None
+    source: str | None = None
     done: bool
     note: str
 
@@ -75,12 +89,22 @@ def perform_action(container: Container, action: OperatorAction) -> ActionResult
         build, note = _perform(container, action, act)
     except CourierError as exc:
         logger.warning("act not done", action=action.action, by=action.by, build=action.build, reason=str(exc))
-        return ActionResult(action=action.action, build=action.build, done=False, note=str(exc))
+        return ActionResult(action=action.action, build=action.build, source=action.source, done=False, note=str(exc))
     logger.info("act done", action=action.action, by=action.by, build=build, note=note)
-    return ActionResult(action=action.action, build=build, done=True, note=note)
+    return ActionResult(action=action.action, build=build, source=action.source, done=True, note=note)
 
 
 def _perform(container: Container, action: OperatorAction, act: Act) -> tuple[str | None, str]:
+    if action.source is not None:
+        settings = container.sources.load().get(action.source)
+        match action.action:
+            case "pause":
+                return None, container.source_actions.pause(settings, act, until=action.until, dry_run=action.dry_run)
+            case "resume":
+                return None, container.source_actions.resume(settings, dry_run=action.dry_run)
+            case _:
+                provider = container.provider(settings, call_limit_seconds=PROVIDER_CALL_SECONDS)
+                return None, container.source_actions.probe(provider, dry_run=action.dry_run)
     if action.request is not None:
         return _request(container, action.request, act, dry_run=action.dry_run)
     ref = BuildRef.parse(action.build or "")
@@ -89,6 +113,7 @@ def _perform(container: Container, action: OperatorAction, act: Act) -> tuple[st
             open_provider = partial(_provider, container, ref) if action.cancels else None
             note = container.actions.stop(ref, act, open_provider=open_provider, dry_run=action.dry_run)
         case "retry":
+            _refuse_while_paused(container, ref.source)
             note = container.actions.retry(ref, act, _provider(container, ref), dry_run=action.dry_run)
         case "resend":
             note = container.actions.resend(ref, act, dry_run=action.dry_run)
@@ -100,6 +125,14 @@ def _perform(container: Container, action: OperatorAction, act: Act) -> tuple[st
 
 def _provider(container: Container, ref: BuildRef) -> Provider:
     return container.provider(container.sources.load().get(ref.source))
+
+
+def _refuse_while_paused(container: Container, source: str) -> SourceState:
+    state = container.health.state(source)
+    if pause := pause_at(state.pauses, container.clock()):
+        end = "" if pause.until is None else f" until {pause.until:%Y-%m-%d %H:%M} UTC"
+        raise SettingsError(f"source {source} is paused{end} by {pause.by}; first: courier resume {source}")
+    return state
 
 
 def _request(container: Container, request: BuildRequest, act: Act, *, dry_run: bool) -> tuple[str | None, str]:
@@ -125,7 +158,7 @@ def send_request(
 ) -> RequestResult:
     """Process one request for a build, and record what the provider's response says about the source's health."""
     settings = container.sources.load().get(request.source)
-    state = container.health.state(settings.name)
+    state = _refuse_while_paused(container, settings.name)
     try:
         result = requester.request(container.provider(settings), request, request_id=request_id)
     except SourceError as exc:

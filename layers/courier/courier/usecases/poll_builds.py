@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from courier import aws
-from courier.builds.poller import PollSummary
+from courier.builds.poll_run import PollSummary
 from courier.ledger import DueBuild
 from courier.observability.metrics import Metric
 from courier.usecases.events import PROVIDER_CALL_SECONDS, Tick, for_each_source, selected_sources

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import ceil
 from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime
 
 from courier import aws
 from courier.errors import MESSAGE_LIMIT_CHARACTERS, CourierError, SettingsError
-from courier.models import TIMED_OUT_ADVICE, CaughtError, FrozenModel, Outcome, Passage, Problem
+from courier.ledger.pauses import effective_deadline, pause_at
+from courier.models import (
+    LONGEST_WAIT_SECONDS,
+    TIMED_OUT_ADVICE,
+    CaughtError,
+    FrozenModel,
+    Outcome,
+    Passage,
+    Problem,
+)
 from courier.object_keys import artifact_folder
 from courier.observability.logger import logger
 from courier.observability.metrics import Metric
@@ -37,6 +47,31 @@ class RecordRequest(FrozenModel):
     passage: Passage
     execution: str
     entered_at: AwareDatetime
+
+
+def waits_on(container: Container, request: RecordRequest) -> bool:
+    """Let a build wait on whose wait the state machine ended too early; return False for all others.
+
+    The timeout of the state machine does not know that the source was paused, and that the deadline stood still. The
+    row gets the passage of another execution, which the poller starts as it starts any that is missing: when the source
+    is called again.
+    """
+    passage = request.passage
+    if passage.caught is None or passage.caught.Error != TIMEOUT_ERROR or passage.detected_at is not None:
+        return False
+    row, now = container.builds.find(passage.build.ref), container.clock()
+    pauses = container.source_ledger.state(passage.build.ref.source).pauses
+    if row is None or row.outcome is not None or not pauses:
+        return False
+    wait = timedelta(seconds=passage.wait_seconds)
+    left = effective_deadline(row.deadline_at, row.first_seen_at, pauses, now, longest_wait=wait) - now
+    if left <= timedelta() and not pause_at(pauses, now):
+        return False
+    seconds = max(1, min(LONGEST_WAIT_SECONDS, ceil(left.total_seconds())))
+    update = {"wait_seconds": seconds, "caught": None, "waits": passage.waits + 1}
+    container.builds.wait_on(passage.model_copy(update=update), after=request.execution)
+    logger.info("the source was paused, so the build waits on", wait_seconds=seconds)
+    return True
 
 
 def record_outcome(container: Container, request: RecordRequest) -> Publication:

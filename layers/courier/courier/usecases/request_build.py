@@ -8,6 +8,7 @@ from pydantic import StringConstraints, ValidationError
 
 from courier.config.validation import describe_validation
 from courier.errors import CourierError, SettingsError
+from courier.ledger.pauses import pause_at
 from courier.models import BuildRequest, FrozenModel, Identifier
 from courier.observability.logger import logger
 from courier.usecases.events import Tick, selected_sources
@@ -15,6 +16,7 @@ from courier.usecases.operator_actions import send_request
 
 if TYPE_CHECKING:
     from courier.builds.requests import RequestResult
+    from courier.config.settings import SourceSettings
     from courier.usecases.container import Container
 
 
@@ -64,5 +66,14 @@ def _read_requests(container: Container, event: object, invocation_id: str) -> l
     return [
         (f"{fired}-{number}", request)
         for settings in selected_sources(container, tick)
+        if not _is_paused(container, settings)
         for number, request in enumerate(settings.build_requests())
     ]
+
+
+def _is_paused(container: Container, settings: SourceSettings) -> bool:
+    """Return whether the schedule skips a source; a request by event or by hand is refused instead."""
+    pause = pause_at(container.health.state(settings.name).pauses, container.clock())
+    if pause is not None and settings.build_requests():
+        logger.warning("scheduled requests skipped, the source is paused", source=settings.name, until=str(pause.until))
+    return pause is not None
