@@ -100,7 +100,8 @@ def perform(stack: Stack, events: Sequence[Mapping[str, object]]) -> list[dict[s
             with one_line_errors():
                 return invoke(stack, {"id": str(uuid.uuid4()), "by": by, **event})
         except SettingsError as exc:
-            return {"action": event["action"], "build": event.get("build"), "done": False, "note": str(exc)}
+            known = {name: event.get(name) for name in ("action", "build", "source")}
+            return {**known, "done": False, "note": str(exc)}
 
     with ThreadPoolExecutor(min(_CONCURRENT_ACTS, max(1, len(events)))) as pool:
         return list(pool.map(send, events))
@@ -122,7 +123,8 @@ def print_results(results: Sequence[Mapping[str, Any]], chosen: Format) -> None:
             say(console, "No builds match, so nothing was done")
         for result in results:
             word, style = ("done", "green") if result["done"] else ("not done", "red")
-            name, note = result["build"] or result["action"], " ".join(str(result["note"]).split())
+            name = result.get("build") or result.get("source") or result["action"]
+            note = " ".join(str(result["note"]).split())
             if console.is_terminal:
                 console.print(Text.assemble((f"{word:<8}", style), f"  {name}"), soft_wrap=True)
                 console.print(Text(note), soft_wrap=False)

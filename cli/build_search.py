@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 
 from cli.records import EndedRecord, find_records, read_records
 from courier import aws
+from courier.config.settings import PollingSettings
 from courier.errors import SettingsError
+from courier.ledger.pauses import effective_deadline, pause_at
 from courier.models import BuildRef
 from courier.object_keys import execution_name
 
 if TYPE_CHECKING:
     from cli.stack import Stack
-    from courier.ledger import BuildRow
+    from courier.ledger import BuildRow, DueBuild
+    from courier.ledger.pauses import Pause
+    from courier.sources.catalog import Sources
 
 # Builds in flight that are read per source, and executions that are looked up because no build in flight has them.
 MOST_IN_FLIGHT = 1_000
@@ -40,6 +44,7 @@ class InFlight:
     created_at: datetime | None
     deadline_at: datetime
     next_poll_at: str | None
+    paused: bool = False
 
     def seconds(self, now: datetime) -> float:
         """How old the build is."""
@@ -73,22 +78,31 @@ def builds_in_flight(stack: Stack, source: str | None = None) -> tuple[list[InFl
         waiting = stack.container.builds.in_flight(name, limit=MOST_IN_FLIGHT)
         if len(waiting) == MOST_IN_FLIGHT:
             cut = f"only {MOST_IN_FLIGHT} builds in flight of a source are read"
-        found += [
-            InFlight(
-                ref=build.ref,
-                state=str(build.status),
-                first_seen_at=build.first_seen_at,
-                created_at=build.created_at,
-                deadline_at=build.deadline_at,
-                next_poll_at=build.next_poll_at,
-            )
-            for build in waiting
-        ]
+        pauses = stack.container.source_ledger.state(name).pauses if waiting else ()
+        found += [_waiting(build, pauses, longest_wait(sources, name), stack.container.clock()) for build in waiting]
     # The execution of a retried build has another name, so it is found twice.
     polled = {build.ref for build in found}
     unpolled, unpolled_cut = _builds_without_polls(stack, {execution_name(ref) for ref in polled})
     found += [build for build in unpolled if source in (None, build.ref.source) and build.ref not in polled]
     return sorted(found, key=lambda build: build.first_seen_at, reverse=True), cut or unpolled_cut
+
+
+def longest_wait(sources: Sources, name: str) -> timedelta:
+    """Return how long a build of a source is waited for; the default for a source that is not configured."""
+    settings = sources.usable.get(name)
+    return timedelta(hours=(settings.polling if settings else PollingSettings()).give_up_after_hours)
+
+
+def _waiting(build: DueBuild, pauses: Sequence[Pause], wait: timedelta, now: datetime) -> InFlight:
+    return InFlight(
+        ref=build.ref,
+        state=str(build.status),
+        first_seen_at=build.first_seen_at,
+        created_at=build.created_at,
+        deadline_at=effective_deadline(build.deadline_at, build.first_seen_at, pauses, now, longest_wait=wait),
+        next_poll_at=build.next_poll_at,
+        paused=pause_at(pauses, now) is not None,
+    )
 
 
 def _builds_without_polls(stack: Stack, polled: set[str]) -> tuple[list[InFlight], str | None]:

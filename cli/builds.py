@@ -142,6 +142,7 @@ def _running_row(build: InFlight, now: datetime) -> dict[str, object]:
         "seconds": round(build.seconds(now), 1),
         "next_poll_at": build.next_poll_at,
         "deadline_at": stamp_or_none(build.deadline_at),
+        "paused": build.paused,
         "size_bytes": None,
         "artifact_key": None,
         "record_key": None,
@@ -160,6 +161,7 @@ def _ended_row(record: EndedRecord, key: str | None) -> dict[str, object]:
         "seconds": record.seconds,
         "next_poll_at": None,
         "deadline_at": None,
+        "paused": None,
         "size_bytes": artifact.size_bytes if artifact else None,
         "artifact_key": artifact.key if artifact else None,
         "record_key": key,
@@ -180,12 +182,16 @@ def _print_builds(
         say(console, f"No builds in flight, and none that matches ended since {since}")
         return
     short = short_ids([*(build.ref for build in running), *(record.build for record in records)])
-    lines = [(build.state, "", duration(build.seconds(now)), *_names(console, build.ref, short)) for build in running]
+    lines = [(_state(build), "", duration(build.seconds(now)), *_names(console, build.ref, short)) for build in running]
     lines += [
         (record.outcome, moment(record.ended_at), duration(record.seconds), *_names(console, record.build, short))
         for record in records
     ]
     _print_lines(console, ("state", "ended", "took", *_NAMES), lines)
+
+
+def _state(build: InFlight) -> str:
+    return "paused" if build.paused else build.state
 
 
 def _print_lines(console: Console, headings: Sequence[str], lines: Sequence[Sequence[str]]) -> None:

@@ -24,8 +24,10 @@ from cli.run import run
 from cli.shared import EXIT_BAD_USAGE, EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, say
 from cli.show import show
 from cli.simulate import simulate
+from cli.source_acts import pause, probe, resume
 from cli.status import limits, status
 from cli.uninstall import uninstall
+from cli.verify import verify
 from courier import __version__
 from courier.errors import SettingsError
 
@@ -51,6 +53,10 @@ app.command("adopt")(adopt)
 app.command("stop")(stop)
 app.command("retry")(retry)
 app.command("resend")(resend)
+app.command("pause")(pause)
+app.command("resume")(resume)
+app.command("probe")(probe)
+app.command("verify")(verify)
 app.command("limits")(limits)
 app.command("doctor")(doctor)
 app.command("uninstall")(uninstall)

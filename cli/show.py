@@ -20,11 +20,12 @@ from cli.shared import (
     StackName,
     say,
 )
-from cli.tables import Format, FormatOption, duration, moment, print_data, stamp_or_none
+from cli.tables import Format, FormatOption, describe_pause, duration, moment, print_data, stamp_or_none
 
 if TYPE_CHECKING:
     from cli.build_search import FoundBuild
     from cli.stack import Stack
+    from courier.ledger import SourceState
     from courier.models import Act
 
 
@@ -54,8 +55,16 @@ def show(
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
         found = find_build(target, build, since=parse_since(since, now=now))
         usual, count = usual_duration(target, found.ref)
-        health = _health(target, found)
-        document = _document(target, found, usual=usual, usual_builds=count, health=health, now=now)
+        state = target.container.source_ledger.state(found.ref.source)
+        document = _document(
+            target,
+            found,
+            usual=usual,
+            usual_builds=count,
+            source_problem=_source_problem(target, found, state),
+            deadline_at=_deadline(target, found, state),
+            now=now,
+        )
     if output_format is Format.TABLE:
         _print_build(Console(highlight=False), document)
     else:
@@ -63,14 +72,28 @@ def show(
         print_data(document, flat, output_format)
 
 
-def _health(stack: Stack, found: FoundBuild) -> str | None:
-    """Return the last error of the source of a build in flight, if it is not healthy."""
+def _source_problem(stack: Stack, found: FoundBuild, state: SourceState) -> str | None:
+    """Return what keeps the source of a build in flight from being called: a pause, or its last error."""
+    from courier.ledger.pauses import pause_at
+
     if found.record is not None or found.row is None:
         return None
-    state = stack.container.source_ledger.state(found.ref.source)
+    if pause := pause_at(state.pauses, stack.container.clock()):
+        return describe_pause(pause)
     if state.is_unhealthy or state.failures:
         return state.last_error or state.unhealthy_error
     return None
+
+
+def _deadline(stack: Stack, found: FoundBuild, state: SourceState) -> datetime | None:
+    from cli.build_search import longest_wait
+    from courier.ledger.pauses import effective_deadline
+
+    if found.row is None or found.record is not None or found.row.outcome is not None:
+        return None
+    wait = longest_wait(stack.container.sources.load(), found.ref.source)
+    row, now = found.row, stack.container.clock()
+    return effective_deadline(row.deadline_at, row.first_seen_at, state.pauses, now, longest_wait=wait)
 
 
 def _document(
@@ -79,7 +102,8 @@ def _document(
     *,
     usual: float | None,
     usual_builds: int,
-    health: str | None,
+    source_problem: str | None,
+    deadline_at: datetime | None,
     now: datetime,
 ) -> dict[str, Any]:
     row, record = found.row, found.record
@@ -110,7 +134,7 @@ def _document(
             "completed_at": stamp_or_none(timeline.completed_at) if timeline else None,
             "detected_at": stamp_or_none(timeline.detected_at) if timeline else None,
             "copied_at": stamp_or_none(timeline.copied_at) if timeline else None,
-            "deadline_at": stamp_or_none(row.deadline_at) if row and in_flight else None,
+            "deadline_at": stamp_or_none(deadline_at),
         },
         "polls": {
             "count": row.polls if row else record.courier.polls if record and record.courier else None,
@@ -118,7 +142,7 @@ def _document(
             "next_at": row.next_poll_at if row and in_flight else None,
             "last_report": row.last_report if row and (row.polls or row.last_error) else None,
         },
-        "source_problem": health,
+        "source_problem": source_problem,
         "problem": None if problem is None else problem.model_dump(mode="json"),
         "artifact": None if artifact is None else artifact.model_dump(mode="json"),
         "record": None if found.record_key is None else {"bucket": bucket, "key": found.record_key},

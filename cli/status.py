@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.shared import DEFAULT_STACK, OUTCOME_COLOURS, EndpointUrl, Profile, Region, StackName, say
-from cli.tables import age, print_table
+from cli.tables import age, describe_pause, print_table
 from courier.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -169,6 +169,10 @@ def _scope_notes(stack: Stack, settings: SourceSettings, state: SourceState, now
 
 
 def _health(state: SourceState, now: datetime) -> Text:
+    from courier.ledger.pauses import pause_at
+
+    if pause := pause_at(state.pauses, now):
+        return Text(describe_pause(pause), style="yellow")
     if state.unhealthy_error:
         reason = _REASONS.get(state.unhealthy_error) or state.last_error or state.unhealthy_error
         return Text(f"unhealthy for {age(now, state.unhealthy_since)}: {reason}", style="red")

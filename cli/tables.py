@@ -8,13 +8,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from cli.shared import say
+
+if TYPE_CHECKING:
+    from courier.ledger.pauses import Pause
 
 
 class Format(StrEnum):
@@ -83,3 +86,9 @@ def stamp_or_none(instant: datetime | None) -> str | None:
     from courier.clock import stamp
 
     return None if instant is None else stamp(instant)
+
+
+def describe_pause(pause: Pause) -> str:
+    """Return a pause for a person: since when, until when, by whom, and why."""
+    end = f" until {moment(pause.until)} UTC" if pause.until else ""
+    return f"paused since {moment(pause.since)} UTC{end} by {pause.by}{f': {pause.note}' if pause.note else ''}"

@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from courier.config import secrets
+from courier.usecases import container
 from local.embedded.embedded_aws import EmbeddedAws
 from local.embedded.results import Subscription
+from local.runs.demo import DREADNODE_SECRET
 from local.runs.session import TEMPLATE
 from local.simulator import (
     AirtAccount,
@@ -82,9 +87,8 @@ class Stack:
 
     def forget_settings(self) -> None:
         """Let the functions read the settings anew, as they do within a minute."""
-        from courier.usecases import container  # noqa: PLC0415
-
         container._catalog.cache_clear()
+        secrets._secrets.cache_clear()
 
     def command(self, *arguments: object, piped: bytes = b"", typed: str | None = None) -> CommandResult:
         result = self.operator.command(*arguments, piped=piped, typed=typed)
@@ -226,6 +230,81 @@ def test_several_builds_are_one_question(stack: Stack) -> None:
     assert stack.command("retry", "--outcome", "lost").out == "No builds match, so nothing was done\n"
 
 
+def test_a_paused_source_is_shown_everywhere_and_not_called(stack: Stack) -> None:
+    stack.act("adopt", f"{SCOPE}/{SLOW}")
+    deadline = datetime.fromisoformat(stack.show(SLOW)["timeline"]["deadline_at"])
+    assert stack.act("pause", "red-team", "--dry-run")["note"] == "it would be paused until an operator resumes it"
+    assert stack.act("pause", "red-team", "--until", "2h", "--note", "moved")["source"] == "red-team"
+    stack.poll()
+    shown = stack.show(SLOW)
+    assert shown["polls"]["count"] == 0
+    assert re.match(r"paused since .* UTC until .* UTC by arn:aws:.*: moved$", shown["source_problem"])
+    assert datetime.fromisoformat(shown["timeline"]["deadline_at"]) > deadline
+    assert stack.command("builds", "--in-flight").out.splitlines()[1].startswith("paused")
+    (row,) = json.loads(stack.command("builds", "--in-flight", "-f", "json").out)
+    assert (row["state"], row["paused"]) == ("running", True)
+    assert "paused since" in stack.command("status").out
+    refused = stack.command("request", "red-team", "--template-id", "t")
+    assert refused.exit_code == 1
+    assert "first: courier resume red-team" in refused.out
+    assert "it is called again" in stack.act("resume", "red-team")["note"]
+    stack.poll()
+    assert stack.show(SLOW)["polls"]["count"] == 1
+
+
+def test_a_source_whose_key_was_corrected_is_healthy_at_once(stack: Stack) -> None:
+    stack.act("adopt", f"{SCOPE}/{SLOW}")
+    stack.aws.client("secretsmanager").put_secret_value(SecretId=DREADNODE_SECRET, SecretString="wrong")
+    stack.forget_settings()
+    refused = stack.command("probe", "red-team")
+    assert refused.exit_code == 1
+    assert "red-team" in refused.out
+    stack.poll()
+    assert "unhealthy" in stack.command("status").out
+    stack.operator.store_keys()
+    stack.forget_settings()
+    assert stack.act("probe", "red-team")["done"]
+    assert "unhealthy" not in stack.command("status").out
+
+
+def test_stored_reports_are_compared_with_their_records(stack: Stack) -> None:
+    stack.act("adopt", f"{SCOPE}/{DONE}")
+    result = stack.command("verify", DONE[:8])
+    assert (result.exit_code, result.err) == (0, "")
+    assert result.out.splitlines() == [
+        f"verified  {SCOPE}/{DONE}  {stack.show(DONE)['artifact']['sha256']}",
+        "1 of 1 report verified",
+    ]
+    artifact = stack.show(DONE)["artifact"]
+    s3 = stack.aws.client("s3")
+    # Another version under the same key is not the recorded one, and does no harm.
+    s3.put_object(Bucket=artifact["bucket"], Key=artifact["key"], Body=b"other")
+    assert stack.command("verify", "--all").exit_code == 0
+    s3.delete_object(Bucket=artifact["bucket"], Key=artifact["key"], VersionId=artifact["version_id"])
+    result = stack.command("verify", "--all", "-f", "json")
+    (row,) = json.loads(result.out)
+    assert (result.exit_code, row["verified"], row["problem"]) == (1, False, "the object is gone")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"size_bytes": 5}, "20480 bytes are stored, 5 are recorded"),
+        ({"sha256": "0" * 64}, "the SHA-256 of the"),
+    ],
+)
+def test_a_report_that_differs_is_named(stack: Stack, change: dict[str, object], problem: str) -> None:
+    stack.act("adopt", f"{SCOPE}/{DONE}")
+    place = stack.show(DONE)["record"]
+    s3 = stack.aws.client("s3")
+    document = json.loads(s3.get_object(Bucket=place["bucket"], Key=place["key"])["Body"].read())
+    document["artifact"] |= change
+    s3.put_object(Bucket=place["bucket"], Key=place["key"], Body=json.dumps(document).encode())
+    result = stack.command("verify", DONE)
+    assert result.exit_code == 1
+    assert problem in result.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -236,6 +315,11 @@ def test_several_builds_are_one_question(stack: Stack) -> None:
         (("retry", "x", "--outcome", "lost"), "name builds, or --outcome"),
         (("resend", "--outcome", "bad"), "--outcome: bad is not an outcome"),
         (("adopt", "abc"), "abc: a build that the courier does not know is SOURCE/SCOPE/ID"),
+        (("pause", "nowhere"), "there is no source nowhere; configured: insights, red-team"),
+        (("pause", "insights", "--until", "soon"), "--until: soon is neither like 2h, 30m or 1d nor a time like"),
+        (("pause", "insights", "--until", "2020-01-01"), "--until: 2020-01-01 is in the past (times are UTC)"),
+        (("verify",), "name builds, or pass --all"),
+        (("verify", "--source", "insights"), "name builds, or pass --all"),
         (("request",), "name a SOURCE with --data-model or --template-id, or pass --file"),
         (("request", "insights", "--data-model", "a", "--template-id", "b"), "name a SOURCE with"),
         (("request", "insights", "--file", "-"), "pass either, not both"),

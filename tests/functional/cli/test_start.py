@@ -22,6 +22,15 @@ COMMANDS = (
     "doctor",
     "uninstall",
     "config",
+    "request",
+    "adopt",
+    "stop",
+    "retry",
+    "resend",
+    "pause",
+    "resume",
+    "probe",
+    "verify",
 )
 # Runs a command, then prints the packages that it imported.
 _PROGRAM = """

@@ -137,3 +137,27 @@ def test_even_a_gap_below_the_resolution_of_time_moves_on() -> None:
     moment = next_poll_at(NOW, NOW, polling, seed="a")
     assert moment is not None
     assert moment > NOW
+
+
+@thorough
+@given(st.floats(0, 59.99), seeds)
+def test_a_young_build_is_polled_at_the_nearest_tick(late: float, seed: str) -> None:
+    """Whenever it is registered between two ticks, it does not wait for much more than a tick and a half."""
+    registered = NOW + timedelta(seconds=late)
+    due = next_poll_at(registered, registered, PollingSettings(), seed=seed, on_tick=False)
+    assert due is not None
+    tick = NOW + math.ceil((due - NOW) / timedelta(minutes=1)) * timedelta(minutes=1)
+    assert timedelta(seconds=30) <= tick - registered <= timedelta(seconds=96)
+
+
+@thorough
+@given(ages, pollings(), seeds, histories)
+def test_between_two_ticks_only_a_shortest_gap_is_shorter(
+    age: float, polling: PollingSettings, seed: str, history: list[float]
+) -> None:
+    usual = next_gap(age, polling, seed=seed, history=history)
+    between = next_gap(age, polling, seed=seed, history=history, on_tick=False)
+    if usual is None or between is None:
+        assert usual is between
+    else:
+        assert between == usual or polling.first_seconds / 2 <= between < usual <= polling.first_seconds

@@ -86,6 +86,7 @@ class Intake:
             seed=str(build.ref),
             history=self._sources.durations(build.ref.source, build.ref.scope),
             status=build.status,
+            on_tick=False,
         )
         return due or now
 

@@ -18,7 +18,8 @@ where ``price`` is the lag, in seconds, that one avoided poll is worth. What is 
 Everything is proportional to ``first_seconds``, so a demonstration that runs a thousand times
 faster behaves alike. The poller ticks: a poll happens at the first tick after the time computed here.
 A tick is assumed to be as long as ``first_seconds``, and the computed time is half a tick early, so that ticks
-round it to the nearest and not always up.
+round it to the nearest and not always up. The next tick is the earliest one: only a gap that begins between two ticks
+can be shorter than a tick.
 
 Pure functions of the standard library: every tick imports them. The fit is cached per history; a call after
 that takes a few microseconds.
@@ -85,6 +86,7 @@ def next_poll_at(
     history: Sequence[float] = (),
     status: "BuildStatus | None" = None,
     deadline_at: datetime | None = None,
+    on_tick: bool = True,
 ) -> datetime | None:
     """Return when a build that has not ended is polled next.
 
@@ -105,12 +107,15 @@ def next_poll_at(
         The last status: a queued build is not about to end, so it gets no more polls than one without a history.
     deadline_at
         When the wait ends, if that is not ``give_up_after_hours`` after ``created_at``.
+    on_tick
+        Whether ``now`` is the time of a tick, as it is for a poll. A build is registered at any time: if its first poll
+        were due a whole ``first_seconds`` later, most builds would just miss a tick, and wait for nearly two.
 
     Returns
     -------
     datetime | None
-        ``first_seconds`` to ``longest_seconds`` after ``now`` and not after the deadline, which is the only
-        reason for a shorter gap. None when the deadline has passed.
+        ``first_seconds`` (half of it, if ``now`` is no tick) to ``longest_seconds`` after ``now`` and not after the
+        deadline, which is the only other reason for a shorter gap. None when the deadline has passed.
     """
     gap = next_gap(
         (now - created_at).total_seconds(),
@@ -119,6 +124,7 @@ def next_poll_at(
         history=history,
         status=status,
         deadline_seconds=None if deadline_at is None else (deadline_at - created_at).total_seconds(),
+        on_tick=on_tick,
     )
     return None if gap is None else now + max(timedelta(seconds=gap), timedelta.resolution)
 
@@ -131,6 +137,7 @@ def next_gap(
     history: Sequence[float] = (),
     status: "BuildStatus | None" = None,
     deadline_seconds: float | None = None,
+    on_tick: bool = True,
 ) -> float | None:
     """Return the seconds from a poll at this age to the next one; see `next_poll_at`."""
     first, longest = polling.first_seconds, polling.longest_seconds
@@ -146,7 +153,7 @@ def next_gap(
         usual = _poll_curve(tuple(history[-MOST_ENDED_BUILDS:]), first, give_up).gap(age, first)
         gap = max(gap, usual) if status == "queued" else usual
     gap *= 1 + _JITTER_SHARE * _jitter(seed, age)
-    gap = min(longest, max(first, gap - first / 2))
+    gap = min(longest, max(first if on_tick else first / 2, gap - first / 2))
 
     # The last poll is scheduled a tick before the deadline, so that its tick does not come too late.
     if gap <= left - first:

@@ -22,7 +22,7 @@ class PollingSettings(StrictModel):
     """When a waiting build is polled.
 
     ``first_seconds``
-        Age at which a build is polled for the first time, and the shortest gap between polls.
+        Shortest gap between polls; the first poll comes about as long after the build was first seen.
     ``longest_seconds``
         Longest gap between two polls.
     ``give_up_after_hours``
