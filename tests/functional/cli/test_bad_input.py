@@ -60,7 +60,10 @@ def error_line_of(result: CommandResult) -> str:
             {"provider": "jenkins"},
             "sources[0].provider: 'jenkins' is unknown; use one of dreadnode_airt, http_json, treasure_insights",
         ),
-        ({"provider": None}, "sources[0].provider: field required, one of dreadnode_airt, http_json, treasure_insights"),
+        (
+            {"provider": None},
+            "sources[0].provider: field required, one of dreadnode_airt, http_json, treasure_insights",
+        ),
         ({"secret": None}, "sources[0].secret: field required"),
         ({"secret": KEY}, "sources[0].secret: must be the name of a secret that begins with build-courier/, not the"),
         ({"polling": {"first_seconds": 0}}, "sources[0].polling.first_seconds: "),
