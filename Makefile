@@ -7,7 +7,7 @@ NPM := scripts/checks/npm
 PRISM := scripts/providers/npm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-setup check generate build deploy verify verify-providers verify-runtime bench bench-poll bench-setup chaos format lock clean
+.PHONY: help setup run test test-fast test-setup wheel check generate build deploy verify verify-providers verify-runtime bench bench-poll bench-setup chaos format lock clean
 
 # What test-fast runs: the folders whose tests do not start the embedded AWS, without tests that are marked "long".
 FAST_TESTS = $(wildcard tests/unit tests/template tests/functional/providers)
@@ -72,6 +72,9 @@ test-setup: $(VENV)/.browser $(NPM)/node_modules/.ready  ## Install nginx and Ch
 	elif command -v apt-get >/dev/null && as_root=$$([ "$$(id -u)" = 0 ] || echo sudo -n) && \
 		$$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -qq --no-install-recommends $$missing >/dev/null; then :; \
 	else echo "Notice: $$missing could not be installed (apt-get, as root or through sudo), so their tests are skipped"; fi
+
+wheel: setup  ## Build a wheel of the courier command; its extra "local" brings the embedded AWS of `courier run`
+	@$(BIN)/hatchling build -t wheel -d dist
 
 check: setup  ## Lint: style, types, house rules, generated files, template and state machine
 	$(BIN)/ruff check .
@@ -153,4 +156,4 @@ lock: $(VENV)/.uv  ## Renew the locks from requirements/*.in; UPGRADE=1 takes th
 		-o layers/dependencies/requirements.txt requirements/layer.in
 
 clean:  ## Remove everything that can be created again; out/ may hold delivered reports and stays
-	rm -rf $(VENV) .venv-* .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis $(NPM)/node_modules $(PRISM)/node_modules
+	rm -rf $(VENV) .venv-* .aws-sam dist .mypy_cache .pytest_cache .ruff_cache .hypothesis $(NPM)/node_modules $(PRISM)/node_modules

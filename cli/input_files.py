@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -18,8 +19,9 @@ from courier.config.validation import describe_validation
 from courier.errors import SettingsError
 from courier.models import BuildRef, BuildRequest
 from courier.providers import provider_class
-from local.simulator import FaultRule
-from local.simulator.fault_files import read_rules
+
+if TYPE_CHECKING:
+    from local.simulator import FaultRule
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,9 @@ def read_faults(path: Path) -> tuple[FaultRule, ...]:
     SettingsError
         The file cannot be read, or is wrong.
     """
+    # Here, because only faults need the simulated providers.
+    from local.simulator.fault_files import read_rules
+
     text = read_text(path)
     try:
         return read_rules(text)

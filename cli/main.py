@@ -31,6 +31,8 @@ from cli.verify import verify
 from courier import __version__
 from courier.errors import SettingsError
 
+# What the extra `local` of pyproject.toml brings, by the names of the modules that are imported.
+_LOCAL_MODULES = {"antlr4", "cryptography", "jsonata", "moto", "reportlab", "samtranslator", "trustme", "werkzeug"}
 app = typer.Typer(
     name="courier",
     no_args_is_help=True,
@@ -99,6 +101,11 @@ def _run_command() -> int:
         return int(app(prog_name="courier", standalone_mode=False) or 0)
     except SettingsError as exc:
         _print_error(f"courier: {exc}")
+        return EXIT_BAD_USAGE
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] not in _LOCAL_MODULES:
+            raise
+        _print_error("courier: this needs the embedded AWS: pipx install 'build-courier[local]', or the same with pip")
         return EXIT_BAD_USAGE
     except typer.TyperException as exc:
         return _explain_usage(exc)

@@ -26,7 +26,7 @@ from botocore.exceptions import (
 )
 
 from cli.deployment import StackChoice, choose_stack
-from courier import aws
+from courier import __version__, aws
 from courier.config.environment import DEFAULT_SECRET_PREFIX, Environment
 from courier.errors import CourierError, SettingsError
 from courier.usecases.container import Container
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 
 # The function's timeout is 120 s.
 _INVOCATION_SECONDS = 130
+# What this command and a stack agree on: the output Interface of template.yaml. It grows when a command needs something
+# that stacks of earlier versions do not have, or reads what a stack stores in another way. A stack from before the
+# first number has no such output.
+INTERFACE = 1
+OLDEST_INTERFACE = 0
 _OUTPUTS = frozenset({"ParameterPath", "LedgerTableName", "BucketName"})
 # They override AWS_PROFILE, but not the option --profile of the AWS CLI; --profile behaves the same here.
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -123,9 +128,32 @@ def open_stack(name: str, *, profile: str | None, region: str | None, endpoint_u
         one_line_errors(),
     ):
         outputs = _outputs(choice)
+        check_interface(choice.stack, outputs)
         region_name = aws.client("cloudformation").meta.region_name
         origin = f"region {region_name}{f' (from {choice.file})' if choice.file else ''}"
         yield stack_with(choice.stack, outputs, origin=origin)
+
+
+def check_interface(name: str, outputs: Mapping[str, str]) -> None:
+    """Check that this command and a stack understand each other.
+
+    Raises
+    ------
+    SettingsError
+        One of them is too old for the other; the message says which.
+    """
+    text = outputs.get("Interface", "0")
+    interface = int(text) if text.isdecimal() else INTERFACE + 1
+    if interface > INTERFACE:
+        raise SettingsError(
+            f"stack {name} was deployed by a later version than this command ({__version__}, interface {INTERFACE}; "
+            f"the stack has {text}): upgrade the command (pipx upgrade build-courier, or git pull)"
+        )
+    if interface < OLDEST_INTERFACE:
+        raise SettingsError(
+            f"stack {name} was deployed by an earlier version than this command ({__version__}, needs interface "
+            f"{OLDEST_INTERFACE}; the stack has {text}): deploy the stack again (make deploy), or use an older command"
+        )
 
 
 def stack_with(name: str, outputs: Mapping[str, str], *, origin: str = "") -> Stack:

@@ -26,8 +26,9 @@ from local.embedded.scheduler import Scheduler
 from local.runs.run_report import RunReport, find_never_responded, is_backing_off, read_dead_letter
 from local.runs.saved_ledger import Row, is_ended, rows_to_restore, rows_to_save
 
-ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = ROOT / "template.yaml"
+# An installed package carries the template and all that it names (pyproject.toml); in a checkout it is the real one.
+_PACKAGED = Path(__file__).resolve().parents[1] / "stack" / "template.yaml"
+TEMPLATE = _PACKAGED if _PACKAGED.exists() else Path(__file__).resolve().parents[2] / "template.yaml"
 # The template's schedules count in minutes; a tick is the length of such a minute here.
 MINUTE_SECONDS = 60.0
 # The bounds of the settings that are scaled (courier.config.settings).

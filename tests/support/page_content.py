@@ -297,6 +297,22 @@ def six_problems() -> PageContent:
     )
 
 
+def for_picture() -> PageContent:
+    """Return a stack with two problems, short enough for a picture."""
+    records = month()
+    refused = ended(9_001, "undeliverable", source="red-team", scope="acme/main/chatbot", problem=REFUSED_HOST)
+    usual = {scope: usual_of(records, scope) for scope in MODELS}
+    return content_of(
+        [*records, refused],
+        builds=[
+            running(
+                "5d1d4f1c-1111-4222-8333-444444444444", scope=MODELS[1], usual=usual[MODELS[1]], age=timedelta(hours=9)
+            ),
+            running("b193f44a-5059-4950-ae8a-0e47744216ee", usual=usual[MODELS[0]]),
+        ],
+    )
+
+
 ATTACK = '</script><img src=x onerror="window.hacked=1"><!--<script>\'`${window.hacked=1}{{7*7}}\u2028'
 
 
@@ -339,6 +355,7 @@ def many(count: int = 10_000) -> PageContent:
 PAGES: Mapping[str, Callable[[], PageContent]] = {
     "calm": calm,
     "six_problems": six_problems,
+    "picture": for_picture,
     "attacked": attacked,
     "many": many,
     "no_builds": content_of,
