@@ -30,7 +30,7 @@ from courier.sources.catalog import Sources
 # The outputs of template.yaml that every stack has.
 OUTPUTS: Final = frozenset(
     {
-        "AlarmsTopicArn", "BucketName", "DashboardUrl", "DeadLettersUrl", "KeyPrefix", "LedgerTableName",
+        "AlarmsTopicArn", "BucketName", "DashboardUrl", "DeadLettersUrl", "Interface", "KeyPrefix", "LedgerTableName",
         "ParameterPath", "RequestBuildFunctionName", "SecretPrefix", "StateMachineArn", "TopicArn",
     }
 )  # fmt: skip

@@ -18,6 +18,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 import courier as package
 from cli.diagnosis import CHECKS, OUTPUTS, RUNTIME, SCHEDULES
+from cli.stack import INTERFACE
 from tests.support.aws import BUCKET, make_bucket
 from tests.support.aws_responses import Reply, aws_replies, refusal
 from tests.support.command import CommandResult, courier
@@ -44,7 +45,7 @@ class Patient:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         make_bucket()
         self.values = dict.fromkeys(OUTPUTS, "x") | {"BucketName": BUCKET, "ParameterPath": f"/{STACK}/sources"}
-        self.values["SecretPrefix"] = "build-courier/"
+        self.values |= {"SecretPrefix": "build-courier/", "Interface": str(INTERFACE)}
         queue = boto3.client("sqs").create_queue(QueueName="letters")["QueueUrl"]
         self.values["DeadLettersUrl"] = queue
         sns = boto3.client("sns")
