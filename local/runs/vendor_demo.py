@@ -29,9 +29,9 @@ def vendor_named(name: str) -> VendorScenario:
         return load_vendor(name)
     except KeyError:
         known = [full.partition("@")[0] for full in vendor_names()]
-        near = get_close_matches(name.partition("@")[0], known, n=1)
+        near = get_close_matches(name.partition("@")[0], known, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise SettingsError(f"--provider: no such definition; {hint}There are {', '.join(known)}") from None
+        raise SettingsError(f"--provider: no such definition; {hint}known: {', '.join(known)}") from None
 
 
 def open_vendor(

@@ -90,7 +90,7 @@ class SimulatedVendor(SimulatedServer):
     def start_elsewhere(self) -> str:
         """Start a job as another client does, which the courier can find in a list only; return its id."""
         with self._lock:
-            job = self._jobs.start(self.scenario.input, self._clock())
+            job = self._jobs.start(self.scenario.input, self._clock(), self.scenario.job.course)
             job.begun = job.created
             return job.job_id
 

@@ -70,13 +70,13 @@ class VendorJobs:
         self._jobs: dict[str, VendorJob] = {}
         self._links = 0
 
-    def start(self, request: JsonValue, now: datetime) -> VendorJob:
-        """Start a job."""
+    def start(self, request: JsonValue, now: datetime, course: Course | None = None) -> VendorJob:
+        """Start a job, with the next planned course if none is given."""
         template, number = self._scenario.job, len(self._jobs) + 1
         job = VendorJob(
             number=number,
             job_id=fill_text(template.id, {"n": f"{number:03d}"}),
-            course=self.courses.popleft() if self.courses else template.course,
+            course=course or (self.courses.popleft() if self.courses else template.course),
             created=now,
             seconds=template.seconds,
             request=request,

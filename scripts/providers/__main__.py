@@ -93,7 +93,7 @@ def main() -> int:
             passed, text = False, f"{by}: DISAGREES: {exc}"
         print(f"{name:32}  {text:76}  {time.monotonic() - started:5.1f} s", flush=True)
     for name, covered in claims.items():
-        if list(load_shipped(name).tried) != covered:
+        if covered and list(load_shipped(name).tried) != covered:
             passed = False
             print(f"{name}: tried must be {json.dumps(covered)}")
     return 0 if passed else 1
