@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from cli.definition_commands import check as check_command
+from cli.definition_commands import try_command
 from cli.shared import DEFAULT_STACK, EXIT_BAD_USAGE, EXIT_FAILED, EndpointUrl, Profile, Region, StackName, say
 from courier.errors import CourierError, SettingsError
 
@@ -27,6 +28,7 @@ config_app = typer.Typer(
     no_args_is_help=True, help="Check sources, and write them and their secrets to a deployed stack."
 )
 config_app.command("check")(check_command)
+config_app.command("try")(try_command)
 
 
 @config_app.command("push")

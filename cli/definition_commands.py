@@ -1,4 +1,4 @@
-"""``courier config check``: for those who describe an API; it needs neither AWS nor a network."""
+"""``courier config check`` and ``try``: for those who describe an API; they need neither AWS nor a network."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cli.shared import EXIT_BAD_USAGE, say
 from cli.tables import Format, FormatOption, print_data
 
 if TYPE_CHECKING:
+    from cli.definition_trial import Step
     from cli.source_files import CheckedFile
 
 SecretPrefix = Annotated[
@@ -58,6 +59,89 @@ def check(
             say(console, line)
     if checked.problems:
         raise typer.Exit(EXIT_BAD_USAGE)
+
+
+def try_command(
+    file: Annotated[Path, typer.Argument(help="YAML file with your sources, or with a definition and its example.")],
+    source: Annotated[str | None, typer.Argument(help="Name of the source. [default: the only one]")] = None,
+    answer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--answer",
+            "-a",
+            metavar="CALL=FILE",
+            help="A saved response: its body, or what `curl -i` prints. CALL is start, status, list, link, token, "
+            "then, preflight, scopes, check, limits or cancel; repeat it for further polls or pages.",
+        ),
+    ] = None,
+    scope: Annotated[str | None, typer.Option(help="Scope of the build. [default: the first of the source]")] = None,
+    build_id: Annotated[
+        str | None, typer.Option("--id", help="Id of the build. [default: what the responses say]")
+    ] = None,
+    output_format: FormatOption = Format.TABLE,
+    secret_prefix: SecretPrefix = None,
+) -> None:
+    """Show what a definition reads out of saved responses, step by step. Sends nothing, and needs no secret.
+
+    The courier's own client reads the files in place of the network, so that what you see is what it will do: each
+    request, the id, the word and what it means, the times, the link, and what is refused by which rule. Links are
+    shown without what is secret in them.
+
+    **Examples**
+
+        curl -i -H "X-API-TOKEN: $KEY" https://api.example.com/exports/42 > status.txt
+
+        courier config try sources.yaml survey --answer status=status.txt
+
+        courier config try sources.yaml survey -a start=start.json -a status=running.json -a status=done.json
+
+    **Exit code** 0: the responses were read, whatever they say. 2: the file or an option is wrong.
+    """
+    from cli.definition_trial import Trial
+    from cli.source_files import read_source_of
+    from courier.config.environment import DEFAULT_SECRET_PREFIX
+
+    settings = read_source_of(file, source, secret_prefix=secret_prefix or DEFAULT_SECRET_PREFIX)
+    steps = Trial(settings, _answers(answer or []), scope=scope, build_id=build_id).run()
+    if output_format is not Format.TABLE:
+        rows = [{"call": step.call, **asdict(row)} for step in steps for row in step.rows]
+        print_data([asdict(step) for step in steps], rows, output_format)
+        return
+    console = Console(highlight=False)
+    for step in steps:
+        _print_step(console, step)
+
+
+def _answers(options: list[str]) -> dict[str, list[Path]]:
+    from cli.saved_responses import CALLS
+    from courier.errors import SettingsError
+
+    answers: dict[str, list[Path]] = {}
+    for option in options:
+        call, _, path = option.partition("=")
+        if call not in CALLS.values() or not path:
+            known = ", ".join(CALLS.values())
+            raise SettingsError(f"--answer {option}: must be CALL=FILE, with one of {known}")
+        answers.setdefault(call, []).append(Path(path))
+    if not answers:
+        raise SettingsError("--answer: name at least one saved response, such as --answer status=status.json")
+    return answers
+
+
+def _print_step(console: Console, step: Step) -> None:
+    say(console, f"{step.call}  {step.request}", style="bold")
+    if step.sent is not None:
+        say(console, f"    sends     {step.sent}")
+    if step.response:
+        say(console, f"    response  {step.response}")
+    width = max((len(row.name) for row in step.rows), default=0)
+    for row in step.rows:
+        by = f"   [{row.by}]" if row.by else ""
+        say(console, f"    {row.name.ljust(max(width, 8))}  {row.value}{by}")
+    for note in step.notes:
+        say(console, f"    note      {note}", style="yellow")
+    if step.refused is not None:
+        say(console, f"    refused   {step.refused}", style="red")
 
 
 def _summary(checked: CheckedFile) -> list[str]:

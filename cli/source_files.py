@@ -104,6 +104,31 @@ def _other_meanings(document: YamlDocument) -> Iterator[Problem]:
         yield problem_at(document, way, message)
 
 
+def read_source_of(path: Path, name: str | None, *, secret_prefix: str = DEFAULT_SECRET_PREFIX) -> HttpJsonSettings:
+    """Return one source with a definition; the only one, if no name is given.
+
+    Raises
+    ------
+    SettingsError
+        There is no such source, or something is wrong with it.
+    """
+    checked = check_file(path, secret_prefix=secret_prefix)
+    named = {settings.name: settings for settings in checked.sources}
+    if name is None and len(checked.names) == 1:
+        name = next(iter(checked.names))
+    settings = named.get(name or "")
+    if settings is None and checked.problems:
+        lines = [problem.line_for(path) for problem in checked.problems]
+        raise SettingsError("\n".join(lines))
+    if settings is None and checked.definition is not None:
+        raise SettingsError(f"{path}: has a definition without a source; put it under api of a source")
+    if settings is None:
+        raise SettingsError(f"SOURCE: name one of {', '.join(sorted(checked.names))}")
+    if not isinstance(settings, HttpJsonSettings):
+        raise SettingsError(f"{settings.name}: provider {settings.provider} has no definition to try")
+    return settings
+
+
 def _check_shipped(document: YamlDocument, value: Mapping[str, Any], secret_prefix: str) -> CheckedFile:
     """Check a definition as those that come with the courier, with its example."""
     shipped, problems = examine(ShippedDefinition, value, document)

@@ -131,7 +131,7 @@ class Caller:
             page = self._api.call(request)
         except StateReplyError as exc:
             return exc.reply
-        rule = self._fitting_rule(name, page.status, page.document)
+        rule = self.fitting_rule(name, page.status, page.document)
         if rule is not None and rule.means not in _STATES:
             raise self._error_of_rule(rule, request, page.status, page.document, page.headers)
         return self._reply(name, call, page, rule)
@@ -212,7 +212,7 @@ class Caller:
         )
 
     def _refuses_key(self, name: CallName, page: Page) -> bool:
-        rule = self._fitting_rule(name, page.status, page.document)
+        rule = self.fitting_rule(name, page.status, page.document)
         return rule is not None and rule.means == "unauthorized"
 
     def _error_mapping(
@@ -222,7 +222,7 @@ class Caller:
             from courier.providers.api_call import Page  # noqa: PLC0415 - as above
 
             page = Page(document=response.document, headers=response.headers, status=response.status)
-            rule = self._fitting_rule(name, response.status, response.document)
+            rule = self.fitting_rule(name, response.status, response.document)
             if rule is not None and rule.means not in _STATES:
                 return self._error_of_rule(rule, request, response.status, response.document, response.headers)
             reply = self._reply(name, call, page, rule)
@@ -235,7 +235,7 @@ class Caller:
 
         return map_error
 
-    def _fitting_rule(self, name: CallName, status: int, document: JsonValue) -> Rule | None:
+    def fitting_rule(self, name: CallName, status: int, document: JsonValue) -> Rule | None:
         """Return the first rule that fits; a condition that cannot be evaluated does not."""
         for position, rule in enumerate(self._definition.rules):
             if rule.of not in {None, name} or rule.code not in {None, str(status)}:
