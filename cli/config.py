@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from cli.definition_commands import check as check_command
-from cli.definition_commands import try_command
+from cli.definition_commands import probe, try_command
 from cli.shared import DEFAULT_STACK, EXIT_BAD_USAGE, EXIT_FAILED, EndpointUrl, Profile, Region, StackName, say
 from courier.errors import CourierError, SettingsError
 
@@ -29,6 +29,7 @@ config_app = typer.Typer(
 )
 config_app.command("check")(check_command)
 config_app.command("try")(try_command)
+config_app.command("probe")(probe)
 
 
 @config_app.command("push")

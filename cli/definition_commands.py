@@ -1,4 +1,4 @@
-"""``courier config check`` and ``try``: for those who describe an API; they need neither AWS nor a network."""
+"""``courier config check``, ``try`` and ``probe``: for those who describe an API. The first two send nothing."""
 
 from __future__ import annotations
 
@@ -9,22 +9,33 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from cli.shared import EXIT_BAD_USAGE, say
+from cli.shared import EXIT_BAD_USAGE, EXIT_FAILED, EndpointUrl, Profile, Region, say
 from cli.tables import Format, FormatOption, print_data
+from courier.config.environment import DEFAULT_SECRET_PREFIX
 
 if TYPE_CHECKING:
     from cli.definition_trial import Step
     from cli.source_files import CheckedFile
 
+# A person waits.
+PROBE_LIMIT_SECONDS = 20.0
 SecretPrefix = Annotated[
-    str | None, typer.Option("--secret-prefix", help="SecretPrefix of the stack. [default: build-courier/]")
+    str, typer.Option("--secret-prefix", metavar="PREFIX", help="Beginning of the secret names: that of your stack.")
+]
+SourcesFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="YAML file with your sources, or with a definition and its example.")
+]
+SourceName = Annotated[
+    str | None, typer.Argument(metavar="SOURCE", help="Name of the source; it may be left out where there is one.")
 ]
 
 
 def check(
-    file: Annotated[Path, typer.Argument(help="YAML file with your sources, or with a definition (`api`) alone.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="YAML file with your sources, or with a definition (`api`) alone.")
+    ],
     output_format: FormatOption = Format.TABLE,
-    secret_prefix: SecretPrefix = None,
+    secret_prefix: SecretPrefix = DEFAULT_SECRET_PREFIX,
 ) -> None:
     """Check a file with sources or with a definition: every key, expression, placeholder and word. Sends nothing.
 
@@ -39,9 +50,8 @@ def check(
     **Exit code** 0: nothing is wrong. 2: something is.
     """
     from cli.source_files import check_file
-    from courier.config.environment import DEFAULT_SECRET_PREFIX
 
-    checked = check_file(file, secret_prefix=secret_prefix or DEFAULT_SECRET_PREFIX)
+    checked = check_file(file, secret_prefix=secret_prefix)
     if output_format is not Format.TABLE:
         rows = [
             {"level": level, **asdict(problem)}
@@ -62,8 +72,8 @@ def check(
 
 
 def try_command(
-    file: Annotated[Path, typer.Argument(help="YAML file with your sources, or with a definition and its example.")],
-    source: Annotated[str | None, typer.Argument(help="Name of the source. [default: the only one]")] = None,
+    file: SourcesFile,
+    source: SourceName = None,
     answer: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,7 +89,7 @@ def try_command(
         str | None, typer.Option("--id", help="Id of the build. [default: what the responses say]")
     ] = None,
     output_format: FormatOption = Format.TABLE,
-    secret_prefix: SecretPrefix = None,
+    secret_prefix: SecretPrefix = DEFAULT_SECRET_PREFIX,
 ) -> None:
     """Show what a definition reads out of saved responses, step by step. Sends nothing, and needs no secret.
 
@@ -98,10 +108,13 @@ def try_command(
     **Exit code** 0: the responses were read, whatever they say. 2: the file or an option is wrong.
     """
     from cli.definition_trial import Trial
-    from cli.source_files import read_source_of
-    from courier.config.environment import DEFAULT_SECRET_PREFIX
+    from cli.source_files import read_one_source
+    from courier.errors import SettingsError
+    from courier.providers.http_json.settings import HttpJsonSettings
 
-    settings = read_source_of(file, source, secret_prefix=secret_prefix or DEFAULT_SECRET_PREFIX)
+    settings = read_one_source(file, source, secret_prefix=secret_prefix)
+    if not isinstance(settings, HttpJsonSettings):
+        raise SettingsError(f"{settings.name}: provider {settings.provider} has no definition to try")
     steps = Trial(settings, _answers(answer or []), scope=scope, build_id=build_id).run()
     if output_format is not Format.TABLE:
         rows = [{"call": step.call, **asdict(row)} for step in steps for row in step.rows]
@@ -110,6 +123,74 @@ def try_command(
     console = Console(highlight=False)
     for step in steps:
         _print_step(console, step)
+
+
+def probe(
+    file: SourcesFile,
+    source: SourceName = None,
+    secrets: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML or JSON file that maps secret names to their values; without it, Secrets Manager is read.",
+        ),
+    ] = None,
+    secret_prefix: SecretPrefix = DEFAULT_SECRET_PREFIX,
+    profile: Profile = None,
+    region: Region = None,
+    endpoint_url: EndpointUrl = None,
+) -> None:
+    """Send one harmless request to the API of a source, with its secret, and print what it says.
+
+    It proves endpoint, secret and permissions, and starts nothing: the `check` call of a definition, the list of its
+    scopes, or a request for a build that cannot exist. Each request is printed, and so are the only origins that the
+    credentials are sent to. It needs no stack.
+
+    **Examples**
+
+        courier config probe sources.yaml survey
+
+        courier config probe sources.yaml survey --secrets secrets.yaml
+
+    **Exit code** 0: the API accepts the secret. 1: the request failed. 2: the file, the secret or an option is wrong.
+    """
+    from cli.input_files import check_secret, read_secrets
+    from cli.source_changes import describe_origins
+    from cli.source_files import read_one_source
+    from cli.stack import aws_environment, one_line_errors
+    from courier.config.secrets import parse_secret, read_secret
+    from courier.errors import SourceError
+    from courier.observability.provider_events import ProviderCallbacks, RequestAttempt, UnexpectedValue
+    from courier.providers import open_provider
+
+    console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+    settings = read_one_source(file, source, secret_prefix=secret_prefix)
+    if (origins := describe_origins(settings)) is not None:
+        say(console, origins)
+
+    def sent(attempt: RequestAttempt) -> None:
+        result = str(attempt.status) if attempt.status is not None else attempt.failure
+        say(console, f"{attempt.kind}: {result}, after {attempt.seconds:.1f} s")
+
+    def unexpected(value: UnexpectedValue) -> None:
+        say(errors, f"unexpected: {value.detail}", style="yellow")
+
+    with aws_environment(profile=profile, region=region, endpoint_url=endpoint_url), one_line_errors():
+        if secrets is not None:
+            secret = parse_secret(settings.secret, check_secret(settings, read_secrets(secrets)))
+        else:
+            secret = read_secret(settings.secret, True)
+        provider = open_provider(
+            settings,
+            read_secret=lambda *_: secret,
+            callbacks=ProviderCallbacks(on_request=sent, on_unexpected_value=unexpected),
+            call_limit_seconds=PROBE_LIMIT_SECONDS,
+        )
+        try:
+            say(console, provider.check())
+        except SourceError as exc:
+            say(errors, f"courier: {exc}", style="red")
+            raise typer.Exit(EXIT_FAILED) from exc
 
 
 def _answers(options: list[str]) -> dict[str, list[Path]]:

@@ -81,6 +81,9 @@ def check_secret(settings: SourceSettings, secrets: Mapping[str, object] | None)
     value = secrets[settings.secret]
     if value is None:
         raise SettingsError(f"{where}: secret {settings.secret} is empty")
+    if isinstance(value, dict):
+        # Secrets Manager would hold it as JSON.
+        value = json.dumps(value, default=str)
     if not isinstance(value, str):
         raise SettingsError(f"{where}: secret {settings.secret} must be a string; put it in quotes")
     try:

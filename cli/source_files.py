@@ -104,8 +104,8 @@ def _other_meanings(document: YamlDocument) -> Iterator[Problem]:
         yield problem_at(document, way, message)
 
 
-def read_source_of(path: Path, name: str | None, *, secret_prefix: str = DEFAULT_SECRET_PREFIX) -> HttpJsonSettings:
-    """Return one source with a definition; the only one, if no name is given.
+def read_one_source(path: Path, name: str | None, *, secret_prefix: str = DEFAULT_SECRET_PREFIX) -> SourceSettings:
+    """Return one source; the only one, if no name is given.
 
     Raises
     ------
@@ -124,8 +124,6 @@ def read_source_of(path: Path, name: str | None, *, secret_prefix: str = DEFAULT
         raise SettingsError(f"{path}: has a definition without a source; put it under api of a source")
     if settings is None:
         raise SettingsError(f"SOURCE: name one of {', '.join(sorted(checked.names))}")
-    if not isinstance(settings, HttpJsonSettings):
-        raise SettingsError(f"{settings.name}: provider {settings.provider} has no definition to try")
     return settings
 
 
