@@ -45,6 +45,17 @@ def simulate(
     longest_seconds: Annotated[float, typer.Option(help="Setting of the source: longest gap.")] = 900,
     give_up_after_hours: Annotated[float, typer.Option(help="Setting of the source: the deadline.")] = 24,
     tick_seconds: Annotated[float, typer.Option(min=0.1, help="Interval at which the poller is invoked.")] = 60,
+    quota: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Quota of concurrent Lambda executions, such as 10 in a new account: simulates copy and record too, "
+            "and says how late notices are.",
+        ),
+    ] = None,
+    copy_seconds: Annotated[
+        float, typer.Option(min=0, max=900, help="With --quota: duration of a copy; 0 for builds without a report.")
+    ] = 0,
     seed: Annotated[int, typer.Option(help="The same seed makes the same builds.")] = 1,
     chart: Annotated[
         Path | None,
@@ -95,11 +106,33 @@ def simulate(
         f"Lambda, DynamoDB and Scheduler usage as counted by the simulation; prices of {price_list.region}, "
         f"{price_list.gathered:%Y-%m-%d}; copy, record and notice not included."
     )
+    if quota is not None:
+        console.print(_effect_of(quota, findings[0], copy_seconds, seed))
     if chart is not None:
         from local.polling_study.chart import trade_off_chart
 
         chart.write_text(trade_off_chart(workload, histories=sorted({0, 5, history})))
         console.print(f"Chart: {chart}")
+
+
+def _effect_of(quota: int, finding: StudyResult, copy_seconds: float, seed: int) -> str:
+    from local.polling_study.concurrency import apply_quota, percentile
+
+    unlimited = apply_quota(finding.counts, quota=None, copy_seconds=copy_seconds, seed=seed)
+    effect = apply_quota(finding.counts, quota=quota, copy_seconds=copy_seconds, seed=seed)
+    delays = ", ".join(
+        f"{name} {percentile(effect.notice_seconds, percent):.1f} s"
+        for name, percent in (("median", 50), ("p99", 99), ("longest", 100))
+    )
+    text = (
+        f"With {quota} concurrent Lambda executions: from the detected end to the notice {delays} "
+        f"(without a quota {percentile(unlimited.notice_seconds, 50):.1f} s). "
+        f"{unlimited.mean_concurrency:.1f} executions run on average, {effect.throttled} attempts are throttled, "
+        f"{effect.dropped_ticks} ticks are dropped, {effect.failed_executions} executions fail."
+    )
+    if unlimited.mean_concurrency > quota / 2:
+        text += " The quota is too small for this load: raise it (docs/quota.md)."
+    return text
 
 
 def _durations(path: Path | None, median_minutes: float, sigma: float) -> Durations:

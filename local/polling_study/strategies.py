@@ -25,7 +25,9 @@ PollingStrategy = Callable[[WorkloadBuild, float], float | None]
 class PollingCounts:
     """Totals of a simulated strategy, and its lags in seconds.
 
-    ``provider_seconds`` is the time that all invocations spend waiting for the provider.
+    ``provider_seconds`` is the time that all invocations spend waiting for the provider; ``detected_at`` the instants
+    at which ends were detected; ``poller_runs`` the starts of the poller's invocations with the seconds that each waits
+    for the provider.
     """
 
     builds: int
@@ -38,6 +40,8 @@ class PollingCounts:
     throttled: int = 0
     given_up: int = 0
     lags: list[float] = field(default_factory=list)
+    detected_at: list[float] = field(default_factory=list)
+    poller_runs: list[tuple[float, float]] = field(default_factory=list)
 
 
 def adaptive_strategy(trace: WorkloadTrace, workload: Workload) -> PollingStrategy:
@@ -89,11 +93,12 @@ def poll_by_ticks(trace: WorkloadTrace, workload: Workload, strategy: PollingStr
                     heappush(due, (now + tick, index))
                 elif build.ended <= started:
                     counts.lags.append(responded - build.ended)
+                    counts.detected_at.append(responded)
                 elif (gap := strategy(build, now - build.created)) is None:
                     counts.given_up += 1
                 else:
                     heappush(due, (now + gap, index))
-        _count_tick(counts, workload, rows=len(rows), calls=made)
+        _count_tick(counts, workload, now, rows=len(rows), calls=made)
     # Ticks fire whether anything is due or not.
     counts.ticks = ceil(now / tick)
     counts.invocations += counts.ticks
@@ -111,7 +116,7 @@ def _calls(rows: Sequence[tuple[float, int]], trace: WorkloadTrace, *, batched: 
 
 
 def _count_tick(
-    counts: PollingCounts, workload: Workload, *, rows: int, calls: Sequence[Sequence[tuple[float, int]]]
+    counts: PollingCounts, workload: Workload, now: float, *, rows: int, calls: Sequence[Sequence[tuple[float, int]]]
 ) -> None:
     counts.requests += len(calls)
     counts.polls += sum(map(len, calls))
@@ -120,6 +125,9 @@ def _count_tick(
     # Segments are separate invocations, besides the one that the schedule starts.
     counts.invocations += segments if segments > 1 else 0
     counts.provider_seconds += ceil(len(calls) / PARALLEL_REQUESTS) * workload.latency_seconds
+    parts = max(1, segments)
+    seconds = ceil(len(calls) / parts / PARALLEL_REQUESTS) * workload.latency_seconds
+    counts.poller_runs += [(now, seconds)] * parts
 
 
 def poll_by_loops(trace: WorkloadTrace, workload: Workload, wait_seconds: float) -> PollingCounts:
