@@ -90,7 +90,10 @@ def validate(name: str) -> list[str]:
         refused = [f"{sent.kind}: {sent.status}" for sent in attempts if sent.status not in range(200, 400)]
         if refused:
             raise ViolationError(f"{name}: {', '.join(refused)}")
+        _drive_errors(provider, vendor, attempts)
+        covered.append("errors")
         ref = provider.list_builds(scenario.scope)[0].ref
+        vendor.faults.clear()
         vendor.answer_next(RequestKind.GET_JOB, VendorAnswer(body={"breaks": "the specification"}), times=None)
         with suppress(SourceError):
             provider.get_build(ref)
@@ -120,3 +123,25 @@ def _drive(provider: Provider, vendor: SimulatedVendor, clock: ManualClock) -> l
         provider.locate_artifact(ref)
         covered.append("link")
     return covered
+
+
+def _drive_errors(provider: Provider, vendor: SimulatedVendor, attempts: list[RequestAttempt]) -> None:
+    """Receive every error of the scenario; in place of one that the specification does not allow comes the proxy's."""
+    scenario = vendor.scenario
+    request = BuildRequest(source=provider.settings.name, scope=scenario.scope, input=scenario.input)
+    ref = provider.start_build(request).ref
+    answers = [(error.of, error.answer) for error in scenario.errors]
+    answers += [("status", scenario.refused), ("status", scenario.missing)]
+    for call, answer in answers:
+        kind = RequestKind.START_JOB if call == "start" else RequestKind.GET_JOB
+        vendor.faults.clear()
+        vendor.answer_next(kind, answer, times=None)
+        attempts.clear()
+        with suppress(SourceError):
+            if call == "start":
+                provider.start_build(request)
+            else:
+                provider.get_build(ref)
+        statuses = {sent.status for sent in attempts if sent.kind != "get_token"}
+        if statuses != {answer.status}:
+            raise ViolationError(f"{scenario.api}: {answer.status} of {call} arrives as {statuses}: {answer.body}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -44,8 +44,8 @@ class Played:
 
 
 @contextmanager
-def playing(name: str) -> Iterator[Played]:
-    """Play a definition on a clock that stands still."""
+def playing(name: str, *, wait: Callable[[float], object] | None = lambda _: None) -> Iterator[Played]:
+    """Play a definition on a clock that stands still; with ``wait`` None, delays are real."""
     clock = ManualClock()
-    with SimulatedVendor(load_vendor(name), clock=clock, wait=lambda _: None) as vendor:
+    with SimulatedVendor(load_vendor(name), clock=clock, wait=wait) as vendor:
         yield Played(vendor, clock)

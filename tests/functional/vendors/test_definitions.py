@@ -19,8 +19,10 @@ from courier.errors import (
 )
 from courier.models import BuildRequest, BuildStatus, Outcome
 from courier.observability.provider_events import UnexpectedKind
+from local.chaos.virtual_time import timeouts_shortened
 from local.simulator import (
     HTML_PAGE,
+    Delay,
     Fault,
     FaultRule,
     Reply,
@@ -197,7 +199,7 @@ def test_an_expired_token_is_renewed_before_it_is_refused(name: str) -> None:
         (Reply(200, HTML_PAGE), SourceProtocolError),
         (Reply(503, HTML_PAGE), SourceUnavailableError),
     ],
-    ids=["slow", "down", "html", "gateway"],
+    ids=["silent", "down", "html", "gateway"],
 )
 def test_a_token_endpoint_that_fails_is_no_mistake_of_the_key(
     name: str, fault: Fault, error: type[SourceError]
@@ -210,6 +212,14 @@ def test_a_token_endpoint_that_fails_is_no_mistake_of_the_key(
         assert played.vendor.jobs == ()
         played.vendor.faults.clear()
         assert played.start(provider).build_id
+
+
+def test_a_slow_token_endpoint_is_given_up() -> None:
+    with timeouts_shortened(), playing(WITH_TOKEN[0], wait=None) as played:
+        played.vendor.faults.add(FaultRule(Delay(60), RequestKind.TOKEN, times=None))
+        with pytest.raises(SourceUnavailableError, match="get_token"):
+            played.open().start_build(played.request)
+        assert played.vendor.jobs == ()
 
 
 @pytest.mark.parametrize("name", WITH_TOKEN)
