@@ -15,7 +15,6 @@ from tests.support.aws import make_bucket, make_table
 from tests.support.container import FakeContainer
 from tests.support.providers import NOON, REGION
 
-
 # Nearly all objects of a test process are modules, service models and templates, which stay. By default Python searches
 # them for garbage so often that it costs a fifth of the suite's CPU time.
 gc.set_threshold(100_000, 50, 100)

@@ -42,6 +42,24 @@ from local.simulator import (
 RUN_SIZE = 12
 # The first poll of such a build is a minute after its registration, and the second one is before its end.
 _RUN_SECONDS = 100
+# The faults after which a source backs off or a copy is retried for long. A run with one of them lasts 11 to 41 minutes
+# instead of six, in which all of its sources are polled, so they share runs.
+_LASTING = {
+    "API has moved for a while",
+    "API refuses the key for a while",
+    "API responds 202 with Retry-After",
+    "API responds 401",
+    "API responds 403",
+    "API responds 405",
+    "API responds 426",
+    "API responds 429 with Retry-After",
+    "API responds 503 with Retry-After",
+    "gateway finds nothing for a while",
+    "redirect of the API",
+    "status goes backwards",
+    "store is permanently down",
+    "unknown final status",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +80,12 @@ class Share:
 
 
 def shared_runs(experiments: Sequence[Experiment]) -> list[list[Experiment]]:
-    """Divide experiments into runs of about the same size; those with short timeouts, which are slow, share one."""
+    """Divide experiments into runs of about the same size, apart by how long they last in virtual and in real time."""
+    alike: dict[tuple[bool, bool], list[Experiment]] = {}
+    for experiment in experiments:
+        alike.setdefault((experiment.fault in _LASTING, experiment.quick_timeouts), []).append(experiment)
     runs = []
-    for quick in (False, True):
-        those = [experiment for experiment in experiments if experiment.quick_timeouts is quick]
+    for those in alike.values():
         count = -(-len(those) // RUN_SIZE)
         runs += [those[first::count] for first in range(count)]
     return runs
