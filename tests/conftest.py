@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from functools import cache
 
+import botocore.loaders
+import botocore.session
 import pytest
 from moto import mock_aws
 
 from courier import aws
 from courier.ledger import Table
+from local.embedded.moto.attribute_values import attribute_values_patched
 from local.simulator import ManualClock
 from tests.support.aws import make_bucket, make_table
 from tests.support.container import FakeContainer
@@ -18,6 +22,8 @@ from tests.support.providers import NOON, REGION
 # Nearly all objects of a test process are modules, service models and templates, which stay. By default Python searches
 # them for garbage so often that it costs a fifth of the suite's CPU time.
 gc.set_threshold(100_000, 50, 100)
+# Many tests create AWS clients; reading the services' descriptions again for each takes a fifth of the rest.
+botocore.session.create_loader = cache(botocore.loaders.create_loader)
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +47,7 @@ def moto(courier_clients: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    with mock_aws():
+    with mock_aws(), attribute_values_patched():
         yield
 
 

@@ -6,6 +6,7 @@ The same expansion is linted, checked for its permissions, and deployed into the
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,7 +57,7 @@ def expand(
         policy is given by name (SAM would have to look up its ARN in AWS).
     """
     try:
-        template: Template = yaml_parse(template_path.read_text(encoding="utf-8"))
+        template: Template = json.loads(_as_json(template_path.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError) as exc:
         raise TemplateError(f"cannot read the template {template_path.name}: {exc}") from exc
     _set_parameters(template, parameters or {})
@@ -83,6 +84,13 @@ def resources_of(template: Template, resource_type: str) -> Iterator[tuple[str, 
     for logical_id, resource in template["Resources"].items():
         if resource["Type"] == resource_type:
             yield logical_id, resource
+
+
+@lru_cache(maxsize=8)
+def _as_json(text: str) -> str:
+    """Return a YAML document as JSON: parsing YAML is most of the time of an expansion."""
+    # YAML parses an unquoted template version as a date.
+    return json.dumps(yaml_parse(text), default=str)
 
 
 def _set_parameters(template: Template, given: Mapping[str, str]) -> None:
@@ -113,7 +121,7 @@ def _inline_definitions(template: Template, folder: Path) -> None:
             continue
         try:
             # YAML reads JSON too.
-            definition = yaml.safe_load((folder / path).read_text(encoding="utf-8"))
+            definition = json.loads(_as_json((folder / path).read_text(encoding="utf-8")))
         except (OSError, yaml.YAMLError) as exc:
             raise TemplateError(f"{logical_id}: cannot read the definition {path}: {exc}") from exc
         resource["Properties"]["Definition"] = definition
@@ -121,9 +129,6 @@ def _inline_definitions(template: Template, folder: Path) -> None:
 
 def _translate(template: Template, values: dict[str, Any], region: str) -> Template:
     # As samtranslator's `transform`, but with the region passed in instead of read from the environment.
-    # Through JSON both ways: SAM changes in place what YAML anchors share, and leaves its own string classes behind.
-    # (str for the dates that YAML parses an unquoted template version as.)
-    template = json.loads(json.dumps(template, default=str))
     to_py27_compatible_template(template, values)
     try:
         # It reads only the region of its session.
@@ -134,6 +139,7 @@ def _translate(template: Template, values: dict[str, Any], region: str) -> Templ
         raise TemplateError("SAM refuses the template: " + "; ".join(cause.message for cause in exc.causes)) from exc
     # It collects metrics, and warns at the end of the process when they were not published.
     MetricsMethodWrapperSingleton.get_instance().publish()
+    # Through JSON, because SAM leaves its own string classes behind.
     plain: Template = json.loads(json.dumps(undo_mark_unicode_str_in_template(expanded)))
     return plain
 

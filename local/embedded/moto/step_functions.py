@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 from antlr4 import ParserRuleContext  # type: ignore[import-untyped]  # it comes with moto, without types
 from moto import backends as moto_backends
+from moto.cloudformation.models import Stack
 from moto.core.config import default_user_config
 from moto.core.exceptions import AWSError
 from moto.moto_api._internal.models import moto_api_backend
@@ -32,6 +33,7 @@ from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend, stepfunctions_parser_backends
 from moto.stepfunctions.parser.utils import TMP_THREADS
 
+from local.embedded.moto.attribute_values import attribute_values_patched
 from local.embedded.moto.integrations import integrations_patched
 from local.embedded.moto.jsonata import evaluate_jsonata
 from local.sam.intrinsics import StackLocation
@@ -103,6 +105,10 @@ def moto_patched(pause: Callable[[float], object]) -> Iterator[None]:
             # No upstream issue found (searched getmoto/moto, 2026-11).
             patch.object(retrier_decl, "time", SimpleNamespace(sleep=pause)),
             integrations_patched(),
+            attribute_values_patched(),
+            # moto reads every template as YAML, which takes a hundred times as long as JSON.
+            # No upstream issue found (searched getmoto/moto, 2026-11).
+            patch.object(Stack, "parse_template", staticmethod(json.loads)),
             patch.object(AmazonStateLanguageParser, "parse", _parser_with_cache()),
             patch.multiple(StepFunctionsParserBackend, **_patched_methods()),
         ):
