@@ -83,8 +83,10 @@ def invoke(stack: Stack, event: Mapping[str, object]) -> dict[str, Any]:
     import boto3
 
     name = stack.outputs.get("RequestBuildFunctionName")
-    if not name:
-        raise SettingsError(f"stack {stack.name} has no output RequestBuildFunctionName: deploy it again")
+    if not name or "Interface" not in stack.outputs:
+        raise SettingsError(
+            f"stack {stack.name} was deployed by a version whose functions know no acts: deploy it again (make deploy)"
+        )
     # Not the courier's client: the function may run for two minutes, and a second invocation would not be quicker.
     config = Config(connect_timeout=5, read_timeout=_INVOCATION_SECONDS, retries={"total_max_attempts": 1})
     client = boto3.session.Session().client("lambda", config=config)

@@ -11,11 +11,13 @@ from cli.build_search import InFlight, builds_in_flight
 from cli.records import EndedRecord, Found, read_last_records, read_latest
 from cli.statistics import BAD_OUTCOMES, GOOD_OUTCOMES, BuildStatistics, by_source, percentile, summarize
 from courier import aws
+from courier.ledger.pauses import pause_at
 
 if TYPE_CHECKING:
     from cli.stack import Stack
     from courier.config.settings import SourceSettings
     from courier.ledger import BuildRow, SourceState
+    from courier.ledger.pauses import Pause
     from courier.ledger.sources import FailingScope
 
 STRIP_DAYS = 30
@@ -40,11 +42,6 @@ class RunningBuild:
     p95: float | None
 
     @property
-    def share(self) -> float | None:
-        """The age as a share of the usual duration."""
-        return self.seconds / self.p50 if self.p50 else None
-
-    @property
     def is_slow(self) -> bool:
         """Whether it takes far longer than usual."""
         return self.p50 is not None and self.p95 is not None and self.seconds > max(3 * self.p50, 1.5 * self.p95)
@@ -52,6 +49,8 @@ class RunningBuild:
     @property
     def last_words(self) -> str:
         """What the provider said last, or what happens to the build."""
+        if self.row is not None and self.row.stop_requested:
+            return "An operator has stopped it"
         if self.row is None or not (self.row.polls or self.row.last_error):
             return "not polled yet" if self.build.next_poll_at else ""
         text = self.row.last_report
@@ -96,6 +95,10 @@ class SourceView:
     days: Sequence[Day]
     statistics: BuildStatistics
     last_good: EndedRecord | None
+
+    def pause_at(self, now: datetime) -> Pause | None:
+        """Return the pause that lasts at an instant."""
+        return pause_at(self.state.pauses, now) if self.state is not None else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cli.deployment import USUAL_STACK
 from cli.statistics import BAD_OUTCOMES, GOOD_OUTCOMES
-from cli.tables import age, duration, moment
+from cli.tables import age, describe_pause, duration, moment
 from courier.models import Outcome
 
 if TYPE_CHECKING:
@@ -156,6 +156,17 @@ def _source_items(source: SourceView, now: datetime, commands: Commands) -> Iter
     if source.state is None or source.settings is None:
         return
     state, settings = source.state, source.settings
+    if pause := source.pause_at(now):
+        waiting = _count(source.in_flight, "build") if source.in_flight else "nothing"
+        yield ActionItem(
+            level="act" if pause.until is None else "watch",
+            title="A source is paused",
+            subject=source.name,
+            detail=_sentence(f"{describe_pause(pause)}; {waiting} in flight"),
+            cure="It is not called, and the deadlines of its builds stand still. To go on:",
+            commands=[commands.courier("resume", source.name)],
+        )
+        return
     if state.is_unhealthy_as_a_whole:
         error = state.unhealthy_error or ""
         reason = REASONS.get(error, "the provider refuses the request itself")
@@ -313,6 +324,8 @@ def _running_items(content: PageContent, commands: Commands) -> Iterator[ActionI
 
 def _stuck(build: RunningBuild, now: datetime) -> tuple[str, str] | None:
     """Return what is wrong with a build in flight: title and detail; None when it is as it should be."""
+    if build.build.paused or (build.row is not None and build.row.stop_requested):
+        return None
     deadline, start = build.build.deadline_at, build.build.first_seen_at
     left = f"The wait ends {'in ' + age(deadline, now) if deadline > now else 'now'}."
     if build.row is not None and build.row.failures >= FAILED_POLLS:
@@ -337,19 +350,23 @@ def health_of(source: SourceView, now: datetime) -> Health:
     state = source.state
     if source.broken is not None or state is None:
         return Health("bad", "misconfigured")
+    if pause := source.pause_at(now):
+        return Health("warn", f"paused until {moment(pause.until)}" if pause.until else "paused")
     if state.is_unhealthy_as_a_whole:
         return Health("bad", f"unhealthy for {age(now, state.unhealthy_since)}")
-    if state.backoff_until is not None and state.backoff_until > now:
-        return Health("warn", f"backing off for {age(state.backoff_until, now)}")
-    if source.failing_scopes:
-        return Health("warn", f"{_count(len(source.failing_scopes), 'scope')} failing")
-    if state.failures:
-        return Health("warn", f"{_count(state.failures, 'failure')} in a row")
-    return Health("good", "healthy")
+    concerns = [
+        f"backing off for {age(state.backoff_until, now)}" if state.backoff_until and state.backoff_until > now else "",
+        f"{_count(len(source.failing_scopes), 'scope')} failing" if source.failing_scopes else "",
+        f"{_count(state.failures, 'failure')} in a row" if state.failures else "",
+    ]
+    concern = next(filter(None, concerns), None)
+    return Health("warn", concern) if concern else Health("good", "healthy")
 
 
 def _is_resting(source: SourceView, now: datetime) -> bool:
     state = source.state
+    if source.pause_at(now) is not None:
+        return True
     return state is None or state.is_unhealthy or (state.backoff_until is not None and state.backoff_until > now)
 
 

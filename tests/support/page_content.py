@@ -24,6 +24,7 @@ from cli.stack import Stack
 from cli.statistics import percentile, summarize
 from courier.config.environment import Environment
 from courier.ledger import BuildRow, SourceState
+from courier.ledger.pauses import Pause, dump_pauses
 from courier.models import BuildRef, BuildStatus, Problem
 from courier.object_keys import artifact_key, record_key
 from courier.providers import parse_source
@@ -270,7 +271,7 @@ def six_problems() -> PageContent:
     ]
     usual = usual_of(records, MODELS[1])
     sandbox = insights("sandbox", secret="build-courier/sandbox")
-    wide = insights("warehouse", secret="build-courier/warehouse", requests_per_minute=20)
+    wide = insights("warehouse", secret="build-courier/warehouse")
     return content_of(
         records,
         sources=(insights(), red_team(), sandbox, wide),
@@ -284,9 +285,9 @@ def six_problems() -> PageContent:
                 "last_error": "list_builds was rejected with 401: Could not validate credentials",
             },
             "warehouse": {
-                "scopes": 900,
-                "unlisted_scopes": 610,
-                "round_started_at": NOW - timedelta(hours=2, minutes=10),
+                "pauses": dump_pauses(
+                    [Pause(since=NOW - timedelta(days=2), by="kim@example.com", note="the provider moves its API")]
+                )
             },
         },
         builds=[
