@@ -138,7 +138,8 @@ def deploy(options: argparse.Namespace, *, interactive: bool) -> int:
 
 def sam_command(stack: str, region: str, profile: str | None, values: Mapping[str, str], *, confirm: bool) -> list[str]:
     """Return the command that deploys the build with all parameters."""
-    command = [SAM, "deploy", "--config-file", CONFIG, "--template-file", BUILT, "--stack-name", stack]
+    # SAM takes the build by itself. With --template-file it would look for the configuration beside that file.
+    command = [SAM, "deploy", "--config-file", CONFIG, "--stack-name", stack]
     command += ["--region", region, *(["--profile", profile] if profile else [])]
     command += ["--confirm-changeset" if confirm else "--no-confirm-changeset", "--parameter-overrides"]
     # SAM splits an unquoted value at spaces.
@@ -263,11 +264,12 @@ def _print_plan(
 
 def _run(command: list[str], secret_prefix: str, *, is_new: bool) -> int:
     environment = {**os.environ, "SAM_CLI_TELEMETRY": "0"}
-    if build_is_outdated(ROOT):
-        without_make = {name: value for name, value in environment.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
-        if code := subprocess.run(["make", "build"], cwd=ROOT, env=without_make, check=False).returncode:
-            print("deploy: the build failed; nothing was deployed", file=sys.stderr)
-            return code
+    # A build that was refused, for example for its size, is there and up to date: its check is repeated.
+    build = ["make", "build"] if build_is_outdated(ROOT) else [sys.executable, "-m", "scripts.built"]
+    without_make = {name: value for name, value in environment.items() if name not in {"MAKEFLAGS", "MAKELEVEL"}}
+    if code := subprocess.run(build, cwd=ROOT, env=without_make, check=False).returncode:
+        print("deploy: the build failed; nothing was deployed", file=sys.stderr)
+        return code
     if code := subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode:
         print(
             "deploy: SAM failed; its message is above. The answers are kept: make deploy tries again", file=sys.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -144,6 +145,8 @@ def test_a_dry_run_prints_the_command_and_changes_nothing(shell: Shell, capsys: 
     assert shell.deploy(*STACK, "--dry-run", "RequestSchedule=cron(0 6 * * ? *)") == 0
     line = capsys.readouterr().out.splitlines()[-1]
     assert line.startswith(".venv-sam/bin/sam deploy --config-file samplconfig.toml ")
+    # SAM looks for the configuration beside the template that this option names.
+    assert "--template-file" not in line
     assert """'RequestSchedule="cron(0 6 * * ? *)"'""" in line
     assert not shell.commands
     assert not shell.file.exists()
@@ -207,6 +210,12 @@ def test_an_outdated_build_is_built_first_and_a_failed_build_deploys_nothing(
     shell.fails = {"make"}
     assert shell.deploy(*STACK) == 1
     assert [command[0] for command in shell.commands] == ["make"]
+
+
+def test_a_build_that_its_check_refused_is_not_deployed_by_the_next_attempt(shell: Shell) -> None:
+    shell.fails = {Path(sys.executable).name}
+    assert shell.deploy(*STACK) == 1
+    assert [command[1:] for command in shell.commands] == [["-m", "scripts.built"]]
 
 
 def test_a_build_is_outdated_when_a_source_is_newer(tmp_path: Path) -> None:
