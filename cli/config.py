@@ -17,6 +17,7 @@ from cli.shared import DEFAULT_STACK, EXIT_BAD_USAGE, EXIT_FAILED, EndpointUrl, 
 from courier.errors import CourierError, SettingsError
 
 if TYPE_CHECKING:
+    from cli.stack import Stack
     from courier.config.settings import SourceSettings
 
 # A person waits: a provider that has not responded by then is reported, and the next one is checked.
@@ -96,6 +97,7 @@ def push(
             say(errors, "Nothing was written; --yes removes without asking.", style="red")
             raise typer.Exit(EXIT_FAILED)
         apply(changes, target.parameter_path)
+        _probe_failing(target, [settings.name for settings in configuration.sources], console)
     say(console, "Done. The functions read it within a minute." if changes else "Nothing to do.")
 
 
@@ -109,7 +111,8 @@ def set_secret(
 ) -> None:
     """Store an API key in Secrets Manager, typed without echo or piped in, so that it is not in the shell's history.
 
-    An existing key is replaced; running functions pick up the new one. An API that wants more than one key gets a
+    An existing key is replaced; running functions pick up the new one, and sources that failed with the old one are
+    called at once. An API that wants more than one key gets a
     JSON object of named fields.
 
     **Examples**
@@ -132,6 +135,22 @@ def set_secret(
         fields = parse_secret(name, value).check()
         holds = f", with the fields {', '.join(fields)}" if fields else ""
         say(console, f"{name}: {_store(name, value)}{holds}")
+        usable = target.container.sources.load(fresh=True).usable
+        _probe_failing(target, [each.name for each in usable.values() if each.secret == name], console)
+
+
+def _probe_failing(stack: Stack, sources: Sequence[str], console: Console) -> None:
+    """Let the stack call the sources that it does not call at the moment: what was written may be the cure."""
+    from cli.act import perform
+
+    states = {name: stack.container.source_ledger.state(name) for name in sources}
+    failing = [name for name, state in states.items() if state.is_unhealthy or state.backoff_until]
+    for result in perform(stack, [{"action": "probe", "source": name} for name in failing]) if failing else ():
+        said = str(result["note"]).removeprefix(f"{result['source']}: ")
+        say(
+            console,
+            f"{result['source']}: probed, {said}" if result["done"] else f"{result['source']}: still fails, {said}",
+        )
 
 
 def _check_all(

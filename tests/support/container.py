@@ -30,7 +30,7 @@ class FakeCatalog:
     def __init__(self, sources: Sources) -> None:
         self.sources = sources
 
-    def load(self) -> Sources:
+    def load(self, *, fresh: bool = False) -> Sources:  # noqa: ARG002 - the catalog's
         return self.sources
 
 

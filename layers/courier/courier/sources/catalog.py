@@ -54,9 +54,9 @@ class SourceCatalog:
         self._secret_prefix = secret_prefix
         self._provider = SSMProvider(boto3_client=client)
 
-    def load(self) -> Sources:
-        """Read and validate all sources."""
-        found = self._provider.get_multiple(self._path, max_age=MAX_AGE_SECONDS)
+    def load(self, *, fresh: bool = False) -> Sources:
+        """Read and validate all sources; ``fresh`` does not accept those that were read a moment ago."""
+        found = self._provider.get_multiple(self._path, max_age=MAX_AGE_SECONDS, force_fetch=fresh)
         usable: dict[str, SourceSettings] = {}
         broken: dict[str, str] = {}
         for name, text in found.items():

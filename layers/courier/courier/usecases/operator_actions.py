@@ -96,7 +96,8 @@ def perform_action(container: Container, action: OperatorAction) -> ActionResult
 
 def _perform(container: Container, action: OperatorAction, act: Act) -> tuple[str | None, str]:
     if action.source is not None:
-        settings = container.sources.load().get(action.source)
+        # The operator may have changed them a moment ago.
+        settings = container.sources.load(fresh=True).get(action.source)
         match action.action:
             case "pause":
                 return None, container.source_actions.pause(settings, act, until=action.until, dry_run=action.dry_run)
