@@ -244,7 +244,7 @@ def _plan(found: Installation, chosen: frozenset[Leftover], *, would: bool) -> I
     if Leftover.PARAMETERS in chosen:
         yield f"  parameters: {', '.join(found.parameters) or 'none'}"
     yield "Would stay:" if would else "Stays:"
-    for line in _left(found, chosen):
+    for line in [*_left(found, chosen)] or ["nothing"]:
         yield f"  {line}"
     for note in found.notes:
         yield f"Note: {note}"
