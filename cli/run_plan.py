@@ -16,7 +16,7 @@ from courier.providers import open_provider, provider_class
 from local.chaos.chaos_run import FaultProfile
 from local.runs.demo import demo_requests, demo_secrets, demo_sources
 from local.runs.vendor_demo import introduce, vendor_demo, vendor_named
-from local.simulator import FaultPlan, Scenario, SimulatedProviders, SimulatedVendor, demo_scenario
+from local.simulator import FaultPlan, HeldClock, Scenario, SimulatedProviders, SimulatedVendor, demo_scenario
 
 DEMO_SEED = 7
 
@@ -125,7 +125,7 @@ def make_plan(
             )
         return
     scenario = demo_scenario()
-    with SimulatedProviders(scenario, seed=DEMO_SEED, faults=faults) as providers:
+    with SimulatedProviders(scenario, seed=DEMO_SEED, clock=HeldClock(), faults=faults) as providers:
         builds = demo_requests(scenario)
         yield Plan(
             sources=demo_sources(scenario, providers.url),

@@ -62,7 +62,7 @@ from local.simulator.faults_json import (
 )
 from local.simulator.faults_range import DenyEtag, OddRange, OtherEtag
 from local.simulator.ground_truth import BuildState
-from local.simulator.manual_clock import ManualClock
+from local.simulator.manual_clock import HeldClock, ManualClock
 from local.simulator.messages import ConnectionEnd, LoggedRequest, ProviderName, RequestKind, RequestLog, RequestTarget
 from local.simulator.providers import SimulatedProviders
 from local.simulator.scenario import (
@@ -108,6 +108,7 @@ __all__ = [
     "FaultSample",
     "FloodList",
     "GzipBody",
+    "HeldClock",
     "IgnoreRange",
     "InterimResponse",
     "JobPlan",

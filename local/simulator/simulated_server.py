@@ -19,6 +19,7 @@ from local.simulator.certificates import make_tls_files
 from local.simulator.fault_plan import FaultPlan
 from local.simulator.faults import Fault
 from local.simulator.http_server import LoopbackServer, ServerOptions
+from local.simulator.manual_clock import HeldClock
 from local.simulator.messages import Clock, LoggedRequest, Request, RequestLog, RequestTarget, SimulatedResponse
 
 # Clients reach the APIs by address and the artifacts by name, so that the two are different hosts.
@@ -109,6 +110,8 @@ class SimulatedServer(ABC):
     def _respond(
         self, method: str, target: str, headers: Mapping[str, str], read_body: Callable[[], bytes]
     ) -> SimulatedResponse:
+        if isinstance(self._clock, HeldClock):
+            self._clock.release()
         path, _, query = target.partition("?")
         body = read_body() if self.body_names_target else b""
         addressee = self._target(method, path, query, body)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from local.chaos.scenario_facts import api_keys
-from local.simulator import ProviderName, SimulatedProviders, demo_scenario
+from local.simulator import HeldClock, ProviderName, SimulatedProviders, demo_scenario
 from tests.functional.end_to_end.customer import (
     CUSTOMER_SEED,
     REQUESTS,
@@ -58,7 +58,10 @@ def customer(tmp_path_factory: pytest.TempPathFactory) -> ObservedRun:
     """``courier run --sources …`` with all its options, and with mistakes that stop no other source."""
     folder = tmp_path_factory.mktemp("customer")
     scenario = customer_scenario()
-    with SimulatedProviders(scenario, seed=CUSTOMER_SEED) as providers, observed_sessions() as observer:
+    with (
+        SimulatedProviders(scenario, seed=CUSTOMER_SEED, clock=HeldClock()) as providers,
+        observed_sessions() as observer,
+    ):
         (folder / "sources.yaml").write_text(yaml.safe_dump({"sources": customer_sources(providers.url)}), "utf-8")
         (folder / "secrets.json").write_text(json.dumps(customer_secrets(scenario)), "utf-8")
         options: list[object] = []

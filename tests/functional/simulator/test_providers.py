@@ -17,6 +17,7 @@ from local.simulator import (
     CutBody,
     FaultPlan,
     FaultRule,
+    HeldClock,
     JobPlan,
     ManualClock,
     ProviderName,
@@ -39,6 +40,16 @@ def test_a_report_is_a_real_pdf_of_exactly_its_size(size_bytes: int) -> None:
     assert len(report) == size_bytes
     assert len(pages) >= 3
     assert "Findings" in pages[1].extract_text()
+
+
+def test_builds_do_not_age_before_the_first_request() -> None:
+    real = ManualClock()
+    with SimulatedProviders(scenario(), clock=HeldClock(real)) as providers:
+        real.advance(1_000)
+        assert providers.build(BUILD).status == "pending"
+        requests.get(providers.url, timeout=5)
+        real.advance(6)
+        assert providers.build(BUILD).status == "building"
 
 
 def test_a_report_follows_from_its_seed() -> None:
