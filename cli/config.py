@@ -18,6 +18,7 @@ from courier.errors import CourierError, SettingsError
 
 if TYPE_CHECKING:
     from cli.stack import Stack
+    from courier.config.secrets import Secret
     from courier.config.settings import SourceSettings
 
 # A person waits: a provider that has not responded by then is reported, and the next one is checked.
@@ -104,6 +105,10 @@ def push(
 @config_app.command("set-secret")
 def set_secret(
     name: Annotated[str, typer.Argument(help="Name of the secret, such as build-courier/dreadnode.")],
+    check: Annotated[
+        bool,
+        typer.Option("--check/--no-check", help="Send one harmless request with the key to each source that uses it."),
+    ] = True,
     stack: StackName = DEFAULT_STACK,
     profile: Profile = None,
     region: Region = None,
@@ -111,9 +116,9 @@ def set_secret(
 ) -> None:
     """Store an API key in Secrets Manager, typed without echo or piped in, so that it is not in the shell's history.
 
-    An existing key is replaced; running functions pick up the new one, and sources that failed with the old one are
-    called at once. An API that wants more than one key gets a
-    JSON object of named fields.
+    An existing key is replaced; running functions pick up the new one. Before that, the sources of the stack that use
+    the secret are called with the new key: a key that one of them rejects is not stored. Afterwards the stack calls
+    those that failed with the old one at once. An API that wants more than one key gets a JSON object of named fields.
 
     **Examples**
 
@@ -122,6 +127,8 @@ def set_secret(
         pass show dreadnode | courier config set-secret build-courier/dreadnode
 
         courier config set-secret build-courier/auth0 < client.json
+
+    **Exit code** 0: the key is stored. 2: it is not; the message says why.
     """
     from cli.stack import open_stack
     from courier.config.secrets import parse_secret
@@ -131,12 +138,15 @@ def set_secret(
         _check_name(name, target.secret_prefix)
         value = _read_key(name)
         # A value that the functions could not use is refused here, where the operator sees it. Which fields an object
-        # needs, only its source says: `config push` compares them.
-        fields = parse_secret(name, value).check()
+        # needs, only its source says.
+        secret = parse_secret(name, value)
+        fields = secret.check()
+        users = [each for each in target.container.sources.load(fresh=True).usable.values() if each.secret == name]
+        if check:
+            _check_new_secret(console, secret, users)
         holds = f", with the fields {', '.join(fields)}" if fields else ""
         say(console, f"{name}: {_store(name, value)}{holds}")
-        usable = target.container.sources.load(fresh=True).usable
-        _probe_failing(target, [each.name for each in usable.values() if each.secret == name], console)
+        _probe_failing(target, [each.name for each in users], console)
 
 
 def _probe_failing(stack: Stack, sources: Sequence[str], console: Console) -> None:
@@ -151,6 +161,35 @@ def _probe_failing(stack: Stack, sources: Sequence[str], console: Console) -> No
             console,
             f"{result['source']}: probed, {said}" if result["done"] else f"{result['source']}: still fails, {said}",
         )
+
+
+def _check_new_secret(console: Console, secret: Secret, sources: Sequence[SourceSettings]) -> None:
+    """Call the sources that use a secret with its new value, before it is stored.
+
+    Raises
+    ------
+    typer.Exit
+        A source rejects it, or cannot be called.
+    """
+    from courier.providers import open_provider, provider_class
+
+    def read_new_secret(_name: str, _fresh: bool = False) -> Secret:
+        return secret
+
+    failed = []
+    for settings in sources:
+        try:
+            provider_class({"provider": settings.provider}).check_secret(settings, secret)
+            provider = open_provider(settings, read_secret=read_new_secret, call_limit_seconds=CHECK_LIMIT_SECONDS)
+            say(console, _with_name(settings.name, provider.check()))
+        except CourierError as exc:
+            failed.append(_with_name(settings.name, str(exc)))
+    errors = Console(stderr=True, highlight=False)
+    for line in failed:
+        say(errors, f"courier: {line}", style="red")
+    if failed:
+        say(errors, "The key was not stored; --no-check stores it nevertheless.", style="red")
+        raise typer.Exit(EXIT_BAD_USAGE)
 
 
 def _check_all(

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from local.runs.demo import DREADNODE_SECRET
+from local.runs.demo import DREADNODE_SECRET, TREASURE_SECRET
 from tests.functional.cli.operator_setup import OperatorSetup, aws_refuses
 from tests.support.command import courier
 
@@ -44,6 +44,31 @@ def test_an_invalid_key_is_refused_without_showing_it(operator: OperatorSetup, p
     assert DREADNODE_SECRET in result.error_line
     assert KEY not in result.err
     assert operator.key(DREADNODE_SECRET) is None
+
+
+def test_a_new_key_is_tried_at_its_source_before_it_is_stored(operator: OperatorSetup) -> None:
+    operator.push([operator.insights(), operator.insights("second"), operator.red_team()], "--no-check")
+    old = operator.key(TREASURE_SECRET)
+    result = operator.command("config", "set-secret", TREASURE_SECRET, piped=b"1/wrong-key")
+    assert (result.exit_code, result.out) == (2, "")
+    first, second, last = result.err.splitlines()
+    assert first.startswith("courier: insights: ")
+    assert second.startswith("courier: second: ")
+    assert "401" in first
+    assert last == "The key was not stored; --no-check stores it nevertheless."
+    assert "wrong-key" not in result.err
+    assert operator.key(TREASURE_SECRET) == old
+
+    good = operator.scenario.treasure.key.encode()
+    result = operator.command("config", "set-secret", TREASURE_SECRET, piped=good)
+    assert (result.exit_code, result.err) == (0, "")
+    assert "insights: the API key works" in result.out
+    assert result.out.splitlines()[-1] == f"{TREASURE_SECRET}: replaced"
+    assert operator.no_secret_in(result)
+
+    result = operator.command("config", "set-secret", TREASURE_SECRET, "--no-check", piped=b"1/wrong-key")
+    assert (result.exit_code, result.out) == (0, f"{TREASURE_SECRET}: replaced\n")
+    assert operator.key(TREASURE_SECRET) == "1/wrong-key"
 
 
 @pytest.mark.parametrize("name", ["dreadnode", "build-courier", "x/build-courier/a", KEY])
