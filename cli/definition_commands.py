@@ -211,18 +211,15 @@ def _answers(options: list[str]) -> dict[str, list[Path]]:
 
 def _print_step(console: Console, step: Step) -> None:
     say(console, f"{step.call}  {step.request}", style="bold")
-    if step.sent is not None:
-        say(console, f"    sends     {step.sent}")
-    if step.response:
-        say(console, f"    response  {step.response}")
-    width = max((len(row.name) for row in step.rows), default=0)
-    for row in step.rows:
-        by = f"   [{row.by}]" if row.by else ""
-        say(console, f"    {row.name.ljust(max(width, 8))}  {row.value}{by}")
-    for note in step.notes:
-        say(console, f"    note      {note}", style="yellow")
-    if step.refused is not None:
-        say(console, f"    refused   {step.refused}", style="red")
+    lines = [("sends", step.sent or ""), ("response", step.response)]
+    lines += [(row.name, f"{row.value}   [{row.by}]" if row.by else row.value) for row in step.rows]
+    lines += [("note", note) for note in step.notes]
+    lines += [("refused", step.refused or "")]
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        if text:
+            style = {"note": "yellow", "refused": "red"}.get(name)
+            say(console, f"    {name.ljust(width)}  {text}", style=style)
 
 
 def _summary(checked: CheckedFile) -> list[str]:

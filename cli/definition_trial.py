@@ -279,7 +279,8 @@ class Trial:
         yield Row("credentials", f"sent in {sent}" if sent else "not sent", "link.auth")
         if link.headers:
             yield Row("headers", ", ".join(link.headers), "link.headers")
-        yield Row("bytes", "nothing" if link.size_bytes is None else f"{link.size_bytes:,}", "link.bytes")
+        if link.size_bytes is not None or (definition is not None and definition.bytes is not None):
+            yield Row("bytes", "nothing" if link.size_bytes is None else f"{link.size_bytes:,}", "link.bytes")
         if link.sha256 is not None:
             yield Row("sha256", link.sha256, "link.sha256")
         if link.expires_at is not None or (definition is not None and definition.expires is not None):

@@ -69,6 +69,10 @@ class ArtifactSettings(StrictModel):
 class SourceSettings(StrictModel):
     """One configured account at a provider; providers add their own fields.
 
+    ``name``
+        Your name for it, part of every key and notice: lower-case letters, digits and hyphens.
+    ``provider``
+        Whose API it is.
     ``endpoint``
         ``https://host[:port]``; ``http`` only for loopback and with ``insecure: true``.
     ``secret``
@@ -80,6 +84,12 @@ class SourceSettings(StrictModel):
         Limit of API requests per minute, over all functions together.
     ``cancel_on_timeout``
         Cancel a build that timed out, if the provider can.
+    ``insecure``
+        Allow plain HTTP to this machine, for experiments.
+    ``polling``
+        When a waiting build is polled.
+    ``artifact``
+        Which files are fetched, and from where.
     ``backfill_hours``
         Builds that ended before the source's first discovery are ignored, except those that ended within so many
         hours before it.

@@ -32,7 +32,13 @@ _COMMON = frozenset({"kind", "also", "also_for"})
 
 
 class TokenHeader(StrictModel):
-    """The header that carries an access token."""
+    """The header that carries an access token.
+
+    ``name``
+        Its name.
+    ``prefix``
+        What stands in front of the token.
+    """
 
     name: HeaderName = "Authorization"
     prefix: str = "Bearer "
@@ -45,22 +51,38 @@ class Auth(StrictModel):
         ``header``: the key in a header. ``basic``: HTTP Basic. ``body``: the key in the body of every call.
         ``oauth2``: an access token from ``token_url``. ``login``: an access token from a call to the API.
         ``none``: no key, or only those under ``also``.
-    ``name``, ``prefix``, ``value``
-        Of ``header``: its name, what stands in front of the key (taken off the secret where it holds it already),
-        and the key.
+    ``name``
+        Of ``header``: the name of the header.
+    ``prefix``
+        Of ``header``: what stands in front of the key; taken off the secret where that begins with it already.
+    ``value``
+        Of ``header`` and ``body``: the key.
     ``user``, ``password``
-        Of ``basic``.
-    ``field``, ``value``
-        Of ``body``: a field at its top, and the key.
-    ``grant``, ``token_url``, ``client``, ``send``, ``form``
-        Of ``oauth2``. ``token_url`` is an address, or a path on the endpoint's origin. The secret holds ``client_id``,
-        ``client_secret`` and, for ``refresh_token``, that. ``client: basic`` sends the first two as HTTP Basic,
-        ``send: query`` makes a GET of it, ``form`` adds fields, such as ``scope`` or ``audience``.
-    ``post``, ``body``, ``form``
-        Of ``login``: the path, and what is sent.
-    ``token``, ``lifetime``, ``lifetime_seconds``, ``header``
-        Of both: expressions for the token and for its life in seconds, the life where that is absent, and the header
-        that carries the token.
+        Of ``basic``; the password may be empty.
+    ``field``
+        Of ``body``: the field at the top of every body.
+    ``grant``
+        Of ``oauth2``. The secret holds ``client_id``, ``client_secret`` and, for ``refresh_token``, that.
+    ``token_url``
+        Of ``oauth2``, required: an address, or a path on the endpoint's origin.
+    ``client``
+        Of ``oauth2``: ``basic`` sends id and secret as HTTP Basic, ``body`` as fields.
+    ``send``
+        Of ``oauth2``: ``query`` makes a GET of the request.
+    ``form``
+        Of ``oauth2``: further fields, such as ``scope`` or ``audience``. Of ``login``: what is sent.
+    ``post``
+        Of ``login``, required: the path.
+    ``body``
+        Of ``login``: what is sent, as JSON.
+    ``token``
+        Of ``oauth2`` and ``login``: where the response holds the access token.
+    ``lifetime``
+        Of both: where it holds the life of the token, in seconds.
+    ``lifetime_seconds``
+        Of both: its life where the response says nothing.
+    ``header``
+        Of both: the header that carries the token.
     ``also``
         Further headers with parts of the secret, on every call.
     ``also_for``

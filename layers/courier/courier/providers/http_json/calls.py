@@ -69,7 +69,13 @@ class ReadingCall(Call):
 
 
 class Once(StrictModel):
-    """Where the vendor takes an idempotency key; the courier puts the id of its own request there."""
+    """Where the vendor takes an idempotency key; the courier puts a key of its own request there.
+
+    ``header``
+        Name of a header.
+    ``query``
+        Name of a query parameter.
+    """
 
     header: HeaderName | None = None
     query: str | None = None
@@ -128,9 +134,14 @@ class Status(ReadingCall):
 class Next(StrictModel):
     """How a list continues; exactly one of three ways.
 
-    ``query``, ``value``
-        A query parameter, and the expression for its value in the page before. Where ``more`` is there, it must hold
-        for there to be another page. With ``alone``, the next page takes no other parameter of the list.
+    ``query``
+        A query parameter.
+    ``value``
+        Of ``query``: expression for its value in the page before.
+    ``more``
+        Of ``query``: expression that must be true for there to be another page.
+    ``alone``
+        Of ``query``: the next page takes no other parameter of the list.
     ``link``
         The relation in the ``Link`` header, which is ``next``.
     ``url``
@@ -160,6 +171,8 @@ class Listing(ReadingCall):
 
     ``each``
         Expression for the list of builds, such as ``data`` or ``@``; each is read as ``build`` says.
+    ``next``
+        How the list continues; without it, there is one page.
     """
 
     each: Expression
@@ -167,20 +180,34 @@ class Listing(ReadingCall):
 
 
 class Scopes(ReadingCall):
-    """How the scopes are found; ``each`` lists them. Used where the source says ``scopes: all``."""
+    """How the scopes are found, where the source says ``scopes: all``.
+
+    ``each``
+        Expression for the list of scopes, such as ``data[].id``.
+    ``next``
+        How the list continues.
+    """
 
     each: Expression
     next: Next | None = None
 
 
 class Check(ReadingCall):
-    """One harmless call, for ``courier config push``; ``count`` is something to count in the response."""
+    """One harmless call, for ``courier config push`` and ``probe``; without it, a build that cannot exist is requested.
+
+    ``count``
+        Expression for something to count in the response, for the message.
+    """
 
     count: Expression | None = None
 
 
 class Limits(ReadingCall):
-    """Where the limits of the account stand, in GB."""
+    """Where the limits of the account stand.
+
+    ``build_gb``, ``query_gb``
+        Expressions for them, in GB.
+    """
 
     build_gb: Expression | None = None
     query_gb: Expression | None = None

@@ -69,8 +69,16 @@ from courier.providers.http_json.fields import (
 class BuildFields(StrictModel):
     """Where a response holds what is known of a build.
 
+    ``id``
+        The id. Without it, responses are not compared with the id that was requested, and nothing can be listed.
+    ``status``
+        The vendor's word for the state.
+    ``created``, ``started``, ``completed``
+        Times: ISO 8601, or seconds or milliseconds since 1970.
+    ``error``
+        Why a build failed, for its record and notice.
     ``keep``
-        Further values of the status response, for placeholders under ``link``.
+        Further values of the status response, by name, for placeholders under ``link``.
     """
 
     id: ReadId | None = None
@@ -85,10 +93,16 @@ class BuildFields(StrictModel):
 class Words(StrictModel):
     """The vendor's words for each state, in any case. A word that is in no list waits, and is reported.
 
+    ``queued``, ``running``
+        The build goes on.
+    ``succeeded``
+        It has ended well, and its file can be fetched.
+    ``failed``, ``canceled``
+        It has ended otherwise.
     ``empty``
         A good end that leaves nothing to fetch.
     ``gone``
-        The build, or its file, is no longer to be had.
+        The build, or its file, is no longer available.
     """
 
     queued: tuple[Word, ...] = ()
@@ -141,7 +155,11 @@ class Rule(StrictModel):
 
 
 class Errors(StrictModel):
-    """Where an error response holds the vendor's own message."""
+    """Where an error response holds the vendor's own message.
+
+    ``words``
+        Expression for a text, or for a list of texts.
+    """
 
     words: Expression
 
@@ -153,18 +171,32 @@ class Link(StrictModel):
         Its address, in the status response, or in the response to ``get`` or ``post``, a call of its own.
     ``file``
         Its path below the endpoint, in place of ``url``; it is requested with our credentials, and may redirect.
-    ``each``, ``pick``
-        Expressions for the files, and for the one of them to fetch. Exactly one must be left.
+    ``get``, ``post``
+        Path of a call of its own, whose response holds ``url``.
+    ``query``, ``body``, ``at``
+        Of that call, as of every call; ``query`` also of ``file``.
+    ``each``
+        Expression for the list of files, where there may be several.
+    ``pick``
+        Expression over that list for the one to fetch. Exactly one must be left.
     ``auth``
         Whether the file is requested with our credentials: true, false, or an expression. They go to the endpoint's
         origin and to ``auth.also_for``, nowhere else.
-    ``headers``, ``headers_from``
-        Headers that the vendor prescribes for the download: fixed ones, or an expression for an object with them.
-    ``bytes``, ``sha256``, ``expires``, ``gzip``
-        What the response says of the file; read from the entry of ``each`` first, then from the whole.
-    ``none_when``, ``none_means``
-        Expression that is true where a finished build left no file, and what that means, ``empty`` by default. With
-        ``none_means`` alone, a finished build without a ``url`` left none.
+    ``headers``
+        Fixed headers that the vendor prescribes for the download.
+    ``headers_from``
+        Expression for an object with such headers.
+    ``bytes``, ``sha256``
+        Its length and its SHA-256, which the copy is checked against. Like ``url``, they are read from the entry of
+        ``each`` first, then from the whole response.
+    ``expires``
+        When the link expires.
+    ``gzip``
+        Whether the file is compressed, so that ``.gz`` is added to its name.
+    ``none_when``
+        Expression that is true where a finished build left no file.
+    ``none_means``
+        What that means, ``empty`` by default. Alone, it means a finished build without a ``url``.
     ``name``
         Name to store the file under, before it is made safe; ``{n}`` counts the entries of ``each``.
     """
@@ -217,7 +249,13 @@ class Link(StrictModel):
 
 
 class Advice(StrictModel):
-    """What the vendor's documentation suggests; ``{build_gb}`` and ``{query_gb}`` are the account's limits."""
+    """What the vendor's documentation suggests; ``{build_gb}`` and ``{query_gb}`` are the account's limits.
+
+    ``failed``
+        After a failed build.
+    ``query``
+        After queries on a finished build fail.
+    """
 
     failed: str | None = None
     query: str | None = None
@@ -232,10 +270,30 @@ class Definition(StrictModel):
         On every call to the endpoint.
     ``scope_parts``
         Names for the parts of a scope, such as ``organization/project``.
-    ``start``, ``preflight``, ``status``, ``list``, ``cancel``, ``scopes``, ``check``, ``limits``
-        The calls; only ``status`` is required.
-    ``build``, ``words``, ``rules``, ``errors``
-        How responses are read.
+    ``start``
+        Starts a build.
+    ``preflight``
+        A dry run before that.
+    ``status``
+        Reads the status of one build.
+    ``list``
+        Lists the builds of a scope, also those that the courier did not start.
+    ``cancel``
+        Cancels a build, where the source says ``cancel_on_timeout``.
+    ``scopes``
+        Finds the scopes, where the source says ``scopes: all``.
+    ``check``
+        A harmless call that proves the key.
+    ``limits``
+        Reads the limits of the account.
+    ``build``
+        Where a response holds what is known of a build.
+    ``words``
+        What the vendor's words mean.
+    ``rules``
+        What responses mean by other marks; they decide before HTTP statuses and words do.
+    ``errors``
+        Where an error response holds the vendor's own message.
     ``link``
         Where the file is; without it, builds leave none.
     ``advice``

@@ -55,7 +55,9 @@ Text = Annotated[str, Quoted, AfterValidator(check_text)]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
 Word = Annotated[str, Quoted, StringConstraints(min_length=1, max_length=200)]
-Code = Annotated[str, BeforeValidator(_code), StringConstraints(pattern=r"^[1-5][0-9][0-9]$")]
+Code = Annotated[
+    str, BeforeValidator(_code, json_schema_input_type=int | str), StringConstraints(pattern=r"^[1-5][0-9][0-9]$")
+]
 Texts = dict[str, Text]
 Headers = dict[HeaderName, Text]
 
@@ -102,5 +104,5 @@ class IdReading(Reading):
         return self
 
 
-Read = Annotated[Reading, BeforeValidator(_reading)]
-ReadId = Annotated[IdReading, BeforeValidator(_reading)]
+Read = Annotated[Reading, BeforeValidator(_reading, json_schema_input_type=str | Reading)]
+ReadId = Annotated[IdReading, BeforeValidator(_reading, json_schema_input_type=str | IdReading)]

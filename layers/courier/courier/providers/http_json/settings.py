@@ -32,7 +32,13 @@ DEFAULT_SCOPE = "main"
 
 
 class InputRequest(StrictModel):
-    """A build to start each time the request schedule fires; ``scope`` may be left out where there is only one."""
+    """A build to start each time the request schedule fires.
+
+    ``scope``
+        May be left out where the source has only one.
+    ``input``
+        For the placeholders of ``start``.
+    """
 
     scope: Annotated[Scope, Quoted] | None = None
     input: dict[str, JsonValue] = Field({})
@@ -57,8 +63,8 @@ class HttpJsonSettings(SourceSettings):
     ``requests``
         Builds to start each time the request schedule fires: ``input`` for the placeholders of ``start``.
     ``token_url``, ``also_for``
-        Replace those of the definition: a national cloud, or a proxy. With ``endpoint``, they are the complete list of
-        the origins that the credentials are sent to.
+        Replace those of the definition, for a national cloud or a proxy. With ``endpoint``, they are the complete list
+        of the origins that the credentials are sent to.
     """
 
     provider: Literal["http_json"]
@@ -120,7 +126,7 @@ class HttpJsonSettings(SourceSettings):
             # The field says which names there are.
             return value
 
-    @field_validator("api", mode="wrap")
+    @field_validator("api", mode="wrap", json_schema_input_type=str | Definition)
     @classmethod
     def _by_name_or_written_out(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Definition:  # noqa: ANN401 - as above
         if isinstance(value, str):
