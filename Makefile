@@ -104,7 +104,7 @@ verify: setup build .venv-checks/.ready $(NPM)/node_modules/.ready  ## Scan: SAM
 	@$(BIN)/python -m pytest -q -m slow tests/template
 
 verify-providers: setup .venv-vendors/.ready $(PRISM)/node_modules/.ready  ## Let vendors' specifications and clients check the simulated vendors
-	@if [ -f $(PRISM)/node_modules/.ready ]; then $(BIN)/python -m scripts.providers; \
+	@if [ -f $(PRISM)/node_modules/.ready ]; then $(BIN)/python -m scripts.providers && $(BIN)/python -m scripts.providers --planted; \
 	else echo "Notice: no npm was found, so the simulated vendors cannot be checked here"; fi
 
 bench: setup  ## Measure the copy against other tools; writes bench/results.md (about 10 minutes)

@@ -6,6 +6,7 @@ models, and writes what was covered. A disagreement is an exception.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -21,7 +22,7 @@ PATIENCE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Case:
-    """One simulated vendor: its addresses, secret, an access token, a job that runs, and what to ask for."""
+    """One simulated vendor: its addresses, secret, an access token, a job that runs, what to start, the definition."""
 
     name: str
     url: str
@@ -31,6 +32,7 @@ class Case:
     job: str
     scope: str
     input: Any
+    api: Any
 
 
 def until(poll: Callable[[], Any], is_done: Callable[[Any], bool]) -> Any:
@@ -317,6 +319,82 @@ def amazon_ads(case: Case) -> Iterable[str]:
     yield "cancel"
 
 
+def marketo(case: Case) -> Iterable[str]:
+    """Marketo: a public client, though not Adobe's."""
+    from marketorestpython.client import MarketoClient
+
+    client = MarketoClient("simulated", case.secret["client_id"], case.secret["client_secret"])
+    client.host = case.url
+    wanted = {"createdAt": {"startAt": case.input["from"], "endAt": case.input["to"]}}
+    (job,) = client.create_leads_export_job(fields=case.input["fields"], filters=wanted)
+    yield "token"
+    yield "start"
+    client.enqueue_leads_export_job(job["exportId"])
+    yield "second step"
+    poll = lambda: client.get_leads_export_job_status(job["exportId"])[0]  # noqa: E731
+    done = until(poll, lambda found: found["status"] == "Completed")
+    yield "status"
+    check(job["exportId"] in [entry["exportId"] for entry in client.get_leads_export_jobs_list()], "it is not listed")
+    yield "list"
+    content = client.get_leads_export_job_file(job["exportId"])
+    check(f"sha256:{hashlib.sha256(content).hexdigest()}" == done["fileChecksum"], "the checksum is another")
+    yield "file"
+    (other,) = client.create_leads_export_job(fields=case.input["fields"], filters=wanted)
+    check(client.cancel_leads_export_job(other["exportId"])[0]["status"] == "Cancelled", "it is not canceled")
+    yield "cancel"
+
+
+# The fields, words and nullability of https://shopify.dev/docs/api/admin-graphql/latest/objects/BulkOperation.
+SHOPIFY_TYPES = """
+scalar DateTime
+scalar UnsignedInt64
+scalar URL
+interface Node { id: ID! }
+enum BulkOperationStatus { CANCELED CANCELING COMPLETED CREATED EXPIRED FAILED RUNNING }
+enum BulkOperationErrorCode { ACCESS_DENIED INTERNAL_SERVER_ERROR TIMEOUT }
+enum BulkOperationType { MUTATION QUERY }
+type BulkOperation implements Node {
+  completedAt: DateTime createdAt: DateTime! errorCode: BulkOperationErrorCode fileSize: UnsignedInt64 id: ID!
+  objectCount: UnsignedInt64! partialDataUrl: URL query: String! rootObjectCount: UnsignedInt64!
+  status: BulkOperationStatus! type: BulkOperationType! url: URL
+}
+type UserError { field: [String!] message: String! }
+type BulkOperationRunQueryPayload { bulkOperation: BulkOperation userErrors: [UserError!]! }
+type BulkOperationCancelPayload { bulkOperation: BulkOperation userErrors: [UserError!]! }
+type Query { node(id: ID!): Node }
+type Mutation {
+  bulkOperationRunQuery(query: String!, groupObjects: Boolean): BulkOperationRunQueryPayload
+  bulkOperationCancel(id: ID!): BulkOperationCancelPayload
+}
+"""
+
+
+def shopify(case: Case) -> Iterable[str]:
+    """Shopify: the queries of the definition, and what comes back, by the documented types."""
+    import requests
+    from graphql import build_schema, graphql_sync
+
+    schema: Any = build_schema(SHOPIFY_TYPES)
+    schema.type_map["Node"].resolve_type = lambda *_: "BulkOperation"
+    path, headers = f"{case.url}/admin/api/2026-07/graphql.json", {"X-Shopify-Access-Token": case.secret}
+
+    def send(call: str, variables: dict[str, str]) -> Any:
+        query = case.api[call]["body"]["query"]
+        answer = requests.post(path, json={"query": query, "variables": variables}, headers=headers, timeout=10).json()
+        result = graphql_sync(schema, query, root_value=answer["data"], variable_values=variables)
+        check(not result.errors, f"{call}: {result.errors}")
+        check(result.data == answer["data"], f"{call}: the response holds more than was asked for: {answer['data']}")
+        return next(iter(answer["data"].values()))
+
+    job = send("start", {"q": case.input["query"]})["bulkOperation"]
+    yield "start"
+    for word in ("RUNNING", "COMPLETED"):
+        until(lambda: send("status", {"id": job["id"]})["status"], word.__eq__)
+    yield "status"
+    send("cancel", {"id": job["id"]})
+    yield "cancel"
+
+
 CLIENTS: dict[str, tuple[str, Callable[[Case], Iterable[str]]]] = {
     "amazon-ads-reports@1": ("python-amazon-ad-api", amazon_ads),
     "anthropic-batches@1": ("anthropic", anthropic),
@@ -325,9 +403,11 @@ CLIENTS: dict[str, tuple[str, Callable[[Case], Iterable[str]]]] = {
     "github-org-migrations@1": ("githubkit", github),
     "hubspot-crm-exports@1": ("hubspot-api-client", hubspot),
     "looker-render-tasks@1": ("looker-sdk", looker),
+    "marketo-bulk-leads@1": ("marketorestpython", marketo),
     "microsoft-advertising-reports@1": ("msads", microsoft),
     "openai-batches@1": ("openai", openai),
     "pinterest-ads-reports@1": ("pinterest-generated-client", pinterest),
+    "shopify-bulk-operations@1": ("graphql-core with the documented types", shopify),
     "stripe-report-runs@1": ("stripe", stripe),
 }
 
