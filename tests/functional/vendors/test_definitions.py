@@ -33,7 +33,7 @@ from local.simulator import (
     vendor_names,
 )
 from local.simulator.vendor_scenario import VendorError
-from tests.functional.vendors.played import SOURCE, Played, playing
+from tests.functional.vendors.played import END_SECONDS, SOURCE, Played, playing
 
 MEANINGS = {
     "queued": (BuildStatus.QUEUED, None),
@@ -263,3 +263,20 @@ def test_what_is_polled_only_is_not_started(played: Played) -> None:
     with pytest.raises(SettingsError):
         provider.start_build(watch)
     assert played.vendor.jobs == ()
+
+
+def test_times_are_those_of_the_vendor(played: Played) -> None:
+    """What a definition reads as a time is one: nothing ends before it has begun, or while it runs."""
+    provider = played.open()
+    first, *_, last = played.vendor.scenario.job.course.words
+    began = played.clock()
+    running = provider.get_build(played.start(provider, first, first))
+    assert running.completed_at is None
+    ref = played.start(provider, first, last)
+    played.clock.advance(END_SECONDS)
+    ended = provider.get_build(ref)
+    times = [time for time in (ended.created_at, ended.started_at, ended.completed_at) if time is not None]
+    assert times == sorted(times)
+    assert all(began <= time <= played.clock() for time in times)
+    assert not ended.times_unreadable
+    assert played.unexpected == []
