@@ -49,6 +49,7 @@ _LONG_WITHOUT_DATA = timedelta(hours=2)
 # Below this, copies of builds that end together wait, and Lambda refuses to reserve concurrency (docs/quota.md).
 SMALL_QUOTA: Final = 100
 _TICKS_SINCE = timedelta(hours=25)
+_METRICS_ARE_LATE = timedelta(minutes=15)
 # A layer has half a megabyte.
 _LARGEST_LAYER = 20_000_000
 _DOWNLOAD_SECONDS = 20
@@ -85,6 +86,12 @@ class Examined:
 
     stack: Stack
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @cached_property
+    def described(self) -> Mapping[str, Any]:
+        """What CloudFormation says about the stack."""
+        found: Any = aws.client("cloudformation").describe_stacks(StackName=self.stack.name)["Stacks"][0]
+        return found  # type: ignore[no-any-return]
 
     @cached_property
     def resources(self) -> Sequence[Mapping[str, Any]]:
@@ -140,8 +147,7 @@ def _guarded(check: Callable[[Examined], Iterator[Finding]], examined: Examined)
 
 def stack_itself(examined: Examined) -> Iterator[Finding]:
     """The stack is complete."""
-    client = aws.client("cloudformation")
-    status = client.describe_stacks(StackName=examined.stack.name)["Stacks"][0]["StackStatus"]
+    status = examined.described["StackStatus"]
     missing = sorted(OUTPUTS - examined.stack.outputs.keys())
     if "ROLLBACK" in status or "FAILED" in status:
         yield Finding(State.PROBLEM, f"{status}: the last deployment failed; see its events, then make deploy")
@@ -284,8 +290,11 @@ def last_tick(examined: Examined) -> Iterator[Finding]:
         Statistics=["Sum"],
     )
     seen = [point["Timestamp"] for point in response["Datapoints"] if point["Sum"] > 0]
+    if not seen and examined.now - examined.described["CreationTime"] < _METRICS_ARE_LATE:
+        yield Finding(State.NOTE, "none yet: the stack is new, and metrics are some minutes late")
+        return
     if not seen:
-        yield Finding(State.PROBLEM, "none within a day (new stacks: within minutes): docs/runbook.md#poller")
+        yield Finding(State.PROBLEM, "none within a day: docs/runbook.md#poller")
         return
     since = examined.now - max(seen)
     text = f"{age(examined.now, max(seen))} ago, in steps of 5 min"
@@ -300,7 +309,7 @@ def _longest_gap(examined: Examined) -> timedelta:
     name = dict(examined.of_type("AWS::Scheduler::Schedule")).get(_POLLER, "")
     expression = untyped_client("scheduler").get_schedule(Name=name)["ScheduleExpression"] if name else ""
     rate = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression)
-    return timedelta(minutes=15, seconds=2 * int(rate[1]) * _UNITS[rate[2]]) if rate else _TICKS_SINCE
+    return _METRICS_ARE_LATE + timedelta(seconds=2 * int(rate[1]) * _UNITS[rate[2]]) if rate else _TICKS_SINCE
 
 
 def last_copy(examined: Examined) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from cli.deployment import (
     write_deployments,
 )
 from courier.errors import SettingsError
+from tests.support.command import courier
 
 TWO = Deployments(
     stack="courier-eu",
@@ -56,6 +57,18 @@ def test_the_last_stack_is_used_with_its_region_and_profile(file: Path) -> None:
     )
     other = choose_stack("courier-us", region=None, profile=None)
     assert (other.region, other.profile) == ("us-gov-west-1", None)
+
+
+def test_a_command_uses_the_file_and_says_so(file: Path, moto: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_deployments(file, TWO)
+    result = courier("status")
+    assert result.exit_code == 2
+    assert f"there is no stack courier-eu in region eu-central-1 (from {file}) of this account" in result.error_line
+    other = courier("status", "--stack", "courier-us").error_line
+    assert f"there is no stack courier-us in region us-gov-west-1 (from {file})" in other
+    assert "in region eu-west-3 of this account" in courier("status", "--region", "eu-west-3").error_line
+    monkeypatch.setenv("COURIER_STACK", "mine")
+    assert "there is no stack mine in region eu-central-1 of this account" in courier("status").error_line
 
 
 def test_options_and_environment_win(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

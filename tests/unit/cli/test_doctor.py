@@ -242,7 +242,15 @@ def test_a_tick_is_late_by_its_schedule(patient: Patient, minutes: int, expressi
 
 
 def test_no_tick_at_all(patient: Patient) -> None:
-    lines = patient.lines(GetMetricStatistics=lambda _: {"Datapoints": []})
+    none: Reply = lambda _: {"Datapoints": []}  # noqa: E731
+    assert [line for line in patient.lines(GetMetricStatistics=none) if line.startswith("note last tick none yet")]
+
+    def old(call: Any) -> object:  # noqa: ANN401
+        response = call()
+        response["Stacks"][0]["CreationTime"] = NOW - timedelta(minutes=16)
+        return response
+
+    lines = patient.lines(GetMetricStatistics=none, DescribeStacks=old)
     assert [line for line in lines if line.startswith("problem last tick none within a day")]
 
 
@@ -280,13 +288,15 @@ def test_a_layer_that_cannot_be_read_shows_no_link(patient: Patient, monkeypatch
 
 
 def test_a_missing_permission_is_a_line_and_exit_code_3(patient: Patient) -> None:
-    for operation in (
-        "DescribeAlarms", "GetSchedule", "GetQueueAttributes", "ListSubscriptionsByTopic", "DescribeSecret",
-        "GetAccountSettings", "GetMetricStatistics", "ListObjectsV2", "GetFunctionConfiguration", "GetParametersByPath",
-    ):  # fmt: skip
-        result = patient.examine(**{operation: refusal(operation)})
-        assert (result.exit_code, result.err) == (3, ""), operation
-        assert f"your credentials may not call {operation} (AccessDeniedException)" in result.out
+    without_sources = (
+        "DescribeAlarms", "GetSchedule", "GetQueueAttributes", "ListSubscriptionsByTopic", "GetAccountSettings",
+        "GetMetricStatistics", "ListObjectsV2", "GetFunctionConfiguration", "GetParametersByPath",
+    )  # fmt: skip
+    for operations in (without_sources, ("DescribeSecret",)):
+        result = patient.examine(**{operation: refusal(operation) for operation in operations})
+        assert (result.exit_code, result.err) == (3, "")
+        for operation in operations:
+            assert f"your credentials may not call {operation} (AccessDeniedException)" in result.out
 
 
 def test_an_earlier_version_and_a_failed_deployment(patient: Patient) -> None:
