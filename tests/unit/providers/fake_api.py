@@ -50,6 +50,7 @@ class Sent:
     headers: Mapping[str, str]
     body: object
     timeout: object
+    url: str = ""
 
 
 def _decoded(body: bytes, content_type: str) -> object:
@@ -80,6 +81,7 @@ class FakeTransport(requests.adapters.BaseAdapter):
                 headers=dict(request.headers),
                 body=_decoded(body, str(request.headers.get("Content-Type"))) if body else None,
                 timeout=timeout,
+                url=str(request.url),
             )
         )
         self._after_each()

@@ -70,6 +70,8 @@ class BuildReader:
         if reading is None or reading.scope is not None:
             return None
         text = scalar_text(self._reader.value(reading, reply.body, f"{place}.id", headers=reply.headers))
+        if text is not None and self._reader.shows_secret(text):
+            return None
         try:
             return None if text is None else _IDENTIFIER.validate_python(text.strip(), strict=True)
         except ValidationError:

@@ -115,11 +115,13 @@ class Files:
             found = self._read(link.url, reply, whole)
             if not isinstance(found, str) or not found or len(found) > _URL_LIMIT_CHARACTERS:
                 raise SourceProtocolError(f"{self.settings.name}: {where} returned no link to the file")
-            address = urljoin(f"{self.api.endpoint}/", found.strip())
+            address = self._absolute(found.strip())
         credentials = self._credentials(address, self._wants_credentials(reply, whole))
         headers = self.caller.headers({**(self.settings.api.headers if credentials else {}), **link.headers}, values)
         is_gzip = self._flag(link.gzip, reply, whole)
-        name = fill_text(link.name, {**self.settings.values, **values}) or str(values.get("id", "file"))
+        name = fill_text(link.name, {**self.settings.values, **values}) or str(values["id"])
+        if self.reader.shows_secret(name):
+            name = str(values["id"])
         return ArtifactLink(
             url=SecretUrl(address),
             size_bytes=self._size(reply, whole),
@@ -129,6 +131,13 @@ class Files:
             headers={**self._prescribed(reply, whole), **headers},
             credentials=credentials,
         )
+
+    def _absolute(self, address: str) -> str:
+        """Return an address of a response; a relative one is below the endpoint."""
+        try:
+            return urljoin(f"{self.api.endpoint}/", address)
+        except ValueError:
+            raise ArtifactRefusedError(f"{self.settings.name}: the link to the file is no URL") from None
 
     def _entries(self, body: JsonValue) -> list[JsonValue]:
         found = self.reader.search(self._link.each or "@", body, "link.each")
@@ -197,7 +206,7 @@ class Files:
         if not wanted:
             return None
         if origin not in allowed:
-            shown = redact(origin, limit=_SHOWN_CHARACTERS)
+            shown = redact(origin, limit=_SHOWN_CHARACTERS, secrets=self.api.hidden())
             raise ArtifactRefusedError(
                 f"{name}: the file at {shown} would have to be requested with credentials, which may go to "
                 f"{', '.join(allowed)} only; add the origin to auth.also_for if it is the vendor's"

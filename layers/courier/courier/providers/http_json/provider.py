@@ -110,6 +110,10 @@ class HttpJson(Provider):
         """Return whether the definition says how to list builds."""
         return _own(settings).api.list is not None
 
+    def report_unexpected(self, kind: UnexpectedKind, detail: str) -> None:
+        """Report an unexpected value, as every provider does, without what an API repeats of our credentials."""
+        super().report_unexpected(kind, redact(detail, secrets=self.api.hidden()))
+
     def scopes(self) -> Sequence[str]:
         """Return the configured scopes, or those that the definition's call finds."""
         configured = self.settings.configured_scopes
@@ -127,7 +131,7 @@ class HttpJson(Provider):
                 scope = _SCOPE.validate_python(scalar_text(entry), strict=True)
             except ValidationError:
                 scope = ""
-            if not scope or (parts > 1 and scope.count("/") + 1 != parts):
+            if not scope or self._reader.shows_secret(scope) or (parts > 1 and scope.count("/") + 1 != parts):
                 self.report_unexpected(UnexpectedKind.MALFORMED_ENTRY, "a scope without a usable name")
             else:
                 scopes[scope] = None

@@ -77,3 +77,7 @@ class Reader:
             found = next((text for name in ("message", "detail", "code") if (text := found.get(name))), None)
         text = scalar_text(found)
         return None if text is None else redact(text, secrets=self._hidden()) or None
+
+    def shows_secret(self, text: str) -> bool:
+        """Return whether a response repeats a secret where an identifier was meant, which would be shown and stored."""
+        return any(secret in text for secret in self._hidden())
