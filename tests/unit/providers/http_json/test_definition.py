@@ -58,7 +58,10 @@ def test_the_usual_definition_works_and_survives_the_parameter() -> None:
             {"list": {"get": "/jobs", "each": "data", "next": {"more": "more"}}},
             "exactly one of query (with value), link",
         ),
-        ({"list": {"get": "/jobs", "each": "data", "next": {"link": "prev"}}}, "api.list.next.link: input should be"),
+        (
+            {"list": {"get": "/jobs", "each": "data", "next": {"link": "prev"}}},
+            "api.list.next.link: must be one of 'next'",
+        ),
         ({"headers": {"X-Key": "{secret}"}}, "{secret} may stand under auth only"),
         ({"rules": [{"means": "throttled"}]}, "a rule without a condition would always fit"),
         ({"rules": [{"code": 429, "means": "waiting"}]}, "api.rules[0].means"),

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import TypeAdapter, ValidationError
 
 from courier.config.secrets import Secret
 from courier.errors import (
     BuildNotFoundError,
-    EmptyReportError,
-    RequestUncertainError,
     SettingsError,
-    SourceError,
     SourceExhaustedError,
     SourceProtocolError,
     SourceRejectedError,
     SourceUnauthorizedError,
 )
 from courier.models import AccountLimits, Build, BuildRef, BuildRequest, Outcome, Scope
-from courier.observability.logger import logger
 from courier.observability.provider_events import ProviderCallbacks, UnexpectedKind
 from courier.observability.redaction import redact
 from courier.providers.base import Provider
@@ -35,6 +30,7 @@ from courier.providers.http_json.list_reader import ListReader
 from courier.providers.http_json.placeholders import fill_text, placeholders
 from courier.providers.http_json.reader import Reader
 from courier.providers.http_json.settings import HttpJsonSettings, scope_values
+from courier.providers.http_json.starter import Starter
 from courier.providers.parsing import parse_number
 
 if TYPE_CHECKING:
@@ -89,6 +85,7 @@ class HttpJson(Provider):
             hidden=api.hidden,
             time_of=self.time_of,
         )
+        self._starter = Starter(definition, api, self._caller, self._reader, self._builds)
 
     @classmethod
     def authorization(cls, settings: SourceSettings, key: ApiKey) -> Mapping[str, str]:
@@ -192,30 +189,7 @@ class HttpJson(Provider):
         if request.input is None or start is None:
             raise SettingsError("input: field required to start a build")
         values: dict[str, JsonValue] = {**scope_values(self._definition, scope), "input": request.input}
-        self._preflight(values)
-        is_repeatable = start.once is not None and bool(once)
-        key = str(uuid5(NAMESPACE_URL, f"{self.settings.name}/{once}"))
-        reply = self._caller.send(
-            "start",
-            start,
-            values,
-            kind="start_build",
-            starts_build=not is_repeatable,
-            may_be_anything=start.id is not None and (start.id.header is not None or start.id.scope is not None),
-            once=(start.once, key) if is_repeatable and start.once is not None else None,
-        )
-        if reply.state == "empty":
-            raise EmptyReportError(f"{self.settings.name}: {reply.message or 'the build would be empty'}")
-        reading = start.id or self._definition.build.id
-        build_id = self._builds.build_id(reading, reply, "start")
-        if reading is not None and reading.scope is not None:
-            # The API has no ids; the next build of the scope must be another one all the same.
-            build_id = f"{self.api.now():started-%Y-%m-%dT%H-%M-%SZ}"
-        if build_id is None:
-            text = f"{self.settings.name}: start_build was accepted, but the response names no usable id"
-            raise RequestUncertainError(text)
-        if start.then is not None:
-            self._second_step({**values, "id": build_id})
+        build_id, reply = self._starter.start(start, values, once=once)
         state, shown, says_something = self._builds.state(reply)
         # The build exists whatever the other fields hold, and its id is enough to poll it.
         return self._builds.build(self._ref(scope, build_id), reply, state if says_something else "queued", shown)
@@ -295,35 +269,6 @@ class HttpJson(Provider):
         except SourceProtocolError:
             return f"{name}: the API accepts the key; its response about a build that cannot exist says nothing"
         return f"{name}: the API key works"
-
-    def _preflight(self, values: Mapping[str, JsonValue]) -> None:
-        call = self._definition.preflight
-        if call is None:
-            return
-        try:
-            reply = self._caller.send("preflight", call, values, kind="preflight")
-        except SourceRejectedError as exc:
-            if not call.optional or type(exc) is not SourceRejectedError:
-                raise
-            return
-        found = self._reader.search(call.empty, reply.body, "preflight.empty")
-        entries = found if isinstance(found, list) else [] if found in (None, False, "") else [found]
-        if not entries and reply.state != "empty":
-            return
-        hidden = self.api.hidden()
-        names = [redact(text, limit=120, secrets=hidden) for entry in entries[:50] if (text := scalar_text(entry))]
-        named = f" in {', '.join(names)}" if names else ""
-        raise EmptyReportError(f"{self.settings.name}: the build would be empty{named}", sections=names)
-
-    def _second_step(self, values: Mapping[str, JsonValue]) -> None:
-        """Make the second call of a start; a build whose second call fails is followed all the same."""
-        start = self._definition.start
-        if start is None or start.then is None:
-            return
-        try:
-            self._caller.send("then", start.then, values, kind="start_build_then", may_be_anything=True)
-        except SourceError as exc:
-            logger.warning("second step of a start failed", build_id=str(values["id"]), reason=str(exc))
 
     def _status(self, ref: BuildRef) -> tuple[Reply, State | None, Build]:
         """Request the status of one build."""
