@@ -85,6 +85,7 @@ class FakeProvider(Provider):
         self.failures: dict[str, CourierError | list[CourierError]] = {}
         self.calls: list[str] = []
         self.canceled: list[BuildRef] = []
+        self.once: list[str] = []
         self.created_at: Callable[[], datetime] = lambda: NOON
         self.on_call: Callable[[str], None] = lambda _: None
 
@@ -136,7 +137,8 @@ class FakeProvider(Provider):
     def request_scope(self, request: BuildRequest) -> str:
         return request.data_model or request.scope or "sales"
 
-    def start_build(self, request: BuildRequest, *, once: str = "") -> Build:  # noqa: ARG002 - the contract's
+    def start_build(self, request: BuildRequest, *, once: str = "") -> Build:
+        self.once.append(once)
         self._called("start_build", request.data_model or "")
         started = self.counts["start_build"]
         build = build_of(

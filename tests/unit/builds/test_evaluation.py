@@ -221,3 +221,54 @@ def test_a_failed_limits_request_does_not_delay_the_news(container: FakeContaine
     container.fake.set_status("b1", BuildStatus.FAILED)
     container.poll()
     assert outcomes(container) == [Outcome.FAILED]
+
+
+@pytest.mark.parametrize(
+    ("ended_as", "error_message", "problem"),
+    [
+        (Outcome.EMPTY, None, "EmptyBuild: the provider reports that the build has ended and left nothing to fetch"),
+        (Outcome.EMPTY, "no rows", "EmptyBuild: no rows"),
+        (Outcome.LOST, None, "BuildGone: the provider reports that the build, or its file, is no longer there"),
+    ],
+)
+def test_a_build_may_end_in_a_way_that_its_status_does_not_say(
+    container: FakeContainer, ended_as: Outcome, error_message: str | None, problem: str
+) -> None:
+    container.wait_for(build_of("b1"))
+    status = BuildStatus.SUCCEEDED if ended_as is Outcome.EMPTY else BuildStatus.FAILED
+    container.fake.set_status("b1", status, ended_as=ended_as, error_message=error_message)
+    assert container.poll().released == 1
+    (news,) = container.stepfunctions.released
+    assert (news.verdict, news.outcome) == (NextStep.RECORD, ended_as)
+    assert news.problem is not None
+    assert f"{news.problem.name}: {news.problem.message}" == problem
+    assert "ended_as" not in news.model_dump_json()
+
+
+def test_the_provider_may_move_the_next_poll_later_and_never_earlier(container: FakeContainer) -> None:
+    def next_poll(retry_after_seconds: float | None) -> str | None:
+        build_id = f"b{retry_after_seconds}"
+        container.wait_for(build_of(build_id))
+        container.fake.set_status(build_id, BuildStatus.RUNNING, retry_after_seconds=retry_after_seconds)
+        container.poll()
+        row = container.builds.find(ref_of(build_id))
+        assert row is not None
+        return row.next_poll_at
+
+    usual = next_poll(None)
+    assert usual is not None
+    assert next_poll(5.0) == usual
+    later = next_poll(1200.0)
+    assert later == "2026-04-15T12:20:00.000Z"
+    assert next_poll(10.0**9) == "2026-04-15T13:00:00.000Z", "an hour at most"
+
+
+def test_a_poll_is_not_moved_beyond_the_deadline(container: FakeContainer) -> None:
+    container.fake.settings = settings_of(polling=PollingSettings(give_up_after_hours=0.5))
+    container.wait_for(build_of("b1"))
+    container.fake.set_status("b1", BuildStatus.RUNNING, retry_after_seconds=3600.0)
+    container.poll()
+    row = container.builds.find(ref_of("b1"))
+    assert row is not None
+    assert row.next_poll_at is not None
+    assert row.next_poll_at <= row.deadline_at.strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -276,3 +276,45 @@ def cut_off(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, make_requ
         patch.setattr(owner, method, killed)
         with pytest.raises(KeyboardInterrupt):
             make_request()
+
+
+def test_builds_that_differ_are_each_started_although_one_is_running(
+    container: FakeContainer, make_request: MakeRequest
+) -> None:
+    container.fake.builds_are_alike = False
+    container.fake.put(build_of("running"))
+    assert make_request().build == ref_of("started-1")
+
+
+def test_a_lost_start_among_builds_that_differ_is_found_only_if_there_is_no_doubt(
+    container: FakeContainer, make_request: MakeRequest
+) -> None:
+    container.fake.builds_are_alike = False
+    container.wait_for(build_of("tracked"))
+    container.fake.put(build_of("ours"))
+    container.fake.failures["start_build"] = UNCERTAIN
+    assert make_request().build == ref_of("ours")
+    container.fake.put(build_of("one"), build_of("other"))
+    assert make_request(request_id="r2").build == ref_of("request-r2")
+    assert outcomes(container)[-1] is Outcome.LOST
+
+
+def test_a_start_that_the_provider_recognizes_is_repeated_with_the_same_key(
+    container: FakeContainer, make_request: MakeRequest
+) -> None:
+    container.fake.repeats_starts = True
+    container.fake.failures["start_build"] = [SourceUnavailableError("insights: start_build timed out")]
+    with pytest.raises(SourceUnavailableError):
+        make_request()
+    assert make_request().begun
+    assert container.fake.once == ["r1", "r1"]
+
+
+def test_an_attempt_that_was_cut_off_is_repeated_where_the_provider_recognizes_it(
+    container: FakeContainer, make_request: MakeRequest
+) -> None:
+    container.fake.repeats_starts = True
+    container.requests.claim("insights", "r1")
+    container.manual_clock.advance(LATER_SECONDS)
+    assert make_request().begun
+    assert container.fake.counts["start_build"] == 1

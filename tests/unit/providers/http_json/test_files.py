@@ -97,7 +97,7 @@ def test_a_second_call_may_hold_the_link() -> None:
         locate({"get": "/documents/{id}", "url": "url"}, job("done"), Reply(json={}))
 
 
-def test_what_is_told_of_a_file_outside_its_entry_counts_as_well() -> None:
+def test_what_the_response_says_of_a_file_outside_its_entry_counts_as_well() -> None:
     link = {
         "each": "manifest.blobs",
         "url": "blobLink",
@@ -112,18 +112,18 @@ def test_what_is_told_of_a_file_outside_its_entry_counts_as_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "digest"),
+    ("given", "digest"),
     [("sha256:" + "AB" * 32, "ab" * 32), ("ab" * 32, "ab" * 32), ("nonsense", None), (7, None), (None, None)],
 )
-def test_a_digest_is_promised_only_if_it_is_one(told: object, digest: str | None) -> None:
+def test_a_digest_is_promised_only_if_it_is_one(given: object, digest: str | None) -> None:
     link = {"url": "url", "sha256": {"read": "sum", "match": "([0-9a-fA-F]{64})$"}}
-    described, found = locate(link, job("done", url="https://store.example/x", sum=told))
+    described, found = locate(link, job("done", url="https://store.example/x", sum=given))
     assert found.sha256 == digest
-    assert bool(described.details) == (digest is None and told is not None)
+    assert bool(described.details) == (digest is None and given is not None)
 
 
 def test_prescribed_headers_are_sent_but_for_those_that_change_the_request() -> None:
-    told = {
+    given = {
         "X-Amz-Server-Side": "yes",
         "Host": "evil",
         "range": "bytes=0-0",
@@ -133,7 +133,7 @@ def test_prescribed_headers_are_sent_but_for_those_that_change_the_request() -> 
     }
     described, found = locate(
         {"url": "url", "headers": {"Accept": "text/csv"}, "headers_from": "headers"},
-        job("done", url="https://store.example/x", headers=told),
+        job("done", url="https://store.example/x", headers=given),
     )
     assert found.headers == {"X-Amz-Server-Side": "yes", "Accept": "text/csv"}
     assert described.details == ["unreadable_value: link.headers_from: a header that is not sent"]

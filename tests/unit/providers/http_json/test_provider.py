@@ -222,7 +222,7 @@ def test_a_dry_run_finds_what_would_be_empty() -> None:
     older = Described(Reply(400, json={"error": "what?"}), Reply(json={"id": "b1"}), api={"preflight": preflight})
     assert older.client.start_build(REQUEST).ref == REF
     rule = [{"of": "start", "code": 422, "when": "error == 'empty'", "means": "empty", "words": "error"}]
-    with pytest.raises(EmptyReportError, match=": empty$"):
+    with pytest.raises(EmptyReportError, match=r": empty$"):
         Described(Reply(422, json={"error": "empty"}), api={"rules": rule}).client.start_build(REQUEST)
 
 
