@@ -106,6 +106,7 @@ class Trial:
         values: Mapping[str, JsonValue] | None = None,
     ) -> None:
         self.steps: list[Step] = []
+        self._settings = settings
         self._definition = settings.api
         self._responses = SavedResponses(
             {call: [SavedResponse.read(path) for path in paths] for call, paths in answers.items()}
@@ -118,7 +119,6 @@ class Trial:
         self._api = self._connect(settings.endpoint.rstrip("/"), self._authorize(settings))
         callbacks = ProviderCallbacks(on_unexpected_value=self._note)
         self._provider = HttpJson(settings, self._api, callbacks)
-        self._settings = settings
         # What reads once more, for the explanation, what the client has read already: it reports nothing again.
         self._reader = Reader(lambda *_: None, self._api.hidden)
         self._caller = Caller(settings.api, self._api, self._reader, dict(settings.values))
@@ -156,7 +156,7 @@ class Trial:
         return ApiClient(
             endpoint,
             authorize,
-            source="try",
+            source=self._settings.name,
             transport=self._responses,
             before_request=self._responses.announce,
             backoff=Backoff(attempts=1),
@@ -176,7 +176,9 @@ class Trial:
         except CourierError as exc:
             rows = []
             name = type(exc).__name__
-            step.refused = f"{name}: {str(exc).removeprefix('try: ')} ({_CONSEQUENCES.get(name, 'an error')})"
+            step.refused = (
+                f"{name}: {str(exc).removeprefix(f'{self._settings.name}: ')} ({_CONSEQUENCES.get(name, 'an error')})"
+            )
         sent = self._responses.sent[before:]
         if sent:
             self._describe(step, sent)

@@ -105,8 +105,8 @@ def test_nothing_that_is_secret_is_shown(tmp_path: Path) -> None:
             ("throttled", "rules[0]"),
         ),
         ({"code": 7, "message": "no"}, "SourceRejectedError: get_build returned 200: no", ("refused", "rules[1]")),
-        ({"id": "E2", "state": "done"}, "SourceProtocolError: survey: get_build returned another build", None),
-        ({"id": "E1"}, "SourceProtocolError: survey: get_build returned no status", None),
+        ({"id": "E2", "state": "done"}, "SourceProtocolError: get_build returned another build", None),
+        ({"id": "E1"}, "SourceProtocolError: get_build returned no status", None),
         (b"<html>", "SourceProtocolError: get_build returned 200 with a body that is not JSON", None),
     ],
 )
