@@ -51,6 +51,16 @@ def check(condition: object, text: str) -> None:
         raise AssertionError(text)
 
 
+def raises(call: Callable[[], Any], kind: type[Exception], text: str) -> None:
+    """Check that a client understands an error response: it raises its own error, with the vendor's message in it."""
+    try:
+        call()
+    except kind as exc:
+        check(text in str(exc), f"{kind.__name__} says {exc}, not {text}")
+    else:
+        raise AssertionError(f"no {kind.__name__} was raised")
+
+
 def conforms(value: Any, declared: Any, place: str) -> None:
     """Check a value against a declared type, where a client does not do it itself."""
     origin, arguments = typing.get_origin(declared), typing.get_args(declared)
@@ -88,6 +98,12 @@ def stripe(case: Case) -> Iterable[str]:
     listed = list(runs.list({"limit": 100}).auto_paging_iter())
     check(run.id in [entry.id for entry in listed], "the run is not in the list")
     yield "list"
+    strangers = stripe.StripeClient(
+        "rk_wrong", base_addresses=addresses, max_network_retries=0
+    ).v1.reporting.report_runs
+    raises(lambda: strangers.retrieve(run.id), stripe.AuthenticationError, "Invalid API Key")
+    raises(lambda: runs.retrieve("frr_0"), stripe.InvalidRequestError, "No such")
+    yield "errors"
 
 
 def _check_stripe(run: Any) -> None:
@@ -110,7 +126,7 @@ def _check_stripe(run: Any) -> None:
 
 def openai(case: Case) -> Iterable[str]:
     """OpenAI: a client that validates responses strictly."""
-    from openai import OpenAI
+    from openai import AuthenticationError, NotFoundError, OpenAI
 
     client = OpenAI(api_key=case.secret, base_url=f"{case.url}/v1", max_retries=0, _strict_response_validation=True)
     batch = client.batches.create(**case.input)
@@ -123,11 +139,14 @@ def openai(case: Case) -> Iterable[str]:
     yield "file"
     client.batches.cancel(client.batches.create(**case.input).id)
     yield "cancel"
+    raises(lambda: client.with_options(api_key="wrong").batches.list(), AuthenticationError, "Incorrect API key")
+    raises(lambda: client.batches.retrieve("batch_0"), NotFoundError, "No batch found")
+    yield "errors"
 
 
 def anthropic(case: Case) -> Iterable[str]:
     """Anthropic: a client that validates responses strictly."""
-    from anthropic import Anthropic
+    from anthropic import Anthropic, AuthenticationError, NotFoundError
 
     client = Anthropic(api_key=case.secret, base_url=case.url, max_retries=0, _strict_response_validation=True)
     batches = client.messages.batches
@@ -142,6 +161,9 @@ def anthropic(case: Case) -> Iterable[str]:
     yield "file"
     batches.cancel(batches.create(**case.input).id)
     yield "cancel"
+    raises(lambda: client.with_options(api_key="wrong").messages.batches.list(), AuthenticationError, "invalid")
+    raises(lambda: batches.retrieve("msgbatch_0"), NotFoundError, "Not found")
+    yield "errors"
 
 
 def github(case: Case) -> Iterable[str]:
@@ -199,6 +221,7 @@ def azure(case: Case) -> Iterable[str]:
 def auth0(case: Case) -> Iterable[str]:
     """Auth0: a client whose models are pydantic's."""
     from auth0.management.client import Auth0
+    from auth0.management.errors import NotFoundError, UnauthorizedError
     from auth0.management.types import CreateExportUsersFields
 
     jobs = Auth0(base_url=f"{case.url}/api/v2", token=case.token).jobs
@@ -214,12 +237,17 @@ def auth0(case: Case) -> Iterable[str]:
     yield "status"
     check(done.location.startswith("http"), "there is no location")
     yield "link"
+    raises(
+        lambda: Auth0(base_url=f"{case.url}/api/v2", token="wrong").jobs.get(job.id), UnauthorizedError, "Invalid token"
+    )
+    raises(lambda: jobs.get("job_0"), NotFoundError, "inexistent_job")
+    yield "errors"
 
 
 def hubspot(case: Case) -> Iterable[str]:
     """HubSpot: a client with validation of its models."""
     from hubspot import HubSpot
-    from hubspot.crm.exports import PublicExportViewRequest
+    from hubspot.crm.exports import ApiException, PublicExportViewRequest
 
     api = HubSpot(access_token=case.secret).crm.exports.public_exports_api
     api.api_client.configuration.host = case.url
@@ -231,6 +259,8 @@ def hubspot(case: Case) -> Iterable[str]:
     yield "status"
     check(done.result.startswith("http") and done.completed_at.tzinfo is not None, f"{done}")
     yield "link"
+    raises(lambda: api.get_status("0"), ApiException, "OBJECT_NOT_FOUND")
+    yield "errors"
 
 
 def looker(case: Case) -> Iterable[str]:
