@@ -92,7 +92,10 @@ def sources_schema() -> dict[str, Any]:
             if field in texts:
                 inner["description"] = texts[field].replace("``", "`")
         entry.pop("title", None)
-    definition_by_name = schema["$defs"][settings.HttpJsonSettings.__name__]["properties"]["api"]["anyOf"][0]
+    described = schema["$defs"][settings.HttpJsonSettings.__name__]
+    # A definition that comes with the courier may say it.
+    described["required"].remove("endpoint")
+    definition_by_name = described["properties"]["api"]["anyOf"][0]
     definition_by_name["enum"] = shipped_names()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

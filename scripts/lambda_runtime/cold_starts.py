@@ -30,7 +30,8 @@ FIRST_EVENT = {
 # Modules that no first invocation may import, by function; "*" stands for all. Functions that read the sources'
 # parameters import boto3 through Powertools.
 UNWANTED = {
-    "*": ("rich", "typer", "moto", "local", "cli"),
+    # The sample sources have the built-in providers only.
+    "*": ("rich", "typer", "moto", "local", "cli", "courier.providers.http_json"),
     "poll_builds": ("boto3", "courier.transfer"),
     "record_outcome": ("boto3", "requests", "courier.config.settings", "courier.providers", "courier.transfer"),
 }

@@ -120,3 +120,13 @@ def test_reading_settings_loads_no_http_and_no_aws_library() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - our own interpreter
     assert result.stdout.strip() == "[]"
+
+
+def test_sources_of_the_built_in_providers_do_not_load_the_definitions() -> None:
+    code = (
+        "import sys; from courier.providers import open_provider, parse_source;"
+        f"[open_provider(parse_source(document)) for document in ({INSIGHTS!r}, {RED_TEAM!r})];"
+        "print([name for name in sys.modules if 'http_json' in name])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - our own interpreter
+    assert result.stdout.strip() == "[]"
