@@ -139,7 +139,7 @@ def openai(case: Case) -> Iterable[str]:
     yield "file"
     client.batches.cancel(client.batches.create(**case.input).id)
     yield "cancel"
-    raises(lambda: client.with_options(api_key="wrong").batches.list(), AuthenticationError, "Incorrect API key")
+    raises(client.with_options(api_key="wrong").batches.list, AuthenticationError, "Incorrect API key")
     raises(lambda: client.batches.retrieve("batch_0"), NotFoundError, "No batch found")
     yield "errors"
 
@@ -161,7 +161,7 @@ def anthropic(case: Case) -> Iterable[str]:
     yield "file"
     batches.cancel(batches.create(**case.input).id)
     yield "cancel"
-    raises(lambda: client.with_options(api_key="wrong").messages.batches.list(), AuthenticationError, "invalid")
+    raises(client.with_options(api_key="wrong").messages.batches.list, AuthenticationError, "invalid")
     raises(lambda: batches.retrieve("msgbatch_0"), NotFoundError, "Not found")
     yield "errors"
 
@@ -237,9 +237,8 @@ def auth0(case: Case) -> Iterable[str]:
     yield "status"
     check(done.location.startswith("http"), "there is no location")
     yield "link"
-    raises(
-        lambda: Auth0(base_url=f"{case.url}/api/v2", token="wrong").jobs.get(job.id), UnauthorizedError, "Invalid token"
-    )
+    wrong = Auth0(base_url=f"{case.url}/api/v2", token=case.token[:-1]).jobs
+    raises(lambda: wrong.get(job.id), UnauthorizedError, "Invalid token")
     raises(lambda: jobs.get("job_0"), NotFoundError, "inexistent_job")
     yield "errors"
 
