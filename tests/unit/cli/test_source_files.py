@@ -49,7 +49,7 @@ def test_nothing_is_wrong(tmp_path: Path, text: str) -> None:
     ("old", "new", "expected"),
     [
         ('prefix: ""', 'prefx: ""', "file:1:41: auth.prefx: is unknown; did you mean prefix?"),
-        ("kind: header", "kind: heder", "file:1:14: auth.kind: must be one of 'header', 'basic', "),
+        ("kind: header", "kind: heder", "file:1:14: auth.kind: input should be 'header', 'basic', "),
         ("at: result", 'at: "a.(b"', "file:5:52: status.at: does not compile at character 3, '(b'"),
         ("{id: progressId", "{id: {read: a, match: b}", "file:6:30: build.id.match: has 0 groups; put ( ) around"),
         ("/surveys/{scope}/exports\n", "surveys\n", "file:3:9: start.post: must begin with one slash"),
@@ -63,7 +63,7 @@ def test_nothing_is_wrong(tmp_path: Path, text: str) -> None:
         ("{format: csv}", "{day: 2026-01-01}", "file:4:15: start.body.day: is a date in YAML 1.1; put it in quotes"),
         ("  failed:", "  fialed:", "file:10:3: words.fialed: is unknown; did you mean failed?"),
         (', name: "{id}.csv"', "", "file:11:1: link.name: field required"),
-        ("at: result", "codes: {404: lost}", "file:5:61: status.codes.404: must be one of 'queued', "),
+        ("at: result", "codes: {404: lost}", "file:5:61: status.codes.404: input should be 'queued', "),
         ("at: result", "codes: {4040: gone}", "file:5:56: status.codes.4040: "),
         ("{file: fileId}", "{id: fileId}", "file:1:1: id is the name of something else already; choose another"),
         ("link: {", 'link: {auth: "a.(b)", ', "file:11:14: link.auth: does not compile at character 3, '(b)'"),

@@ -75,8 +75,6 @@ def describe_error(item: ErrorDetails, model: type[BaseModel] | None = None) -> 
     message = _MESSAGES.get(item["type"]) or item["msg"].removeprefix("Value error, ")
     if SLUG_PATTERN in message:
         message = "must be lower-case letters, digits and hyphens, at most 40, with a letter or digit at both ends"
-    if item["type"] == "literal_error":
-        message = f"must be one of {item['ctx']['expected'].replace(' or ', ', ')}" if "ctx" in item else message
     if item["type"] == "extra_forbidden" and model is not None:
         message += _suggestion(model, item["loc"])
     return message

@@ -60,7 +60,7 @@ def test_the_usual_definition_works_and_survives_the_parameter() -> None:
         ),
         (
             {"list": {"get": "/jobs", "each": "data", "next": {"link": "prev"}}},
-            "api.list.next.link: must be one of 'next'",
+            "api.list.next.link: input should be 'next'",
         ),
         ({"headers": {"X-Key": "{secret}"}}, "{secret} may stand under auth only"),
         ({"rules": [{"means": "throttled"}]}, "a rule without a condition would always fit"),
