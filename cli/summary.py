@@ -107,14 +107,14 @@ def _ended(notices: Sequence[ReceivedNotice], seconds_of: dict[str, float], out:
     rows = []
     for notice in notices:
         event = json.loads(notice.message)
-        news = event["data"]
-        if "outcome" not in news:
+        payload = event["data"]
+        if "outcome" not in payload:
             continue
-        problem = news["problem"] or {}
-        objects = filter(None, (news["artifact"], news["record"]))
+        problem = payload["problem"] or {}
+        objects = filter(None, (payload["artifact"], payload["record"]))
         rows.append(
             _Ended(
-                outcome=news["outcome"],
+                outcome=payload["outcome"],
                 build=event["subject"],
                 seconds=seconds_of.get(event["subject"], 0.0),
                 places=[out / BUCKET / each["key"] for each in objects],

@@ -21,7 +21,7 @@ _ROOT: Final = Path(__file__).parents[2]
 RIVALS_ENVIRONMENT: Final = _ROOT / ".venv-bench"
 _OUTPUT_SECONDS: Final = 30
 # No contestant reads settings of the user.
-_EMPTY_HOME: Final = "/nonexistent"
+_EMPTY_FOLDER: Final = "/nonexistent"
 
 
 class Contestant(Protocol):
@@ -217,7 +217,7 @@ def environment(sink: Sink) -> dict[str, str]:
     """Return the environment of every contestant: no proxy, no settings of the user, our certificate authority."""
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "HOME": _EMPTY_HOME,
+        "HOME": _EMPTY_FOLDER,
         "AWS_ACCESS_KEY_ID": "benchmark",
         "AWS_SECRET_ACCESS_KEY": "benchmark",
         "AWS_REGION": "us-east-1",

@@ -306,12 +306,12 @@ def _nothing_loops(index: EvidenceIndex) -> Iterator[str]:
 def _outcomes_are_announced(index: EvidenceIndex) -> Iterator[str]:
     ids = defaultdict(set)
     times = Counter[tuple[str, str]]()
-    for news in index.notices:
-        if "outcome" in news.data:
-            ids[news.subject, str(news.data["outcome"])].add(news.event_id)
-            times[news.subject, str(news.data["outcome"])] += 1
-            if news.data["record"]["key"] not in index.records:
-                yield f"{news.subject} has a notice and no record"
+    for notice in index.notices:
+        if "outcome" in notice.data:
+            ids[notice.subject, str(notice.data["outcome"])].add(notice.event_id)
+            times[notice.subject, str(notice.data["outcome"])] += 1
+            if notice.data["record"]["key"] not in index.records:
+                yield f"{notice.subject} has a notice and no record"
     for name, keys in index.record_keys.items():
         outcome = str(index.records[keys[0]].get("outcome"))
         if times[name, outcome] == 0 and name not in index.excused:

@@ -360,10 +360,10 @@ class Session:
         """Return the published problem of each source that is unhealthy now."""
         problems: dict[str, str] = dict.fromkeys(sorted(sources), "unhealthy")
         for notice in self.notices():
-            news = json.loads(notice.message)["data"]
-            if news.get("health") == "unhealthy" and news["source"] in sources:
-                problems[news["source"]] = " ".join(
-                    filter(None, (news["problem"]["message"], news["problem"]["advice"]))
+            payload = json.loads(notice.message)["data"]
+            if payload.get("health") == "unhealthy" and payload["source"] in sources:
+                problems[payload["source"]] = " ".join(
+                    filter(None, (payload["problem"]["message"], payload["problem"]["advice"]))
                 )
         return problems
 

@@ -93,15 +93,15 @@ def _as_json(text: str) -> str:
     return json.dumps(yaml_parse(text), default=str)
 
 
-def _set_parameters(template: Template, given: Mapping[str, str]) -> None:
+def _set_parameters(template: Template, values: Mapping[str, str]) -> None:
     declared = template.get("Parameters", {})
-    if unknown := sorted(given.keys() - declared.keys()):
+    if unknown := sorted(values.keys() - declared.keys()):
         raise TemplateError(f"the template has no parameter {', '.join(unknown)}")
     for name, entry in declared.items():
-        if name in given:
-            entry["Default"] = given[name]
+        if name in values:
+            entry["Default"] = values[name]
         elif "Default" not in entry:
-            raise TemplateError(f"parameter {name} has no default and was given no value")
+            raise TemplateError(f"parameter {name} has no default and got no value")
 
 
 def _point_code_at_bucket(template: Template, folder: Path) -> None:

@@ -148,8 +148,8 @@ class Resolver:
             return (all if name == "Fn::And" else any)(self._holds(item) for item in argument)
         raise TemplateError(f"{name} is not a condition function")
 
-    def _substitute(self, text: str, given: Mapping[str, object]) -> str:
-        values = self._values | {name: self.value(item) for name, item in given.items()}
+    def _substitute(self, text: str, more: Mapping[str, object]) -> str:
+        values = self._values | {name: self.value(item) for name, item in more.items()}
 
         def fill(match: re.Match[str]) -> str:
             literal, name = match.groups()

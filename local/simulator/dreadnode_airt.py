@@ -156,10 +156,10 @@ class SimulatedDreadnodeAirt:
                 return airt_error(404)
 
     def _check_key(self, headers: Mapping[str, str]) -> SimulatedResponse | None:
-        given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-        if given == self.key:
+        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+        if key == self.key:
             return None
-        return airt_error(403 if given in self.account.weak_keys else 401)
+        return airt_error(403 if key in self.account.weak_keys else 401)
 
     def _build(self, request: Request, project: Project, *, dry_run: bool) -> SimulatedResponse:
         try:

@@ -85,17 +85,17 @@ class Signer:
             The date, the lifetime or the token is invalid.
         """
         pairs = parse_qsl(query, keep_blank_values=True)
-        given = dict(pairs)
-        if "X-Amz-Signature" not in given:
+        fields = dict(pairs)
+        if "X-Amz-Signature" not in fields:
             return None
-        date, token = given.get("X-Amz-Date", ""), given.get("X-Amz-Security-Token")
+        date, token = fields.get("X-Amz-Date", ""), fields.get("X-Amz-Security-Token")
         unsigned = [(name, value) for name, value in pairs if name != "X-Amz-Signature"]
         expected = self._signature(method, path, unsigned, host, date)
         return SignedLink(
             signed_at=from_amz_date(date),
-            lifetime_seconds=int(given.get("X-Amz-Expires", "")),
+            lifetime_seconds=int(fields.get("X-Amz-Expires", "")),
             token_expires_at=from_amz_date(token.partition(".")[0]) if token else None,
-            authentic=hmac.compare_digest(expected, given["X-Amz-Signature"]),
+            authentic=hmac.compare_digest(expected, fields["X-Amz-Signature"]),
         )
 
     def _signature(self, method: str, path: str, pairs: Sequence[tuple[str, str]], host: str, date: str) -> str:

@@ -234,13 +234,13 @@ class SimulatedVendor(SimulatedServer):
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         size, first = len(jobs), 0
         if pages is not None:
-            size, given = pages.size, query.get(pages.query, "")
-            if given and pages.alone and set(query) != {pages.query}:
+            size, place = pages.size, query.get(pages.query, "")
+            if place and pages.alone and set(query) != {pages.query}:
                 return json_response(400, {"message": f"{pages.query} must be the only parameter"})
-            if given and pages.by == "last":
-                first = next((job.number for job in jobs if job.job_id == given), len(jobs))
-            elif given:
-                first = (int(given) - 1) * size
+            if place and pages.by == "last":
+                first = next((job.number for job in jobs if job.job_id == place), len(jobs))
+            elif place:
+                first = (int(place) - 1) * size
         page, more = jobs[first : first + size], first + size < len(jobs)
         base, following = self._base(), str(first // max(size, 1) + 2)
         values: dict[str, object] = {
@@ -261,8 +261,8 @@ class SimulatedVendor(SimulatedServer):
 
     def _issue_token(self, endpoint: TokenEndpoint, request: Request) -> SimulatedResponse:
         base = self._base()
-        given = (_form(request), dict(parse_qsl(request.query, keep_blank_values=True)))
-        for sent, expected in zip(given, (endpoint.form, endpoint.query), strict=True):
+        received = (_form(request), dict(parse_qsl(request.query, keep_blank_values=True)))
+        for sent, expected in zip(received, (endpoint.form, endpoint.query), strict=True):
             if expected is not None and sent != {name: fill_text(value, base) for name, value in expected.items()}:
                 return self._respond_with(endpoint.refused, {})
         if not _holds(request.headers, endpoint.headers, base):
@@ -352,8 +352,8 @@ def _job_id(route: Route, found: Mapping[str, str], query: str, body: bytes) -> 
 
 
 def _holds(
-    given: Mapping[str, str], expected: Mapping[str, str], values: Mapping[str, object], *, fold: bool = True
+    received: Mapping[str, str], expected: Mapping[str, str], values: Mapping[str, object], *, fold: bool = True
 ) -> bool:
     return all(
-        given.get(name.lower() if fold else name) == fill_text(value, values) for name, value in expected.items()
+        received.get(name.lower() if fold else name) == fill_text(value, values) for name, value in expected.items()
     )

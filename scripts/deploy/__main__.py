@@ -89,7 +89,7 @@ def deploy(options: argparse.Namespace, *, interactive: bool) -> int:
     file = deployments_file()
     known = read_deployments(file)
     parameters = read_parameters(ROOT / "template.yaml")
-    given = parse_settings(options.settings, parameters)
+    chosen = parse_settings(options.settings, parameters)
     stack = _choose(
         "STACK",
         options.stack or os.environ.get("COURIER_STACK"),
@@ -113,7 +113,7 @@ def deploy(options: argparse.Namespace, *, interactive: bool) -> int:
         earlier = None
     with aws_environment(profile=profile, region=region, endpoint_url=None):
         existing = _existing(stack, region, dry_run=options.dry_run)
-        answers = {**(earlier.parameters if earlier else existing.changed if existing else {}), **given}
+        answers = {**(earlier.parameters if earlier else existing.changed if existing else {}), **chosen}
         # A parameter of an earlier version; its value in the stack goes with it.
         answers = {name: value for name, value in answers.items() if name in parameters or earlier}
         if interactive:
@@ -188,10 +188,10 @@ def _prompt_parameter(parameter: Parameter, current: str) -> str:
 
 
 def _choose(
-    setting: str, given: str | None, earlier: str | None, usual: str | None, *, interactive: bool, kind: object
+    setting: str, chosen: str | None, earlier: str | None, usual: str | None, *, interactive: bool, kind: object
 ) -> str:
-    """Return one setting: as given, as answered, or as answered before."""
-    value = given
+    """Return one setting: as passed, as answered, or as answered before."""
+    value = chosen
     if value is None and interactive:
         suggestion = earlier or usual
         while not value:

@@ -13,12 +13,12 @@ _SECONDS = 5.0
 class RawOrigin:
     """Answers each request on a socket of 127.0.0.1 with what a function returns for the head of the request.
 
-    `requests` are the heads that arrived. A connection is kept, as HTTP/1.1 does, until the client closes it, or an
-    answer says ``Connection: close``.
+    `requests` are the heads that arrived. A connection is kept, as HTTP/1.1 does, until the client closes it, or a
+    response says ``Connection: close``.
     """
 
-    def __init__(self, answer: Callable[[str], bytes]) -> None:
-        self._answer = answer
+    def __init__(self, respond: Callable[[str], bytes]) -> None:
+        self._respond = respond
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.requests: list[str] = []
         self.port: int = self._listener.getsockname()[1]
@@ -46,16 +46,16 @@ class RawOrigin:
                 while b"\r\n\r\n" in received:
                     head, _, received = received.partition(b"\r\n\r\n")
                     self.requests.append(head.decode("latin-1"))
-                    reply = self._answer(self.requests[-1])
+                    reply = self._respond(self.requests[-1])
                     connection.sendall(reply)
                     if b"\r\nconnection: close\r\n" in reply.lower():
                         return
 
 
 @contextmanager
-def raw_origin(answer: Callable[[str], bytes]) -> Generator[RawOrigin, None, None]:
+def raw_origin(respond: Callable[[str], bytes]) -> Generator[RawOrigin, None, None]:
     """Run an origin for as long as the block lasts."""
-    origin = RawOrigin(answer)
+    origin = RawOrigin(respond)
     thread = threading.Thread(target=origin.serve, daemon=True)
     thread.start()
     try:

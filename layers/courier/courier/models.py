@@ -230,8 +230,8 @@ class BuildRequest(StrictModel):
     def _names_one_build(self) -> Self:
         ways = [name for name in ("data_model", "report", "input", "build_id") if getattr(self, name) is not None]
         if len(ways) != 1:
-            given = " and ".join(ways) or "none"
-            raise ValueError(f"give exactly one of data_model, report, input and build_id, not {given}")
+            found = " and ".join(ways) or "none"
+            raise ValueError(f"give exactly one of data_model, report, input and build_id, not {found}")
         return self
 
 

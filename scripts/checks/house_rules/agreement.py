@@ -45,13 +45,13 @@ def events_belong_to_functions(checkout: Checkout) -> Iterator[str]:
 
 def version_is_defined_once(checkout: Checkout) -> Iterator[str]:
     """Only the package states its version; everything else reads it from there."""
-    home = checkout.root / PACKAGE / "__init__.py"
-    match = re.search(r'^__version__ = "([^"]+)"$', home.read_text(encoding="utf-8"), re.MULTILINE)
+    source = checkout.root / PACKAGE / "__init__.py"
+    match = re.search(r'^__version__ = "([^"]+)"$', source.read_text(encoding="utf-8"), re.MULTILINE)
     if match is None:
-        yield f"{home.relative_to(checkout.root)} has no __version__"
+        yield f"{source.relative_to(checkout.root)} has no __version__"
         return
     patterns = ("*.toml", "*.yaml", "*.json", "functions/**/*.py", "layers/**/*.py", "local/**/*.py", "cli/**/*.py")
-    for path in sorted({path for pattern in patterns for path in checkout.root.glob(pattern)} - {home}):
+    for path in sorted({path for pattern in patterns for path in checkout.root.glob(pattern)} - {source}):
         if match[1] in path.read_text(encoding="utf-8"):
             yield f"{path.relative_to(checkout.root)} states the version {match[1]} again"
 

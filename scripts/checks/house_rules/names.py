@@ -25,17 +25,20 @@ RETIRED = {
     "give gives gave": "return",
     "bring brings brought": "store, deliver",
     "whoever somebody nobody everybody anybody": "the actor's name",
-    "vain rests tidings": "without a result, backs off, notice",
+    "vain rests tidings news": "without a result, backs off, notice or payload",
+    "given home": "the value's name, the place's name",
+    "budget budgets": "rate limit",
 }
 
 # Names that contain a retired word, each with its reason.
 EXCEPTIONS = {
     "verdict": "a field of the state machine's payload (docs/upgrades.md)",
     "ending": "a setting of faults (docs/faults.md)",
+    "News": "the poller's payload (docs/upgrades.md)",
     "asked_at": "an attribute of the ledger's request rows (docs/upgrades.md)",
 }
 # To give up is a term of retries, and of the setting give_up_after_hours.
-_RETRY_TERM = re.compile(r"gives?_up")
+_RETRY_TERM = re.compile(r"give(s|n)?_up")
 
 
 def retired_words_stay_retired(checkout: Checkout) -> Iterator[str]:

@@ -31,13 +31,15 @@ def waiting(build_id: str, **fields: object) -> dict[str, Any]:
     return {**passage, "build": {**passage["build"], "ref": ref}}
 
 
-def run_to_its_end(courier: EmbeddedAws, passage: Mapping[str, Any], news: Mapping[str, Any] | None) -> ExecutionReport:
+def run_to_its_end(
+    courier: EmbeddedAws, passage: Mapping[str, Any], payload: Mapping[str, Any] | None
+) -> ExecutionReport:
     arn = courier.start_execution("BuildLifecycle", passage)
     courier.wait_until_idle()
-    if news is not None:
+    if payload is not None:
         (token,) = [row["task_token"] for row in courier.ledger_rows() if "task_token" in row]
         client = courier.client("stepfunctions")
-        client.send_task_success(taskToken=str(token), output=json.dumps({**news, "build": passage["build"]}))
+        client.send_task_success(taskToken=str(token), output=json.dumps({**payload, "build": passage["build"]}))
         courier.wait_until_idle()
     (run,) = [run for run in courier.executions() if run.arn == arn]
     return run

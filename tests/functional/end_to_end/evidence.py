@@ -50,7 +50,7 @@ class CommandRun:
         return [json.loads(line) for line in lines]
 
     @property
-    def news(self) -> list[dict[str, Any]]:
+    def payloads(self) -> list[dict[str, Any]]:
         """The data of the notices about builds."""
         return [notice["message"]["data"] for notice in self.notices if "outcome" in notice["message"]["data"]]
 

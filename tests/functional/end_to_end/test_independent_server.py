@@ -93,7 +93,7 @@ def test_the_run_succeeds_without_an_error(finished: Finished) -> None:
 
 
 def test_builds_with_old_creation_times_are_waited_for(finished: Finished) -> None:
-    outcomes = {build: news["outcome"] for build, news in finished.notices.items()}
+    outcomes = {build: payload["outcome"] for build, payload in finished.notices.items()}
     assert outcomes == {
         "td/model-1/build-1": "succeeded",
         "td/model-1/build-2": "failed",

@@ -40,7 +40,7 @@ INSIDE = ("standard output", "logs", "histories", "inputs", "ledger", "notices",
 
 
 def outcomes(run: ObservedRun) -> Counter[tuple[str, str]]:
-    return Counter((news["provider"], news["outcome"]) for news in run.evidence.news)
+    return Counter((payload["provider"], payload["outcome"]) for payload in run.evidence.payloads)
 
 
 def test_the_demonstration_has_every_kind_of_outcome_and_succeeds(demo: ObservedRun) -> None:
@@ -57,26 +57,28 @@ def test_the_demonstration_has_every_kind_of_outcome_and_succeeds(demo: Observed
 
 
 def test_the_demonstration_delivers_a_report_above_16_mebibytes(demo: ObservedRun) -> None:
-    sizes = [news["artifact"]["size_bytes"] for news in demo.evidence.news if news["artifact"]]
+    sizes = [payload["artifact"]["size_bytes"] for payload in demo.evidence.payloads if payload["artifact"]]
     assert max(sizes) > 16 * MEBIBYTE
 
 
 def test_the_notice_of_a_failed_treasure_build_has_the_limits_and_the_advice(demo: ObservedRun) -> None:
-    (news,) = [
-        news for news in demo.evidence.news if news["outcome"] == "failed" and news["provider"] == "treasure_insights"
+    (payload,) = [
+        payload
+        for payload in demo.evidence.payloads
+        if payload["outcome"] == "failed" and payload["provider"] == "treasure_insights"
     ]
-    assert news["limits"] == {"build_size_gb": 8, "query_size_gb": 4}
-    assert "Suspect memory first" in news["problem"]["advice"]
-    assert "8 GB" in news["problem"]["advice"]
-    assert "4 GB" in news["problem"]["advice"]
+    assert payload["limits"] == {"build_size_gb": 8, "query_size_gb": 4}
+    assert "Suspect memory first" in payload["problem"]["advice"]
+    assert "8 GB" in payload["problem"]["advice"]
+    assert "4 GB" in payload["problem"]["advice"]
 
 
 def test_the_summary_names_every_build_with_its_outcome_and_files(any_run: ObservedRun) -> None:
     summary = any_run.evidence.ended.out
-    for news in any_run.evidence.news:
-        build = "/".join((news["build"]["source"], news["build"]["scope"], news["build"]["build_id"]))
-        assert f"{news['outcome']:<13}  {build}" in summary
-        for stored in filter(None, (news["record"], news["artifact"])):
+    for payload in any_run.evidence.payloads:
+        build = "/".join((payload["build"]["source"], payload["build"]["scope"], payload["build"]["build_id"]))
+        assert f"{payload['outcome']:<13}  {build}" in summary
+        for stored in filter(None, (payload["record"], payload["artifact"])):
             assert str(any_run.evidence.folder / "bucket" / stored["key"]) in summary
 
 
@@ -85,7 +87,7 @@ def test_a_request_without_a_build_is_never_shown_with_an_unknown_status(any_run
 
 
 def test_every_request_is_served(customer: ObservedRun) -> None:
-    ended = {news["build"]["build_id"]: news["outcome"] for news in customer.evidence.news}
+    ended = {payload["build"]["build_id"]: payload["outcome"] for payload in customer.evidence.payloads}
     assert ended[BIG_JOB] == "delivered"
     assert ended[OLD_BUILD] == "succeeded"
     assert ended[NEW_BUILD] == "succeeded"
@@ -120,7 +122,7 @@ def test_a_dead_key_and_an_unknown_job_are_reported_at_the_end(customer: Observe
     assert "RequestBuildFunction failed 3 times: BuildNotFoundError" in unknown
     assert unhealthy.startswith("courier: source revoked is unhealthy: ")
     assert "build-courier/revoked" in unhealthy
-    assert UNKNOWN_JOB not in {news["build"]["build_id"] for news in customer.evidence.news}
+    assert UNKNOWN_JOB not in {payload["build"]["build_id"] for payload in customer.evidence.payloads}
 
 
 def test_latest_is_the_newer_build_although_an_older_one_was_recorded_too(customer: ObservedRun) -> None:
@@ -197,22 +199,22 @@ def test_each_outcome_is_published_exactly_once(any_run: ObservedRun) -> None:
     assert set(subjects.values()) == {1}
     ids = [notice["message"]["id"] for notice in any_run.evidence.notices]
     assert len(set(ids)) == len(ids)
-    announced = {(news["record"]["key"], news["outcome"]) for news in any_run.evidence.news}
+    announced = {(payload["record"]["key"], payload["outcome"]) for payload in any_run.evidence.payloads}
     assert announced == {(key, record["outcome"]) for key, record in any_run.evidence.records.items()}
 
 
 def test_attributes_let_a_subscriber_filter(any_run: ObservedRun) -> None:
     for notice in any_run.evidence.notices:
-        news = notice["message"]["data"]
-        if "outcome" in news:
+        payload = notice["message"]["data"]
+        if "outcome" in payload:
             assert notice["attributes"] == {
-                "source": news["build"]["source"],
-                "provider": news["provider"],
-                "scope": news["build"]["scope"],
-                "outcome": news["outcome"],
+                "source": payload["build"]["source"],
+                "provider": payload["provider"],
+                "scope": payload["build"]["scope"],
+                "outcome": payload["outcome"],
             }
         else:
-            assert notice["attributes"]["health"] == news["health"]
+            assert notice["attributes"]["health"] == payload["health"]
 
 
 def test_latest_is_the_newest_good_build_of_each_scope(any_run: ObservedRun) -> None:
@@ -232,14 +234,14 @@ def test_latest_is_the_newest_good_build_of_each_scope(any_run: ObservedRun) -> 
 
 def test_executions_are_short_and_succeed(any_run: ObservedRun) -> None:
     executions = any_run.evidence.executions
-    assert len(executions) == len(any_run.evidence.news)
+    assert len(executions) == len(any_run.evidence.payloads)
     for run in executions:
         assert run["status"] == "SUCCEEDED"
         assert run["state_transitions"] == len(run["states"]) <= 5
         assert 0 < run["history_events"] <= 60
         assert run["seconds"] >= 0
     outcomes = Counter(run["outcome"] for run in executions)
-    assert outcomes == Counter(news["outcome"] for news in any_run.evidence.news)
+    assert outcomes == Counter(payload["outcome"] for payload in any_run.evidence.payloads)
 
 
 def test_usage_counts_every_request_that_the_providers_received(any_run: ObservedRun) -> None:

@@ -89,9 +89,9 @@ def test_ids_may_be_in_capitals(simulate: Simulate) -> None:
 
 def test_text_is_added_to_every_object_in_a_charset(simulate: Simulate) -> None:
     client = simulate(faults=FaultPlan(FaultRule(AddText(), RequestKind.LIST_BUILDS)))
-    answer = client.treasure("GET", BUILDS)
-    assert answer.headers["Content-Type"] == "application/json; charset=iso-8859-1"
-    assert answer.content.count('"owner": "José"'.encode("latin-1")) == len(answer.json()) == 2
+    response = client.treasure("GET", BUILDS)
+    assert response.headers["Content-Type"] == "application/json; charset=iso-8859-1"
+    assert response.content.count('"owner": "José"'.encode("latin-1")) == len(response.json()) == 2
 
 
 def test_a_list_may_come_in_pages(simulate: Simulate) -> None:

@@ -42,8 +42,10 @@ def run(
     app = typer.Typer()
     app.command()(copy_command)
     allowed = f"http://{link.url.reveal().split('/')[2]}"
-    given = ["--endpoint-url", harness.s3.meta.endpoint_url, "--allow-host", allowed, *options]
-    return CliRunner().invoke(app, [link.url.reveal() if url is None else url, target, *given], input=link.url.reveal())
+    arguments = ["--endpoint-url", harness.s3.meta.endpoint_url, "--allow-host", allowed, *options]
+    return CliRunner().invoke(
+        app, [link.url.reveal() if url is None else url, target, *arguments], input=link.url.reveal()
+    )
 
 
 def test_copies_and_reports_it_in_one_line(new_harness: NewHarness) -> None:

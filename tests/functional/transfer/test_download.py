@@ -115,13 +115,13 @@ def test_provider_that_is_away_when_a_link_dies_leaves_a_copy_to_resume(new_harn
     harness = new_harness(27 * MIB)
     harness.inject(LinkExpired(), nth=3)
     with pytest.raises(SourceUnavailableError):
-        harness.copy(locate=_answers_once(harness))
+        harness.copy(locate=_responds_once(harness))
     assert len(harness.open_uploads()) == 1
     harness.copy()
     assert harness.stored() == harness.report
 
 
-def _answers_once(harness: CopyHarness) -> Callable[[], ArtifactLink]:
+def _responds_once(harness: CopyHarness) -> Callable[[], ArtifactLink]:
     def locate() -> ArtifactLink:
         if harness.links:
             raise SourceUnavailableError("the provider is away")

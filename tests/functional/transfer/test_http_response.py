@@ -104,12 +104,12 @@ def test_transfer_coding_that_cannot_be_read_is_a_failure(harness: CopyHarness) 
 def test_redirect_with_raw_bytes_is_followed(harness: CopyHarness, location: str) -> None:
     raw = location.encode().decode("latin-1")
 
-    def answer(request: str) -> bytes:
+    def respond(request: str) -> bytes:
         if "report.pdf" in request:
             return response(b"", f"Location: {raw}", status="302 Found")
         return response(harness.report, PDF)
 
-    with raw_origin(answer) as origin:
+    with raw_origin(respond) as origin:
         copy_from(harness, origin)
     assert harness.stored() == harness.report
     target = origin.requests[1].split(" ")[1]

@@ -60,8 +60,8 @@ def test_a_build_in_flight_is_released_with_the_token_that_it_waits_for(containe
     container.stepfunctions.waiting[kept["task_token"]] = kept["build"]
     container.fake.put(Build(ref=ref, status=BuildStatus.FAILED, completed_at=LATER))
     assert container.poll().released == 1
-    [news] = container.stepfunctions.released
-    assert (news.build.ref, news.outcome, news.polls) == (ref, Outcome.FAILED, kept["polls"] + 1)
+    [payload] = container.stepfunctions.released
+    assert (payload.build.ref, payload.outcome, payload.polls) == (ref, Outcome.FAILED, kept["polls"] + 1)
     assert not container.in_flight(ref)
 
 

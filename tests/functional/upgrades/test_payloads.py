@@ -38,7 +38,7 @@ def test_nothing_of_a_document_is_lost(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("verdict", names("news"))
-def test_the_pollers_news_fit_into_an_execution_that_was_started_before(verdict: str) -> None:
+def test_the_pollers_payload_fits_into_an_execution_that_was_started_before(verdict: str) -> None:
     # What the waiting states do with them.
     merged = {**sample("executions", "wait"), **sample("news", verdict)}
     passage = read_event(CopyRequest, {"passage": merged}).passage

@@ -60,11 +60,11 @@ def test_definitions_reach_the_outcomes_of_the_built_in_providers() -> None:
             session.submit([*requests, *map(described_request, requests)])
             assert session.run(until_idle=True, timeout_seconds=60, on_change=lambda _: None, monotonic=time.monotonic)
             assert session.finish().is_good
-            news = [json.loads(notice.message)["data"] for notice in session.notices()]
+            payload = [json.loads(notice.message)["data"] for notice in session.notices()]
     outcomes: dict[str, Counter[tuple[object, ...]]] = {
         settings.name: Counter() for settings in (*sources, *definitions)
     }
-    for data in news:
+    for data in payload:
         artifact, problem = data["artifact"] or {}, data["problem"] or {}
         outcomes[data["build"]["source"]][
             data["build"]["scope"], data["outcome"], artifact.get("size_bytes"), problem.get("name")

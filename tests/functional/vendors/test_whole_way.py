@@ -89,13 +89,17 @@ def all_ran() -> Iterator[dict[str, Ran]]:
         report = session.finish()
         assert report.is_good, report
         objects = stored_objects(session)
-        news = [json.loads(notice.message)["data"] for notice in session.notices()]
+        payload = [json.loads(notice.message)["data"] for notice in session.notices()]
         yield {
             name: Ran(
                 vendor,
                 found.get(name),
                 objects,
-                {data["build"]["build_id"]: data for data in news if data["build"]["source"] == name.partition("@")[0]},
+                {
+                    data["build"]["build_id"]: data
+                    for data in payload
+                    if data["build"]["source"] == name.partition("@")[0]
+                },
             )
             for name, vendor in vendors.items()
         }

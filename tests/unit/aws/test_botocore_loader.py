@@ -71,7 +71,7 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     aws.forget_clients()
 
 
-def test_a_home_that_is_no_folder_is_ignored(variables: pytest.MonkeyPatch) -> None:
+def test_a_data_path_that_is_no_folder_is_ignored(variables: pytest.MonkeyPatch) -> None:
     variables.setattr(Loader, "CUSTOMER_DATA_PATH", f"{os.devnull}/.aws/models")
     assert aws.client("sns").meta.endpoint_url == "https://sns.eu-central-1.amazonaws.com"
 

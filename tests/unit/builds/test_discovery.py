@@ -111,7 +111,7 @@ def test_a_build_that_was_stored_in_another_spelling_is_not_registered_again(
     container.fake.known.clear()
     container.fake.put(build_of("ab-1", BuildStatus.SUCCEEDED, spelled_ref=stored))
     assert container.discover() == 0
-    assert [news.build.ref for news in container.stepfunctions.released] == [stored]
+    assert [payload.build.ref for payload in container.stepfunctions.released] == [stored]
 
 
 def test_a_build_without_any_time_is_registered_once(container: FakeContainer) -> None:
@@ -297,7 +297,7 @@ def test_a_list_also_releases_known_builds_that_have_ended(container: FakeContai
     container.wait_for(build_of("b1"), build_of("b2"))
     container.fake.set_status("b1", BuildStatus.SUCCEEDED)
     container.discover()
-    assert [news.build.ref.build_id for news in container.stepfunctions.released] == ["b1"]
+    assert [payload.build.ref.build_id for payload in container.stepfunctions.released] == ["b1"]
     assert [container.in_flight(ref_of(build_id)) for build_id in ("b1", "b2")] == [False, True]
 
 

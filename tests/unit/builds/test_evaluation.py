@@ -16,7 +16,7 @@ DOWN = SourceUnavailableError("insights: get_build timed out waiting for the res
 
 
 def outcomes(container: FakeContainer) -> list[Outcome | None]:
-    return [news.outcome for news in container.stepfunctions.released]
+    return [payload.outcome for payload in container.stepfunctions.released]
 
 
 @pytest.mark.parametrize(
@@ -28,27 +28,27 @@ def outcomes(container: FakeContainer) -> list[Outcome | None]:
         (BuildStatus.CANCELED, False, NextStep.RECORD, Outcome.CANCELED),
     ],
 )
-def test_an_ended_build_releases_its_execution_with_the_news(
+def test_an_ended_build_releases_its_execution_with_the_payload(
     container: FakeContainer, status: BuildStatus, artifact: bool, verdict: NextStep, outcome: Outcome | None
 ) -> None:
     container.wait_for(build_of("b1"))
     container.fake.set_status("b1", status, has_artifact=artifact, completed_at=NOON)
     assert container.poll().released == 1
-    (news,) = container.stepfunctions.released
-    assert (news.verdict, news.outcome, news.build.status) == (verdict, outcome, status)
-    assert (news.detected_at, news.polls) == (NOON, 1)
+    (payload,) = container.stepfunctions.released
+    assert (payload.verdict, payload.outcome, payload.build.status) == (verdict, outcome, status)
+    assert (payload.detected_at, payload.polls) == (NOON, 1)
     assert not container.in_flight(ref_of("b1"))
 
 
-def test_the_news_of_a_failed_build_has_limits_and_advice(container: FakeContainer) -> None:
+def test_the_payload_of_a_failed_build_has_limits_and_advice(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.fake.limits = AccountLimits(build_size_gb=8)
     container.fake.set_status("b1", BuildStatus.FAILED, error_message="out of memory")
     container.poll()
-    (news,) = container.stepfunctions.released
-    assert news.limits == AccountLimits(build_size_gb=8)
-    assert news.problem is not None
-    assert (news.problem.message, news.problem.advice) == ("out of memory", "Use less data than 8 GB.")
+    (payload,) = container.stepfunctions.released
+    assert payload.limits == AccountLimits(build_size_gb=8)
+    assert payload.problem is not None
+    assert (payload.problem.message, payload.problem.advice) == ("out of memory", "Use less data than 8 GB.")
 
 
 def test_an_execution_that_does_not_wait_yet_is_released_at_the_next_tick(container: FakeContainer) -> None:
@@ -184,10 +184,10 @@ def test_polls_that_fail_for_days_end_at_the_deadline_with_the_last_error(contai
         container.poll(seconds=600)
     assert outcomes(container) == []
     container.poll(seconds=1_200)
-    (news,) = container.stepfunctions.released
-    assert news.outcome is Outcome.TIMED_OUT
-    assert news.problem is not None
-    assert str(DOWN) in news.problem.message
+    (payload,) = container.stepfunctions.released
+    assert payload.outcome is Outcome.TIMED_OUT
+    assert payload.problem is not None
+    assert str(DOWN) in payload.problem.message
 
 
 def test_a_timed_out_build_names_the_last_status(container: FakeContainer) -> None:
@@ -196,9 +196,9 @@ def test_a_timed_out_build_names_the_last_status(container: FakeContainer) -> No
     container.fake.set_status("b1", BuildStatus.UNKNOWN, provider_status="hibernating")
     container.poll(seconds=900)
     container.poll(seconds=24 * 3600)
-    (news,) = container.stepfunctions.released
-    assert news.problem is not None
-    assert "'hibernating'" in news.problem.message
+    (payload,) = container.stepfunctions.released
+    assert payload.problem is not None
+    assert "'hibernating'" in payload.problem.message
 
 
 @pytest.mark.parametrize(("has_artifact", "outcome"), [(True, None), (False, Outcome.LOST)])
@@ -215,7 +215,7 @@ def test_a_completion_time_with_an_unknown_status_is_an_end(
     assert problem is None or "'archived'" in problem.message
 
 
-def test_a_failed_limits_request_does_not_delay_the_news(container: FakeContainer) -> None:
+def test_a_failed_limits_request_does_not_delay_the_payload(container: FakeContainer) -> None:
     container.wait_for(build_of("b1"))
     container.fake.failures["account_limits"] = DOWN
     container.fake.set_status("b1", BuildStatus.FAILED)

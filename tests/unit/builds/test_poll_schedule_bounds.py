@@ -126,7 +126,7 @@ def test_a_build_from_the_future_is_as_old_as_a_new_one(history: list[float]) ->
     assert next_poll_at(NOW, NOW + timedelta(hours=3), PollingSettings(), seed="a", history=history) == new
 
 
-def test_the_deadline_follows_from_the_creation_where_none_is_given() -> None:
+def test_the_deadline_follows_from_the_creation_without_one_of_its_own() -> None:
     polling = PollingSettings(give_up_after_hours=2)
     assert next_poll_at(NOW, NOW - timedelta(hours=2), polling, seed="a") is None
     assert next_poll_at(NOW, NOW - timedelta(hours=1.99), polling, seed="a") == NOW + timedelta(seconds=36)

@@ -45,7 +45,7 @@ def test_builds_that_were_stored_in_another_spelling_are_found_in_the_list(conta
         container.fake.put(build_of(f"ab-{number}", BuildStatus.SUCCEEDED, spelled_ref=ref_of(f"AB-{number}")))
     container.poll()
     assert container.fake.calls == ["list_builds sales"]
-    assert {news.build.ref.build_id for news in container.stepfunctions.released} == {"AB-1", "AB-2"}
+    assert {payload.build.ref.build_id for payload in container.stepfunctions.released} == {"AB-1", "AB-2"}
 
 
 def test_a_running_build_waits_until_its_next_poll(container: FakeContainer) -> None:
@@ -61,7 +61,7 @@ def test_a_build_is_released_once(container: FakeContainer) -> None:
     container.fake.set_status("b1", BuildStatus.SUCCEEDED)
     for _ in range(5):
         container.poll(seconds=120)
-    assert [news.build.ref.build_id for news in container.stepfunctions.released] == ["b1"]
+    assert [payload.build.ref.build_id for payload in container.stepfunctions.released] == ["b1"]
 
 
 def test_the_next_poll_is_stored_before_the_provider_is_called(container: FakeContainer) -> None:

@@ -48,7 +48,7 @@ def test_all_due_builds_are_polled_once_after_a_first_call_alone(container: Fake
     summary = container.poll()
     assert (summary.polled, summary.released) == (1 + 2 * THREADS, 1 + THREADS)
     assert sorted(container.fake.calls) == sorted(f"get_build b{n}" for n in range(1 + 2 * THREADS))
-    released = sorted(news.build.ref.build_id for news in container.stepfunctions.released)
+    released = sorted(payload.build.ref.build_id for payload in container.stepfunctions.released)
     assert released == sorted(f"b{n}" for n in range(0, 1 + 2 * THREADS, 2))
     assert container.poll().due == 0
 

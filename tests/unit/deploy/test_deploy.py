@@ -77,9 +77,9 @@ def _create_stack(values: dict[str, str], defaults: dict[str, str]) -> None:
         "Parameters": {name: {"Type": "String", "Default": default} for name, default in defaults.items()},
         "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
     }
-    given = [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
+    chosen = [{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()]
     client = boto3.client("cloudformation", region_name=REGION)
-    client.create_stack(StackName="courier-test", TemplateBody=json.dumps(template), Parameters=given)  # type: ignore[arg-type]
+    client.create_stack(StackName="courier-test", TemplateBody=json.dumps(template), Parameters=chosen)  # type: ignore[arg-type]
 
 
 def test_every_parameter_is_passed_and_only_other_values_are_kept(

@@ -91,7 +91,7 @@ def test_a_completion_time_starts_the_patience_of_an_unknown_end(container: Fake
     assert container.poll(seconds=60).released == 0
     for _ in range(10):
         container.poll(seconds=60)
-    assert [news.outcome for news in container.stepfunctions.released] == [Outcome.LOST]
+    assert [payload.outcome for payload in container.stepfunctions.released] == [Outcome.LOST]
 
 
 def test_a_new_secret_ends_one_backoff_and_not_all_that_follow(container: FakeContainer) -> None:

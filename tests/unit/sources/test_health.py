@@ -25,7 +25,7 @@ FORBIDDEN = SourceUnauthorizedError("insights: get_build returned 401")
 
 
 def outcomes(container: FakeContainer) -> list[Outcome | None]:
-    return [news.outcome for news in container.stepfunctions.released]
+    return [payload.outcome for payload in container.stepfunctions.released]
 
 
 def test_a_source_that_is_backing_off_is_not_called(container: FakeContainer) -> None:

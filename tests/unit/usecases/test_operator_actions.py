@@ -61,11 +61,11 @@ def undeliverable(container: FakeContainer) -> dict[str, object]:
 
 
 def passage_of_release(container: FakeContainer) -> Passage:
-    news = container.stepfunctions.released[-1]
-    started = [passage for passage in container.stepfunctions.passages() if passage.build.ref == news.build.ref]
+    payload = container.stepfunctions.released[-1]
+    started = [passage for passage in container.stepfunctions.passages() if passage.build.ref == payload.build.ref]
     usual = {"provider": "fake", "first_seen_at": container.clock(), "wait_seconds": 86_400}
     base = started[-1].model_dump() if started else usual
-    return Passage.model_validate({**base, **news.model_dump()})
+    return Passage.model_validate({**base, **payload.model_dump()})
 
 
 @pytest.fixture
@@ -81,12 +81,12 @@ def test_a_stopped_build_ends_with_a_record_and_a_notice(container: FakeContaine
     container.wait_for(build_of("b1"))
     result = act(container, "stop", cancels=cancels, note="a mistake")
     assert (result.done, result.note) == (True, "the wait has ended")
-    (news,) = container.stepfunctions.released
-    assert (news.verdict, news.outcome) == (NextStep.RECORD, Outcome.CANCELED)
-    assert news.problem is not None
+    (payload,) = container.stepfunctions.released
+    assert (payload.verdict, payload.outcome) == (NextStep.RECORD, Outcome.CANCELED)
+    assert payload.problem is not None
     ending = "the provider was asked to cancel it" if cancels else "the build itself was left alone"
-    assert news.problem.name == "StoppedByOperator"
-    assert news.problem.message == f"stopped by ada (a mistake); the last status was running; {ending}"
+    assert payload.problem.name == "StoppedByOperator"
+    assert payload.problem.message == f"stopped by ada (a mistake); the last status was running; {ending}"
     assert container.fake.canceled == ([ref_of("b1")] if cancels else [])
     event = end(container, passage_of_release(container))
     record = record_of(container)

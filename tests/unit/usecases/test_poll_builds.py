@@ -20,7 +20,7 @@ def put_waiting(container: FakeContainer, status: BuildStatus, *names: str) -> N
 
 
 def released_sources(container: FakeContainer) -> list[str]:
-    return [news.build.ref.source for news in container.stepfunctions.released]
+    return [payload.build.ref.source for payload in container.stepfunctions.released]
 
 
 @pytest.mark.parametrize("name", ["c", "unknown"])

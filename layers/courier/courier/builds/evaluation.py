@@ -250,7 +250,7 @@ class StatusEvaluator:
         if not row.has_token:
             self._poll_again_for_token(row)
             return False
-        news = News(
+        payload = News(
             build=build,
             verdict=decision.next_step,
             outcome=decision.outcome,
@@ -260,7 +260,7 @@ class StatusEvaluator:
             problem=decision.problem,
         )
         token = self._builds.task_token(row)
-        released = token is not None and self._executions.release(token, news)
+        released = token is not None and self._executions.release(token, payload)
         if released:
             logger.info("build ended", build=row.build, status=build.status, outcome=decision.outcome)
         self._builds.mark_released(row)

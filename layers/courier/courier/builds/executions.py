@@ -59,7 +59,7 @@ class Executions:
         self._start(passage, row.passage)
         return passage.verdict is NextStep.WAIT
 
-    def release(self, token: str, news: News) -> bool:
+    def release(self, token: str, payload: News) -> bool:
         """Complete the waiting state of an execution; return False when it no longer waits for this token."""
         gone = (
             self._client.exceptions.TaskTimedOut,
@@ -67,7 +67,7 @@ class Executions:
             self._client.exceptions.InvalidToken,
         )
         try:
-            self._client.send_task_success(taskToken=token, output=news.model_dump_json())
+            self._client.send_task_success(taskToken=token, output=payload.model_dump_json())
         except gone as exc:
             # Another invocation released it, or its own timeout did: either way the execution goes on.
             logger.info("execution was not waiting", reason=type(exc).__name__)

@@ -71,12 +71,12 @@ def check_report(report: Mapping[str, JsonValue]) -> None:
     unknown = sorted(set(report) - {"preset", "template_id"})
     if unknown:
         raise ValueError(f"{redact(', '.join(unknown), limit=200)} is unknown; use preset or template_id")
-    given = [name for name in ("preset", "template_id") if report.get(name) is not None]
-    if len(given) != 1:
-        raise ValueError(f"give exactly one of preset and template_id, not {' and '.join(given) or 'none'}")
-    if given == ["preset"] and not isinstance(report["preset"], dict):
+    present = [name for name in ("preset", "template_id") if report.get(name) is not None]
+    if len(present) != 1:
+        raise ValueError(f"give exactly one of preset and template_id, not {' and '.join(present) or 'none'}")
+    if present == ["preset"] and not isinstance(report["preset"], dict):
         raise ValueError("preset must be an object")
-    if given == ["template_id"] and not (isinstance(report["template_id"], str) and report["template_id"].strip()):
+    if present == ["template_id"] and not (isinstance(report["template_id"], str) and report["template_id"].strip()):
         raise ValueError("template_id must be a string")
 
 

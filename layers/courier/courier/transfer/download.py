@@ -311,7 +311,7 @@ class Download:
         if response.status // 100 == 4 and response.status not in _TRANSIENT:  # noqa: PLR2004 - client errors
             raise LinkRefusedError(error)
         text = f"{response.host} responded with {error}"
-        raise DownloadError(text, answered=True, retry_after_seconds=retry_after or 0.0)
+        raise DownloadError(text, responded=True, retry_after_seconds=retry_after or 0.0)
 
     def _retry(self, client: HttpClient, attempt: Callable[[ArtifactLink], _T]) -> _T:
         """Make one attempt after another, up to the limits of `Backoff.attempts` and of `LinkRefresher`."""
@@ -325,7 +325,7 @@ class Download:
                 try:
                     self.links.refresh(link, str(refused))
                 except ArtifactExpiredError as expired:
-                    raise self._given_up(expired, answered=True) from refused
+                    raise self._given_up(expired, responded=True) from refused
             except DownloadError as error:
                 client.close()
                 self._deadline.check()
@@ -336,14 +336,14 @@ class Download:
                 if not self._deadline.has(pause):
                     raise error.as_permanent(failures) from error
                 if failures >= self._backoff.attempts:
-                    raise self._given_up(error.as_permanent(failures), answered=error.answered) from error
+                    raise self._given_up(error.as_permanent(failures), responded=error.responded) from error
                 self._backoff.wait(failures, at_least_seconds=pause)
             else:
                 self.links.note_success()
                 return result
 
-    def _given_up(self, final: ArtifactError, *, answered: bool) -> Exception:
+    def _given_up(self, final: ArtifactError, *, responded: bool) -> Exception:
         """Return what to raise: ranges are to blame as long as none has arrived, and there were responses."""
-        if answered and self._ranges and not self._ranges_work:
+        if responded and self._ranges and not self._ranges_work:
             return RangesFailedError(final)
         return final

@@ -33,18 +33,18 @@ class DownloadError(Exception):
     ----------
     short
         The body ended early, as opposed to no response or an error response.
-    answered
+    responded
         There was a response, but not the one that was requested.
     retry_after_seconds
         What the server asks for, 0 when it does not say.
     """
 
     def __init__(
-        self, message: str, *, short: bool = False, answered: bool = False, retry_after_seconds: float = 0.0
+        self, message: str, *, short: bool = False, responded: bool = False, retry_after_seconds: float = 0.0
     ) -> None:
         super().__init__(message)
         self.short = short
-        self.answered = answered or short
+        self.responded = responded or short
         self.retry_after_seconds = retry_after_seconds
 
     def as_permanent(self, attempts: int) -> ArtifactError:
@@ -191,7 +191,7 @@ class Response:
         """
         match = _CONTENT_RANGE.match(self.headers.get("Content-Range", ""))
         if match is None:
-            raise DownloadError(f"{self.host} sent {self.status} without a valid Content-Range", answered=True)
+            raise DownloadError(f"{self.host} sent {self.status} without a valid Content-Range", responded=True)
         first, last, total = match.groups()
         return int(first), int(last), None if total == "*" else int(total)
 

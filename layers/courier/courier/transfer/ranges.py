@@ -57,7 +57,7 @@ def is_first_range(response: Response, requested_bytes: int) -> bool:
         return False
     end = min(total, requested_bytes)
     if first != 0 or last >= end or response.length not in {None, last + 1}:
-        raise DownloadError(f"{response.host} sent other bytes than requested", answered=True)
+        raise DownloadError(f"{response.host} sent other bytes than requested", responded=True)
     if total <= requested_bytes:
         return last + 1 == end
     return response.strong_etag is not None and last + 1 >= max(LEADING_BYTES, min(end, _SHORTEST_RANGE_BYTES))
@@ -76,12 +76,12 @@ def check_range(response: Response, first: int, last: int, *, etag: str, total_b
         It is something else.
     """
     if response.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and response.unsatisfied_total() == total_bytes:
-        raise DownloadError(f"{response.host} refuses a range inside the report", answered=True)
+        raise DownloadError(f"{response.host} refuses a range inside the report", responded=True)
     if response.status in CHANGED:
         raise ArtifactChangedError("the report changed while it was read")
     if response.status != HTTPStatus.PARTIAL_CONTENT:
         text = f"{response.host} responded with {response.status} to a request for a part"
-        raise DownloadError(text, answered=True)
+        raise DownloadError(text, responded=True)
     start, end, total = response.content_range()
     if total != total_bytes or response.headers.get("ETag", etag) != etag:
         raise ArtifactChangedError("the report changed while it was read")
@@ -91,5 +91,5 @@ def check_range(response: Response, first: int, last: int, *, etag: str, total_b
     shortest = min(_SHORTEST_RANGE_BYTES, max(1, (last + 1 - first) // 2))
     is_long_enough = end == last or first + shortest <= end + 1 < last + 1
     if start != first or not is_long_enough or response.length not in {None, end + 1 - start}:
-        raise DownloadError(f"{response.host} sent other bytes than requested", answered=True)
+        raise DownloadError(f"{response.host} sent other bytes than requested", responded=True)
     return end + 1

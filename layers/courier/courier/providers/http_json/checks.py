@@ -135,7 +135,7 @@ def unfilled(definition: Definition, values: Mapping[str, str]) -> Iterator[str]
             yield f"api.{place}: nothing fills {{{found}}}; {hint} A constant of yours belongs to values"
 
 
-def missing_input(definition: Definition, given: Mapping[str, JsonValue]) -> Iterator[str]:
+def missing_input(definition: Definition, build_input: Mapping[str, JsonValue]) -> Iterator[str]:
     """Yield the fields of ``input`` that a request lacks, and those that nothing uses."""
     used = {
         found.field: found.is_optional
@@ -147,16 +147,16 @@ def missing_input(definition: Definition, given: Mapping[str, JsonValue]) -> Ite
     if None in used:
         return
     for field, is_optional in used.items():
-        if field is not None and not is_optional and _find(given, field) is None:
+        if field is not None and not is_optional and _find(build_input, field) is None:
             yield f"input.{field}: field required"
     tops = {str(field).partition(".")[0] for field in used}
-    for name in given:
+    for name in build_input:
         if name not in tops:
             yield f"input.{name}: is unknown; the definition uses {', '.join(sorted(tops)) or 'none'}"
 
 
-def _find(given: Mapping[str, JsonValue], place: str) -> JsonValue:
-    value: JsonValue = dict(given)
+def _find(build_input: Mapping[str, JsonValue], place: str) -> JsonValue:
+    value: JsonValue = dict(build_input)
     for step in place.split("."):
         value = value.get(step) if isinstance(value, dict) else None
     return value

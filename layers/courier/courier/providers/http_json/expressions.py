@@ -114,15 +114,15 @@ def _check_functions(node: dict[str, Any]) -> None:
     from jmespath.functions import Functions  # noqa: PLC0415 - as above
 
     if node["type"] == "function_expression":
-        name, given = node["value"], len(node["children"])
+        name, count = node["value"], len(node["children"])
         function = Functions.FUNCTION_TABLE.get(name)
         if function is None:
             raise ValueError(f"calls {name}(), which JMESPath does not have")
         taken = function["signature"]
         is_variadic = bool(taken) and taken[-1].get("variadic", False)
-        if given < len(taken) or (given > len(taken) and not is_variadic):
+        if count < len(taken) or (count > len(taken) and not is_variadic):
             least = "at least " if is_variadic else ""
-            raise ValueError(f"calls {name}() with {given} arguments; it takes {least}{len(taken)}")
+            raise ValueError(f"calls {name}() with {count} arguments; it takes {least}{len(taken)}")
     for child in node["children"]:
         if isinstance(child, dict):
             _check_functions(child)

@@ -85,8 +85,8 @@ def with_defaults(document: Mapping[str, Any], defaults: Mapping[str, Any]) -> d
     merged = dict(document)
     for name, value in defaults.items():
         if isinstance(value, dict):
-            given = merged.get(name, {})
-            merged[name] = with_defaults(given, value) if isinstance(given, dict) else given
+            own = merged.get(name, {})
+            merged[name] = with_defaults(own, value) if isinstance(own, dict) else own
         else:
             merged.setdefault(name, value)
     return merged
