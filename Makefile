@@ -60,13 +60,13 @@ test: setup  ## Run the whole test suite
 test-fast: setup  ## Run the fast tests: over a thousand in under a minute
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow and not long" $(FAST_TESTS)
 
-# The driver of the browser, which only the tests of the page need.
-$(VENV)/.browser: requirements/browser.lock $(VENV)/.ready
+# What single tests need, which are skipped without it: the driver of a browser, pandas.
+$(VENV)/.tests: requirements/tests.lock $(VENV)/.ready
 	@scripts/install $(VENV) --require-hashes -r $<
 	@touch $@
 
 # Debian's package starts nginx on port 80 where an init system runs; the tests start their own.
-test-setup: $(VENV)/.browser $(NPM)/node_modules/.ready  ## Install nginx and Chromium, without which some tests are skipped
+test-setup: $(VENV)/.tests $(NPM)/node_modules/.ready  ## Install nginx and Chromium, without which some tests are skipped
 	@missing=$$([ -x /usr/sbin/nginx ] || command -v nginx >/dev/null || echo nginx; \
 		command -v chromium >/dev/null || command -v google-chrome >/dev/null || echo chromium fonts-liberation); \
 	if [ -z "$$missing" ]; then :; \
@@ -146,8 +146,8 @@ format: setup  ## Format the sources
 lock: $(VENV)/.uv  ## Renew the locks from requirements/*.in; UPGRADE=1 takes the newest versions
 	@for name in uv dev bench checks sam; do \
 		echo "requirements/$$name.lock"; $(COMPILE) --universal --python-version 3.11 -o requirements/$$name.lock requirements/$$name.in || exit 1; done
-	@echo requirements/browser.lock
-	@$(COMPILE) --universal --python-version 3.11 -c requirements/dev.lock -o requirements/browser.lock requirements/browser.in
+	@echo requirements/tests.lock
+	@$(COMPILE) --universal --python-version 3.11 -c requirements/dev.lock -o requirements/tests.lock requirements/tests.in
 	@echo requirements/vendors.lock
 	@$(COMPILE) --universal --python-version 3.11 --override requirements/vendors.overrides -o requirements/vendors.lock requirements/vendors.in
 	@echo requirements/runtime.lock

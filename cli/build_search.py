@@ -205,11 +205,15 @@ def usual_duration(stack: Stack, ref: BuildRef) -> tuple[float | None, int]:
 
 
 def _with_record(stack: Stack, row: BuildRow) -> FoundBuild:
-    records: dict[str, EndedRecord] = {}
+    keys = []
     if row.outcome is not None and row.record_key is not None:
-        records = read_records(stack, [row.record_key])
-    record = records.get(row.record_key or "")
-    return FoundBuild(ref=row.ref, row=row, record=record, record_key=row.record_key if record else None)
+        # After a move to another KeyPrefix the row has the earlier one.
+        _, folder, name = row.record_key.rpartition("records/source=")
+        keys = [row.record_key, f"{stack.container.environment.prefix}{folder}{name}"]
+    for key in dict.fromkeys(keys):
+        if record := read_records(stack, [key]).get(key):
+            return FoundBuild(ref=row.ref, row=row, record=record, record_key=key)
+    return FoundBuild(ref=row.ref, row=row, record=None, record_key=None)
 
 
 def _begins(ref: BuildRef, text: str) -> bool:

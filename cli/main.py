@@ -18,6 +18,7 @@ from cli.copy import copy_command
 from cli.doctor import doctor
 from cli.get import get
 from cli.help import use_placeholders
+from cli.move_bucket import move_bucket
 from cli.page.command import page
 from cli.request import request
 from cli.run import run
@@ -61,6 +62,7 @@ app.command("probe")(probe)
 app.command("verify")(verify)
 app.command("limits")(limits)
 app.command("doctor")(doctor)
+app.command("move-bucket")(move_bucket)
 app.command("uninstall")(uninstall)
 app.add_typer(config_app, name="config")
 use_placeholders(app)

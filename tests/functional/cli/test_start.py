@@ -19,6 +19,7 @@ COMMANDS = (
     "get",
     "limits",
     "page",
+    "move-bucket",
     "doctor",
     "uninstall",
     "config",

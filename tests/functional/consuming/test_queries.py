@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 import boto3
 import duckdb
@@ -120,6 +120,30 @@ def test_the_athena_template_names_the_folders_of_the_records() -> None:
     assert record_key("", BuildRef(source="insights", scope="a/b", build_id="c"), NOON).startswith(folder)
     assert "'projection.date.format' = 'yyyy-MM-dd'" in ATHENA
     assert "PARTITIONED BY (source string, `date` string)" in ATHENA
+
+
+def test_pandas_reads_records_of_every_outcome(deliveries: list[Delivery], records: str) -> None:
+    pytest.importorskip("pandas", reason="make test-setup installs pandas")
+    text = example("records in pandas")
+    assert '"out/bucket/records"' in text
+    names: dict[str, Any] = {}
+    exec(text.replace('"out/bucket/records"', repr(records.split("/**", maxsplit=1)[0])), names)  # noqa: S102 - our own document
+    assert len(names["records"]) == len(deliveries)
+    summary = names["summary"].to_dict("index")
+    assert summary["red-team", "delivered"]["count"] == 2
+    assert summary["red-team", "delivered"]["median"] == pytest.approx(1160 / 60)
+    # A build without times has no duration, and is there nevertheless.
+    assert set(names["records"]["outcome"]) == {each.record.outcome for each in deliveries}
+
+
+def test_records_fit_into_one_parquet_file(
+    view: duckdb.DuckDBPyConnection, deliveries: list[Delivery], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    view.execute(example("records to Parquet in DuckDB"))
+    rows = view.execute("SELECT count(*), count(problem.message) FROM 'records.parquet'").fetchall()
+    failed = sum(each.record.problem is not None for each in deliveries)
+    assert rows == [(len(deliveries), failed)]
 
 
 def test_records_read_through_the_athena_types_and_the_query_runs(

@@ -11,16 +11,17 @@ from typing import Any
 
 import boto3
 import pytest
+from jsonschema import Draft202012Validator
 
 from local.sam.expansion import expand
-from tests.functional.consuming.deliveries import Delivery, publish
+from tests.functional.consuming.deliveries import Delivery, publish, source_notices
 from tests.functional.consuming.document import example
 from tests.functional.consuming.queues import Queue
 from tests.support.aws import BUCKET
 from tests.support.providers import REGION
 
 Handler = Callable[[dict[str, Any], object], Any]
-TEMPLATES = ("subscribers template", "bucket events template")
+TEMPLATES = ("subscribers template", "bucket events template", "chat template")
 PARAMETERS = {"TopicArn": "arn:aws:sns:eu-central-1:123456789012:outcomes", "BucketName": BUCKET}
 
 
@@ -28,7 +29,7 @@ def written(template: str, folder: Path) -> Path:
     """Write a documented template to a folder, with the folders of its functions."""
     path = folder / "template.yaml"
     path.write_text(example(template), encoding="utf-8")
-    for function in ("open_ticket", "check_report", "read_record"):
+    for function in ("open_ticket", "check_report", "read_record", "notify_chat"):
         (folder / function).mkdir()
     return path
 
@@ -143,3 +144,87 @@ def test_the_function_reads_the_record_of_the_event(deliveries: list[Delivery]) 
     event = {"detail": {"bucket": {"name": BUCKET}, "object": {"key": deliveries[0].key}}}
     response = handler_of("read_record/app.py")(event, None)
     assert response == {"build": deliveries[0].record.build.build_id, "outcome": "failed"}
+
+
+# The fields of https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html, "Event schema".
+CUSTOM_NOTIFICATION = {
+    "type": "object",
+    "required": ["version", "source", "content"],
+    "additionalProperties": False,
+    "properties": {
+        "version": {"const": "1.0"},
+        "source": {"const": "custom"},
+        "id": {"type": "string"},
+        "content": {
+            "type": "object",
+            "required": ["description"],
+            "additionalProperties": False,
+            "properties": {
+                "textType": {"const": "client-markdown"},
+                "title": {"type": "string"},
+                "description": {"type": "string"},
+                "nextSteps": {"type": "array", "items": {"type": "string"}},
+                "keywords": {"type": "array", "items": {"type": "string"}},
+            },
+        },
+        "metadata": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "threadId": {"type": "string"},
+                "summary": {"type": "string"},
+                "eventType": {"type": "string"},
+                "relatedResources": {"type": "array", "items": {"type": "string"}},
+                "additionalContext": {"type": "object"},
+            },
+        },
+    },
+}
+
+
+@pytest.fixture
+def chat(monkeypatch: pytest.MonkeyPatch) -> Queue:
+    """What the topic of a chat channel receives."""
+    topic = boto3.client("sns", region_name=REGION).create_topic(Name="chat")["TopicArn"]
+    monkeypatch.setenv("CHAT_TOPIC", topic)
+    queue = Queue.make("chat")
+    queue.subscribe(topic, {})
+    return queue
+
+
+def test_a_channel_gets_every_notice_that_needs_attention(
+    topic: str, deliveries: list[Delivery], chat: Queue, tmp_path: Path
+) -> None:
+    subscribed = resources("chat template", tmp_path)
+    queues = []
+    for name in ("NotifyChatFunctionFailure", "NotifyChatFunctionHealth"):
+        queues.append(Queue.make(name))
+        queues[-1].subscribe(topic, subscribed[name]["FilterPolicy"], raw=False)
+    for publication in (*(each.publication for each in deliveries), *source_notices()):
+        publish(topic, publication)
+    handler = handler_of("notify_chat/app.py")
+    envelopes = [json.loads(body) for queue in queues for body in queue.bodies()]
+    handler({"Records": [{"Sns": {"Message": envelope["Message"]}} for envelope in envelopes]}, None)
+    posted = [json.loads(body) for body in chat.bodies()]
+    for notification in posted:
+        Draft202012Validator(CUSTOM_NOTIFICATION).validate(notification)
+    kinds = {notification["metadata"]["eventType"].removeprefix("build-courier.") for notification in posted}
+    assert kinds == {
+        *(f"build.{outcome}" for outcome in ("failed", "timed_out", "lost", "undeliverable")),
+        *("source.unhealthy", "source.recovered"),
+    }
+    failed = next(each for each in posted if each["metadata"]["eventType"] == "build-courier.build.failed")
+    assert failed["content"]["nextSteps"][0] == "Build from less data, or ask for a higher limit."
+    assert failed["content"]["nextSteps"][1].startswith("courier show ")
+
+
+def test_words_of_a_provider_are_no_mention_and_no_link_in_a_chat(deliveries: list[Delivery], chat: Queue) -> None:
+    document = json.loads(deliveries[0].publication.message["default"])
+    document["data"]["problem"]["message"] = (
+        "<!channel> @here <https://evil.example|the report> [now](https://evil.example)"
+    )
+    handler_of("notify_chat/app.py")({"Records": [{"Sns": {"Message": json.dumps(document)}}]}, None)
+    [posted] = [json.loads(body) for body in chat.bodies()]
+    assert posted["content"]["description"] == (
+        "(!channel) @ here (https://evil.example|the report) [now] (https://evil.example)"
+    )
