@@ -3,20 +3,14 @@
 `checks` says what is wrong with a definition as a whole, `settings` what is wrong with a source that uses it, and
 `shipped` loads the definitions that come with the courier.
 
-The schema is that of the first proposal, with these differences:
+What a reader of the vendor's documentation should know:
 
-- ``scopes: {get, each}`` of a source is ``api.scopes: {get, each, next}``, and ``scopes: all`` in the source. A
-  definition without ``{scope}`` needs no scopes; its only one is ``main``.
-- ``next.while`` is ``next.more``.
-- ``link.headers: {read: …}`` is ``link.headers_from: …``; ``link.headers`` are fixed ones.
-- ``auth.user`` and ``password`` are texts with placeholders: ``"{secret.user}"`` and ``"{secret.password}"`` are the
-  defaults, ``user: "{secret}", password: ""`` is the other usual form. ``value`` is the key of ``header`` and ``body``.
-- ``lifetime`` is an expression and ``lifetime_seconds`` counts where that is absent, for ``oauth2`` and ``login``.
-- ``token_url`` may be a path on the endpoint's origin. A source may replace ``token_url`` and ``also_for``.
 - Each field of ``build`` and ``link`` is an expression, ``{read, match}`` or ``{header, match}``.
-- Every call takes ``query``, ``headers``, ``body`` or ``form``, and ``at``. ``cancel`` may be PUT or PATCH as well.
-- Words, values, headers and queries need quotes where YAML would read something else than a text.
-- The ceiling for the polling gap is ``status.longest_gap_seconds``. ``link.query`` serves ``file`` as well.
+- Every call takes ``query``, ``headers``, ``body`` or ``form``, and ``at``, which strips an envelope.
+- Rules decide before HTTP statuses (``status.codes``), and these before words. A word that is in no list waits.
+- Credentials stand under ``auth`` only. ``token_url`` may be a path on the endpoint's origin, and a source may replace
+  ``token_url`` and ``also_for``.
+- A definition without ``{scope}`` needs no scopes; its only one is ``main``.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from courier.providers.http_json.auth import Authorizer, check_secret, static_cr
 from courier.providers.http_json.build_reader import STATUSES, BuildReader
 from courier.providers.http_json.caller import Caller, Reply
 from courier.providers.http_json.checks import missing_input, scope_parts, templates
+from courier.providers.http_json.dates import fill_dates
 from courier.providers.http_json.expressions import scalar_text
 from courier.providers.http_json.files import Files
 from courier.providers.http_json.list_reader import ListReader
@@ -188,7 +189,8 @@ class HttpJson(Provider):
         scope, start = self.request_scope(request), self._definition.start
         if request.input is None or start is None:
             raise SettingsError("input: field required to start a build")
-        values: dict[str, JsonValue] = {**scope_values(self._definition, scope), "input": request.input}
+        dated = fill_dates(request.input, self.api.now())
+        values: dict[str, JsonValue] = {**scope_values(self._definition, scope), "input": dated}
         build_id, reply = self._starter.start(start, values, once=once)
         state, shown, says_something = self._builds.state(reply)
         # The build exists whatever the other fields hold, and its id is enough to poll it.

@@ -23,6 +23,7 @@ from courier.config.validation import report_problems
 from courier.models import BuildRequest, Scope, StrictModel
 from courier.providers.http_json.auth_fields import Origin, TokenUrl, origin_of
 from courier.providers.http_json.checks import missing_input, scope_parts, templates, unfilled
+from courier.providers.http_json.dates import unknown_dates
 from courier.providers.http_json.definition import Definition
 from courier.providers.http_json.fields import Name, Quoted, Text
 from courier.providers.http_json.placeholders import fill_text, placeholders
@@ -61,7 +62,9 @@ class HttpJsonSettings(SourceSettings):
     ``values``
         Constants for the placeholders of the definition.
     ``requests``
-        Builds to start each time the request schedule fires: ``input`` for the placeholders of ``start``.
+        Builds to start each time the request schedule fires: ``input`` for the placeholders of ``start``. Its texts
+        may hold the date of the request in UTC: ``{now}``, ``{today}``, ``{yesterday}``, ``{week_ago}``,
+        ``{month_start}``, ``{last_month_start}``, ``{last_month_end}``, each also as seconds: ``{today_epoch}``.
     ``token_url``, ``also_for``
         Replace those of the definition, for a national cloud or a proxy. With ``endpoint``, they are the complete list
         of the origins that the credentials are sent to.
@@ -164,6 +167,8 @@ class HttpJsonSettings(SourceSettings):
         for index, request in enumerate(self.requests):
             for problem in (*self._request_problems(request), *missing_input(self.api, request.input)):
                 yield f"requests[{index}].{problem}"
+            for name in unknown_dates(dict(request.input)):
+                yield f"requests[{index}].input: {{{name}}} is no date that the courier knows, such as {{yesterday}}"
 
     def _scope_problems(self) -> Iterator[str]:
         uses_scope = any(
