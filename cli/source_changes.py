@@ -55,9 +55,7 @@ def compare(path: str, sources: Sequence[SourceSettings], *, secret_prefix: str)
         removed=tuple(sorted(present.keys() - wanted.keys())),
         details={name: tuple(_differences(name, present[name], text, secret_prefix)) for name, text in changed.items()},
         mistakes=tuple(
-            f"{name}: its settings take {size:,} bytes, and a parameter holds {ADVANCED_BYTES:,}; {_remedy(text)}"
-            for name, text in wanted.items()
-            if (size := _size(text)) > ADVANCED_BYTES
+            f"{settings.name}: {problem}" for settings in sources if (problem := size_problem(settings)) is not None
         ),
     )
 
@@ -75,6 +73,14 @@ def describe(changes: Changes, path: str, *, would: bool) -> Iterator[str]:
         yield f"{verb}keep    {path}/{name}"
     for name in changes.removed:
         yield f"{verb}remove  {path}/{name}"
+
+
+def size_problem(settings: SourceSettings) -> str | None:
+    """Return why the settings of a source do not fit into a parameter; None where they do."""
+    text = _text_of(settings)
+    if (size := _size(text)) <= ADVANCED_BYTES:
+        return None
+    return f"its settings take {size:,} bytes, and a parameter holds {ADVANCED_BYTES:,}; {_remedy(text)}"
 
 
 def describe_origins(settings: SourceSettings) -> str | None:

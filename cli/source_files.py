@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cli.source_changes import size_problem
 from cli.source_check import Problem, examine, problem_at
 from cli.yaml_files import Steps, YamlDocument, YamlError, construct, read_text, read_yaml_document, scalars, type_of
 from courier.config.environment import DEFAULT_SECRET_PREFIX
@@ -67,7 +68,8 @@ def check_file(path: Path, *, secret_prefix: str = DEFAULT_SECRET_PREFIX) -> Che
         checked = _check_definition(document, value)
     else:
         checked = check_sources(document, secret_prefix=secret_prefix)
-    return replace(checked, warnings=tuple(_other_meanings(document)))
+    problems = (*checked.problems, *_too_large(document, checked.sources))
+    return replace(checked, problems=problems, warnings=tuple(_other_meanings(document)))
 
 
 def _check_definition(document: YamlDocument, value: Mapping[str, Any]) -> CheckedFile:
@@ -92,6 +94,16 @@ def _check_definition(document: YamlDocument, value: Mapping[str, Any]) -> Check
     if problems:
         return CheckedFile(problems=tuple(problems))
     return CheckedFile(definition=definition, needs=tuple(sorted(needs)))
+
+
+def _too_large(document: YamlDocument, sources: Sequence[SourceSettings]) -> Iterator[Problem]:
+    """Yield which sources do not fit into a parameter; `courier run` needs none."""
+    entries = document.value.get("sources", ()) if isinstance(document.value, dict) else ()
+    at = {entry.get("name"): ("sources", index) for index, entry in enumerate(entries) if isinstance(entry, dict)}
+    for settings in sources:
+        problem = size_problem(settings)
+        if problem is not None:
+            yield problem_at(document, at.get(settings.name, ()), problem)
 
 
 def _other_meanings(document: YamlDocument) -> Iterator[Problem]:

@@ -152,3 +152,10 @@ def test_what_ships_is_right_and_so_is_its_example(name: str) -> None:
     checked = check_file(FOLDER / f"{name}.yaml")
     assert (checked.problems, checked.warnings) == ((), ())
     assert len(checked.sources) == 1
+
+
+def test_a_source_that_does_not_fit_into_a_parameter(tmp_path: Path) -> None:
+    padding = ", ".join(f'h{index}: "{"x" * 900}"' for index in range(9))
+    (problem,) = problems_of(tmp_path, SOURCE.replace("      auth:", f"      headers: {{{padding}}}\n      auth:"))
+    assert problem.startswith("file:2:5: sources[0]: its settings take 8,")
+    assert "bytes, and a parameter holds 8,192; api takes 8," in problem
