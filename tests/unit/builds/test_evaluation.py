@@ -238,11 +238,11 @@ def test_a_build_may_end_in_a_way_that_its_status_does_not_say(
     status = BuildStatus.SUCCEEDED if ended_as is Outcome.EMPTY else BuildStatus.FAILED
     container.fake.set_status("b1", status, ended_as=ended_as, error_message=error_message)
     assert container.poll().released == 1
-    (news,) = container.stepfunctions.released
-    assert (news.verdict, news.outcome) == (NextStep.RECORD, ended_as)
-    assert news.problem is not None
-    assert f"{news.problem.name}: {news.problem.message}" == problem
-    assert "ended_as" not in news.model_dump_json()
+    (payload,) = container.stepfunctions.released
+    assert (payload.verdict, payload.outcome) == (NextStep.RECORD, ended_as)
+    assert payload.problem is not None
+    assert f"{payload.problem.name}: {payload.problem.message}" == problem
+    assert "ended_as" not in payload.model_dump_json()
 
 
 def test_the_provider_may_move_the_next_poll_later_and_never_earlier(container: FakeContainer) -> None:

@@ -112,18 +112,18 @@ def test_what_the_response_says_of_a_file_outside_its_entry_counts_as_well() -> 
 
 
 @pytest.mark.parametrize(
-    ("given", "digest"),
+    ("said", "digest"),
     [("sha256:" + "AB" * 32, "ab" * 32), ("ab" * 32, "ab" * 32), ("nonsense", None), (7, None), (None, None)],
 )
-def test_a_digest_is_promised_only_if_it_is_one(given: object, digest: str | None) -> None:
+def test_a_digest_is_promised_only_if_it_is_one(said: object, digest: str | None) -> None:
     link = {"url": "url", "sha256": {"read": "sum", "match": "([0-9a-fA-F]{64})$"}}
-    described, found = locate(link, job("done", url="https://store.example/x", sum=given))
+    described, found = locate(link, job("done", url="https://store.example/x", sum=said))
     assert found.sha256 == digest
-    assert bool(described.details) == (digest is None and given is not None)
+    assert bool(described.details) == (digest is None and said is not None)
 
 
 def test_prescribed_headers_are_sent_but_for_those_that_change_the_request() -> None:
-    given = {
+    said = {
         "X-Amz-Server-Side": "yes",
         "Host": "evil",
         "range": "bytes=0-0",
@@ -133,7 +133,7 @@ def test_prescribed_headers_are_sent_but_for_those_that_change_the_request() -> 
     }
     described, found = locate(
         {"url": "url", "headers": {"Accept": "text/csv"}, "headers_from": "headers"},
-        job("done", url="https://store.example/x", headers=given),
+        job("done", url="https://store.example/x", headers=said),
     )
     assert found.headers == {"X-Amz-Server-Side": "yes", "Accept": "text/csv"}
     assert described.details == ["unreadable_value: link.headers_from: a header that is not sent"]
