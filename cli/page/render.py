@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from cli.costs import estimate_month
 from cli.page.content import FEWEST_DURATIONS
 from cli.page.problems import Commands, find_action_items, health_of
 from cli.statistics import BAD_OUTCOMES, GOOD_OUTCOMES, by_scope, percentile
@@ -69,6 +70,9 @@ def render(content: PageContent, place: Place) -> str:
             acts=sum(item.level == "act" for item in items),
             health=lambda source: health_of(source, content.now),
             healthy=sum(health_of(source, content.now).level == "good" for source in content.sources),
+            cost=estimate_month(content.ended.values(), now=content.now)
+            if place.commands and content.sources
+            else None,
             version=__version__,
             script=Markup(script),  # noqa: S704 - our own files
             style=Markup(style),  # noqa: S704
@@ -87,6 +91,7 @@ def _environment() -> Environment:
         "duration": duration,
         "moment": lambda instant: moment(instant) if instant else "",
         "percent": _percent,
+        "dollars": _dollars,
         "iso": lambda instant: instant.astimezone(UTC).isoformat(timespec="seconds"),
         "instant": datetime.fromisoformat,
     }
@@ -101,6 +106,13 @@ def _percent(share: float | None) -> str:
     if 0 < share < 1:
         share = min(0.999, max(0.001, share))
     return f"{100 * share:.0f} %" if share in {0, 1} or 0.01 < share < 0.99 else f"{100 * share:.1f} %"  # noqa: PLR2004
+
+
+def _dollars(amount: float) -> str:
+    """Return an amount with two significant digits below a dollar."""
+    if amount >= 1:
+        return f"${amount:,.2f}"
+    return f"${amount:.2f}" if amount >= 0.1 else f"${amount:.2g}" if amount >= 0.001 else f"${amount:.5f}"  # noqa: PLR2004
 
 
 def _csp_hash(text: str) -> str:
