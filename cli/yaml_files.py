@@ -12,6 +12,8 @@ import yaml
 from courier.errors import SettingsError
 
 _TYPES = {"bool": "boolean", "int": "number", "float": "number", "timestamp": "date"}
+# Ten thousand sources; a few lines of aliases can stand for billions.
+_MOST_VALUES = 200_000
 Steps = tuple[str | int, ...]
 """The way to a value: keys of mappings and indices of lists."""
 
@@ -142,12 +144,23 @@ def read_yaml_document(path: Path, *, is_secret: bool = False) -> YamlDocument:
             return YamlDocument(
                 path, None, yaml.ScalarNode("tag:yaml.org,2002:null", "", yaml.Mark(str(path), 0, 0, 0, None, 0))
             )
+        if _size(root, {}) > _MOST_VALUES:
+            raise YamlError(path, f"has more than {_MOST_VALUES:,} values, with those that aliases repeat", 1, 1)
         return YamlDocument(path, loader.construct_document(root), root)
     except (yaml.YAMLError, RecursionError, ValueError) as exc:
         mark = getattr(exc, "problem_mark", None)
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (None, None)
         problem = getattr(exc, "problem", None) or "it cannot be parsed"
         raise YamlError(path, "invalid YAML" + ("" if is_secret else f": {problem}"), line, column) from None
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return the number of values below a node, where an alias counts as what it repeats."""
+    if id(node) not in known:
+        # A list that is an entry of itself does not count twice.
+        known[id(node)] = 0
+        known[id(node)] = 1 + sum(_size(inner, known) for _, _, inner in _children(node))
+    return known[id(node)]
 
 
 def read_yaml(path: Path, *, is_secret: bool = False) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,10 @@ def test_a_source_that_does_not_fit_into_a_parameter(tmp_path: Path) -> None:
     (problem,) = problems_of(tmp_path, SOURCE.replace("      auth:", f"      headers: {{{padding}}}\n      auth:"))
     assert problem.startswith("file:2:5: sources[0]: its settings take 8,")
     assert "bytes, and a parameter holds 8,192; api takes 8," in problem
+
+
+def test_aliases_that_multiply(tmp_path: Path) -> None:
+    names = "abcdefghi"
+    lists = [f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]" for before, name in itertools.pairwise(names)]
+    (problem,) = problems_of(tmp_path, "\n".join(["a: &a [1]", *lists, SOURCE]))
+    assert problem == "file:1:1: has more than 200,000 values, with those that aliases repeat"
