@@ -88,7 +88,7 @@ def page(
         )
         html = render(content, Place(region=aws.client("s3").meta.region_name))
     if is_stream:
-        sys.stdout.write(html)
+        _write_to_stdout(html)
     else:
         write_page(file, html)
         say(Console(highlight=False), f"{file}: {len(content.ended)} builds since {start:%Y-%m-%d}, {content.summary}")
@@ -96,6 +96,19 @@ def page(
         say(progress, f"courier: cut short: {note}", style="yellow")
     if open_it and not webbrowser.open(file.resolve().as_uri()):
         say(progress, f"courier: there is no browser to open {file} with", style="yellow")
+
+
+def _encode(html: str) -> bytes:
+    # A lone surrogate, which a name may have, cannot be encoded otherwise.
+    return html.encode(errors="xmlcharrefreplace")
+
+
+def _write_to_stdout(html: str) -> None:
+    """Write UTF-8, as the page says, whatever the encoding of the terminal is."""
+    if (buffer := getattr(sys.stdout, "buffer", None)) is None:
+        sys.stdout.write(html)
+    else:
+        buffer.write(_encode(html))
 
 
 def write_page_of_run(folder: Path, name: str, outputs: Mapping[str, str], *, hint: str) -> Path:
@@ -152,7 +165,7 @@ def write_page(file: Path, html: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f".{file.name[:100]}.", delete=False) as part:
             try:
-                part.write(html.encode())
+                part.write(_encode(html))
                 part.close()
                 Path(part.name).chmod(0o644)
                 os.replace(part.name, file)  # noqa: PTH105 - says that it replaces

@@ -95,6 +95,8 @@ def athena_type(annotation: object) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         fields = ",".join(f"{name}:{athena_type(f.annotation)}" for name, f in annotation.model_fields.items())
         return f"struct<{fields}>"
+    if get_origin(annotation) is tuple:
+        return f"array<{athena_type(get_args(annotation)[0])}>"
     if annotation in ATHENA_TYPES:
         return ATHENA_TYPES[annotation]
     return "string"  # outcomes, versions
@@ -102,8 +104,20 @@ def athena_type(annotation: object) -> str:
 
 def documented_columns() -> dict[str, str]:
     table = ATHENA[ATHENA.index("(") + 1 : ATHENA.index(")\nPARTITIONED")]
-    columns = re.findall(r"(\w+)\s+((?:struct<[^>]*>)|\w+)", table)
-    return {name: re.sub(r"\s+", "", kind) for name, kind in columns}
+    columns = (re.fullmatch(r"(\w+)\s+(.+)", column.strip(), re.DOTALL) for column in split_types(table))
+    return {column[1]: re.sub(r"\s+", "", column[2]) for column in columns if column}
+
+
+def split_types(text: str) -> list[str]:
+    """Split at the commas that are in no angle brackets."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += {"<": 1, ">": -1}.get(character, 0)
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
 
 
 def test_the_athena_table_has_the_columns_of_a_record() -> None:
@@ -165,7 +179,10 @@ def test_records_read_through_the_athena_types_and_the_query_runs(
 
 def duckdb_type(athena: str) -> str:
     """Return an Athena type in the notation of DuckDB."""
+    if athena.startswith("array<"):
+        return f"{duckdb_type(athena.removeprefix('array<').removesuffix('>'))}[]"
     if athena.startswith("struct<"):
-        fields = (field.split(":") for field in athena.removeprefix("struct<").removesuffix(">").split(","))
+        inner = athena.removeprefix("struct<").removesuffix(">")
+        fields = (field.split(":", 1) for field in split_types(inner))
         return f"STRUCT({', '.join(f'{chr(34)}{name}{chr(34)} {duckdb_type(kind)}' for name, kind in fields)})"
     return {"string": "VARCHAR", "bigint": "BIGINT", "int": "INTEGER", "double": "DOUBLE", "boolean": "BOOLEAN"}[athena]
