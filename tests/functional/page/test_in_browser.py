@@ -115,7 +115,7 @@ def test_copy_buttons_copy(open_page: OpenPage, can_use_clipboard: bool) -> None
     assert copied == f"courier show {newest.build} --region {REGION}"
 
 
-@pytest.mark.parametrize("name", list(PAGES))
+@pytest.mark.parametrize("name", sorted(set(PAGES) - {"many"}))
 def test_nothing_is_loaded_and_nothing_fails(open_page: OpenPage, name: str) -> None:
     page: Page = open_page(PAGES[name]())
     if page.locator("#trend").count():
@@ -190,22 +190,26 @@ def test_builds_are_searched_filtered_and_sorted(open_page: OpenPage) -> None:
 
 def test_ten_thousand_builds_are_small_and_quick(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page(many())
-    ready = page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
-    assert ready < 1_000
+    # Processor time of the page's thread: the machine may be busy with other tests.
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def seconds() -> float:
+        metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+        return float(metrics["TaskDuration"])
+
+    before = seconds()
+    page.reload()
+    page.wait_for_selector("html[data-ready=yes]", state="attached")
+    loaded = seconds() - before
+    assert 0 < loaded < 1.0
     assert page.locator("#count").inner_text() == "20 of 10000 builds"
     assert page.locator("#rows tr").count() == 20
     assert (tmp_path / "page-0.html").stat().st_size < 2_000_000
-    seconds = page.evaluate(
-        """() => {
-            const started = performance.now();
-            const box = document.getElementById("filter-text");
-            box.value = "churn";
-            box.dispatchEvent(new Event("input"));
-            return performance.now() - started;
-        }"""
-    )
-    assert seconds < 500
+    before = seconds()
+    page.locator("#filter-text").fill("churn")
     assert page.locator("#count").inner_text() == "20 of 2500 builds"
+    assert seconds() - before < 0.5
 
 
 def test_messages_of_ten_thousand_failures_stay_small(tmp_path: Path, open_page: OpenPage) -> None:
