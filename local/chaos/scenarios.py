@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from typing_extensions import override
 
@@ -106,6 +106,13 @@ def airt_source(endpoint: str, project: str, **settings: object) -> SourceSettin
     )
 
 
+def treasure_scenario(name: str, models: Sequence[DataModel], **more: Any) -> ChaosScenario:  # noqa: ANN401 - handed on
+    """Return a scenario with one source, of a Treasure Insights account with the default key."""
+    account = TreasureAccount(models=tuple(models))
+    usual = {"sources": lambda endpoint: [treasure_source(endpoint)], "secrets": {TREASURE_SECRET: account.key}}
+    return ChaosScenario(name=name, simulation=Scenario(treasure=account), **{**usual, **more})
+
+
 def insights() -> ChaosScenario:
     """Return a scenario with builds of every final status, one that ended earlier, and one requested build."""
     sales = DataModel(
@@ -121,12 +128,9 @@ def insights() -> ChaosScenario:
         ),
     )
     orders = DataModel(oid=_ORDERS, name="orders", when_started=(BuildPlan(run_seconds=80),))
-    simulation = Scenario(treasure=TreasureAccount(models=(sales, orders)))
-    return ChaosScenario(
-        name="insights",
-        simulation=simulation,
-        sources=lambda endpoint: [treasure_source(endpoint)],
-        secrets={TREASURE_SECRET: simulation.treasure.key},
+    return treasure_scenario(
+        "insights",
+        [sales, orders],
         requests=[(_ORDERS, BuildRequest(source="insights", data_model=_ORDERS))],
     )
 
@@ -200,10 +204,9 @@ def builds_vanish() -> ChaosScenario:
             ScheduledBuild(BuildPlan(run_seconds=90_000), build_id=build_id(22)),
         ),
     )
-    simulation = Scenario(treasure=TreasureAccount(models=(orders,)))
-    return ChaosScenario(
-        name="builds_vanish",
-        simulation=simulation,
+    return treasure_scenario(
+        "builds_vanish",
+        [orders],
         sources=lambda endpoint: [
             treasure_source(
                 endpoint,
@@ -212,7 +215,6 @@ def builds_vanish() -> ChaosScenario:
                 polling={"first_seconds": 60, "longest_seconds": 120, "give_up_after_hours": 0.8},
             )
         ],
-        secrets={TREASURE_SECRET: simulation.treasure.key},
         # It is in the first list and in none after that.
         faults=[
             FaultRule(DropBuild(build_id(22)), RequestKind.LIST_BUILDS, nth=2, times=None),
@@ -228,19 +230,16 @@ def key_revoked() -> ChaosScenario:
     sales = DataModel(
         oid=_SALES, name="sales", builds=(ScheduledBuild(BuildPlan(run_seconds=400), build_id=build_id(31)),)
     )
-    simulation = Scenario(treasure=TreasureAccount(models=(sales,)))
 
     def revoke(providers: SimulatedProviders, _: EmbeddedAws) -> None:
         providers.rotate_key(ProviderName.TREASURE_INSIGHTS, OTHER_KEY)
 
     def restore(providers: SimulatedProviders, _: EmbeddedAws) -> None:
-        providers.rotate_key(ProviderName.TREASURE_INSIGHTS, simulation.treasure.key)
+        providers.rotate_key(ProviderName.TREASURE_INSIGHTS, TreasureAccount().key)
 
-    return ChaosScenario(
-        name="key_revoked",
-        simulation=simulation,
-        sources=lambda endpoint: [treasure_source(endpoint)],
-        secrets={TREASURE_SECRET: simulation.treasure.key},
+    return treasure_scenario(
+        "key_revoked",
+        [sales],
         events=((100, revoke), (280, restore)),
         least_minutes=15,
     )
@@ -251,7 +250,6 @@ def secret_replaced() -> ChaosScenario:
     sales = DataModel(
         oid=_SALES, name="sales", builds=(ScheduledBuild(BuildPlan(run_seconds=1_500), build_id=build_id(32)),)
     )
-    simulation = Scenario(treasure=TreasureAccount(models=(sales,)))
 
     def replace_key(providers: SimulatedProviders, _: EmbeddedAws) -> None:
         providers.rotate_key(ProviderName.TREASURE_INSIGHTS, OTHER_KEY)
@@ -259,12 +257,11 @@ def secret_replaced() -> ChaosScenario:
     def store_key(_: SimulatedProviders, aws: EmbeddedAws) -> None:
         aws.client("secretsmanager").put_secret_value(SecretId=TREASURE_SECRET, SecretString=OTHER_KEY)
 
-    return ChaosScenario(
-        name="secret_replaced",
-        simulation=simulation,
-        sources=lambda endpoint: [treasure_source(endpoint)],
+    return treasure_scenario(
+        "secret_replaced",
+        [sales],
         # The second one is unused: it lets the checker look for the new key too.
-        secrets={TREASURE_SECRET: simulation.treasure.key, "build-courier/new": OTHER_KEY},
+        secrets={TREASURE_SECRET: TreasureAccount().key, "build-courier/new": OTHER_KEY},
         events=((100, replace_key), (400, store_key)),
         least_minutes=20,
     )
@@ -283,12 +280,9 @@ def scope_fails() -> ChaosScenario:
         )
         for number in range(3)
     ]
-    simulation = Scenario(treasure=TreasureAccount(models=tuple(models)))
-    return ChaosScenario(
-        name="scope_fails",
-        simulation=simulation,
-        sources=lambda endpoint: [treasure_source(endpoint)],
-        secrets={TREASURE_SECRET: simulation.treasure.key},
+    return treasure_scenario(
+        "scope_fails",
+        [*models],
         # Three attempts of one call after the other.
         faults=[FaultRule(ErrorStatus(500), RequestKind.LIST_BUILDS, scope=models[0].oid, times=15)],
         least_minutes=15,
@@ -302,12 +296,9 @@ def poller_late() -> ChaosScenario:
         name="sales",
         builds=tuple(ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(50 + n)) for n in range(2)),
     )
-    simulation = Scenario(treasure=TreasureAccount(models=(sales,)))
-    return ChaosScenario(
-        name="poller_late",
-        simulation=simulation,
-        sources=lambda endpoint: [treasure_source(endpoint)],
-        secrets={TREASURE_SECRET: simulation.treasure.key},
+    return treasure_scenario(
+        "poller_late",
+        [sales],
         dropped={"poll_builds": 8},
         least_minutes=6,
     )
@@ -346,12 +337,9 @@ def keys_invalid() -> ChaosScenario:
 def start_retried() -> ChaosScenario:
     """Return a scenario whose provider is down at the request, which certainly started nothing and is retried."""
     orders = DataModel(oid=_ORDERS, name="orders", when_started=(BuildPlan(run_seconds=80),))
-    simulation = Scenario(treasure=TreasureAccount(models=(orders,)))
-    return ChaosScenario(
-        name="start_retried",
-        simulation=simulation,
-        sources=lambda endpoint: [treasure_source(endpoint)],
-        secrets={TREASURE_SECRET: simulation.treasure.key},
+    return treasure_scenario(
+        "start_retried",
+        [orders],
         requests=[(_ORDERS, BuildRequest(source="insights", data_model=_ORDERS))],
         # Discovery gets them too; both retry.
         faults=[FaultRule(ErrorStatus(503), RequestKind.LIST_BUILDS, times=6)],
@@ -365,12 +353,9 @@ def segments() -> ChaosScenario:
         name="sales",
         builds=tuple(ScheduledBuild(BuildPlan(run_seconds=90), build_id=build_id(40 + n)) for n in range(3)),
     )
-    simulation = Scenario(treasure=TreasureAccount(models=(sales,)))
-    return ChaosScenario(
-        name="segments",
-        simulation=simulation,
-        sources=lambda endpoint: [treasure_source(endpoint)],
-        secrets={TREASURE_SECRET: simulation.treasure.key},
+    return treasure_scenario(
+        "segments",
+        [sales],
         segment_builds=1,
     )
 

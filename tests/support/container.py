@@ -13,7 +13,6 @@ from courier.config.settings import SourceSettings
 from courier.models import Build, BuildRef
 from courier.outcomes.notices import Publication
 from courier.sources.catalog import Sources
-from courier.sources.health import SourceHealth
 from courier.sources.rate_limit import RateLimit
 from courier.usecases.container import Container
 from courier.usecases.discover_builds import discover_builds
@@ -64,7 +63,7 @@ class FakeContainer(Container):
         self.manual_clock = clock
         self.fakes = {fake.settings.name: fake for fake in providers or (FakeProvider(),)}
         self.broken = broken or {}
-        self.config_version = "1"
+        self.version = "1"
 
     @cached_property
     def sources(self) -> FakeCatalog:  # type: ignore[override]  # a fake
@@ -84,30 +83,13 @@ class FakeContainer(Container):
 
     @cached_property
     def poller(self) -> Poller:
+        poller = super().poller
         # One call after the other, so that a test knows their order; test_poller_concurrency makes several at once.
-        return self.poller_with(concurrent_requests=1)
+        poller.concurrent_requests = 1
+        return poller
 
-    def poller_with(self, *, concurrent_requests: int) -> Poller:
-        return Poller(
-            builds=self.builds,
-            sources=self.source_ledger,
-            health=self.health,
-            executions=self.executions,
-            discovery=self.discovery,
-            evaluator=self.evaluator,
-            clock=self.clock,
-            concurrent_requests=concurrent_requests,
-        )
-
-    @cached_property
-    def health(self) -> SourceHealth:
-        return SourceHealth(
-            self.source_ledger,
-            publish=self.notices.publish,
-            stack=self.environment.stack,
-            clock=self.clock,
-            config_version=lambda _: self.config_version,
-        )
+    def config_version(self, settings: SourceSettings) -> str:  # noqa: ARG002 - the container's
+        return self.version
 
     def provider(self, settings: SourceSettings, **_: object) -> FakeProvider:
         return self.fakes[settings.name]

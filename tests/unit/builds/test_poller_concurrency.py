@@ -20,7 +20,7 @@ FORBIDDEN = SourceUnauthorizedError("insights: get_build returned 403", forbidde
 def container(container: FakeContainer) -> FakeContainer:
     """Return a container whose poller makes several concurrent requests, over an atomic table."""
     container.table = AtomicTable(container.table.name, container.table._client)
-    container.poller = container.poller_with(concurrent_requests=THREADS)
+    container.poller.concurrent_requests = THREADS
     return container
 
 

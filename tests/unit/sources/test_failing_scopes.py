@@ -99,7 +99,7 @@ def test_a_new_secret_ends_one_backoff_and_not_all_that_follow(container: FakeCo
     container.fake.failures["get_build"] = [SourceUnauthorizedError("401")] * 2
     for _ in range(2):
         container.poll(seconds=60)
-    container.config_version = "2"
+    container.version = "2"
     container.fake.failures["get_build"] = SourceUnavailableError("503", retry_after_seconds=3_600)
     calls = len(container.fake.calls)
     for _ in range(59):

@@ -120,7 +120,7 @@ def test_a_new_secret_or_new_settings_are_tried_at_once(container: FakeContainer
     calls = len(container.fake.calls)
     container.poll(seconds=60)
     assert len(container.fake.calls) == calls
-    container.config_version = "2"
+    container.version = "2"
     container.poll(seconds=60)
     assert len(container.fake.calls) == calls + 1
     assert [notice.attributes["health"]["StringValue"] for notice in container.published] == ["unhealthy", "recovered"]

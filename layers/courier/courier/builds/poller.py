@@ -57,9 +57,8 @@ class Poller:
         discovery: Discovery,
         evaluator: StatusEvaluator,
         clock: Clock,
-        concurrent_requests: int = CONCURRENT_REQUESTS,
     ) -> None:
-        self._concurrent_requests = concurrent_requests
+        self.concurrent_requests = CONCURRENT_REQUESTS
         self._builds = builds
         self._sources = sources
         self._health = health
@@ -147,7 +146,7 @@ class Poller:
         if isinstance(failure, SourceUnavailableError) and first.scope not in run.failing.known:
             run.stop(failure)
         if rest:
-            workers = min(self._concurrent_requests, len(rest))
+            workers = min(self.concurrent_requests, len(rest))
             with ThreadPoolExecutor(workers, thread_name_prefix="polls") as pool:
                 # Consumed, so that an unexpected error of a thread is raised here.
                 list(pool.map(lambda call: self._make_call(run, call), rest))

@@ -106,7 +106,6 @@ class Container:
     @cached_property
     def health(self) -> SourceHealth:
         """The health of the sources."""
-        from courier.config.secrets import config_version  # noqa: PLC0415
         from courier.sources.health import SourceHealth  # noqa: PLC0415
 
         return SourceHealth(
@@ -114,8 +113,14 @@ class Container:
             publish=self.notices.publish,
             stack=self.environment.stack,
             clock=self.clock,
-            config_version=config_version,
+            config_version=self.config_version,
         )
+
+    def config_version(self, settings: SourceSettings) -> str:
+        """Return what changes with the settings or the secret of a source."""
+        from courier.config.secrets import config_version  # noqa: PLC0415
+
+        return config_version(settings)
 
     @cached_property
     def evaluator(self) -> StatusEvaluator:
