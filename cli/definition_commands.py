@@ -81,7 +81,7 @@ def try_command(
             "-a",
             metavar="CALL=FILE",
             help="A saved response: its body, or what `curl -i` prints. CALL is start, status, list, link, token, "
-            "then, preflight, scopes, check, limits or cancel; repeat it for further polls or pages.",
+            "then, preflight, scopes, check, limits, cancel, or file, the download; repeat it for more polls or pages.",
         ),
     ] = None,
     scope: Annotated[str | None, typer.Option(help="Scope of the build. [default: the first of the source]")] = None,

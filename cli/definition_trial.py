@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 from requests.structures import CaseInsensitiveDict
 
@@ -22,6 +23,7 @@ from courier.observability.redaction import redact
 from courier.providers.api_call import Credentials
 from courier.providers.http_client import ApiClient
 from courier.providers.http_json.auth import Authorizer, secret_fields
+from courier.providers.http_json.auth_fields import origin_of
 from courier.providers.http_json.caller import Caller
 from courier.providers.http_json.checks import scope_parts, templates
 from courier.providers.http_json.definition import fold
@@ -30,6 +32,8 @@ from courier.providers.http_json.placeholders import placeholders
 from courier.providers.http_json.provider import HttpJson
 from courier.providers.http_json.reader import Reader
 from courier.providers.parsing import decode_json
+from courier.transfer.content import LEADING_BYTES, check_content_type
+from courier.transfer.http_client import REDIRECTS
 from courier.transfer.url_policy import LinkRules
 
 if TYPE_CHECKING:
@@ -109,7 +113,10 @@ class Trial:
         self._settings = settings
         self._definition = settings.api
         self._responses = SavedResponses(
-            {call: [SavedResponse.read(path) for path in paths] for call, paths in answers.items()}
+            {
+                call: [SavedResponse.read(path, is_file=call == "file") for path in paths]
+                for call, paths in answers.items()
+            }
         )
         self._counts = {call: len(paths) for call, paths in answers.items()}
         parts = scope_parts(settings.api)
@@ -287,13 +294,39 @@ class Trial:
             yield Row("sha256", link.sha256, "link.sha256")
         if link.expires_at is not None or (definition is not None and definition.expires is not None):
             yield Row("expires", _shown_time(link.expires_at), "link.expires")
+        yield self._host_row("host", link.url)
+        if self._responses.has("file"):
+            yield from self._file_rows(link)
+
+    def _host_row(self, name: str, url: SecretUrl) -> Row:
         allowed = LinkRules.of_source(self._settings, also=self._provider.download_origins)
         try:
-            allowed.check(link.url.reveal())
+            allowed.check(url.reveal())
         except ArtifactRefusedError as exc:
-            yield Row("host", f"refused: {exc}", "artifact.hosts")
-        else:
-            yield Row("host", "allowed", "artifact.hosts")
+            return Row(name, f"refused: {exc}", "artifact.hosts")
+        return Row(name, "allowed", "artifact.hosts")
+
+    def _file_rows(self, link: ArtifactLink) -> Iterator[Row]:
+        """Yield what the copy would make of the response to the download."""
+        saved = self._responses.upcoming("file")
+        headers = CaseInsensitiveDict(saved.headers)
+        yield Row("download", f"{saved.path}: {saved.status}")
+        if saved.status in REDIRECTS and "Location" in headers:
+            target = SecretUrl(urljoin(link.url.reveal(), str(headers["Location"]).strip()))
+            yield Row("redirect", str(target), "Location")
+            yield self._host_row("its host", target)
+            if link.credentials and origin_of(target.reveal()) != origin_of(link.url.reveal()):
+                yield Row("credentials", "not sent there")
+        elif saved.status // 100 == 2:  # noqa: PLR2004 - a success
+            try:
+                media = check_content_type(
+                    headers.get("Content-Type"),
+                    saved.body[:LEADING_BYTES] or None,
+                    self._settings.artifact.content_types,
+                )
+            except ArtifactRefusedError as exc:
+                media = f"refused: {exc}"
+            yield Row("content", media, "artifact.content_types")
 
     def _cancel(self) -> list[Row]:
         self._provider.cancel_build(self._ref(self._build_id or "ID"))

@@ -34,6 +34,7 @@ CALLS: Final[Mapping[str, str]] = MappingProxyType(
         "check": "check",
         "account_limits": "limits",
         "cancel_build": "cancel",
+        "download": "file",
     }
 )
 _HEAD = re.compile(rb"HTTP/[0-9.]+ +([0-9]{3})[^\r\n]*\r?\n((?:[^\r\n]+\r?\n)*)\r?\n")
@@ -51,13 +52,13 @@ class SavedResponse:
     body: bytes = field(repr=False)
 
     @classmethod
-    def read(cls, path: Path) -> SavedResponse:
-        """Read a file.
+    def read(cls, path: Path, *, is_file: bool = False) -> SavedResponse:
+        """Read a file; the response to a download is left as it is, and must have its head.
 
         Raises
         ------
         SettingsError
-            It cannot be read, or is too large.
+            It cannot be read, is too large, or has no head.
         """
         try:
             content = path.read_bytes()
@@ -66,11 +67,14 @@ class SavedResponse:
         if len(content) > BODY_LIMIT_BYTES:
             raise SettingsError(f"{path}: has more than {BODY_LIMIT_BYTES:,} bytes, which the courier would not read")
         status, headers = 200, [("Content-Type", "application/json")]
+        has_head = _HEAD.match(content) is not None
         # Behind a proxy, or after a redirect or "100 Continue", curl prints several heads; the last one counts.
         while head := _HEAD.match(content):
             status, content = int(head[1]), content[head.end() :]
             headers = [(name, str(value)) for name, value in BytesParser().parsebytes(head[2]).items()]
-        if content.startswith(b"\x1f\x8b"):
+        if is_file and not has_head:
+            raise SettingsError(f"{path}: has no status and headers; save the response to the download with curl -sI")
+        if content.startswith(b"\x1f\x8b") and not is_file:
             content = _unpack(path, content)
         return cls(path, status, [pair for pair in headers if pair[0].lower() not in _OF_THE_TRANSFER], content)
 

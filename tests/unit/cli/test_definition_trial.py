@@ -134,6 +134,54 @@ def test_a_host_that_is_not_allowed(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (
+            b"HTTP/2 302\r\nLocation: https://b.files.example.com/1.csv?sig=0123456789\r\n\r\n",
+            {
+                "redirect": ("https://b.files.example.com/…/1.csv", "Location"),
+                "its host": ("allowed", "artifact.hosts"),
+                "credentials": ("not sent there", ""),
+            },
+        ),
+        (
+            b"HTTP/2 302\r\nLocation: https://evil.example.org/1.csv\r\n\r\n",
+            {
+                "its host": (
+                    (
+                        "refused: the link points to https://evil.example.org, artifact.hosts allows *.files.example.com, "
+                        "api.example.com"
+                    ),
+                    "artifact.hosts",
+                )
+            },
+        ),
+        (b"HTTP/2 200\r\nContent-Type: text/csv\r\n\r\n", {"content": ("text/csv", "artifact.content_types")}),
+        (
+            b"HTTP/2 200\r\nContent-Type: text/html\r\n\r\n<html>",
+            {
+                "content": (
+                    "refused: the store sends 'text/html', artifact.content_types allows text/csv",
+                    "artifact.content_types",
+                )
+            },
+        ),
+        (b"HTTP/2 404\r\n\r\n", {}),
+    ],
+)
+def test_the_response_to_the_download(tmp_path: Path, head: bytes, expected: Mapping[str, tuple[str, str]]) -> None:
+    source = SOURCE.replace("url: url, ", 'file: "/exports/{id}/file", ')
+    step = trial(tmp_path, {"status": DONE, "file": head}, source=source)[-1]
+    assert rows(step).items() >= expected.items()
+    assert "0123456789" not in str(step)
+
+
+def test_a_saved_download_needs_its_head(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="has no status and headers"):
+        trial(tmp_path, {"status": DONE, "file": b"a,b"})
+
+
 def test_pages_of_a_list(tmp_path: Path) -> None:
     pages = [{"items": [{"id": "A", "state": "busy"}], "next": "x"}, {"items": [{"id": "B", "state": "done"}, {}]}]
     (step,) = trial(tmp_path, {"list": pages})

@@ -26,8 +26,8 @@ from courier.transfer.url_policy import AllowedUrl, LinkRules
 
 Resolver = Callable[[str, int], Sequence[str]]
 
-MOST_REDIRECTS: Final = 3
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+MOSTREDIRECTS: Final = 3
+REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # Bytes that servers put into a Location as they are, although a URL has them escaped (RFC 3986, 2.1).
 _RAW: Final = re.compile(rb"[^!-~]")
 _REGION: Final = re.compile(r"[a-z0-9-]{1,40}\Z")
@@ -114,11 +114,11 @@ class HttpClient:
         """
         allowed = self._rules.check(url.reveal())
         first, sent = allowed, {**(for_origin or {}), **headers}
-        for _ in range(MOST_REDIRECTS + 1):
+        for _ in range(MOSTREDIRECTS + 1):
             if allowed.origin != first.origin:
                 sent = dict(headers)
             response = self._request(allowed, sent)
-            if response.status not in _REDIRECTS:
+            if response.status not in REDIRECTS:
                 response.redirected_to = None if allowed is first else SecretUrl(allowed.url)
                 response.left_its_origin = allowed.origin != first.origin
                 return response
@@ -132,7 +132,7 @@ class HttpClient:
                 allowed = self._rules.check(urljoin(allowed.url, escaped.decode()))
             except ValueError:
                 raise ArtifactRefusedError(f"{response.host} redirects to something that is no URL") from None
-        raise ArtifactRefusedError(f"{response.host} redirects more than {MOST_REDIRECTS} times")
+        raise ArtifactRefusedError(f"{response.host} redirects more than {MOSTREDIRECTS} times")
 
     def cut(self) -> None:
         """End every read from another thread; the reader sees a broken connection."""
