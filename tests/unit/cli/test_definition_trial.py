@@ -150,8 +150,8 @@ def test_a_host_that_is_not_allowed(tmp_path: Path) -> None:
             {
                 "its host": (
                     (
-                        "refused: the link points to https://evil.example.org, artifact.hosts allows *.files.example.com, "
-                        "api.example.com"
+                        "refused: the link points to https://evil.example.org, artifact.hosts allows "
+                        "*.files.example.com, api.example.com"
                     ),
                     "artifact.hosts",
                 )
