@@ -71,7 +71,9 @@ def test_the_usual_definition_works_and_survives_the_parameter() -> None:
         ({"link": {"get": "/l/{id}", "url": "u", "none_means": "empty", "name": "x"}}, "exclude get and post"),
         ({"link": {"url": "u", "name": "{id}-{what}.csv"}}, "nothing fills {what}"),
         ({"auth": {"kind": "none"}, "link": {"url": "u", "auth": True, "name": "x"}}, "no credentials to send"),
-        ({"auth": {**OAUTH, "token_url": "https://{tenant}.example.com/token"}}, "api.auth.token_url"),
+        ({"auth": {**OAUTH, "token_url": "https://{tenant}.example.com/token"}}, "with placeholders in its path only"),
+        ({"auth": {**OAUTH, "token_url": "token"}}, "with placeholders in its path only"),
+        ({"headers": {"X:": "a"}}, "is no name of a header"),
         ({"auth": {**OAUTH}}, "api.auth.token_url: nothing fills {tenant}"),
         ({"auth": {"kind": "header", "also_for": ["https://x.example/path"]}}, "api.auth.also_for[0]"),
         ({"scope_parts": "organization"}, "api.scope_parts"),
@@ -95,11 +97,14 @@ def test_what_cannot_work_is_refused(part: dict[str, Any], line: str) -> None:
         ({"requests": [{"input": {"kind": "a", "form": "b"}}]}, "requests[0].input.form: is unknown"),
         ({"requests": [{"scope": "other", "input": {"kind": "a"}}]}, "requests[0].scope: is not among the scopes"),
         ({"also_for": ["http://files.example.com"]}, "also_for: must be https"),
-        ({"token_url": "ftp://x/y"}, "token_url"),
+        ({"token_url": "ftp://x/y"}, "token_url: must be an address such as"),
+        ({"also_for": ["https://x.example:99999"]}, "also_for[0]: must be an origin"),
+        ({"api": {"status": {"get": "/{scope}/{id}"}}, "scopes": [".."]}, "scopes: . and .. cannot be part"),
     ],
 )
 def test_what_does_not_fit_the_source_is_refused(source: dict[str, Any], line: str) -> None:
-    assert line in mistakes(**source)
+    part = source.pop("api") if isinstance(source.get("api"), dict) else None
+    assert line in mistakes(part, **source)
 
 
 def test_credentials_for_a_host_that_is_not_listed_are_refused() -> None:

@@ -2,18 +2,62 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
 
 from courier.models import StrictModel
 from courier.providers.http_json.fields import Expression, HeaderName, Headers, Path, Quoted, Text, Texts
 
-Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.\[\]:_-]+$")]
-TokenUrl = Annotated[str, Quoted, StringConstraints(pattern=r"^(https?://[A-Za-z0-9.\[\]:_-]+)?/[A-Za-z0-9._~%/{}-]*$")]
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+")
+_URL_PATH = re.compile(r"/[A-Za-z0-9._~%/{}-]*")
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        return _ORIGIN.fullmatch(text) is not None and bool(urlsplit(text).hostname) and urlsplit(text).port != 0
+    except ValueError:
+        return False
+
+
+def check_origin(text: str) -> str:
+    """Return an origin.
+
+    Raises
+    ------
+    ValueError
+        It is none, or more than one.
+    """
+    if not _is_origin(text):
+        raise ValueError("must be an origin such as https://files.example.com, without a path and without placeholders")
+    return text
+
+
+def check_token_url(text: str) -> str:
+    """Return the address of a token endpoint, or its path on the endpoint's origin.
+
+    Raises
+    ------
+    ValueError
+        It is neither, or has a placeholder in its host: settings must name every host that sees a credential.
+    """
+    scheme, separator, rest = text.partition("://")
+    host, slash, path = rest.partition("/")
+    path = f"{slash}{path}" if separator else text
+    if (separator and not _is_origin(f"{scheme}{separator}{host}")) or not _URL_PATH.fullmatch(path):
+        raise ValueError(
+            "must be an address such as https://login.example.com/oauth/token, with placeholders in its path only, "
+            "or a path on the endpoint's origin"
+        )
+    return text
+
+
+Origin = Annotated[str, AfterValidator(check_origin)]
+TokenUrl = Annotated[str, Quoted, AfterValidator(check_token_url)]
 
 _HEADER = frozenset({"name", "prefix", "value"})
 _TOKEN = frozenset({"header", "token", "lifetime", "lifetime_seconds"})

@@ -6,6 +6,7 @@ Words, values, headers and queries are texts, and only texts: YAML reads ``on`` 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -39,6 +40,13 @@ def _text_in_quotes(value: object) -> object:
 _YAML_NAMES = {"date": "date", "datetime": "time"}
 
 
+def _header_name(text: str) -> str:
+    # A token (RFC 9110, 5.6.2).
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", text):
+        raise ValueError("is no name of a header")
+    return text
+
+
 def _code(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -53,7 +61,7 @@ Pattern = Annotated[str, AfterValidator(check_pattern)]
 Path = Annotated[str, Quoted, AfterValidator(check_path)]
 Text = Annotated[str, Quoted, AfterValidator(check_text)]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
 Word = Annotated[str, Quoted, StringConstraints(min_length=1, max_length=200)]
 Code = Annotated[
     str, BeforeValidator(_code, json_schema_input_type=int | str), StringConstraints(pattern=r"^[1-5][0-9][0-9]$")

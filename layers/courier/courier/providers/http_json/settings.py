@@ -182,6 +182,8 @@ class HttpJsonSettings(SourceSettings):
             alternative = ", or all" if self.api.scopes is not None else ""
             yield f"scopes: field required, because the definition uses {{scope}}: a list{alternative}"
         parts = scope_parts(self.api)
+        if uses_scope and any(set(scope.split("/")) & {".", ".."} for scope in self.configured_scopes or ()):
+            yield "scopes: . and .. cannot be part of an API path"
         for scope in self.configured_scopes or ():
             if parts and uses_scope and scope.count("/") + 1 != len(parts):
                 yield f"scopes: each must have {len(parts)} parts, {self.api.scope_parts}"
