@@ -110,7 +110,7 @@ def _percent(share: float | None) -> str:
 
 def _dollars(amount: float) -> str:
     """Return an amount with two significant digits below a dollar."""
-    if amount >= 1:
+    if amount == 0 or amount >= 1:
         return f"${amount:,.2f}"
     return f"${amount:.2f}" if amount >= 0.1 else f"${amount:.2g}" if amount >= 0.001 else f"${amount:.5f}"  # noqa: PLR2004
 
