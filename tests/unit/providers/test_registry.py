@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from courier.config.secrets import Secret
 from courier.errors import SettingsError
 from courier.models import BuildRequest
-from courier.providers import open_provider, parse_source, provider_class
+from courier.providers import TOKEN_LIMIT_SHARE, open_provider, parse_source, provider_class
 from courier.providers.treasure_insights import TreasureInsightsSettings
+from courier.usecases.events import PROVIDER_CALL_SECONDS, RESERVE_SECONDS
 
 INSIGHTS: dict[str, object] = {
     "name": "insights",
@@ -130,3 +131,7 @@ def test_sources_of_the_built_in_providers_do_not_load_the_definitions() -> None
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603 - our own interpreter
     assert result.stdout.strip() == "[]"
+
+
+def test_a_call_with_a_token_in_its_middle_fits_into_what_an_invocation_reserves() -> None:
+    assert PROVIDER_CALL_SECONDS * (1 + TOKEN_LIMIT_SHARE) <= RESERVE_SECONDS

@@ -38,6 +38,10 @@ PROVIDERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
+# A token that is bought in the middle of a call may take this share of the call's own limit, so that the two together
+# stay within the time that an invocation reserves for a call (courier.usecases.events.RESERVE_SECONDS).
+TOKEN_LIMIT_SHARE = 0.25
+
 ReadSecret = Callable[[str, bool], "Secret"]
 """Returns the value of the secret of that name; with True it reads the secret again."""
 
@@ -117,12 +121,14 @@ def open_provider(
     provider = provider_class({"provider": settings.provider})
     callbacks = callbacks or ProviderCallbacks()
 
-    def connect(endpoint: str, authorize: Authorize) -> ApiClient:
+    limit = call_limit_seconds or CALL_LIMIT_SECONDS
+
+    def connect(endpoint: str, authorize: Authorize, seconds: float = limit * TOKEN_LIMIT_SHARE) -> ApiClient:
         return ApiClient(
             endpoint,
             authorize,
             source=settings.name,
-            call_limit_seconds=call_limit_seconds or CALL_LIMIT_SECONDS,
+            call_limit_seconds=seconds,
             ca_bundle=settings.ca_bundle,
             before_request=callbacks.before_request,
             on_request=callbacks.on_request,
@@ -130,4 +136,4 @@ def open_provider(
         )
 
     authorize = provider.authorize(settings, read_secret or secrets.read_secret, connect)
-    return provider(settings, connect(provider.base_url(settings), authorize), callbacks)
+    return provider(settings, connect(provider.base_url(settings), authorize, limit), callbacks)
