@@ -151,7 +151,7 @@ def test_limits_with_a_rejected_key_are_explained_without_the_key(operator: Oper
     operator.push([operator.insights(account_id="1234")], "--no-check")
     dead_key = "1234/" + "00" * 20
     operator.delete_keys()
-    operator.command("config", "set-secret", "build-courier/treasure-data", piped=dead_key.encode())
+    operator.command("config", "set-secret", "build-courier/treasure-data", "--no-check", piped=dead_key.encode())
     result = operator.command("limits", "insights")
     assert (result.exit_code, result.out) == (2, "")
     assert "returned 401" in result.error_line
