@@ -19,6 +19,7 @@ from cli.doctor import doctor
 from cli.get import get
 from cli.help import use_placeholders
 from cli.move_bucket import move_bucket
+from cli.logs import logs, open_report
 from cli.page.command import page
 from cli.request import request
 from cli.run import run
@@ -26,6 +27,7 @@ from cli.shared import EXIT_BAD_USAGE, EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, say
 from cli.show import show
 from cli.simulate import simulate
 from cli.source_acts import pause, probe, resume
+from cli.statistics_commands import cost, stats
 from cli.status import limits, status
 from cli.uninstall import uninstall
 from cli.verify import verify
@@ -50,6 +52,10 @@ app.command("builds")(builds)
 app.command("show")(show)
 app.command("latest")(latest)
 app.command("get")(get)
+app.command("open")(open_report)
+app.command("logs")(logs)
+app.command("stats")(stats)
+app.command("cost")(cost)
 app.command("page")(page)
 app.command("request")(request)
 app.command("adopt")(adopt)

@@ -32,6 +32,10 @@ COMMANDS = (
     "resume",
     "probe",
     "verify",
+    "open",
+    "logs",
+    "stats",
+    "cost",
 )
 # Runs a command, then prints the packages that it imported.
 _PROGRAM = """
