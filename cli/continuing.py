@@ -39,6 +39,8 @@ def prepare_folder(results: ResultsFolder, *, simulated: bool, fresh: bool, yes:
             typer.echo("Nothing was deleted.", err=True)
             raise typer.Exit(EXIT_FAILED)
     if fresh or results.is_simulated:
+        if results.is_simulated and results.object_count:
+            typer.echo(f"The results of the last simulation in {results.folder} are replaced")
         results.delete_results()
     elif simulated and count:
         raise SettingsError(

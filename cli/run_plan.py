@@ -145,13 +145,17 @@ def _read_plan(
     mistakes = list(configuration.mistakes)
     usable: dict[str, SourceSettings] = {}
     used: dict[str, str] = {}
+    wrong_secrets = []
     for settings in configuration.sources:
         try:
             used[settings.secret] = check_secret(settings, values)
         except SettingsError as exc:
-            mistakes.append(str(exc))
+            wrong_secrets.append(str(exc))
         else:
             usable[settings.name] = settings
+    if wrong_secrets:
+        # At once: a run that waits for hours and leaves out a source is found out too late.
+        raise SettingsError("; ".join([*mistakes, *wrong_secrets]))
     broken = configuration.names - set(usable)
     accepted: list[BuildRequest] = []
     places: list[str] = []

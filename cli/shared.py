@@ -58,7 +58,12 @@ Region = Annotated[
 ]
 EndpointUrl = Annotated[
     str | None,
-    typer.Option("--endpoint-url", metavar="URL", help="Endpoint to use instead of AWS, such as a local emulator."),
+    typer.Option(
+        "--endpoint-url",
+        metavar="URL",
+        envvar="COURIER_ENDPOINT",
+        help="Endpoint to use instead of AWS, such as that of `courier run`.",
+    ),
 ]
 
 # How far back a build is searched for by the beginning of its id.

@@ -28,6 +28,7 @@ from botocore.exceptions import (
 from cli.deployment import StackChoice, choose_stack
 from courier import __version__, aws
 from courier.config.environment import DEFAULT_SECRET_PREFIX, Environment
+from courier.config.settings import is_loopback_name
 from courier.errors import CourierError, SettingsError
 from courier.usecases.container import Container
 
@@ -43,6 +44,7 @@ INTERFACE = 1
 OLDEST_INTERFACE = 0
 _OUTPUTS = frozenset({"ParameterPath", "LedgerTableName", "BucketName"})
 # They override AWS_PROFILE, but not the option --profile of the AWS CLI; --profile behaves the same here.
+_LOCAL_KEY = "courier"
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
@@ -233,6 +235,11 @@ def aws_environment(*, profile: str | None, region: str | None, endpoint_url: st
         if urlsplit(endpoint_url).scheme not in {"http", "https"} or not urlsplit(endpoint_url).hostname:
             raise SettingsError("--endpoint-url must look like http://127.0.0.1:4566")
         chosen["AWS_ENDPOINT_URL"] = endpoint_url
+        if is_loopback_name(urlsplit(endpoint_url).hostname or ""):
+            # No real key is sent to a program of this machine; an emulator accepts any.
+            chosen |= {"AWS_ACCESS_KEY_ID": _LOCAL_KEY, "AWS_SECRET_ACCESS_KEY": _LOCAL_KEY}
+            chosen.pop("AWS_PROFILE", None)
+            unwanted = [name for name in (*unwanted, "AWS_PROFILE", "AWS_SESSION_TOKEN") if name not in chosen]
         # No setting with a higher precedence may send a call to the real AWS.
         unwanted += [name for name in os.environ if name.startswith("AWS_ENDPOINT_URL_")]
         unwanted.append("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.shared import DEFAULT_STACK, OUTCOME_COLOURS, EndpointUrl, Profile, Region, StackName, say
-from cli.tables import age, describe_pause, print_table
+from cli.tables import age, describe_pause, print_paragraph, print_table
 from courier.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def limits(
             ("query size", found.query_size_gb, provider.query_advice()),
         ):
             say(console, f"{name}  {'not reported' if size is None else f'{size:g} GB'}")
-            _print_paragraph(console, advice or "")
+            print_paragraph(console, advice or "")
 
 
 def _print_sources(console: Console, stack: Stack, sources: Sources) -> None:
@@ -130,7 +129,7 @@ def _print_sources(console: Console, stack: Stack, sources: Sources) -> None:
         table.add_row(Text(name), "", "", "", Text(f"misconfigured: {reason}", style="red"))
     print_table(console, table)
     for note in notes:
-        _print_paragraph(console, note)
+        print_paragraph(console, note)
     _print_in_flight(console, in_flight, now)
 
 
@@ -198,11 +197,4 @@ def _print_outcome(console: Console, record: EndedRecord) -> None:
     console.print(Text.assemble(f"{moment:%Y-%m-%d %H:%M}  ", outcome, f"  {record.build.source}"), soft_wrap=True)
     say(console, f"    {record.build.scope}/{record.build.build_id}")
     if message:
-        _print_paragraph(console, message)
-
-
-def _print_paragraph(console: Console, text: str) -> None:
-    indent = "    "
-    width = console.width if console.is_terminal else len(indent + text) + 1
-    for line in textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent):
-        say(console, line)
+        print_paragraph(console, message)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cli.shared import OUTCOME_COLOURS, say
+from cli.tables import print_paragraph
 from local.chaos.chaos_run import ChaosReport, FaultProfile
 from local.embedded.results import ReceivedNotice
 from local.runs.results_folder import BUCKET
@@ -19,6 +20,8 @@ from local.runs.run_report import RunReport
 from local.runs.session import Session
 
 _INDENT = " " * 15
+# A narrower terminal has no room for the indent.
+_WIDE = 100
 NOTHING_HINT = (
     "No builds. Builds that ended before the run are not polled: set backfill_hours of the source to include them, "
     "name one with --watch, or request a new one with --request."
@@ -49,7 +52,7 @@ def print_summary(
     if ended:
         say(console, "")
     elif run_report.is_good and not run_report.has_user_errors and not session.requests:
-        say(console, NOTHING_HINT)
+        print_paragraph(console, NOTHING_HINT, indent=0)
     executions = session.aws.executions()
     invocations = sum(usage.invocations for usage in session.aws.usage().values())
     say(console, _published(len(notices), Counter(row.outcome for row in ended)))
@@ -63,7 +66,7 @@ def print_summary(
         say(console, f"unexpected in a response of {value}, {_times(times)}", style="yellow")
     say(console, f"Results: {out}")
     for line in _failures(run_report):
-        say(errors, f"courier: {line}", style="red")
+        print_paragraph(errors, f"courier: {line}", indent=0, style="red")
 
 
 def print_chaos_report(console: Console, errors: Console, profile: FaultProfile, report: ChaosReport) -> None:
@@ -86,12 +89,19 @@ def print_chaos_report(console: Console, errors: Console, profile: FaultProfile,
 
 def _print_ended(console: Console, row: _Ended) -> None:
     line = Text(f"{row.outcome:<13}  ", style=OUTCOME_COLOURS.get(row.outcome, ""))
+    if console.is_terminal and console.width < len(_INDENT + row.build) + 8:
+        # The id on a line of its own, so that a narrow terminal does not cut it.
+        console.print(line.append(f"{row.seconds:.1f} s", style="default"))
+        say(console, f"    {row.build}")
+        line = Text()
     # Text shows what a provider sent as it is, and reads no markup in it.
-    console.print(line.append(f"{row.build}  {row.seconds:.1f} s", style="default"), soft_wrap=True)
+    if line:
+        console.print(line.append(f"{row.build}  {row.seconds:.1f} s", style="default"), soft_wrap=True)
+    indent = _INDENT if not console.is_terminal or console.width > _WIDE else "    "
     for place in row.places:
-        say(console, f"{_INDENT}{place}")
+        say(console, f"{indent}{place}")
     for message in row.messages:
-        say(console, f"{_INDENT}{message}")
+        print_paragraph(console, message, indent=len(indent))
 
 
 def _published(notices: int, outcomes: Counter[str]) -> str:

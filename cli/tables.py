@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -92,3 +93,18 @@ def describe_pause(pause: Pause) -> str:
     """Return a pause for a person: since when, until when, by whom, and why."""
     end = f" until {moment(pause.until)} UTC" if pause.until else ""
     return f"paused since {moment(pause.since)} UTC{end} by {pause.by}{f': {pause.note}' if pause.note else ''}"
+
+
+def print_paragraph(console: Console, text: str, *, indent: int = 4, style: str | None = None) -> None:
+    """Print indented text: on a terminal it wraps at words, and paths and ids stay whole; in a pipe it is one line."""
+    space = " " * indent
+    width = max(console.width, indent + 20) if console.is_terminal else len(space + text) + 1
+    for line in textwrap.wrap(
+        text,
+        width,
+        initial_indent=space,
+        subsequent_indent=space,
+        break_long_words=False,
+        break_on_hyphens=False,
+    ):
+        say(console, line, style=style)

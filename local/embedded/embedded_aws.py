@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
@@ -66,6 +66,8 @@ _one = threading.Lock()
 
 # The interval at which `EmbeddedAws.wait_until_idle` checks.
 _IDLE_CHECK_SECONDS = 0.02
+# PutLogEvents takes up to 10,000 events of 1 MB together.
+_MOST_LOG_EVENTS = 500
 
 
 class EmbeddedAws:
@@ -100,9 +102,12 @@ class EmbeddedAws:
         The CloudFormation template that SAM produces.
     client
         ``client("s3")`` and so on: an operator's clients, which are never intercepted.
+    endpoint
+        The URL at which other processes reach it.
     """
 
     client: OperatorClients
+    endpoint: str
 
     def __init__(
         self,
@@ -130,6 +135,7 @@ class EmbeddedAws:
         self._stopping = threading.Event()
         self._exit = ExitStack()
         self._logs = LogCapture()
+        self._log_streams: set[str] = set()
         self._tracker = CallTracker()
         self._application = AwsApplication(tracker=self._tracker, interception=self._interception)
         self._deployment: Deployment
@@ -171,7 +177,8 @@ class EmbeddedAws:
             # On exit the server responds until the last execution has ended, in the same environment.
             stack.callback(server.stop)
             stack.callback(stop_executions, self.location)
-            self.client = OperatorClients(endpoint=f"http://127.0.0.1:{server.port}", region=self.location.region)
+            self.endpoint = f"http://127.0.0.1:{server.port}"
+            self.client = OperatorClients(endpoint=self.endpoint, region=self.location.region)
             stack.callback(self.client.close)
             self._deployment = deploy(self.expanded, root=self._root, location=self.location, client=self.client)
             self._start_functions(stack)
@@ -334,6 +341,22 @@ class EmbeddedAws:
     def new_logs(self, seen: int) -> list[LogLine]:
         """Return the complete log lines after the first ``seen`` ones."""
         return self._logs.complete_lines(seen)
+
+    def publish_logs(self, lines: Sequence[LogLine]) -> None:
+        """Put log lines into the functions' log groups, where `courier logs` and other clients search them."""
+        # Logs are written here only, so the type stubs are not installed.
+        clients: Any = self.client
+        by_function: dict[str, list[dict[str, object]]] = {}
+        for line in lines:
+            event = {"timestamp": round(time.time() * 1000), "message": line.text}
+            by_function.setdefault(line.function, []).append(event)
+        for function, events in by_function.items():
+            place = {"logGroupName": f"/{self.location.stack_name}/{function}", "logStreamName": "functions"}
+            if function not in self._log_streams:
+                clients("logs").create_log_stream(**place)
+                self._log_streams.add(function)
+            for first in range(0, len(events), _MOST_LOG_EVENTS):
+                clients("logs").put_log_events(**place, logEvents=events[first : first + _MOST_LOG_EVENTS])
 
     def ledger_rows(self) -> list[dict[str, object]]:
         """Return all rows of the table (the only one)."""

@@ -143,6 +143,7 @@ class ResultsFolder:
         """Return the lines that are not in the log yet, and write them there."""
         lines = session.aws.new_logs(self._logged)
         self.write_log(lines)
+        session.aws.publish_logs(lines)
         return lines
 
     def note(self, text: str) -> None:

@@ -240,6 +240,13 @@ class Session:
         due = [build.next_poll_at for build in builds if build.outcome is None and build.next_poll_at is not None]
         return self._scheduler.fire_at_or_after(_POLLER, min(due)) if due else None
 
+    @property
+    def command_line_setup(self) -> str:
+        """The shell command after which the ``courier`` command works on this run."""
+        place = self.aws.location
+        variables = {"ENDPOINT": self.aws.endpoint, "REGION": place.region, "STACK": place.stack_name}
+        return " ".join(["export", *(f"COURIER_{name}={value}" for name, value in variables.items())])
+
     def notices(self) -> list[ReceivedNotice]:
         """Return every notice that the subscription has received so far."""
         self._notices += self._subscription.notices()

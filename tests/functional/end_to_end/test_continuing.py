@@ -84,7 +84,7 @@ def test_a_second_run_keeps_what_was_delivered_and_continues_what_was_not(laptop
     second = laptop.run("--timeout", 30)
     assert (second.exit_code, second.err) == (0, "")
     assert "succeeded      td/m/endless" in second.out
-    assert "dn: nothing to poll: dreadnode_airt cannot list reports; pass --request or --watch" in second.out
+    assert "courier: dn: nothing to poll: dreadnode_airt cannot list reports; pass --request or --watch" in second.out
     assert "acme/main/p/job" not in second.out
     assert (delivered.read_bytes(), delivered.stat().st_mtime_ns) == (report(3_000), written_at)
     assert laptop.notices() == ["dn/acme/main/p/job", "td/m/endless"]

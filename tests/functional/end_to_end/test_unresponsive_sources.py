@@ -88,5 +88,5 @@ def test_an_empty_account_counts_as_responding(tmp_path: Path, empty_account: di
 def test_a_source_without_lists_and_without_requests_is_named_once(tmp_path: Path) -> None:
     ended = courier("run", *configure(tmp_path, REPORTS), "--tick", 0.1, "--timeout", 20)
     assert (ended.exit_code, ended.err) == (0, "")
-    line = "red-team: nothing to poll: dreadnode_airt cannot list reports; pass --request or --watch"
+    line = "courier: red-team: nothing to poll: dreadnode_airt cannot list reports; pass --request or --watch"
     assert ended.out.splitlines().count(line) == 1

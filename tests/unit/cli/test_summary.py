@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from cli.run import Output, _exit_code
+from cli.run_loop import Output, exit_code
 from cli.summary import _failures
 from local.runs.run_report import DeadLetter, RunReport, read_dead_letter
 from local.runs.session import Session
@@ -52,7 +52,7 @@ def test_a_dead_letter_is_read_as_lambda_writes_it_even_without_a_response() -> 
 def test_the_exit_code_separates_user_errors_from_failures(
     run_report: RunReport, mistakes: list[str], code: int
 ) -> None:
-    assert _exit_code(run_report, mistakes) == code
+    assert exit_code(run_report, mistakes) == code
 
 
 def test_a_broken_pipe_is_raised_once_and_then_the_output_is_silent() -> None:
