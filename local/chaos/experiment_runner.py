@@ -94,6 +94,8 @@ class ChaosScenario:
         Faults of the providers in every run, fixed or random, and the outcomes that builds may have because of them.
     ``events``
         Changes of the providers or of the configuration, each with the second at which it happens.
+    ``repeated_notices``
+        How many notices an operator publishes again.
     ``dropped``
         The number of events that are dropped first, by function.
     ``least_minutes``, ``most_minutes``
@@ -113,6 +115,7 @@ class ChaosScenario:
     most_minutes: int = 240
     segment_builds: int = poll_builds.SEGMENT_BUILDS
     outcomes: frozenset[str] = frozenset()
+    repeated_notices: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
 
 

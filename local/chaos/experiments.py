@@ -85,7 +85,7 @@ def run_experiment(runner: ExperimentRunner, experiment: Experiment) -> Experime
     evidence = runner.run(scenario, injector, faults=experiment.rules, quick_timeouts=experiment.quick_timeouts)
     allowance = Allowance(
         outcomes=experiment.allowance.outcomes | scenario.outcomes,
-        repeated_notices=experiment.allowance.repeated_notices,
+        repeated_notices=experiment.allowance.repeated_notices + scenario.repeated_notices,
         failed_executions=experiment.allowance.failed_executions,
     )
     violations = check(evidence, allowance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -360,6 +360,70 @@ def segments() -> ChaosScenario:
     )
 
 
+def operated() -> ChaosScenario:
+    """Return a scenario with an operator who stops, retries, resends, adopts, pauses, resumes and probes.
+
+    Each act is an event that Lambda delivers again after an error, as the operator would.
+    """
+    chatbot = Project(
+        slug="chatbot",
+        uuid="2489e9ad-2ee2-4e00-8ec9-000000000001",
+        jobs=(
+            # Too large for the settings at first.
+            ScheduledJob(build_id(91), JobPlan(run_seconds=50, artifact_bytes=40 * KIBIBYTE)),
+            ScheduledJob(build_id(92), JobPlan(run_seconds=3000, artifact_bytes=20 * KIBIBYTE)),
+            ScheduledJob(build_id(93), JobPlan(run_seconds=50, artifact_bytes=20 * KIBIBYTE)),
+        ),
+    )
+    sales = DataModel(
+        oid=_SALES, name="sales", builds=(ScheduledBuild(BuildPlan(run_seconds=3000), build_id=build_id(94)),)
+    )
+    simulation = Scenario(treasure=TreasureAccount(models=(sales,)), airt=AirtAccount(projects=(chatbot,)))
+    base = {"hosts": ["localhost"], "private_addresses": True}
+
+    def act(
+        action: str, number: int | None = None, **fields: object
+    ) -> Callable[[SimulatedProviders, EmbeddedAws], object]:
+        scope = f"insights/{_SALES}" if number == 94 else f"chatbot/{chatbot.scope}"  # noqa: PLR2004 - the id above
+        name = {"source": "chatbot"} if number is None else {"build": f"{scope}/{build_id(number)}"}
+        event = {"action": action, "id": f"{action}-{number}", "by": "operator", **name, **fields}
+        return lambda _, aws: aws.invoke_asynchronously("request_build", event)
+
+    def allow(providers: SimulatedProviders, aws: EmbeddedAws) -> None:
+        settings = airt_source(providers.url, chatbot.slug, artifact=base)
+        name = f"{aws.outputs['ParameterPath']}/{settings.name}"
+        aws.client("ssm").put_parameter(Name=name, Value=settings.model_dump_json(), Type="String", Overwrite=True)
+
+    return ChaosScenario(
+        name="operated",
+        simulation=simulation,
+        sources=lambda endpoint: [
+            treasure_source(endpoint),
+            airt_source(endpoint, chatbot.slug, artifact={**base, "largest_bytes": 30 * KIBIBYTE}),
+        ],
+        secrets={TREASURE_SECRET: simulation.treasure.key, AIRT_SECRET: simulation.airt.key},
+        requests=[
+            (chatbot.scope, BuildRequest(source="chatbot", build_id=build_id(number))) for number in (91, 92, 93)
+        ],
+        events=(
+            (180, act("adopt", 92)),
+            (240, act("stop", 94, scope=f"insights/{_SALES}", cancels=True)),
+            (300, act("stop", 92)),
+            (360, allow),
+            (420, act("retry", 91)),
+            (480, act("resend", 93)),
+            (540, act("retry", 92)),
+            (600, act("pause")),
+            (660, act("resume")),
+            (720, act("probe")),
+            (780, act("stop", 92, id="stop-again")),
+        ),
+        least_minutes=15,
+        outcomes=frozenset({"undeliverable", "canceled"}),
+        repeated_notices=1,
+    )
+
+
 def airt_scenario(
     name: str,
     projects: Sequence[Project],
@@ -393,6 +457,7 @@ SCENARIOS: Final = (
     scope_fails,
     keys_invalid,
     poller_late,
+    operated,
     start_retried,
     segments,
 )

@@ -190,7 +190,9 @@ class RecordStore:
             # The document and not the model: a later version may have written fields that this one does not know.
             document = json.loads(text)
             document["acts"] = [*document.get("acts", []), act.model_dump(mode="json")]
-            if self._put_if(key, f"{json.dumps(document)}\n".encode(), etag, last=False):
+            if self._put_if(
+                key, f"{json.dumps(document, ensure_ascii=False, separators=(',', ':'))}\n".encode(), etag, last=False
+            ):
                 return record
         raise CourierError(f"the record {key} is being written by others; try again")
 
