@@ -37,7 +37,7 @@ def run_of_another_process(folder: Path, *options: str) -> Iterator[dict[str, st
             process.wait(60)
 
 
-def test_a_run_can_be_looked_at_and_acted_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_work_on_a_run_of_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state = ServerState(jobs={"quick": Job(report(3_000), 0), "slow": Job(report(3_000), 0, running_for=1_000_000)})
     # The keys of the operator are not for a program of this machine.
     monkeypatch.setenv("AWS_PROFILE", "does-not-exist")
