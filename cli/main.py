@@ -18,8 +18,8 @@ from cli.copy import copy_command
 from cli.doctor import doctor
 from cli.get import get
 from cli.help import use_placeholders
-from cli.move_bucket import move_bucket
 from cli.logs import logs, open_report
+from cli.move_bucket import move_bucket
 from cli.page.command import page
 from cli.request import request
 from cli.run import run
