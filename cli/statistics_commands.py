@@ -15,15 +15,9 @@ from cli.shared import DEFAULT_STACK, EndpointUrl, Profile, Region, StackName, s
 from cli.tables import Format, FormatOption, duration, print_data, print_table
 
 if TYPE_CHECKING:
-    from cli.records import EndedRecord
+    pass
 
 _MOST_RECORDS = 20_000
-# What the commands cannot count. Each is an average of what the functions take on AWS.
-_RECORD_SECONDS, _RECORD_GB = 0.3, 0.25
-_COPY_SECONDS, _COPY_GB, _COPY_BYTES_PER_SECOND = 1.0, 1.0, 50_000_000
-_DISCOVERY_MINUTES = 5
-# A record, the head under latest, and the report of one part.
-_PUTS_PER_REPORT, _PUTS_PER_RECORD = 2, 1
 
 
 def stats(
@@ -101,9 +95,9 @@ def cost(
 ) -> None:
     """Estimate what the stack has cost this month, from the builds that ended and the list prices of us-east-1.
 
-    It is an estimate: polls and copied bytes are counted from the records; ticks are assumed to come every minute, and
-    discoveries every five; storage, logs, transfer to other regions and the free tier are left out. Cost Explorer has
-    the bill: the resources have the tag `application` with the value `build-courier`.
+    It is an estimate, the same as on the page: polls and reports are counted from the records; ticks are assumed to come
+    every minute, and discoveries every five; storage, transfer to other regions and the free tier are left out. Cost
+    Explorer has the bill: the resources have the tag `application` with the value `build-courier`.
 
     **Example**
 
@@ -111,58 +105,35 @@ def cost(
 
     **Exit code** 0. 2: an option is wrong, or AWS refuses.
     """
+    from cli.costs import estimate_month
     from cli.records import read_last_records
     from cli.stack import open_stack
-    from local.polling_study.prices import read_prices
 
     now = datetime.now(UTC)
     start = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
         found = read_last_records(target, most=_MOST_RECORDS, since=start)
-    prices = read_prices()
-    records = list(found.records.values())
-    parts = prices.cost(estimated_units(records, minutes=(now - start).total_seconds() / 60))
-    rows = [{"unit": name, "dollars": round(dollars, 6)} for name, dollars in parts.items()]
-    total = sum(parts.values())
+    estimate = estimate_month(found.records.values(), now=now)
     document = {
         "month": f"{start:%Y-%m}",
-        "estimated_dollars": round(total, 6),
-        "builds": len(records),
-        "dollars_per_build": round(total / len(records), 6) if records else None,
-        "prices_of": prices.gathered.isoformat(),
-        "by_unit": {row["unit"]: row["dollars"] for row in rows},
+        "estimated_dollars": round(estimate.total, 6),
+        "waiting_dollars": round(estimate.waiting, 6),
+        "building_dollars": round(estimate.building, 6),
+        "projected_dollars": round(estimate.projected, 6),
+        "builds": estimate.builds,
+        "dollars_per_build": None if estimate.per_build is None else round(estimate.per_build, 6),
+        "prices_of": estimate.priced_at,
     }
     if output_format is not Format.TABLE:
-        print_data(document, rows, output_format)
+        print_data(document, [document], output_format)
     else:
         console = Console(highlight=False)
-        each = f", ${total / len(records):.4f} each" if records else ""
-        builds = "1 build" if len(records) == 1 else f"{len(records)} builds"
-        say(console, f"{start:%B %Y} so far, estimated: ${total:.2f} for {builds}{each}", style="bold")
-        for name, dollars in sorted(parts.items(), key=lambda part: -part[1]):
-            say(console, f"${dollars:10.4f}  {name.replace('_', ' ')}")
-        say(
-            console, f"List prices of {prices.region}, {prices.gathered}; storage, logs and the free tier are left out."
-        )
+        builds = "1 build" if estimate.builds == 1 else f"{estimate.builds} builds"
+        each = "" if estimate.per_build is None else f", ${estimate.per_build:.4f} each"
+        say(console, f"{start:%B %Y} so far, estimated: ${estimate.total:.2f} for {builds}{each}", style="bold")
+        say(console, f"${estimate.waiting:.4f}  ticks and discoveries, which cost the same without a build")
+        say(console, f"${estimate.building:.4f}  builds, their polls and reports")
+        say(console, f"${estimate.projected:.4f}  the whole month, if it goes on like this")
+        say(console, f"List prices of {estimate.priced_at}; storage, transfer and the free tier are left out")
     if found.cut:
         say(Console(stderr=True), f"courier: cut short: {found.cut}", style="yellow")
-
-
-def estimated_units(records: Sequence[EndedRecord], *, minutes: float) -> dict[str, float]:
-    """Return the billed units of a month so far, by their names in the price list."""
-    from dataclasses import asdict
-
-    from local.polling_study.prices import units_by_ticks
-    from local.polling_study.strategies import PollingCounts
-
-    ticks = int(minutes) + int(minutes / _DISCOVERY_MINUTES)
-    polls = sum(record.courier.polls for record in records if record.courier)
-    artifacts = [record.artifact for record in records if record.artifact]
-    copy_seconds = sum(_COPY_SECONDS + each.size_bytes / _COPY_BYTES_PER_SECOND for each in artifacts)
-    counts = PollingCounts(builds=len(records), polls=polls, invocations=ticks, ticks=ticks, rows_read=polls)
-    units: dict[str, float] = asdict(units_by_ticks(counts))
-    units["lambda_request"] += len(records) + len(artifacts)
-    units["lambda_gb_second"] += len(records) * _RECORD_SECONDS * _RECORD_GB + copy_seconds * _COPY_GB
-    units["s3_put"] = len(records) * _PUTS_PER_RECORD + len(artifacts) * _PUTS_PER_REPORT
-    units["sns_publish"] = len(records)
-    return units

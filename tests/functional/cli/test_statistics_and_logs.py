@@ -11,9 +11,7 @@ from datetime import timedelta
 import pytest
 import requests
 
-from cli.statistics_commands import estimated_units
 from courier.models import Outcome, Problem
-from local.polling_study.prices import read_prices
 from tests.functional.cli.operator_setup import OperatorSetup
 from tests.functional.cli.stack_content import DAY, HOUR, NOW, StackContent
 
@@ -49,26 +47,19 @@ def test_each_scope_has_its_usual_duration_and_its_share_of_failures(
 
 def test_the_cost_of_the_month_says_that_it_is_an_estimate(operator: OperatorSetup, content: StackContent) -> None:
     empty = json.loads(operator.command("cost", "-f", "json").out)
-    assert (empty["builds"], empty["dollars_per_build"]) == (0, None)
+    assert (empty["builds"], empty["dollars_per_build"], empty["building_dollars"]) == (0, None, 0)
     for number in range(20):
         content.ended(f"b{number}", ago=timedelta(seconds=number + 1), content=PDF)
     result = operator.command("cost")
     assert (result.exit_code, result.err) == (0, "")
-    first, *lines, last = result.out.splitlines()
+    first, *_, last = result.out.splitlines()
     assert f"{NOW:%B %Y} so far, estimated: $" in first
     assert "20 builds" in first
     assert "free tier are left out" in last
-    assert len(lines) == len(empty["by_unit"])
-    document = json.loads(operator.command("cost", "-f", "json").out)
-    assert document["estimated_dollars"] > empty["estimated_dollars"]
-    assert document["estimated_dollars"] == pytest.approx(sum(document["by_unit"].values()), abs=1e-4)
-
-
-def test_the_estimate_of_an_idle_month_is_that_of_its_ticks() -> None:
-    units = estimated_units([], minutes=30 * 24 * 60)
-    assert units["scheduler_invocation"] == 43_200 + 8_640
-    assert units["step_functions_transition"] == units["sns_publish"] == 0
-    assert sum(read_prices().cost(units).values()) < 0.2
+    (row,) = csv.DictReader(io.StringIO(operator.command("cost", "-f", "csv").out))
+    total = float(row["waiting_dollars"]) + float(row["building_dollars"])
+    assert float(row["estimated_dollars"]) == pytest.approx(total, abs=1e-5)
+    assert float(row["building_dollars"]) > 0
 
 
 def test_the_log_lines_of_a_build_are_shown_in_order(operator: OperatorSetup, content: StackContent) -> None:
