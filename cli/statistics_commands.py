@@ -95,9 +95,9 @@ def cost(
 ) -> None:
     """Estimate what the stack has cost this month, from the builds that ended and the list prices of us-east-1.
 
-    It is an estimate, the same as on the page: polls and reports are counted from the records; ticks are assumed to come
-    every minute, and discoveries every five; storage, transfer to other regions and the free tier are left out. Cost
-    Explorer has the bill: the resources have the tag `application` with the value `build-courier`.
+    It is an estimate, the same as on the page: polls and reports are counted from the records; ticks are assumed to
+    come every minute, and discoveries every five; storage, transfer to other regions and the free tier are left out.
+    Cost Explorer has the bill: the resources have the tag `application` with the value `build-courier`.
 
     **Example**
 
