@@ -7,7 +7,7 @@ NPM := scripts/checks/npm
 PRISM := scripts/providers/npm
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-setup wheel check generate build deploy verify verify-providers verify-runtime bench bench-poll bench-setup chaos format lock clean
+.PHONY: help setup run test test-fast test-setup wheel check generate build deploy verify verify-providers verify-runtime verify-deployment bench bench-poll bench-setup chaos format lock clean
 
 # What test-fast runs: the folders whose tests do not start the embedded AWS, without tests that are marked "long".
 FAST_TESTS = $(wildcard tests/unit tests/template tests/functional/providers)
@@ -139,6 +139,15 @@ verify-runtime: setup  ## Run the built functions under Lambda's runtime client 
 		echo "Notice: no Python 3.13 was found (PYTHON313=...), so the built functions cannot run here"; \
 	fi
 
+verify-deployment: setup $(NPM)/node_modules/.ready  ## Deploy and run the build on a second engine (LocalStack, Python 3.13): two stacks, an update, every scenario
+	@if scripts/find-python3.13 >/dev/null; then \
+		$(MAKE) -s build .aws-sam/runtime/.ready && \
+		$(MAKE) -s .venv-runtime/.ready .venv-deployment/.ready PYTHON="$$(scripts/find-python3.13)" && \
+		$(BIN)/python -m scripts.deployment; \
+	else \
+		echo "Notice: no Python 3.13 was found (PYTHON313=...), so the second engine cannot run here"; \
+	fi
+
 format: setup  ## Format the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -152,6 +161,8 @@ lock: $(VENV)/.uv  ## Renew the locks from requirements/*.in; UPGRADE=1 takes th
 	@$(COMPILE) --universal --python-version 3.11 --override requirements/vendors.overrides -o requirements/vendors.lock requirements/vendors.in
 	@echo requirements/runtime.lock
 	@$(COMPILE) --universal --python-version 3.13 -c requirements/dev.lock -o requirements/runtime.lock requirements/runtime.in
+	@echo requirements/deployment.lock
+	@$(COMPILE) --python-platform linux --python-version 3.13 -o requirements/deployment.lock requirements/deployment.in
 	@echo layers/dependencies/requirements.txt
 	@$(COMPILE) --python-platform aarch64-manylinux2014 --python-version 3.13 -c requirements/dev.lock \
 		-o layers/dependencies/requirements.txt requirements/layer.in

@@ -134,7 +134,7 @@ class FunctionRuntime:
         self._logs = logs
         self._interception = interception
         self._clock = clock
-        self._load_handler = load_handler or _load_handler
+        self._load_handler = load_handler or load_checked_out
         self._lock = threading.Lock()
         reserved = sum(spec.reserved_concurrency or 0 for spec in specs)
         self._unreserved = None if concurrency_quota is None else concurrency_quota - reserved
@@ -269,7 +269,14 @@ def new_request_id() -> str:
     return str(uuid.uuid4())
 
 
-def _load_handler(spec: FunctionSpec) -> Handler:
+def load_checked_out(spec: FunctionSpec) -> Handler:
+    """Import the handler of the checkout's module.
+
+    Raises
+    ------
+    TemplateError
+        It does not exist where the template says.
+    """
     module_name, _, function_name = spec.handler.rpartition(".")
     path = spec.folder / f"{module_name.replace('.', '/')}.py"
     location = importlib.util.spec_from_file_location(f"build_courier_function_{spec.name}", path)
