@@ -104,7 +104,7 @@ def _try(user: User, fault: PlantedFault, stacks: list[str], folder: Path) -> st
             user.configure(stacks[0], documents, secrets(_PREFIX))
             play_briefly(user.stack(stacks[0]), SecondEngineFaults(lambda: hanging(simulated)))
         except (DeploymentError, ClientError) as exc:
-            return next(_telling_lines(str(exc)), str(exc))[:200]
+            return next(_lines_with_errors(str(exc)), str(exc))[:200]
     return ""
 
 
@@ -120,7 +120,7 @@ def _plant(fault: PlantedFault, folder: Path) -> None:
     (built / "template.yaml").write_text(yaml.safe_dump(template, sort_keys=False), encoding="utf-8")
 
 
-def _telling_lines(text: str) -> Iterator[str]:
+def _lines_with_errors(text: str) -> Iterator[str]:
     for line in text.splitlines():
         if any(word in line for word in ("Exception", "Error:", "FAILED", "Conflict")):
             yield line.strip()
