@@ -12,8 +12,8 @@ from pathlib import Path
 
 BUILD = Path(".aws-sam/build")
 
-# Unzipped bytes, bytecode included: a tenth above what the build has. A function contains only its entry point. A source
-# that uses a built-in provider does not load http_json and its definitions, which are a quarter of the courier.
+# Unzipped bytes, bytecode included: a tenth above what the build has. A function contains only its entry point. Sources
+# of the two built-in providers do not load http_json and its definitions, which are a quarter of the courier's layer.
 SIZE_LIMITS = {"DependenciesLayer": 17_000_000, "CourierLayer": 2_000_000}
 FUNCTION_LIMIT = 16_000
 # The largest template that CloudFormation accepts for a nested stack.
