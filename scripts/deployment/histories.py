@@ -16,6 +16,8 @@ _VOLATILE = (
     (re.compile(r"arn:aws:[a-z]+:[a-z0-9-]*:\d{12}:"), "<arn>:"),
     (re.compile(r"\b\d+ of \d+ bytes are stored"), "<bytes> are stored"),
 )
+# Errors of attempts that are only counted: `play` sees to it that there are enough of them.
+_REPEATED = frozenset({"CopyUnfinishedError", "Lambda.TooManyRequestsException"})
 # Events of one attempt: scheduled, started, failed.
 _ATTEMPT = 3
 # The resources that histories name.
@@ -164,7 +166,7 @@ def logical_names(resources: Mapping[str, str]) -> dict[str, str]:
 
 
 def _once_unfinished(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Leave out all but the first attempt of a copy that ran out of time: a slow machine needs more of them."""
+    """Leave out all but the first attempt of a copy that ran out of time or was throttled: a slow machine has more."""
     kept: list[Mapping[str, Any]] = []
     new_ids = {0: 0}
     for event in events:
@@ -178,7 +180,7 @@ def _once_unfinished(events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, A
 
 
 def _is_unfinished(event: Mapping[str, Any]) -> bool:
-    return bool(event.get("lambdaFunctionFailedEventDetails", {}).get("error") == "CopyUnfinishedError")
+    return event.get("lambdaFunctionFailedEventDetails", {}).get("error") in _REPEATED
 
 
 def _fields(node: object, names: Mapping[str, str], path: str = "") -> Iterator[tuple[str, object]]:
