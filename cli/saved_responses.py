@@ -73,7 +73,9 @@ class SavedResponse:
             status, content = int(head[1]), content[head.end() :]
             headers = [(name, str(value)) for name, value in BytesParser().parsebytes(head[2]).items()]
         if is_file and not has_head:
-            raise SettingsError(f"{path}: has no status and headers; save the response to the download with curl -sI")
+            raise SettingsError(
+                f"{path}: has no status and headers that an empty line ends; save what curl -sI prints for the download"
+            )
         if content.startswith(b"\x1f\x8b") and not is_file:
             content = _unpack(path, content)
         return cls(path, status, [pair for pair in headers if pair[0].lower() not in _OF_THE_TRANSFER], content)

@@ -186,11 +186,13 @@ class Link(StrictModel):
     ``expires``
         When the link expires.
     ``gzip``
-        Whether the file is compressed, so that ``.gz`` is added to its name.
+        Whether the stored bytes are compressed, so that ``.gz`` is added to the name; ``Content-Encoding`` is none of
+        its business.
     ``none_when``
         Expression that is true where a finished build left no file.
     ``none_means``
-        What that means, ``empty`` by default. Alone, it means a finished build without a ``url``.
+        What that means, ``empty`` by default. Without ``none_when``, a finished build that has no ``url``, or no entry
+        of ``each``, left none. With neither, such a build ends as undeliverable.
     ``name``
         Name to store the file under, before it is made safe; ``{n}`` counts the entries of ``each``.
     """
