@@ -138,8 +138,19 @@ def _dead_letter_items(content: PageContent, commands: Commands) -> Iterator[Act
             detail="A tick or a request failed on every attempt. A tick is harmless, because the next one finds the "
             "same work; a request is lost unless it is sent again.",
             cure="Read the message: requestPayload is the event, responsePayload the error. Then fix the cause, send a "
-            "request again, and delete the message.",
-            commands=[commands.aws("sqs", "receive-message", "--queue-url", url, "--attribute-names", "All")],
+            "request again, and delete the message (aws sqs delete-message; docs/runbook.md, Dead letters).",
+            commands=[
+                commands.aws(
+                    "sqs",
+                    "receive-message",
+                    "--queue-url",
+                    url,
+                    "--attribute-names",
+                    "All",
+                    "--max-number-of-messages",
+                    "10",
+                )
+            ],
         )
 
 
@@ -163,7 +174,7 @@ def _source_items(source: SourceView, now: datetime, commands: Commands) -> Iter
             title="A source is paused",
             subject=source.name,
             detail=_sentence(f"{describe_pause(pause)}; {waiting} in flight"),
-            cure="It is not called, and the deadlines of its builds stand still. To go on:",
+            cure="It is not called, and the deadlines of its builds stand still. When the reason is over:",
             commands=[commands.courier("resume", source.name)],
         )
         return
@@ -267,7 +278,7 @@ _ENDED_CURES = {
 _THEN = {
     Outcome.UNDELIVERABLE: "Push it, then deliver after all:",
     Outcome.TIMED_OUT: "If it has ended meanwhile, deliver it after all:",
-    Outcome.LOST: "If it is there again, deliver it after all:",
+    Outcome.LOST: "If it is not there, start it again. If it is, deliver it after all:",
     Outcome.FAILED: "Then request it again. For details:",
 }
 
@@ -282,7 +293,7 @@ def _ended_item(
 ) -> ActionItem:
     one, many = _ENDED_TITLES[Outcome(outcome)]
     problem = newest.problem
-    last = f"The last one ended {age(content.now, newest.ended_at)} ago" if len(refs) > 1 else ""
+    last = f"{'It' if len(refs) == 1 else 'The last one'} ended {age(content.now, newest.ended_at)} ago"
     message = problem.message if problem else ""
     advice = problem.advice if problem and problem.advice else ""
     retry = commands.courier("retry", *sorted(map(str, refs))[:MOST_IN_COMMAND])
