@@ -90,7 +90,7 @@ def find_never_responded(
     sources: Sequence[SourceSettings],
     rows: Mapping[str, Mapping[str, object]],
     *,
-    with_builds: Set[str],
+    responded: Set[str],
     has_discovered: bool,
 ) -> dict[str, str]:
     """Return host and last error of sources without a good response that are neither unhealthy nor backing off.
@@ -99,15 +99,15 @@ def find_never_responded(
     ----------
     rows
         The sources' rows in the ledger, by name.
-    with_builds
-        The sources with a known build: they must have responded.
+    responded
+        The sources with a good response, or a build that this run has seen first.
     has_discovered
         Whether a discovery has ended. A source without any builds leaves no other trace.
     """
     hosts: dict[str, str] = {}
     for source in sources:
         row = rows.get(source.name, {})
-        if row.get("illness") or is_backing_off(row) or row.get("first_sight_at") or source.name in with_builds:
+        if row.get("illness") or is_backing_off(row) or source.name in responded:
             continue
         can_list = provider_class({"provider": source.provider}).lists(source)
         if row.get("failures") or (can_list and not has_discovered):

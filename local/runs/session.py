@@ -214,8 +214,9 @@ class Session:
             failing_scopes=self._failing_scopes(rows),
             never_responded=find_never_responded(
                 self._sources,
-                self._rows_of_this_run(rows),
-                with_builds={line.ref[0] for line in builds if line.build not in self._restored},
+                rows,
+                responded=self._sources_with_a_response()
+                | {line.ref[0] for line in builds if line.build not in self._restored},
                 has_discovered=discovery.invocations > 0,
             ),
             unserved_requests=[name for name, future in self._submitted if not future.done()],
@@ -278,19 +279,6 @@ class Session:
                 document = json.loads(line.text)
                 counts[f"{document['source']}: {document['detail']} ({document['unexpected']})"] += 1
         return dict(sorted(counts.items()))
-
-    def _rows_of_this_run(self, rows: Mapping[str, Mapping[str, object]]) -> dict[str, Mapping[str, object]]:
-        """Return the sources' rows without the first discovery where it says nothing about this run.
-
-        A source that an earlier run has discovered may not have responded in this one: only a response shows it.
-        """
-        responded = self._sources_with_a_response()
-        return {
-            name: row
-            if name in responded or f"#source/{name}" not in self._restored
-            else {key: value for key, value in row.items() if key != "first_sight_at"}
-            for name, row in rows.items()
-        }
 
     def _sources_with_a_response(self) -> set[str]:
         documents = (json.loads(line.text) for line in self.aws.logs() if '"ProviderRequests"' in line.text)

@@ -61,9 +61,15 @@ STATES = {
 }
 
 
+# Entered only if nothing polled a build for an hour after its deadline, which no scenario does. It is the task of
+# RecordOutcome, and tests/unit/usecases/test_operator_actions.py has what it returns.
+NOT_ENTERED = {"RecordTimeout"}
+
+
 def test_every_task_is_among_them() -> None:
     states = yaml.safe_load(DEFINITION.read_text(encoding="utf-8"))["States"]
-    assert set(STATES) == {name for name, state in states.items() if state["Type"] == "Task"}
+    assert set(STATES) | NOT_ENTERED == {name for name, state in states.items() if state["Type"] == "Task"}
+    assert states["RecordTimeout"]["Resource"] == states["RecordOutcome"]["Resource"]
 
 
 def failed_states(evidence: Evidence) -> list[str]:
