@@ -20,8 +20,8 @@ from tests.support.container import FakeContainer
 from tests.support.providers import NOON, REGION
 
 # Nearly all objects of a test process are modules, service models and templates, which stay. By default Python searches
-# them for garbage so often that it costs a fifth of the suite's CPU time. Clients of AWS are garbage in circles, though:
-# without a full search now and then, a process grows to gigabytes.
+# them for garbage so often that it costs a fifth of the suite's CPU time. Clients of AWS are garbage in circles, so
+# without a full search now and then a process grows to gigabytes.
 gc.set_threshold(50_000, 20, 20)
 gc.freeze()
 # Many tests create AWS clients; reading the services' descriptions again for each takes a fifth of the rest.

@@ -177,6 +177,12 @@ def test_what_is_stored_for_a_failing_source_probes_it(stack: Stack) -> None:
     assert "unhealthy" not in stack.command("status").out
 
 
+def test_a_probe_uses_the_secret_as_it_is_now(stack: Stack) -> None:
+    assert stack.act("probe", "red-team")["done"]
+    stack.aws.client("secretsmanager").put_secret_value(SecretId=DREADNODE_SECRET, SecretString="dn_key_wrong")
+    assert stack.command("probe", "red-team").exit_code == 1
+
+
 def test_stored_reports_are_compared_with_their_records(stack: Stack) -> None:
     stack.act("adopt", f"{SCOPE}/{DONE}")
     result = stack.command("verify", DONE[:8])

@@ -231,11 +231,20 @@ class Container:
 
         return RecordStore(self.environment.required("bucket"), self.environment.prefix, aws.client("s3"))
 
-    def provider(self, settings: SourceSettings, *, call_limit_seconds: float | None = None) -> Provider:
-        """Create the provider client of a source, with rate limiting and metrics."""
+    def provider(
+        self, settings: SourceSettings, *, call_limit_seconds: float | None = None, fresh_secret: bool = False
+    ) -> Provider:
+        """Create the provider client of a source, with rate limiting and metrics.
+
+        ``fresh_secret`` does not accept a secret that was read some minutes ago.
+        """
         from courier.observability.provider_events import ProviderCallbacks  # noqa: PLC0415
         from courier.providers import open_provider  # noqa: PLC0415
 
+        if fresh_secret:
+            from courier.config.secrets import read_secret  # noqa: PLC0415
+
+            read_secret(settings.secret, fresh=True)
         meter = self.meter(settings.name)
         callbacks = ProviderCallbacks(
             before_request=self.rate_limit(settings).take,

@@ -104,7 +104,7 @@ def _perform(container: Container, action: OperatorAction, act: Act) -> tuple[st
             case "resume":
                 return None, container.source_actions.resume(settings, dry_run=action.dry_run)
             case _:
-                provider = container.provider(settings, call_limit_seconds=PROVIDER_CALL_SECONDS)
+                provider = container.provider(settings, call_limit_seconds=PROVIDER_CALL_SECONDS, fresh_secret=True)
                 return None, container.source_actions.probe(provider, dry_run=action.dry_run)
     if action.request is not None:
         return _request(container, action.request, act, dry_run=action.dry_run)
