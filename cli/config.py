@@ -116,9 +116,10 @@ def set_secret(
 ) -> None:
     """Store an API key in Secrets Manager, typed without echo or piped in, so that it is not in the shell's history.
 
-    An existing key is replaced; a running function uses one that still works for up to 15 minutes. Before that, the sources of the stack that use
-    the secret are called with the new key: a key that one of them rejects is not stored. Afterwards the stack calls
-    those that failed with the old one at once. An API that wants more than one key gets a JSON object of named fields.
+    An existing key is replaced; a running function uses one that still works for up to 15 minutes. Before that, the
+    sources of the stack that use the secret are called with the new key: a key that one of them rejects is not stored.
+    Afterwards the stack calls those that failed with the old one at once. An API that wants more than one key gets a
+    JSON object of named fields.
 
     **Examples**
 
