@@ -164,7 +164,7 @@ def resend(
 
 
 def adopt(
-    builds: Annotated[list[str], typer.Argument(metavar="SOURCE/SCOPE/ID...", help="Builds that others started.")],
+    builds: Annotated[list[str], typer.Argument(metavar="SOURCE/SCOPE/ID", help="Builds that others started.")],
     note: Note = None,
     yes: Yes = False,
     dry_run: DryRun = False,

@@ -83,7 +83,7 @@ def builds(
     rows = [_running_row(build, now) for build in running]
     rows += [_ended_row(record, key) for key, record in found.records.items()]
     if output_format is Format.TABLE:
-        _print_builds(Console(highlight=False), running, list(found.records.values()), now, since)
+        _print_builds(Console(highlight=False), running, list(found.records.values()), now, since, in_flight=in_flight)
     else:
         print_data(rows, rows, output_format)
     for reason in filter(None, (cut, found.cut)):
@@ -91,7 +91,7 @@ def builds(
 
 
 def latest(
-    source: Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="Only scopes of this source.")] = None,
+    source: Annotated[str | None, typer.Argument(metavar="SOURCE", help="Only scopes of this source.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=2000, help="Scopes to show at most.")] = 200,
     output_format: FormatOption = Format.TABLE,
     stack: StackName = DEFAULT_STACK,
@@ -174,10 +174,19 @@ def _ref_fields(ref: BuildRef) -> dict[str, object]:
 
 
 def _print_builds(
-    console: Console, running: Sequence[InFlight], records: Sequence[EndedRecord], now: datetime, since: str
+    console: Console,
+    running: Sequence[InFlight],
+    records: Sequence[EndedRecord],
+    now: datetime,
+    since: str,
+    *,
+    in_flight: bool,
 ) -> None:
     from cli.build_search import short_ids
 
+    if not running and not records and in_flight:
+        say(console, "No builds in flight")
+        return
     if not running and not records:
         say(console, f"No builds in flight, and none that matches ended since {since}")
         return

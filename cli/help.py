@@ -46,7 +46,7 @@ class HelpfulCommand(TyperCommand):
 
     def collect_usage_pieces(self, ctx):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201 - as above
         """Return the parts of the usage line; required arguments need no braces."""
-        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
 
 
 class HelpfulGroup(TyperGroup):

@@ -38,7 +38,7 @@ _WAIT_SECONDS = 5.0
 
 
 def request(
-    source: Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="The source that builds it.")] = None,
+    source: Annotated[str | None, typer.Argument(metavar="SOURCE", help="The source that builds it.")] = None,
     data_model: Annotated[
         str | None, typer.Option("--data-model", metavar="OID", help="Treasure Insights: build this data model.")
     ] = None,

@@ -77,7 +77,7 @@ SearchedSince = Annotated[
 
 BuildArguments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[BUILD]...", help="Unique beginnings of builds' ids, or SOURCE/SCOPE/ID."),
+    typer.Argument(metavar="BUILD", help="Unique beginnings of builds' ids, or SOURCE/SCOPE/ID."),
 ]
 Note = Annotated[str | None, typer.Option("--note", metavar="TEXT", help="Why; the record of the build keeps it.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Make all checks, also at the provider, and change nothing.")]

@@ -13,7 +13,7 @@ from cli.shared import DEFAULT_STACK, DryRun, EndpointUrl, Note, Profile, Region
 from cli.tables import Format, FormatOption
 from courier.errors import SettingsError
 
-_Sources = Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Names of sources.")]
+_Sources = Annotated[list[str], typer.Argument(metavar="SOURCE", help="Names of sources.")]
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -31,7 +31,7 @@ def pause(
     region: Region = None,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Call sources no more for a while, for example while a provider is maintained.
+    """Stop calling sources for a while, for example while a provider is maintained.
 
     Their builds stay in flight, and the deadlines of these builds stand still. Scheduled requests are skipped; other
     requests are refused. A report that is being copied is copied on. Pausing a source again changes the end.

@@ -82,6 +82,7 @@ def test_filters_narrow_the_list(operator: OperatorSetup, content: StackContent)
     assert listed("--outcome", "undeliverable", "--since", "50h") == ["bad0", "bad1", "bad2"]
     assert listed("--since", f"{NOW - 1.5 * DAY:%Y-%m-%dT%H:%M}", "--source", "gone") == ["good0", "good1"]
     assert listed("--outcome", "lost") == []
+    assert operator.command("builds", "--in-flight", "--source", "gone").out == "No builds in flight\n"
     assert "No builds in flight, and none" in operator.command("builds", "--outcome", "lost").out
 
 

@@ -27,7 +27,7 @@ class SourceActions:
         self._clock = clock
 
     def pause(self, settings: SourceSettings, act: Act, *, until: datetime | None, dry_run: bool = False) -> str:
-        """Call a source no more for a while; the deadlines of its builds stand still. Replaces an earlier pause."""
+        """Stop calling a source for a while; the deadlines of its builds stand still. Replaces an earlier pause."""
         now, seen = self._clock(), self._sources.state(settings.name).pauses
         if until is not None and until <= now:
             raise SettingsError("the end of the pause is in the past")
