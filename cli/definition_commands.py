@@ -177,7 +177,7 @@ def probe(
 
     with aws_environment(profile=profile, region=region, endpoint_url=endpoint_url), one_line_errors():
         if secrets is not None:
-            secret = parse_secret(settings.secret, check_secret(settings, read_secrets(secrets)))
+            secret = parse_secret(settings.secret, check_secret(settings, read_secrets(secrets), secrets))
         else:
             secret = read_secret(settings.secret, True)
         provider = open_provider(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,8 +66,8 @@ def read_secrets(path: Path) -> Mapping[str, object]:
     return {str(name): value for name, value in document.items()}
 
 
-def check_secret(settings: SourceSettings, secrets: Mapping[str, object] | None) -> str:
-    """Return the value of a source's secret; None stands for no secrets file at all.
+def check_secret(settings: SourceSettings, secrets: Mapping[str, object] | None, file: Path | None) -> str:
+    """Return the value of a source's secret, which the file holds; None stands for no secrets file at all.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def check_secret(settings: SourceSettings, secrets: Mapping[str, object] | None)
     if secrets is None:
         raise SettingsError(f"{where} needs the secret {settings.secret}: pass --secrets FILE")
     if settings.secret not in secrets:
-        raise SettingsError(f"{where}: secret {settings.secret} is missing from the secrets file")
+        raise SettingsError(f"{where}: secret {settings.secret} is missing from {file}{_similar(settings, secrets)}")
     value = secrets[settings.secret]
     if value is None:
         raise SettingsError(f"{where}: secret {settings.secret} is empty")
@@ -92,6 +93,14 @@ def check_secret(settings: SourceSettings, secrets: Mapping[str, object] | None)
     except SettingsError as exc:
         raise SettingsError(f"{where}: {exc}") from exc
     return value
+
+
+def _similar(settings: SourceSettings, secrets: Mapping[str, object]) -> str:
+    """Return a hint at a similar name in the file, and none at any other: an API key may be there by mistake."""
+    _, _, own = settings.secret.rpartition("/")
+    near = [name for name in secrets if name.rpartition("/")[2] == own]
+    near = near or get_close_matches(settings.secret, secrets, n=1, cutoff=0.7)
+    return f"; it has a similar name: {near[0]}" if near else ""
 
 
 def read_request(path: Path) -> BuildRequest:

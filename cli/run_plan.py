@@ -148,7 +148,7 @@ def _read_plan(
     wrong_secrets = []
     for settings in configuration.sources:
         try:
-            used[settings.secret] = check_secret(settings, values)
+            used[settings.secret] = check_secret(settings, values, secrets)
         except SettingsError as exc:
             wrong_secrets.append(str(exc))
         else:

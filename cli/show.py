@@ -197,10 +197,7 @@ def _print_build(console: Console, document: Mapping[str, Any]) -> None:
         "sha256": artifact["sha256"] if artifact else None,
         "record": "s3://{bucket}/{key}".format(**document["record"]) if document["record"] else None,
         "execution": document["execution"],
-        **{
-            f"attempt {each['number']}": f"{each['outcome']}: {(each['problem'] or {}).get('message', '')}"
-            for each in document["earlier_attempts"]
-        },
+        **{f"attempt {each['number']}": _outcome_and_reason(each) for each in document["earlier_attempts"]},
         **{
             f"act {number}": f"{each['action']} by {each['by']}, {_readable(each['at'])}"
             + (f": {each['note']}" if each["note"] else "")
@@ -211,6 +208,10 @@ def _print_build(console: Console, document: Mapping[str, Any]) -> None:
     width = max(map(len, shown)) + 2
     for name, value in shown.items():
         _print_field(console, name, value, width)
+
+
+def _outcome_and_reason(attempt: Mapping[str, Any]) -> str:
+    return ": ".join(filter(None, (attempt["outcome"], (attempt["problem"] or {}).get("message"))))
 
 
 def _print_field(console: Console, name: str, value: str, width: int) -> None:

@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from cli.yaml_files import Steps, YamlDocument, scalars, show_steps, type_of
-from courier.config.validation import describe_error
+from courier.config.validation import describe_error, without_misspelled
 from courier.providers.http_json.definition import Definition
 from courier.providers.http_json.placeholders import placeholders
 
@@ -75,7 +75,7 @@ def examine(
 
     for _ in range(_ROUNDS):
         accepted, errors, whole = validate()
-        for error in errors:
+        for error in without_misspelled(errors, model):
             problems[_problem_of(error, model, document, at)] = None
         for of, message in whole:
             place = (*at, "api") if of is Definition and model is not Definition else at

@@ -56,6 +56,11 @@ class BuildStatistics:
         return sum(self.outcomes.get(outcome, 0) for outcome in BAD_OUTCOMES)
 
     @property
+    def other(self) -> int:
+        """How many are neither good nor bad: canceled, empty, or with an outcome of a later version."""
+        return self.builds - self.good - self.bad
+
+    @property
     def success_share(self) -> float | None:
         """The share of good builds among the good and the bad ones; None without either."""
         counted = self.good + self.bad

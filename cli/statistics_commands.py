@@ -29,10 +29,10 @@ def stats(
     region: Region = None,
     endpoint_url: EndpointUrl = None,
 ) -> None:
-    """Show for each scope how many builds ended, the share that failed, and how long the good ones took.
+    """Show for each scope how many builds ended, how many were good, failed or neither, and how long good ones took.
 
     `usual` is the median, `slow` the duration that one build in twenty exceeds (p50 and p95). Canceled and empty builds
-    count neither as good nor as failed.
+    count neither as good nor as failed, but as other.
 
     **Example**
 
@@ -55,6 +55,7 @@ def stats(
             "builds": each.builds,
             "good": each.good,
             "failed": each.bad,
+            "other": each.other,
             "failure_share": None if each.failure_share is None else round(each.failure_share, 4),
             "p50_seconds": each.p50,
             "p95_seconds": each.p95,
@@ -74,15 +75,22 @@ def stats(
 
 def _print_stats(rows: Sequence[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("builds", "failed", "usual", "slow"):
+    for heading in ("ended", "good", "failed", "other", "usual", "slow"):
         table.add_column(heading, no_wrap=True, justify="right")
     for heading in ("source", "scope"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        share = row["failure_share"]
-        failed = Text("" if share is None else f"{share:.0%}", style="red" if share else "")
+        failed = Text(str(row["failed"]), style="red" if row["failed"] else "")
         times = (duration(row["p50_seconds"]), duration(row["p95_seconds"]))
-        table.add_row(str(row["builds"]), failed, *times, Text(row["source"]), Text(row["scope"]))
+        table.add_row(
+            str(row["builds"]),
+            str(row["good"]),
+            failed,
+            str(row["other"]),
+            *times,
+            Text(row["source"]),
+            Text(row["scope"]),
+        )
     print_table(Console(highlight=False), table)
 
 

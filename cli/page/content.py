@@ -135,7 +135,7 @@ class PageContent:
     def summary(self) -> str:
         """The numbers of builds in one line."""
         found = self.statistics
-        return f"{found.good} good, {found.bad} failed, {self.running_count} in flight"
+        return f"{found.good} good, {found.bad} failed, {found.other} other, {self.running_count} in flight"
 
 
 def gather(

@@ -152,7 +152,9 @@ def test_a_source_whose_key_was_corrected_is_healthy_at_once(stack: Stack) -> No
     assert "unhealthy" in stack.command("status").out
     stack.operator.store_keys()
     stack.forget_settings()
-    assert stack.act("probe", "red-team")["done"]
+    result = stack.act("probe", "red-team")
+    assert result["done"]
+    assert result["note"].startswith("the API key works")
     assert "unhealthy" not in stack.command("status").out
 
 
@@ -178,7 +180,9 @@ def test_what_is_stored_for_a_failing_source_probes_it(stack: Stack) -> None:
 
 
 def test_a_probe_uses_the_secret_as_it_is_now(stack: Stack) -> None:
-    assert stack.act("probe", "red-team")["done"]
+    result = stack.act("probe", "red-team")
+    assert result["done"]
+    assert result["note"].startswith("the API key works")
     stack.aws.client("secretsmanager").put_secret_value(SecretId=DREADNODE_SECRET, SecretString="dn_key_wrong")
     assert stack.command("probe", "red-team").exit_code == 1
 

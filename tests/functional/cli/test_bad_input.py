@@ -145,7 +145,10 @@ def test_a_file_without_read_permission() -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ({}, "source models: secret build-courier/td is missing from the secrets file"),
+        ({}, "/keys.yaml"),
+        ({}, "source models: secret build-courier/td is missing from "),
+        ({"td": KEY}, "; it has a similar name: td"),
+        ({"build-courier/tdd": KEY}, "; it has a similar name: build-courier/tdd"),
         ({"build-courier/td": ""}, "source models: secret build-courier/td is empty"),
         ({"build-courier/td": None}, "source models: secret build-courier/td is empty"),
         ({"build-courier/td": "TD1 "}, "source models: secret build-courier/td holds only a prefix, no key"),
@@ -257,7 +260,7 @@ def test_the_secrets_of_a_stack_with_a_prefix_of_its_own(tmp_path: Path) -> None
     sources = {"sources": [{**MODELS, "secret": "eu/td"}]}
     assert "must be the name of a secret that begins with build-courier/" in run(tmp_path, sources=sources).err
     result = run(tmp_path, "--secret-prefix", "eu/", sources=sources)
-    assert "source models: secret eu/td is missing from the secrets file" in result.err
+    assert "source models: secret eu/td is missing from " in result.err
 
 
 def test_an_unknown_command() -> None:

@@ -71,7 +71,7 @@ def test_a_new_key_is_tried_at_its_source_before_it_is_stored(operator: Operator
     assert operator.key(TREASURE_SECRET) == "1/wrong-key"
 
 
-@pytest.mark.parametrize("name", ["dreadnode", "build-courier", "x/build-courier/a", KEY])
+@pytest.mark.parametrize("name", ["build-courier", "x/build-courier/a", KEY])
 def test_a_name_outside_the_prefix_is_refused_but_not_shown_because_it_may_be_the_key(
     operator: OperatorSetup, name: str
 ) -> None:
@@ -80,6 +80,13 @@ def test_a_name_outside_the_prefix_is_refused_but_not_shown_because_it_may_be_th
     expected = "NAME: must be the name of a secret that begins with build-courier/, not the key itself"
     assert result.error_line == f"courier: {expected}"
     assert operator.key(name) is None
+
+
+def test_a_name_that_lacks_only_the_prefix_is_completed(operator: OperatorSetup) -> None:
+    result = operator.command("config", "set-secret", "dreadnode", piped=KEY.encode())
+    assert result.exit_code == 2
+    assert result.error_line.endswith("NAME: must begin with build-courier/; did you mean build-courier/dreadnode?")
+    assert operator.key("dreadnode") is None
 
 
 @pytest.mark.parametrize("name", ["build-courier/", "build-courier/a b"])

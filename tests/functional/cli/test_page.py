@@ -42,7 +42,9 @@ def test_the_page_has_what_the_other_commands_print(operator: OperatorSetup, con
     assert only_reads(operator, before)
     name = operator.aws.location.stack_name
     assert (result.exit_code, result.err) == (0, "")
-    assert re.fullmatch(rf"{name}\.html: 2 builds since \d{{4}}-\d\d-\d\d, 1 good, 1 failed, 2 in flight\n", result.out)
+    assert re.fullmatch(
+        rf"{name}\.html: 2 builds since \d{{4}}-\d\d-\d\d, 1 good, 1 failed, 0 other, 2 in flight\n", result.out
+    )
     html = (operator.folder / f"{name}.html").read_text(encoding="utf-8")
     listed = json.loads(operator.command("builds", "--format", "json", "--since", "30d").out)
     data = data_in(html)

@@ -38,9 +38,10 @@ def test_each_scope_has_its_usual_duration_and_its_share_of_failures(
     assert (sales["builds"], sales["good"], sales["failed"], sales["failure_share"]) == (4, 3, 1, 0.25)
     assert (sales["p50_seconds"], sales["p95_seconds"]) == (1800, 1800)
     assert (chatbot["scope"], chatbot["failure_share"]) == ("acme/main/chatbot", None)
-    heading, line, _ = operator.command("stats").out.splitlines()
-    assert heading.split() == ["builds", "failed", "usual", "slow", "source", "scope"]
-    assert line.split() == ["4", "25%", "30", "min", "30", "min", "insights", "sales"]
+    heading, line, canceled = operator.command("stats").out.splitlines()
+    assert heading.split() == ["ended", "good", "failed", "other", "usual", "slow", "source", "scope"]
+    assert canceled.split() == ["1", "0", "0", "1", "red-team", "acme/main/chatbot"]
+    assert line.split() == ["4", "3", "1", "0", "30", "min", "30", "min", "insights", "sales"]
     assert len(list(csv.DictReader(io.StringIO(operator.command("stats", "-f", "csv").out)))) == 2
     assert operator.command("stats", "--source", "gone", "--since", "7d").out == "No builds ended since 7d\n"
 

@@ -109,7 +109,7 @@ def test_each_invalid_source_gets_one_line_and_stops_no_other(customer: Observed
         (
             "sources[3].name:",
             "sources[4].project: field required",
-            "source no-secret: secret build-courier/missing is missing from the secrets file",
+            "source no-secret: secret build-courier/missing is missing from ",
             "request-3.json: skipped, because source no-project cannot be used",
         )
     ):

@@ -1,4 +1,4 @@
-"""What is shown of a row of the ledger."""
+"""What is shown of a row of the ledger, and of an earlier attempt."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cli.show import _outcome_and_reason
 from local.runs.session import _line
 
 NOON = datetime(2026, 4, 15, 12, tzinfo=UTC)
@@ -29,3 +30,11 @@ def test_a_build_without_a_waiting_execution_finishes_with_its_outcome(more: dic
     line = _line(row, NOON + timedelta(seconds=5))
     assert (line.state, line.polls, line.seconds) == (state, 2, 5)
     assert line.ref == ("s", "a/b", "id")
+
+
+@pytest.mark.parametrize(
+    ("problem", "shown"),
+    [(None, "canceled"), ({"name": "StoppedByOperator", "message": "stopped by ada"}, "canceled: stopped by ada")],
+)
+def test_an_attempt_without_a_reason_ends_without_a_colon(problem: dict[str, str] | None, shown: str) -> None:
+    assert _outcome_and_reason({"number": 1, "outcome": "canceled", "problem": problem}) == shown

@@ -50,7 +50,7 @@ def test_each_outcome_is_good_bad_or_neutral() -> None:
 def test_canceled_and_empty_builds_are_neither_success_nor_failure() -> None:
     outcomes = ["delivered", "succeeded", "succeeded", "undeliverable", "canceled", "empty"]
     found = summarize(ended(outcome) for outcome in outcomes)
-    assert (found.builds, found.good, found.bad) == (6, 3, 1)
+    assert (found.builds, found.good, found.bad, found.other) == (6, 3, 1, 2)
     assert (found.success_share, found.failure_share) == (0.75, 0.25)
 
 

@@ -29,6 +29,8 @@ INSIGHTS = {
         ({"requests_per_minute": 0}, "requests_per_minute: input should be greater than or equal to 1"),
         ({"secret": ""}, SECRET_RULE),
         ({"secret": SECRET}, SECRET_RULE),
+        ({"secret": "abcdefabcdefabcdefabcdefabcdefab"}, SECRET_RULE),
+        ({"secret": "abcdef-0123"}, SECRET_RULE),
         ({"secret": "build-courier/"}, SECRET_RULE),
         ({"secret": "other/build-courier/abcdef"}, SECRET_RULE),
         ({"artifact": {"hosts": [""]}}, "artifact.hosts[0]: string should have at least 1 character"),
@@ -58,6 +60,20 @@ def test_all_errors_are_reported_at_once() -> None:
     ) as caught:
         parse_source({**document, "colour": "red"}, where="sources[2]")
     assert "\n" not in str(caught.value)
+
+
+def test_a_misspelled_field_is_not_reported_as_missing_too() -> None:
+    document = {key: value for key, value in INSIGHTS.items() if key != "endpoint"}
+    with pytest.raises(SettingsError) as caught:
+        parse_source({**document, "endpont": "https://api.treasuredata.com"})
+    assert str(caught.value) == "endpont: is unknown; did you mean endpoint?"
+
+
+@pytest.mark.parametrize("secret", ["dreadnode", "treasure-data"])
+def test_words_without_the_prefix_of_secrets_are_a_name(secret: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_source({**INSIGHTS, "secret": secret})
+    assert str(caught.value) == f"secret: must begin with build-courier/; did you mean build-courier/{secret}?"
 
 
 @pytest.mark.parametrize("secret", ["eu/td", "eu/more/td"])

@@ -221,6 +221,12 @@ def ended_as(container: FakeContainer, outcome: Outcome) -> None:
     container.builds.close(ref_of("b1"), outcome, record_key="k", build={})
 
 
+def canceled_by_the_provider(container: FakeContainer) -> None:
+    container.wait_for(build_of("b1", BuildStatus.CANCELED))
+    container.poll()
+    end(container, passage_of_release(container))
+
+
 def forgotten(container: FakeContainer) -> None:
     undeliverable(container)
     container.fake.known.clear()
@@ -241,6 +247,7 @@ def unrecorded(container: FakeContainer) -> None:
             lambda c: ended_as(c, Outcome.FAILED),
             "it ended as failed; only canceled, lost, timed_out, undeliverable can",
         ),
+        (canceled_by_the_provider, "the provider still says canceled; request a new build"),
         (forgotten, "the provider does not know it, so request a new build"),
         (unrecorded, "its outcome is being recorded just now; try again in a minute"),
     ],
@@ -300,7 +307,12 @@ def test_an_adopted_build_that_had_ended_keeps_the_act_in_its_record(container: 
     act(container, "adopt")
     end(container, container.stepfunctions.passages()[-1])
     assert [each.action for each in record_of(container).acts] == ["adopt"]
-    assert act(container, "adopt", id="adopt-2").note.startswith("it has ended already: succeeded")
+    assert act(container, "adopt", id="adopt-2").note == "it has ended already: succeeded"
+
+
+def test_an_adopted_build_that_retry_accepts_gets_that_hint(container: FakeContainer) -> None:
+    undeliverable(container)
+    assert act(container, "adopt").note == "it has ended already: undeliverable; courier retry tries again"
 
 
 def test_a_request_is_sent_once_and_its_build_keeps_the_act(container: FakeContainer) -> None:

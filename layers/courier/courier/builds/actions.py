@@ -104,6 +104,8 @@ class BuildActions:
         except BuildNotFoundError as exc:
             raise SettingsError(f"the provider does not know it, so request a new build: {exc}") from exc
         decision = decide(build, provider)
+        if decision.outcome is row.outcome:
+            raise SettingsError(f"the provider still says {row.outcome}; request a new build")
         passage = self._intake.passage(
             provider,
             build,

@@ -17,6 +17,9 @@ from courier.models import BuildRequest, Slug, StrictModel
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.+?\s-----END CERTIFICATE-----", re.DOTALL)
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~%/-]*)?", re.IGNORECASE)
 
+# Some words without digits, which are no API key: it may be shown.
+_PLAIN_NAME = re.compile(r"[a-z]{2,15}(-[a-z]{2,15}){0,2}")
+
 
 class PollingSettings(StrictModel):
     """When a waiting build is polled.
@@ -146,9 +149,11 @@ def check_secret_name(name: str, prefix: str) -> None:
     Raises
     ------
     ValueError
-        It does not; the message omits the name, because it may be the key.
+        It does not; the message omits the name, because it may be the key, unless it is some words.
     """
     if not name.startswith(prefix) or name == prefix:
+        if _PLAIN_NAME.fullmatch(name) and name != prefix.rstrip("/"):
+            raise ValueError(f"must begin with {prefix}; did you mean {prefix}{name}?")
         raise ValueError(f"must be the name of a secret that begins with {prefix}, not the key itself")
 
 

@@ -62,7 +62,7 @@ def describe_validation(error: ValidationError, *, where: str = "", model: type[
         unknown field.
     """
     lines = []
-    for item in error.errors(include_url=False, include_input=False):
+    for item in without_misspelled(error.errors(include_url=False, include_input=False), model):
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"])
         place = f"{where}{place}".lstrip(".")
         message = describe_error(item, model)
@@ -76,12 +76,20 @@ def describe_error(item: ErrorDetails, model: type[BaseModel] | None = None) -> 
     if SLUG_PATTERN in message:
         message = "must be lower-case letters, digits and hyphens, at most 40, with a letter or digit at both ends"
     if item["type"] == "extra_forbidden" and model is not None:
-        message += _suggestion(model, item["loc"])
+        near = _similar_field(model, item["loc"])
+        message += f"; did you mean {near}?" if near else ""
     return message
 
 
-def _suggestion(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
-    """Return a question with the known field that is most similar to an unknown one; empty if none is."""
+def without_misspelled(errors: Sequence[ErrorDetails], model: type[BaseModel] | None) -> list[ErrorDetails]:
+    """Return the errors without missing fields that are there under a name which the error about it corrects."""
+    unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+    meant = {(*place[:-1], _similar_field(model, place)) for place in unknown} if model is not None else set()
+    return [error for error in errors if error["type"] != "missing" or error["loc"] not in meant]
+
+
+def _similar_field(model: type[BaseModel], place: tuple[int | str, ...]) -> str | None:
+    """Return the known field that is most similar to an unknown one."""
     from difflib import get_close_matches  # noqa: PLC0415 - only mistakes need it, not every cold start
 
     *parents, name = place
@@ -94,7 +102,7 @@ def _suggestion(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
         while get_args(kind):
             kind = get_args(kind)[0]
         if not isinstance(kind, type) or not issubclass(kind, BaseModel):
-            return ""
+            return None
         model = kind
     matches = get_close_matches(str(name), model.model_fields, n=1)
-    return f"; did you mean {matches[0]}?" if matches else ""
+    return matches[0] if matches else None

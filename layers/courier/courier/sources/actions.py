@@ -66,4 +66,5 @@ class SourceActions:
             raise
         self._health.record_success(settings, state)
         self._sources.end_backoff(settings.name)
-        return said
+        # The result names the source already.
+        return said.removeprefix(f"{settings.name}: ")

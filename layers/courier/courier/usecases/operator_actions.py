@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, StringConstraints, model_validator
 
+from courier.builds.actions import RETRIED
 from courier.errors import CourierError, SettingsError, SourceError
 from courier.ledger.pauses import pause_at
 from courier.ledger.rows import BuildKey
@@ -150,7 +151,8 @@ def _request(container: Container, request: BuildRequest, act: Act, *, dry_run: 
     # The build is known: it keeps the act as well.
     row = container.acts.add(result.build, act)
     if row is not None and row.outcome is not None:
-        raise SettingsError(f"it has ended already: {row.outcome}; courier retry tries again")
+        hint = "; courier retry tries again" if row.outcome in RETRIED else ""
+        raise SettingsError(f"it has ended already: {row.outcome}{hint}")
     return str(result.build), result.note
 
 
