@@ -26,6 +26,7 @@ from cli.tables import age
 from courier import aws
 from courier.errors import CourierError
 from courier.sources.catalog import Sources
+from local import EMBEDDED_TAG
 
 # The outputs of template.yaml that every stack has.
 OUTPUTS: Final = frozenset(
@@ -93,6 +94,11 @@ class Examined:
         found: Any = aws.client("cloudformation").describe_stacks(StackName=self.stack.name)["Stacks"][0]
         return found  # type: ignore[no-any-return]
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is the embedded AWS of ``courier run``."""
+        return any(tag["Key"] == EMBEDDED_TAG for tag in self.described.get("Tags", ()))
+
     @cached_property
     def resources(self) -> Sequence[Mapping[str, Any]]:
         """The stack's resources."""
@@ -120,7 +126,7 @@ class Examined:
 def examine(stack: Stack) -> Iterator[Finding]:
     """Yield the findings of all checks, in the order in which an operator would look."""
     examined = Examined(stack)
-    for check in CHECKS:
+    for check in _CHECKS_OF_A_RUN if examined.is_embedded else CHECKS:
         name = check.__name__.replace("_", " ").strip()
         for finding in _guarded(check, examined):
             yield Finding(finding.state, finding.message, name)
@@ -157,6 +163,11 @@ def stack_itself(examined: Examined) -> Iterator[Finding]:
         yield Finding(State.PROBLEM, f"no output {', '.join(missing)}: an earlier version is deployed; make deploy")
     else:
         yield Finding(State.GOOD, f"{status}, {len(examined.resources)} resources, all outputs")
+
+
+def a_local_run(examined: Examined) -> Iterator[Finding]:
+    """The embedded AWS has only what a run needs."""
+    yield Finding(State.NOTE, "courier run: its embedded AWS has no schedules, alarms, layers, metrics and quotas")
 
 
 def schedules(examined: Examined) -> Iterator[Finding]:
@@ -400,6 +411,7 @@ CHECKS: Final = (
     stack_itself, schedules, alarms, dead_letters, subscriptions, sources, secrets, lambda_quota, last_tick, last_copy,
     functions, key_policy,
 )  # fmt: skip
+_CHECKS_OF_A_RUN: Final = (a_local_run, dead_letters, subscriptions, sources, secrets, last_copy, functions)
 
 
 def _resources(stack: str) -> Sequence[Mapping[str, Any]]:

@@ -158,7 +158,8 @@ def run(
     summary and ends.
 
     With your own sources, it polls the real providers. Template, functions and state machine are the ones that are
-    deployed; only AWS is embedded. It runs until Ctrl-C, unless an option ends it.
+    deployed; only AWS is embedded. It runs until Ctrl-C, unless an option ends it. It prints a line for another
+    terminal, in which the commands for a deployed stack, such as `courier status`, then work on this run.
 
     **Examples**
 

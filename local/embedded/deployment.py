@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
+from local import EMBEDDED_TAG
 from local.embedded.function_spec import FunctionSpec
 from local.embedded.moto.step_functions import created_state_machine
 from local.embedded.moto.template import MotoTemplate, for_moto
@@ -87,6 +88,7 @@ def deploy(expanded: Template, *, root: Path, location: StackLocation, client: O
             StackName=location.stack_name,
             TemplateBody=json.dumps(prepared.body),
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+            Tags=[{"Key": EMBEDDED_TAG, "Value": "true"}],
         )
     except (ClientError, ResponseParserError) as exc:
         # moto answers an unexpected request with an HTML page; its traceback is on standard error.

@@ -50,6 +50,10 @@ def test_commands_work_on_a_run_of_another_process(tmp_path: Path, monkeypatch: 
             for name, value in variables.items():
                 monkeypatch.setenv(name, value)
             assert "dn" in courier("status").out
+            examined = courier("doctor")
+            assert (examined.exit_code, examined.err) == (0, "")
+            assert "a local run" in examined.out
+            assert "problem" not in examined.out
             adopted = courier("adopt", f"{PLACE}/quick")
             assert (adopted.exit_code, adopted.err) == (0, "")
             waited = courier("stop", "slow", "--note", "a mistake")
