@@ -184,7 +184,9 @@ def test_a_probe_uses_the_secret_as_it_is_now(stack: Stack) -> None:
     assert result["done"]
     assert result["note"].startswith("the API key works")
     stack.aws.client("secretsmanager").put_secret_value(SecretId=DREADNODE_SECRET, SecretString="dn_key_wrong")
-    assert stack.command("probe", "red-team").exit_code == 1
+    wrong = stack.command("probe", "red-team")
+    assert wrong.exit_code == 1
+    assert wrong.out.count("red-team") == 1
 
 
 def test_stored_reports_are_compared_with_their_records(stack: Stack) -> None:

@@ -66,5 +66,4 @@ class SourceActions:
             raise
         self._health.record_success(settings, state)
         self._sources.end_backoff(settings.name)
-        # The result names the source already.
-        return said.removeprefix(f"{settings.name}: ")
+        return said

@@ -90,9 +90,15 @@ def perform_action(container: Container, action: OperatorAction) -> ActionResult
         build, note = _perform(container, action, act)
     except CourierError as exc:
         logger.warning("act not done", action=action.action, by=action.by, build=action.build, reason=str(exc))
-        return ActionResult(action=action.action, build=action.build, source=action.source, done=False, note=str(exc))
+        return _result(action, action.build, str(exc), done=False)
     logger.info("act done", action=action.action, by=action.by, build=build, note=note)
-    return ActionResult(action=action.action, build=build, source=action.source, done=True, note=note)
+    return _result(action, build, note, done=True)
+
+
+def _result(action: OperatorAction, build: str | None, note: str, *, done: bool) -> ActionResult:
+    # What a provider says begins with the name of the source, which the result has already.
+    note = note.removeprefix(f"{action.source}: ")
+    return ActionResult(action=action.action, build=build, source=action.source, done=done, note=note)
 
 
 def _perform(container: Container, action: OperatorAction, act: Act) -> tuple[str | None, str]:
