@@ -145,17 +145,16 @@ def _read_plan(
     mistakes = list(configuration.mistakes)
     usable: dict[str, SourceSettings] = {}
     used: dict[str, str] = {}
-    wrong_secrets = []
     for settings in configuration.sources:
         try:
             used[settings.secret] = check_secret(settings, values, secrets)
         except SettingsError as exc:
-            wrong_secrets.append(str(exc))
+            mistakes.append(str(exc))
         else:
             usable[settings.name] = settings
-    if wrong_secrets:
-        # At once: a run that waits for hours and leaves out a source is found out too late.
-        raise SettingsError("; ".join([*mistakes, *wrong_secrets]))
+    if configuration.sources and not usable:
+        # At once: a run without a source would only wait.
+        raise SettingsError("; ".join(mistakes))
     broken = configuration.names - set(usable)
     accepted: list[BuildRequest] = []
     places: list[str] = []
