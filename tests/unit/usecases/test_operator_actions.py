@@ -176,6 +176,20 @@ def test_another_attempt_with_the_same_outcome_has_a_notice_of_its_own(container
     assert [each.number for each in container.stepfunctions.passages()[-1].earlier_attempts] == [1, 2]
 
 
+def test_a_stop_that_is_delivered_again_after_a_retry_leaves_the_new_attempt_alone(
+    container: FakeContainer, clock: ManualClock
+) -> None:
+    container.wait_for(build_of("b1"))
+    assert act(container, "stop").done
+    end(container, passage_of_release(container))
+    clock.advance(60)
+    assert act(container, "retry").done
+    container.stepfunctions.arrive(ref_of("b1"))
+    released = len(container.stepfunctions.released)
+    assert "the present one goes on" in act(container, "stop").note
+    assert len(container.stepfunctions.released) == released
+
+
 def test_a_retried_build_that_runs_is_polled_again_with_a_new_deadline(
     container: FakeContainer, clock: ManualClock
 ) -> None:

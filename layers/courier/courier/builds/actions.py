@@ -83,6 +83,9 @@ class BuildActions:
         stopped = self._acts.request_stop(ref, act, cancels=provider is not None)
         if stopped is None:
             raise SettingsError("it is ending just now")
+        if not stopped.stop_requested:
+            # The same event once more, after an operator has retried the build.
+            return "the attempt that it stopped has ended; the present one goes on"
         released = self._evaluator.stop(provider, stopped)
         return f"the wait {'has ended' if released else 'ends at the next tick'}{left}"
 

@@ -149,3 +149,37 @@ def test_a_size_that_is_none_is_unknown(size: object) -> None:
 def test_a_link_that_is_none_is_no_link(url: object) -> None:
     with pytest.raises(SourceProtocolError, match="no link"):
         locate({"url": "url"}, job("done", url=url))
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        {"file": "/files/{document}"},
+        {"get": "/documents/{document}", "url": "url"},
+        {"url": "url", "headers": {"X-Document": "{document}"}},
+        {"url": "url", "name": "{document}"},
+    ],
+)
+@pytest.mark.parametrize("kept", [{}, {"document": None}, {"document": "\ud800"}, {"document": {"a": 1}}])
+def test_a_kept_value_that_cannot_be_used_is_the_fault_of_the_response(
+    link: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    build = {"id": "id", "status": "state", "keep": {"document": "document"}}
+    with pytest.raises(SourceProtocolError, match=r"document|header"):
+        locate(link, job("done", url="https://store.example/f", **kept), api={"build": build})
+
+
+@pytest.mark.parametrize("kept", ["", ".", ".."])
+@pytest.mark.parametrize("link", [{"file": "/files/{document}"}, {"get": "/documents/{document}", "url": "url"}])
+def test_a_kept_value_that_is_no_segment_of_a_path_is_the_fault_of_the_response(
+    link: dict[str, Any], kept: str
+) -> None:
+    build = {"id": "id", "status": "state", "keep": {"document": "document"}}
+    with pytest.raises(SourceProtocolError, match="cannot be part of an API path"):
+        locate(link, job("done", document=kept), api={"build": build})
+
+
+@pytest.mark.parametrize("address", ["https://store.example/\ud800", "https://\ud800.example/f"])
+def test_a_link_with_a_lone_surrogate_is_the_fault_of_the_response(address: str) -> None:
+    with pytest.raises(SourceProtocolError, match="lone surrogate"):
+        locate({"url": "url"}, job("done", url=address))

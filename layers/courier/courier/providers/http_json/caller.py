@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, get_args
 from urllib.parse import quote, urlencode
@@ -22,7 +23,7 @@ from courier.observability.redaction import redact
 from courier.providers.api_call import ApiCall
 from courier.providers.error_mapping import error_from_response
 from courier.providers.http_json.fields import State
-from courier.providers.http_json.placeholders import fill_body, fill_path, fill_texts
+from courier.providers.http_json.placeholders import fill_body, fill_path, fill_texts, values_of_response
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -116,17 +117,19 @@ class Caller:
         SettingsError
             A value is missing, or cannot be sent where the definition puts it.
         """
-        request = self._request(
-            name,
-            call,
-            {**self._values, **values},
-            kind=kind,
-            starts_build=starts_build,
-            addresses_build=addresses_build,
-            may_be_anything=may_be_anything,
-            once=once,
-            query=query,
-        )
+        # Only the call for the link is filled with values of a response.
+        with values_of_response(self._api.source, "get_build") if name == "link" else nullcontext():
+            request = self._request(
+                name,
+                call,
+                {**self._values, **values},
+                kind=kind,
+                starts_build=starts_build,
+                addresses_build=addresses_build,
+                may_be_anything=may_be_anything,
+                once=once,
+                query=query,
+            )
         try:
             page = self._api.call(request)
         except StateReplyError as exc:

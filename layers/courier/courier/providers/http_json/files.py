@@ -14,7 +14,7 @@ from courier.observability.provider_events import UnexpectedKind
 from courier.observability.redaction import redact
 from courier.providers.http_json.auth_fields import origin_of
 from courier.providers.http_json.expressions import is_true
-from courier.providers.http_json.placeholders import fill_text
+from courier.providers.http_json.placeholders import fill_text, values_of_response
 from courier.providers.parsing import parse_number
 from courier.providers.times import read_time
 
@@ -110,16 +110,22 @@ class Files:
         values = {**values, "n": number}
         whole: Mapping[str, JsonValue] = {} if entry is None else {"entry": entry}
         if link.file is not None:
-            address = self.caller.file_address(link.file, link.query, values)
+            with values_of_response(self.settings.name, where):
+                address = self.caller.file_address(link.file, link.query, values)
         else:
             found = self._read(link.url, reply, whole)
             if not isinstance(found, str) or not found or len(found) > _URL_LIMIT_CHARACTERS:
                 raise SourceProtocolError(f"{self.settings.name}: {where} returned no link to the file")
+            if not found.isascii() and any("\ud800" <= character <= "\udfff" for character in found):
+                raise SourceProtocolError(f"{self.settings.name}: {where} returned a link with a lone surrogate")
             address = self._absolute(found.strip())
         credentials = self._credentials(address, self._wants_credentials(reply, whole))
-        headers = self.caller.headers({**(self.settings.api.headers if credentials else {}), **link.headers}, values)
+        with values_of_response(self.settings.name, where):
+            headers = self.caller.headers(
+                {**(self.settings.api.headers if credentials else {}), **link.headers}, values
+            )
+            name = fill_text(link.name, {**self.settings.values, **values}) or str(values["id"])
         is_gzip = self._flag(link.gzip, reply, whole)
-        name = fill_text(link.name, {**self.settings.values, **values}) or str(values["id"])
         if self.reader.shows_secret(name):
             name = str(values["id"])
         return ArtifactLink(

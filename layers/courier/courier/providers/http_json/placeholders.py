@@ -19,10 +19,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from courier.errors import SettingsError
+from courier.errors import SettingsError, SourceProtocolError
 from courier.providers.base import path_segment
 
 if TYPE_CHECKING:
@@ -148,6 +149,15 @@ def fill_body(template: JsonValue, values: Mapping[str, JsonValue]) -> JsonValue
     return None if filled is _ABSENT else filled  # type: ignore[return-value]  # JSON but for the marker
 
 
+@contextmanager
+def values_of_response(source: str, where: str) -> Iterator[None]:
+    """Raise `SourceProtocolError` for a value that cannot be filled in: the response lacks it, not the settings."""
+    try:
+        yield
+    except SettingsError as exc:
+        raise SourceProtocolError(f"{source}: {where} returned no usable value for link: {exc}") from None
+
+
 def _fill(template: JsonValue, values: Mapping[str, JsonValue]) -> object:
     if isinstance(template, dict):
         inner = {name: _fill(value, values) for name, value in template.items()}
@@ -180,6 +190,8 @@ def _lookup(found: re.Match[str], values: Mapping[str, JsonValue]) -> object:
 
 def _text(value: object, found: re.Match[str]) -> str:
     if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise SettingsError(f"{found[1]}: holds a lone surrogate, which no request can carry")
         return value
     if isinstance(value, bool | int | float):
         return json.dumps(value)
