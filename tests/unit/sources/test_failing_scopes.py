@@ -148,7 +148,9 @@ def test_an_outage_of_all_scopes_backs_the_source_off(container: FakeContainer) 
     assert (state.failures, state.backoff_until, state.failing_scopes) == (0, None, 0)
 
 
-@pytest.mark.parametrize("error", [SourceRejectedError("308", wrong_endpoint=True), REJECTED, DOWN])
+@pytest.mark.parametrize(
+    "error", [SourceRejectedError("308", wrong_endpoint=True), REJECTED, DOWN, SourceUnauthorizedError("401")]
+)
 def test_lists_that_fail_while_polls_work_are_announced_once(container: FakeContainer, error: SourceError) -> None:
     container.fake.failures["list_builds"] = error
     container.wait_for(build_of("x1"))

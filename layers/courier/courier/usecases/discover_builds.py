@@ -55,7 +55,9 @@ def discover_builds(container: Container, tick: Tick, *, time_is_up: Callable[[]
         _measure_round(container, settings, run)
         failure = run.results.first_failure
         # Polls reset the failures: with none, the status calls may work although no scope can be listed.
-        may_work = not (state.failures or state.is_unhealthy_as_a_whole or isinstance(failure, SourceUnauthorizedError))
+        # They also reset the first refusal of a key: a second one without a success in between is the key's.
+        is_refused = isinstance(failure, SourceUnauthorizedError) and state.auth_failed_at is not None
+        may_work = not (state.failures or state.is_unhealthy_as_a_whole or is_refused)
         if run.results.any_success:
             registered[settings.name] = run.registered
         if run.results.any_success or (failure is not None and may_work and failing.to_report()):
