@@ -24,9 +24,9 @@ from cli.records import read_latest
 from cli.stack import Stack, untyped_client
 from cli.tables import age
 from courier import aws
+from courier.config.environment import EMBEDDED_TAG
 from courier.errors import CourierError
 from courier.sources.catalog import Sources
-from local import EMBEDDED_TAG
 
 # The outputs of template.yaml that every stack has.
 OUTPUTS: Final = frozenset(

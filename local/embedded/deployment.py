@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
-from local import EMBEDDED_TAG
+from courier.config.environment import EMBEDDED_TAG
 from local.embedded.function_spec import FunctionSpec
 from local.embedded.moto.step_functions import created_state_machine
 from local.embedded.moto.template import MotoTemplate, for_moto

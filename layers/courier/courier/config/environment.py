@@ -7,6 +7,8 @@ from typing import Self
 
 from courier.errors import SettingsError
 
+# The tag of a stack on the embedded AWS, by which a command recognizes it.
+EMBEDDED_TAG = "build-courier:embedded"
 # As in template.yaml: the sparse index that holds only builds in flight.
 DUE_INDEX = "due"
 # As in template.yaml; a stack may have another prefix. Its functions may read no secret outside it.
