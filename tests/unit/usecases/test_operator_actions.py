@@ -277,6 +277,33 @@ def test_a_retry_that_cannot_be_done_says_why_and_changes_nothing(
     assert container.builds.find(ref_of("b1")) == before
 
 
+def test_a_retry_without_a_completion_time_does_not_move_latest_back(
+    container: FakeContainer, clock: ManualClock
+) -> None:
+    undeliverable(container)
+    clock.advance(3600)
+    container.wait_for(build_of("b2", BuildStatus.SUCCEEDED))
+    container.poll()
+    end(container, passage_of_release(container))
+    clock.advance(3600)
+    act(container, "retry")
+    retried = container.stepfunctions.passages()[-1].model_copy(update={"outcome": Outcome.SUCCEEDED})
+    assert end(container, retried)["type"] == "build-courier.build.succeeded"
+    assert record_of(container).timeline.completed_at is None
+    assert latest_build() == "b2"
+    # The head of `latest` is a retried build itself: what ended after its first attempt replaces it.
+    s3().delete_object(Bucket=BUCKET, Key="latest/insights/sales.json")
+    container.records.write_latest(record_of(container))
+    assert latest_build() == "b1"
+    container.records.write_latest(record_of(container, "b2"))
+    assert latest_build() == "b2"
+
+
+def latest_build() -> str:
+    text = s3().get_object(Bucket=BUCKET, Key="latest/insights/sales.json")["Body"].read()
+    return str(json.loads(text)["build"]["build_id"])
+
+
 # ---------------------------------------------------------------------- resend, adopt, request
 
 

@@ -106,6 +106,20 @@ class LatestHead(FrozenModel):
         return self.timeline.completed_at or self.timeline.detected_at
 
 
+class _EarlierAttempt(FrozenModel):
+    detected_at: AwareDatetime
+
+
+class _Latest(LatestHead):
+    earlier_attempts: tuple[_EarlierAttempt, ...] = ()
+
+
+def _ordered_by(record: Record | _Latest) -> datetime:
+    """Return the instant that orders `latest`: the completion, else our first detection, which a retry leaves alone."""
+    attempts = (*record.earlier_attempts, record.timeline)
+    return record.timeline.completed_at or attempts[0].detected_at
+
+
 def make_record(
     passage: Passage, *, provider: str, outcome: Outcome, ended_at: datetime, stack: str, execution: str
 ) -> Record:
@@ -201,19 +215,19 @@ class RecordStore:
         key = keys.latest_key(self._prefix, record.build)
         for attempt in range(1, LATEST_ATTEMPTS + 1):
             current, etag = self._read_latest(key)
-            if current is not None and current.build != record.build and current.ended_at >= record.ended_at:
+            if current is not None and current.build != record.build and _ordered_by(current) >= _ordered_by(record):
                 return False
             if self._put_if(key, _line_of(record), etag, last=attempt == LATEST_ATTEMPTS):
                 return True
         raise AssertionError("the last attempt either writes or raises")
 
-    def _read_latest(self, key: str) -> tuple[LatestHead | None, str | None]:
+    def _read_latest(self, key: str) -> tuple[_Latest | None, str | None]:
         found = self._read_text(key)
         if found is None:
             return None, None
         text, etag = found
         try:
-            return LatestHead.model_validate_json(text), etag
+            return _Latest.model_validate_json(text), etag
         except ValidationError:
             logger.warning("latest holds no readable record, so it is replaced", key=key)
             return None, etag
