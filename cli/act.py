@@ -89,16 +89,23 @@ def confirm(verb: str, refs: Sequence[object], *, yes: bool, dry_run: bool) -> N
 _SHOWN = 10
 
 
-def perform(stack: Stack, events: Sequence[Mapping[str, object]]) -> list[dict[str, Any]]:
-    """Send one event each, and return the results in the same order; what failed is a result too."""
+def perform(
+    stack: Stack, events: Sequence[Mapping[str, object]], *, note: str | None = None, dry_run: bool = False
+) -> list[dict[str, Any]]:
+    """Send one event each, and return the results in the same order; what failed is a result too.
+
+    An event has its ``action`` and what it is about; who sends it, why, and ``dry_run`` are added here.
+    """
     from cli.stack import caller, invoke, one_line_errors
 
-    by = caller()
+    common: dict[str, object] = {"by": caller(), "dry_run": dry_run}
+    if note is not None:
+        common["note"] = note
 
     def send(event: Mapping[str, object]) -> dict[str, Any]:
         try:
             with one_line_errors():
-                return invoke(stack, {"id": str(uuid.uuid4()), "by": by, **event})
+                return invoke(stack, {"id": str(uuid.uuid4()), **common, **event})
         except SettingsError as exc:
             known = {name: event.get(name) for name in ("action", "build", "source")}
             return {**known, "done": False, "note": str(exc)}

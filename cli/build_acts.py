@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,9 +23,10 @@ from cli.tables import Format, FormatOption
 from courier.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from courier.models import BuildRef
+    from cli.stack import Stack
+    from courier.models import BuildRef, Outcome
 
 _OfOutcome = Annotated[
     str | None,
@@ -73,7 +74,8 @@ def stop(
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
         refs = builds_in_flight_of(target, source) if source else named_builds(target, builds or [], since=since)
         confirm("Stop", refs, yes=yes, dry_run=dry_run)
-        results = perform(target, [{**_event("stop", ref, note, dry_run=dry_run), "cancels": cancel} for ref in refs])
+        events = [{"action": "stop", "build": str(ref), "cancels": cancel} for ref in refs]
+        results = perform(target, events, note=note, dry_run=dry_run)
     print_results(results, output_format)
 
 
@@ -106,21 +108,14 @@ def retry(
     **Exit code** 0: an attempt has begun for all. 1: for at least one it has not, or you said no. 2: an option is
     wrong, no build or several begin so, or AWS refuses.
     """
-    _act_on_ended(
-        "retry",
-        builds,
-        outcome,
-        source,
-        note,
-        yes,
-        dry_run,
-        since,
-        output_format,
-        stack=stack,
-        profile=profile,
-        region=region,
-        endpoint_url=endpoint_url,
-    )
+    from cli.act import print_results
+    from cli.stack import open_stack
+
+    outcomes = _checked_outcomes(builds, outcome, source)
+    with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
+        refs = _ended(target, builds, outcomes, source, since)
+        results = _act_on_ended(target, "retry", refs, note=note, yes=yes, dry_run=dry_run)
+    print_results(results, output_format)
 
 
 def resend(
@@ -146,21 +141,14 @@ def resend(
     **Exit code** 0: all were published. 1: at least one was not, or you said no. 2: an option is wrong, no build or
     several begin so, or AWS refuses.
     """
-    _act_on_ended(
-        "resend",
-        builds,
-        outcome,
-        source,
-        note,
-        yes,
-        dry_run,
-        since,
-        output_format,
-        stack=stack,
-        profile=profile,
-        region=region,
-        endpoint_url=endpoint_url,
-    )
+    from cli.act import print_results
+    from cli.stack import open_stack
+
+    outcomes = _checked_outcomes(builds, outcome, source)
+    with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
+        refs = _ended(target, builds, outcomes, source, since)
+        results = _act_on_ended(target, "resend", refs, note=note, yes=yes, dry_run=dry_run)
+    print_results(results, output_format)
 
 
 def adopt(
@@ -194,40 +182,35 @@ def adopt(
             raise SettingsError(f"{text}: a build that the courier does not know is SOURCE/SCOPE/ID") from exc
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
         confirm("Adopt", refs, yes=yes, dry_run=dry_run)
-        results = perform(target, [_event("adopt", ref, note, dry_run=dry_run) for ref in refs])
+        events = [{"action": "adopt", "build": str(ref)} for ref in refs]
+        results = perform(target, events, note=note, dry_run=dry_run)
     print_results(results, output_format)
 
 
-def _act_on_ended(
-    action: str,
-    texts: Sequence[str] | None,
-    outcome: str | None,
-    source: str | None,
-    note: str | None,
-    yes: bool,
-    dry_run: bool,
-    since: str,
-    output_format: Format,
-    **target_options: str | None,
-) -> None:
-    from cli.act import confirm, ended_builds, named_builds, perform, print_results
+def _checked_outcomes(texts: Sequence[str] | None, outcome: str | None, source: str | None) -> Collection[Outcome]:
+    """Return the outcomes of the builds that are meant; none where they are named."""
     from cli.continuing import parse_outcomes
-    from cli.stack import open_stack
 
     outcomes = parse_outcomes(outcome, option="--outcome")
     if bool(texts) == bool(outcomes) or (source and not outcomes):
         raise SettingsError("name builds, or --outcome with the outcomes of those that are meant")
-    name = target_options.pop("stack") or DEFAULT_STACK
-    with open_stack(name, **target_options) as target:
-        if texts:
-            refs = named_builds(target, texts, since=since)
-        else:
-            refs = ended_builds(target, outcomes, source=source, since=since)
-        confirm(action.capitalize(), refs, yes=yes, dry_run=dry_run)
-        results = perform(target, [_event(action, ref, note, dry_run=dry_run) for ref in refs])
-    print_results(results, output_format)
+    return outcomes
 
 
-def _event(action: str, ref: BuildRef, note: str | None, *, dry_run: bool) -> dict[str, object]:
-    event: dict[str, object] = {"action": action, "build": str(ref), "dry_run": dry_run}
-    return event if note is None else {**event, "note": note}
+def _ended(
+    stack: Stack, texts: Sequence[str] | None, outcomes: Collection[Outcome], source: str | None, since: str
+) -> list[BuildRef]:
+    from cli.act import ended_builds, named_builds
+
+    if texts:
+        return named_builds(stack, texts, since=since)
+    return ended_builds(stack, outcomes, source=source, since=since)
+
+
+def _act_on_ended(
+    stack: Stack, action: str, refs: Sequence[BuildRef], *, note: str | None, yes: bool, dry_run: bool
+) -> list[dict[str, Any]]:
+    from cli.act import confirm, perform
+
+    confirm(action.capitalize(), refs, yes=yes, dry_run=dry_run)
+    return perform(stack, [{"action": action, "build": str(ref)} for ref in refs], note=note, dry_run=dry_run)

@@ -86,15 +86,9 @@ def request(
     with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
         confirm("Request", [_name(each) for each in requests], yes=yes, dry_run=dry_run)
         events = [
-            {
-                "action": "request",
-                "request": each.model_dump(mode="json", exclude_none=True),
-                "dry_run": dry_run,
-                **({} if note is None else {"note": note}),
-            }
-            for each in requests
+            {"action": "request", "request": each.model_dump(mode="json", exclude_none=True)} for each in requests
         ]
-        results = perform(target, events)
+        results = perform(target, events, note=note, dry_run=dry_run)
         started = [result["build"] for result in results if result["done"] and result["build"]]
         if not wait or dry_run or not started:
             print_results(results, output_format)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.shared import DEFAULT_STACK, DryRun, EndpointUrl, Note, Profile, Region, StackName
 from cli.tables import Format, FormatOption
 from courier.errors import SettingsError
+
+if TYPE_CHECKING:
+    from cli.stack import Stack
 
 _Sources = Annotated[list[str], typer.Argument(metavar="SOURCE", help="Names of sources.")]
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -44,18 +48,12 @@ def pause(
     """
     end = None if until is None else parse_until(until, now=datetime.now(UTC))
     fields = {} if end is None else {"until": end.isoformat()}
-    _act(
-        "pause",
-        sources,
-        fields,
-        note,
-        dry_run,
-        output_format,
-        stack=stack,
-        profile=profile,
-        region=region,
-        endpoint_url=endpoint_url,
-    )
+    from cli.act import print_results
+    from cli.stack import open_stack
+
+    with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
+        results = _act(target, "pause", sources, fields, note=note, dry_run=dry_run)
+    print_results(results, output_format)
 
 
 def resume(
@@ -76,18 +74,12 @@ def resume(
 
     **Exit code** 0: none is paused. 1: at least one is. 2: an option is wrong, or AWS refuses.
     """
-    _act(
-        "resume",
-        sources,
-        {},
-        note,
-        dry_run,
-        output_format,
-        stack=stack,
-        profile=profile,
-        region=region,
-        endpoint_url=endpoint_url,
-    )
+    from cli.act import print_results
+    from cli.stack import open_stack
+
+    with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
+        results = _act(target, "resume", sources, note=note, dry_run=dry_run)
+    print_results(results, output_format)
 
 
 def probe(
@@ -111,18 +103,12 @@ def probe(
     **Exit code** 0: all responded. 1: at least one did not, and the reason is printed. 2: an option is wrong, or AWS
     refuses.
     """
-    _act(
-        "probe",
-        sources,
-        {},
-        None,
-        dry_run,
-        output_format,
-        stack=stack,
-        profile=profile,
-        region=region,
-        endpoint_url=endpoint_url,
-    )
+    from cli.act import print_results
+    from cli.stack import open_stack
+
+    with open_stack(stack, profile=profile, region=region, endpoint_url=endpoint_url) as target:
+        results = _act(target, "probe", sources, dry_run=dry_run)
+    print_results(results, output_format)
 
 
 def parse_until(text: str, *, now: datetime) -> datetime:
@@ -146,24 +132,18 @@ def parse_until(text: str, *, now: datetime) -> datetime:
 
 
 def _act(
+    stack: Stack,
     action: str,
     sources: Sequence[str],
-    fields: Mapping[str, object],
-    note: str | None,
+    fields: Mapping[str, object] = MappingProxyType({}),
+    *,
+    note: str | None = None,
     dry_run: bool,
-    output_format: Format,
-    **target_options: str | None,
-) -> None:
-    from cli.act import perform, print_results
-    from cli.stack import open_stack
+) -> list[dict[str, Any]]:
+    from cli.act import perform
 
-    name = target_options.pop("stack") or DEFAULT_STACK
-    with open_stack(name, **target_options) as target:
-        known = target.container.sources.load()
-        for source in sources:
-            known.get(source)
-        extra = fields if note is None else {**fields, "note": note}
-        names = dict.fromkeys(sources)
-        events = [{"action": action, "source": each, "dry_run": dry_run, **extra} for each in names]
-        results = perform(target, events)
-    print_results(results, output_format)
+    known = stack.container.sources.load()
+    for source in sources:
+        known.get(source)
+    events = [{"action": action, "source": each, **fields} for each in dict.fromkeys(sources)]
+    return perform(stack, events, note=note, dry_run=dry_run)
