@@ -34,6 +34,15 @@ OUTCOME_COLOURS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
+# Why a source is unhealthy, by the name of its error.
+UNHEALTHY_REASONS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "SettingsError": "its settings or its secret are wrong",
+        "SourceUnauthorizedError": "the provider rejects its API key",
+        "SourceExhaustedError": "its account is out of credits",
+    }
+)
+
 # No choice: `cli.stack.open_stack` takes the stack of the last `make deploy`, which --help must not read.
 DEFAULT_STACK: Final = ""
 StackName = Annotated[

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.shared import DEFAULT_STACK, OUTCOME_COLOURS, EndpointUrl, Profile, Region, StackName, say
+from cli.shared import DEFAULT_STACK, OUTCOME_COLOURS, UNHEALTHY_REASONS, EndpointUrl, Profile, Region, StackName, say
 from cli.tables import age, describe_pause, print_paragraph, print_table
 from courier.errors import SettingsError
 
@@ -26,12 +26,6 @@ LAST_OUTCOMES = 10
 # Builds in flight that are named, the oldest ones.
 NAMED_IN_FLIGHT = 5
 MOST_IN_FLIGHT = 1_000
-# Why a source is unhealthy, by the name of the error (courier.sources.health).
-_REASONS = {
-    "SettingsError": "its settings or its secret are wrong",
-    "SourceUnauthorizedError": "the provider rejects its API key",
-    "SourceExhaustedError": "its account is out of credits",
-}
 
 
 def status(
@@ -173,7 +167,7 @@ def _health(state: SourceState, now: datetime) -> Text:
     if pause := pause_at(state.pauses, now):
         return Text(describe_pause(pause), style="yellow")
     if state.unhealthy_error:
-        reason = _REASONS.get(state.unhealthy_error) or state.last_error or state.unhealthy_error
+        reason = UNHEALTHY_REASONS.get(state.unhealthy_error) or state.last_error or state.unhealthy_error
         return Text(f"unhealthy for {age(now, state.unhealthy_since)}: {reason}", style="red")
     failures = f"{state.failures} failure{'' if state.failures == 1 else 's'} in a row"
     failures += f": {state.last_error}" if state.last_error else ""

@@ -10,9 +10,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from cli.deployment import USUAL_STACK
+from cli.shared import UNHEALTHY_REASONS
 from cli.statistics import BAD_OUTCOMES, GOOD_OUTCOMES
 from cli.tables import age, describe_pause, duration, moment
 from courier.models import Outcome
+from courier.usecases.discover_builds import MAX_ROUND_SECONDS, sufficient_requests_per_minute
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,7 +29,7 @@ OVERDUE = timedelta(minutes=10)
 DEADLINE_SHARE = 0.8
 FAILED_POLLS = 3
 # A complete round of discovery that takes longer raises the alarm (docs/runbook.md#discovery-round).
-LONG_ROUND = timedelta(hours=1)
+LONG_ROUND = timedelta(seconds=MAX_ROUND_SECONDS)
 # Builds of one kind of problem that are named one by one, and commands that name several.
 MOST_NAMED = 5
 MOST_IN_COMMAND = 20
@@ -36,11 +38,6 @@ UNDELIVERED = timedelta(days=14)
 
 # The last sentence, if it ends in a colon.
 _ANNOUNCEMENT = re.compile(r"\s*[^.!?]*:$")
-REASONS = {
-    "SettingsError": "its settings or its secret are wrong",
-    "SourceUnauthorizedError": "the provider rejects its API key",
-    "SourceExhaustedError": "its account is out of credits",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +177,7 @@ def _source_items(source: SourceView, now: datetime, commands: Commands) -> Iter
         return
     if state.is_unhealthy_as_a_whole:
         error = state.unhealthy_error or ""
-        reason = REASONS.get(error, "the provider refuses the request itself")
+        reason = UNHEALTHY_REASONS.get(error, "the provider refuses the request itself")
         secret = commands.courier("config", "set-secret", settings.secret)
         probe = commands.courier("probe", source.name)
         push = commands.courier("config", "push", "sources.yaml")
@@ -222,15 +219,16 @@ def _source_items(source: SourceView, now: datetime, commands: Commands) -> Iter
             commands=[commands.courier("config", "push", "sources.yaml")],
         )
     if state.unlisted_scopes and state.round_started_at and now - state.round_started_at > LONG_ROUND:
-        took = now - state.round_started_at
-        listed = max(1, state.scopes - state.unlisted_scopes) / max(1, state.scopes)
-        enough = max(1, round(settings.requests_per_minute * (took / LONG_ROUND) / listed))
+        took = (now - state.round_started_at).total_seconds()
+        enough = sufficient_requests_per_minute(
+            settings.requests_per_minute, scopes=state.scopes, unlisted=state.unlisted_scopes, seconds=took
+        )
         yield ActionItem(
             level="act",
             title="Discovery is too slow",
             subject=source.name,
             detail=f"{state.unlisted_scopes} of {state.scopes} scopes are still to be listed in a round that has taken "
-            f"{duration(took.total_seconds())}, so new builds are found late.",
+            f"{duration(took)}, so new builds are found late.",
             cure=f"Raise requests_per_minute from {settings.requests_per_minute} to about {enough} if the API allows "
             "that, or name fewer data_models; then push.",
             commands=[commands.courier("config", "push", "sources.yaml")],

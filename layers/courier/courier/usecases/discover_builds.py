@@ -83,7 +83,9 @@ def _measure_round(container: Container, settings: SourceSettings, run: Discover
     meter.count(Metric.UNLISTED_SCOPES, run.unlisted)
     meter.count(Metric.DISCOVERY_ROUND, run.round_seconds)
     if run.round_seconds > MAX_ROUND_SECONDS:
-        sufficient = sufficient_requests_per_minute(settings, run)
+        sufficient = sufficient_requests_per_minute(
+            settings.requests_per_minute, scopes=run.scopes, unlisted=run.unlisted, seconds=run.round_seconds
+        )
         logger.error(
             "scopes are listed too seldom: raise requests_per_minute, or name fewer scopes",
             source=settings.name,
@@ -93,10 +95,13 @@ def _measure_round(container: Container, settings: SourceSettings, run: Discover
         )
 
 
-def sufficient_requests_per_minute(settings: SourceSettings, run: DiscoveryRun) -> int:
-    """Return the ``requests_per_minute`` with which a round takes no longer than `MAX_ROUND_SECONDS`."""
-    listed_share = max(1, run.scopes - run.unlisted) / max(1, run.scopes)
-    return ceil(settings.requests_per_minute * run.round_seconds / listed_share / MAX_ROUND_SECONDS)
+def sufficient_requests_per_minute(present: int, *, scopes: int, unlisted: int, seconds: float) -> int:
+    """Return the ``requests_per_minute`` with which a round takes no longer than `MAX_ROUND_SECONDS`.
+
+    With the present number, ``seconds`` did not suffice to list the ``unlisted`` of all ``scopes``.
+    """
+    listed_share = max(1, scopes - unlisted) / max(1, scopes)
+    return ceil(present * seconds / listed_share / MAX_ROUND_SECONDS)
 
 
 def _measure(container: Container, settings: SourceSettings, pauses: Sequence[Pause], *, unavailable: bool) -> None:
