@@ -14,7 +14,7 @@ from courier.observability.provider_events import UnexpectedKind
 from courier.observability.redaction import redact
 from courier.providers.http_json.auth_fields import origin_of
 from courier.providers.http_json.expressions import is_true
-from courier.providers.http_json.placeholders import fill_text, values_of_response
+from courier.providers.http_json.placeholders import fill_text, has_lone_surrogate, values_of_response
 from courier.providers.parsing import parse_number
 from courier.providers.times import read_time
 
@@ -116,7 +116,7 @@ class Files:
             found = self._read(link.url, reply, whole)
             if not isinstance(found, str) or not found or len(found) > _URL_LIMIT_CHARACTERS:
                 raise SourceProtocolError(f"{self.settings.name}: {where} returned no link to the file")
-            if not found.isascii() and any("\ud800" <= character <= "\udfff" for character in found):
+            if has_lone_surrogate(found):
                 raise SourceProtocolError(f"{self.settings.name}: {where} returned a link with a lone surrogate")
             address = self._absolute(found.strip())
         credentials = self._credentials(address, self._wants_credentials(reply, whole))

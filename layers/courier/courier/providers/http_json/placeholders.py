@@ -188,9 +188,14 @@ def _lookup(found: re.Match[str], values: Mapping[str, JsonValue]) -> object:
     return value
 
 
+def has_lone_surrogate(text: str) -> bool:
+    """Return whether a text cannot be encoded: JSON may hold a lone surrogate, and no request can."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _text(value: object, found: re.Match[str]) -> str:
     if isinstance(value, str):
-        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        if has_lone_surrogate(value):
             raise SettingsError(f"{found[1]}: holds a lone surrogate, which no request can carry")
         return value
     if isinstance(value, bool | int | float):
