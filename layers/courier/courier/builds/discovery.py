@@ -161,9 +161,9 @@ class Discovery:
         ``evaluated`` are the builds that the poller has already evaluated from the same list.
         """
         source = provider.settings.name
-        first_discovery_at = self._sources.first_discovery_at(source)
         if not listed:
             return 0
+        first_discovery_at = self._sources.first_discovery_at(source)
         scope = listed[0].ref.scope
         started_at = self._clock()
         last_list_at = self._sources.last_list_at(source, scope)
