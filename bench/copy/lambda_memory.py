@@ -17,11 +17,12 @@ from typing import Final
 
 from bench.copy.measure import Usage
 from bench.copy.servers import Speed
+from local.polling_study.prices import read_prices
 
 MEMORY_MB: Final = (512, 1024, 1769, 3008)
 MB_PER_VCPU: Final = 1769
-# us-east-1, arm64 (https://aws.amazon.com/lambda/pricing/); a request costs nothing beside the time of a copy.
-DOLLARS_PER_GB_SECOND: Final = 0.0000133334
+# A request costs nothing beside the time of a copy.
+DOLLARS_PER_GB_SECOND: Final = read_prices().cost({"lambda_gb_second": 1})["lambda_gb_second"]
 # The shorter, the closer to a slower processor: a long period would let a short copy run at full speed.
 _PERIOD_MICROSECONDS: Final = 20_000
 _NAME: Final = "build-courier-bench"

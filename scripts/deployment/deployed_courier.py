@@ -132,7 +132,7 @@ class DeployedCourier:
             if is_so():
                 return
             time.sleep(_POLL_SECONDS)
-        raise DeploymentError(f"waited {longest_seconds:.0f} s in vain until {what}")
+        raise DeploymentError(f"waited {longest_seconds:.0f} s, but not until {what}")
 
     def waiting(self, cases: Iterable[Case]) -> bool:
         """Return whether the builds of all these cases have their tokens in the ledger."""
