@@ -6,7 +6,8 @@ import hashlib
 import os
 import sys
 import tempfile
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -107,17 +108,24 @@ def _download_to(artifact: StoredArtifact, file: Path) -> str:
 
 def _download(artifact: StoredArtifact, file: IO[bytes]) -> str:
     """Write the stored bytes, and return their SHA-256."""
+    digest = hashlib.sha256()
+    with open_stored(artifact) as chunks:
+        for chunk in chunks:
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
+
+
+@contextmanager
+def open_stored(artifact: StoredArtifact) -> Generator[Iterator[bytes], None, None]:
+    """Open the recorded version of a report in the bucket, and yield its bytes in pieces."""
     from courier import aws
 
-    digest = hashlib.sha256()
     version: Any = {"VersionId": artifact.version_id} if artifact.version_id else {}
     response = aws.client("s3").get_object(Bucket=artifact.bucket, Key=artifact.key, **version)
     # Not `with response["Body"]`, which yields urllib3's stream: that does not notice a body that was cut.
     with closing(response["Body"]) as body:
-        for chunk in body.iter_chunks(_CHUNK_BYTES):
-            digest.update(chunk)
-            file.write(chunk)
-    return digest.hexdigest()
+        yield body.iter_chunks(_CHUNK_BYTES)
 
 
 def _umask() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from cli.records import EndedRecord
     from courier.models import StoredArtifact
 
-_CHUNK_BYTES = 1024 * 1024
 _CONCURRENT_READS = 4
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "404"})
 
@@ -116,20 +114,18 @@ def _difference(artifact: StoredArtifact) -> str | None:
     """Return how the stored bytes differ from the recorded ones, None where they do not."""
     from botocore.exceptions import ClientError
 
-    from courier import aws
+    from cli.get import open_stored
 
     digest, size = hashlib.sha256(), 0
-    version: Any = {"VersionId": artifact.version_id} if artifact.version_id else {}
     try:
-        response = aws.client("s3").get_object(Bucket=artifact.bucket, Key=artifact.key, **version)
+        with open_stored(artifact) as chunks:
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
     except ClientError as exc:
         if exc.response["Error"]["Code"] in _GONE:
             return "the object is gone"
         raise
-    with closing(response["Body"]) as body:
-        for chunk in body.iter_chunks(_CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
     if size != artifact.size_bytes:
         return f"{size} bytes are stored, {artifact.size_bytes} are recorded"
     return None if digest.hexdigest() == artifact.sha256 else f"the SHA-256 of the stored bytes is {digest.hexdigest()}"
