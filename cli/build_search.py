@@ -228,7 +228,7 @@ def _parse_ref(text: str) -> BuildRef | None:
 
 
 def short_ids(refs: Sequence[BuildRef]) -> dict[BuildRef, str]:
-    """Return the shortest beginning, of at least eight characters, that tells each id from the others here."""
+    """Return the shortest beginning, of at least eight characters, that distinguishes each id from the others here."""
     ids = {ref.build_id for ref in refs}
     short: dict[BuildRef, str] = {}
     for ref in refs:

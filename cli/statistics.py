@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cli.records import EndedRecord
 
 GOOD_OUTCOMES: Final = frozenset({Outcome.DELIVERED, Outcome.SUCCEEDED})
-# A canceled or empty build is neither a success nor a failure: somebody wanted it so, or there was nothing to report.
+# A canceled or empty build is neither a success nor a failure: it was wanted so, or there was nothing to report.
 NEUTRAL_OUTCOMES: Final = frozenset({Outcome.CANCELED, Outcome.EMPTY})
 BAD_OUTCOMES: Final = frozenset(Outcome) - GOOD_OUTCOMES - NEUTRAL_OUTCOMES
 USUAL, SLOW = 0.5, 0.95

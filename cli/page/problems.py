@@ -33,7 +33,7 @@ LONG_ROUND = timedelta(seconds=MAX_ROUND_SECONDS)
 # Builds of one kind of problem that are named one by one, and commands that name several.
 MOST_NAMED = 5
 MOST_IN_COMMAND = 20
-# Failures that a good build of the same scope followed need nobody; an undelivered report is still missing.
+# Failures that a good build of the same scope followed need no action; an undelivered report is still missing.
 UNDELIVERED = timedelta(days=14)
 
 # The last sentence, if it ends in a colon.
@@ -44,7 +44,7 @@ _ANNOUNCEMENT = re.compile(r"\s*[^.!?]*:$")
 class ActionItem:
     """One thing that needs the operator.
 
-    ``level`` is ``act`` where something is lost or stands still until somebody acts, and ``watch`` where it may pass.
+    ``level`` is ``act`` where something is lost or waits for an operator, and ``watch`` where it may pass.
     """
 
     level: Literal["act", "watch"]

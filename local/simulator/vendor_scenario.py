@@ -94,7 +94,7 @@ _KINDS = {
 
 
 class TokenEndpoint(_Model):
-    """Where a token is bought; ``form`` and ``query`` are what must be sent, ``headers`` at least."""
+    """Where a token is requested; ``form`` and ``query`` are what must be sent, ``headers`` at least."""
 
     call: str
     form: dict[str, str] | None = None

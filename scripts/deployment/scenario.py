@@ -104,9 +104,9 @@ PLAIN = (
     _build("fails", Outcome.FAILED, "failed"),
     _build("is-canceled", Outcome.CANCELED, "canceled"),
 )
-# Registered by `request_build` itself, which the provider tells that there is nothing to report.
+# Registered by `request_build` itself, to which the provider answers that there is nothing to report.
 EMPTY = Case(name="empty", outcome=Outcome.EMPTY, states=("RouteBuild", "RecordOutcome", "Notify"), plan=JobPlan())
-# Found by `discover_builds`; nobody requests it.
+# Found by `discover_builds`, and not requested.
 ENDED_EARLIER = Case(name="ended-earlier", outcome=Outcome.SUCCEEDED, states=("RouteBuild", "RecordOutcome", "Notify"))
 CONTINUED = _report("continued", 64 * _MIB)
 KILLED = _report("killed", 20 * _MIB)

@@ -20,7 +20,7 @@ from scripts.providers.specification import PRISM, ROOT, SPECIFICATIONS, Violati
 CLIENT_PYTHON = ROOT / ".venv-vendors" / "bin" / "python"
 CLIENTS = ROOT / "scripts" / "providers" / "clients.py"
 LIMIT_SECONDS = 120
-# So that a client polls a job a few times, and nobody waits.
+# So that a client polls a job a few times, without long waits.
 WORD_SECONDS = 0.3
 
 

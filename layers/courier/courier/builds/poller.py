@@ -198,7 +198,7 @@ class Poller:
             self._apply_failure(run, rows, exc)
             raise
         except SourceError as exc:
-            # One build tells whether only the list is refused, or everything.
+            # One build shows whether only the list is refused, or everything.
             self._poll_build(run, rows[0])
             self._apply_failure(run, rows[1:], exc)
             raise

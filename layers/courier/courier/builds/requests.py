@@ -197,7 +197,7 @@ class BuildRequester:
             return None
         matching = [build for build in provider.list_builds(scope) if matches(build)]
         if not provider.builds_are_alike:
-            # Another request may have started one of them; of several that nobody tracks, any may be the right one.
+            # Another request may have started one of them; of several that are not tracked, any may be the right one.
             known = self._builds.find_many([build.ref for build in matching])
             matching = [build for build in matching if build.ref not in known]
             return matching[0] if len(matching) == 1 else None

@@ -38,7 +38,7 @@ PROVIDERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
-# A token that is bought in the middle of a call may take this share of the call's own limit, so that the two together
+# A token that is requested in the middle of a call may take this share of the limit of the call, so that both together
 # stay within the time that an invocation reserves for a call (courier.usecases.events.RESERVE_SECONDS).
 TOKEN_LIMIT_SHARE = 0.25
 

@@ -28,7 +28,7 @@ class Credentials:
     body
         Fields that every body gets, for the APIs that want the key there.
     secrets
-        Further texts that no message may show, such as the parts of the secret that a token was bought with.
+        Further texts that no message may show, such as the parts of the secret that a token was requested with.
     """
 
     headers: Mapping[str, str] = field(repr=False)

@@ -109,7 +109,7 @@ class Provider(ABC):
         read_secret
             See `courier.providers.ReadSecret`.
         connect
-            Creates another client with the limits and callbacks of the source, for an endpoint that hands out access
+            Creates another client with the limits and callbacks of the source, for an endpoint that issues access
             tokens.
         """
         from courier.providers.api_call import Credentials  # noqa: PLC0415 - as above

@@ -1,4 +1,4 @@
-"""Credentials: where the secret goes, how access tokens are bought and renewed, and that no text shows either."""
+"""Credentials: where the secret goes, how access tokens are requested and renewed, and that no text shows either."""
 
 from __future__ import annotations
 
@@ -182,14 +182,14 @@ def is_query(sent: Sent) -> bool:
     return sent.method == "GET" and "client_secret=hush-client-secret" in sent.path and sent.body is None
 
 
-def test_a_token_is_bought_once_and_serves_until_it_expires() -> None:
+def test_a_token_is_requested_once_and_serves_until_it_expires() -> None:
     vendor = Vendor(OAUTH, FIELDS, api=[job("busy")], login=[token(), token("hush-token-2")])
     for _ in range(3):
         vendor.client.get_build(REF)
     assert vendor.requests == ["get_token", "get_build", "get_build", "get_build"]
-    (bought,) = vendor.sent("login")
-    assert (bought.method, bought.path) == ("POST", "/tenant/token")
-    assert form_of(bought) == {
+    (request,) = vendor.sent("login")
+    assert (request.method, request.path) == ("POST", "/tenant/token")
+    assert form_of(request) == {
         "grant_type": "client_credentials",
         "scope": "s/.default",
         "client_id": "the-client-id",
@@ -209,7 +209,7 @@ def test_a_token_is_bought_once_and_serves_until_it_expires() -> None:
         ({**OAUTH, "send": "query"}, is_query),
     ],
 )
-def test_tokens_are_bought_in_each_way(api_auth: dict[str, Any], check: Callable[[Sent], bool]) -> None:
+def test_tokens_are_requested_in_each_way(api_auth: dict[str, Any], check: Callable[[Sent], bool]) -> None:
     vendor = Vendor(api_auth, FIELDS, api=[job("busy")], login=[token()])
     vendor.client.get_build(REF)
     assert check(vendor.sent("login")[0])
@@ -230,7 +230,7 @@ def test_a_login_buys_a_token_at_the_api_itself() -> None:
     assert vendor.sent("api")[1].headers["X-Session"] == "hush-session"
 
 
-def test_a_token_that_is_refused_is_bought_anew_once() -> None:
+def test_a_token_that_is_refused_is_renewed_once() -> None:
     vendor = Vendor(OAUTH, FIELDS, api=[job("busy")], login=[token(), token("hush-token-2"), token("hush-token-3")])
     vendor.client.get_build(REF)
     vendor.now += timedelta(minutes=5)
@@ -245,7 +245,7 @@ def test_a_token_that_is_refused_is_bought_anew_once() -> None:
     assert len(vendor.sent("login")) == 3, "one more for each call that is refused, and no more"
 
 
-def test_a_token_that_was_just_bought_is_not_bought_again() -> None:
+def test_a_token_that_was_just_issued_is_not_requested_again() -> None:
     vendor = Vendor(OAUTH, FIELDS, api=[Reply(403, json={"error": "no permission"})], login=[token()])
     with pytest.raises(SourceUnauthorizedError):
         vendor.client.get_build(REF)

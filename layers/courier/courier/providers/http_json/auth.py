@@ -1,6 +1,6 @@
-"""Credentials of a request, as a definition describes them: a key, or an access token that is bought with the secret.
+"""Credentials of a request, as a definition describes them: a key, or an access token requested with the secret.
 
-Access tokens outlive the invocation in a warm function, so that a tick costs none. A token is bought anew a moment
+Access tokens outlive the invocation in a warm function, so that a tick costs none. A token is renewed a moment
 before it expires, and when the API refuses it; its request counts in the source's rate limit like any other.
 """
 
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 TOKEN_CALL: Final = "get_token"  # noqa: S105 - the name of a call
 _LONGEST_LIFE_SECONDS: Final = 86_400.0
 _SHORTEST_LIFE_SECONDS: Final = 30.0
-# Before it expires by the clock of the one who sold it, and at most a tenth of its life.
+# Before it expires by the clock of the token endpoint, and at most a tenth of its life.
 _MARGIN_SECONDS: Final = 60.0
-# Another thread may have bought it while this one was refused with the old one.
+# Another thread may have requested it while this one was refused with the old one.
 _FRESH: Final = timedelta(seconds=30)
 _USABLE_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16000}")
 # Shorter texts would garble ordinary sentences, and are no secrets.
@@ -56,11 +56,11 @@ _REFUSALS: Final = frozenset(
 @dataclass(frozen=True)
 class _Token:
     text: str = field(repr=False)
-    bought_at: datetime
+    issued_at: datetime
     expires_at: datetime
 
 
-# Of a warm process, by what they were bought with; a token endpoint that is slow delays only its own source.
+# Of a warm process, by what they were requested with; a token endpoint that is slow delays only its own source.
 _TOKENS: dict[str, _Token] = {}
 _LOCKS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -74,7 +74,7 @@ class Authorizer:
         self._connect = connect
 
     def __call__(self, fresh: bool) -> Credentials:
-        """Return the credentials; with True, read the secret again and buy a new token."""
+        """Return the credentials; with True, read the secret again and request a new token."""
         auth = self._settings.api.auth
         if auth.kind == "none" and not auth.also:
             return Credentials(headers={})
@@ -93,7 +93,7 @@ class Authorizer:
         with _LOCKS[key]:
             now = api.now()
             known = _TOKENS.get(key)
-            if known is not None and now < known.expires_at and not (fresh and now - known.bought_at >= _FRESH):
+            if known is not None and now < known.expires_at and not (fresh and now - known.issued_at >= _FRESH):
                 return known
             token = self._read_token(api, call, now)
             _TOKENS[key] = token
@@ -109,7 +109,7 @@ class Authorizer:
         seconds = auth.lifetime_seconds if life is None else life
         seconds = min(max(seconds, _SHORTEST_LIFE_SECONDS), _LONGEST_LIFE_SECONDS)
         usable = seconds - min(_MARGIN_SECONDS, seconds / 10)
-        return _Token(text, bought_at=now, expires_at=now + timedelta(seconds=usable))
+        return _Token(text, issued_at=now, expires_at=now + timedelta(seconds=usable))
 
     def _token_call(self, secret: Secret) -> tuple[ApiClient, ApiCall]:
         settings, auth = self._settings, self._settings.api.auth

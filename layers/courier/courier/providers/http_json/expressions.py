@@ -1,6 +1,6 @@
 """Expressions and patterns: how a definition reads a response. JMESPath selects, a pattern cuts a part out of a text.
 
-Both are data that somebody writes into a settings file, and both read responses that anybody may have written. So
+Both are data out of a settings file, and both read responses of unknown origin. So
 each is bounded when it is read: an expression in its length, its functions and their arguments; a pattern in the work
 that the worst text could cause. JMESPath itself has no loops and reads nothing but the document
 (https://jmespath.org/specification.html).
