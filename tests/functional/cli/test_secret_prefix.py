@@ -44,14 +44,14 @@ def test_a_stack_has_secrets_below_its_own_prefix_only(operator: OperatorSetup) 
     operator.aws.wait_until_idle()
 
 
-def test_variables_name_stack_and_region_and_options_override_them(
-    operator: OperatorSetup, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    assert "Stack courier-eu has no sources yet" in courier("status").out
-    assert "there is no stack other" in courier("status", "--stack", "other").error_line
-    assert "there is no stack courier-eu" in courier("status", "--region", "us-east-1").error_line
+def test_variables_name_stack_and_region_and_options_override_them(operator: OperatorSetup) -> None:
+    # Undone before the stack ends: the fixture would bring back the stack's own region after it.
+    with pytest.MonkeyPatch.context() as inner:
+        inner.setenv("AWS_REGION", "us-east-1")
+        inner.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        assert "Stack courier-eu has no sources yet" in courier("status").out
+        assert "there is no stack other" in courier("status", "--stack", "other").error_line
+        assert "there is no stack courier-eu" in courier("status", "--region", "us-east-1").error_line
 
 
 def test_a_stack_of_an_earlier_version_has_the_default_prefix(
